@@ -1,0 +1,49 @@
+# Every line is a command that a person could type; variables: PORT, SERVE=0, PYTHON.
+
+PYTHON ?= python3.11
+PORT ?= 8501
+SERVE ?= 1
+PY = .venv/bin/python
+
+.PHONY: demo setup test lint format families clean
+
+demo: setup ## set up, predict the embedded dataset with CHGNet for real, build the store, serve the app
+	$(PY) -m precompute envs chgnet emt
+	$(PY) -m precompute fetch --dataset open-defects
+	$(PY) -m precompute run --dataset open-defects --model chgnet-0.3.0
+	$(PY) -m precompute bench --model chgnet-0.3.0
+	$(PY) -m precompute build
+ifneq ($(SERVE),0)
+	$(PY) -m streamlit run app/main.py --server.port $(PORT)
+endif
+
+setup: .venv/.complete app/static/3Dmol.es6-min.js
+
+.venv/.complete: requirements.txt requirements-dev.txt
+	test -x $(PY) || $(PYTHON) -m venv .venv || python3 -m venv .venv
+	$(PY) -m pip install --quiet --requirement requirements-dev.txt
+	touch $@
+
+# Without npm the viewer takes 3Dmol from its public address, and says so.
+app/static/3Dmol.es6-min.js: package.json package-lock.json
+	if command -v npm >/dev/null; then npm ci --silent --no-fund --no-audit && npm run --silent static && touch $@; \
+	else echo "npm is missing: the 3D viewer will load 3Dmol from the internet"; fi
+
+test: setup lint
+	$(PY) -m precompute envs emt chgnet sevennet
+	$(PY) -m pytest
+
+lint: setup
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+format: setup
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+families: setup ## build every family's environment
+	$(PY) -m precompute envs
+
+clean:
+	rm -rf .venv node_modules data/worker_envs data/results*.duckdb
