@@ -1,0 +1,1 @@
+"""What things are and how they are computed; no Streamlit, no potential."""

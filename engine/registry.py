@@ -1,0 +1,132 @@
+"""TOML tables to frozen dataclasses: a key that is missing, unknown or of the wrong type is an error."""
+
+import dataclasses
+import re
+import tomllib
+import types
+import typing
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from engine.errors import RegistryError, unknown_id
+
+T = TypeVar("T")
+
+ALL = "all"
+SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def read_tables(path: Path) -> dict[str, Any]:
+    """Read the tables of a registry file, in file order.
+
+    Args:
+        path: A TOML file.
+
+    Raises:
+        RegistryError: The file is absent or is not valid TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RegistryError(f"{path.name} cannot be read: {error}.") from error
+
+
+def build(kind: type[T], table: object, where: str, **known: object) -> T:
+    """Make a dataclass from a TOML table, lists of tables becoming tuples of dataclasses.
+
+    Args:
+        kind: The dataclass; its annotations say what each key must hold.
+        table: The parsed TOML table.
+        where: Names the entry in messages, such as `models.toml, 'chgnet-0.3.0'`.
+        known: Fields that do not come from the table, such as the id.
+
+    Raises:
+        RegistryError: A key is missing or unknown, or its value has the wrong type.
+    """
+    if not isinstance(table, dict):
+        raise RegistryError(f"{where}: expected a table, got {table!r}.")
+    fields = {f.name: f for f in dataclasses.fields(kind) if f.name not in known}  # type: ignore[arg-type]
+    if unknown := sorted(set(table) - set(fields)):
+        raise RegistryError(f"{where}: unknown key {unknown[0]!r}; keys are {', '.join(fields)}.")
+    required = (f.name for f in fields.values() if _is_required(f))
+    if missing := [name for name in required if name not in table]:
+        raise RegistryError(f"{where}: key {missing[0]!r} is missing.")
+    hints = typing.get_type_hints(kind)
+    values = {key: _convert(hints[key], value, f"{where}: {key}") for key, value in table.items()}
+    return kind(**known, **values)
+
+
+def select(ids: Iterable[str], entries: Mapping[str, T], kind: str, registry: str) -> list[T]:
+    """Look entries up by id, each once, in the order asked; `all` stands for every entry.
+
+    Args:
+        ids: Ids as given on the command line.
+        entries: The registry.
+        kind: What an entry is called in messages: `Model` or `Dataset`.
+        registry: File that holds the entries, for messages.
+
+    Raises:
+        RegistryError: An id is not in the registry.
+    """
+    chosen: dict[str, T] = {}
+    for given in ids:
+        for key in entries if given == ALL else (given,):
+            if key not in entries:
+                raise unknown_id(kind, key, entries, registry)
+            chosen.setdefault(key, entries[key])
+    return list(chosen.values())
+
+
+def check_unique(values: Iterable[tuple[str, object]], what: str, registry: str) -> None:
+    """Refuse two entries that claim the same value; None never clashes.
+
+    Args:
+        values: Pairs of entry id and value.
+        what: Name of the value, for messages.
+        registry: File that holds the entries, for messages.
+
+    Raises:
+        RegistryError: A value occurs twice.
+    """
+    owners: dict[object, str] = {}
+    for entry_id, value in values:
+        if value is None:
+            continue
+        if value in owners:
+            raise RegistryError(
+                f"{registry}: {what} {value} is claimed by '{owners[value]}' and '{entry_id}'."
+            )
+        owners[value] = entry_id
+
+
+def check_choice(value: str, choices: Collection[str], where: str) -> None:
+    """Refuse a value that is not one of the choices.
+
+    Raises:
+        RegistryError: The value is none of the choices.
+    """
+    if value not in choices:
+        raise RegistryError(f"{where}: {value!r} is not one of {', '.join(map(repr, choices))}.")
+
+
+def _is_required(field: "dataclasses.Field[Any]") -> bool:
+    """Whether a dataclass field has no default."""
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _convert(hint: Any, value: object, where: str) -> object:
+    """Check a TOML value against an annotation and give it that annotation's Python form."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):  # X | None; TOML has no null, so X it is
+        return _convert(next(arg for arg in args if arg is not type(None)), value, where)
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise RegistryError(f"{where}: expected a list, got {value!r}.")
+        return tuple(_convert(args[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+    if dataclasses.is_dataclass(hint):
+        return build(typing.cast(type[Any], hint), value, where)
+    expected = origin or hint
+    if not isinstance(value, expected) or (expected is not bool and isinstance(value, bool)):
+        raise RegistryError(f"{where}: expected {expected.__name__}, got {value!r}.")
+    return value
