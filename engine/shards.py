@@ -1,0 +1,113 @@
+"""What is done, what is missing, and how the missing is cut into shards.
+
+A prediction file that exists is complete, so the folder is the job table: a model's predictions on a dataset lie
+in `<data>/predictions/<dataset>/<model>/<fingerprint>/*.parquet`, and whatever configuration is in none of those
+files is missing. A row counts for a configuration only while its geometry is unchanged.
+"""
+
+import ast
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from engine.records import Configuration
+
+FAMILIES = Path(__file__).parent / "families"
+
+# Raised whenever a worker prepares configurations differently (padding, units, checks), since every number may move.
+ADAPTER_VERSION = 1
+
+# A shard is what a kill can cost: seconds to a minute of the slowest model.
+MAX_CONFIGS = 32
+MAX_ATOMS = 2000
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Configurations that go to a worker as one request and come back as one file."""
+
+    configurations: tuple[Configuration, ...]
+
+    @property
+    def name(self) -> str:
+        """File name that depends on the members alone."""
+        members = "\n".join(f"{c.config_id} {c.geometry_hash}" for c in self.configurations)
+        return hashlib.sha256(members.encode()).hexdigest()[:16] + ".parquet"
+
+    @property
+    def n_atoms(self) -> int:
+        """Atoms of all configurations together."""
+        return sum(c.n_atoms for c in self.configurations)
+
+
+def code_digest(path: Path) -> str:
+    """Digest of what a Python file does: comments, docstrings and layout do not count."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
+            value = body[0].value
+            if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                body[0] = ast.Pass()
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+
+
+def fingerprint(family: str, checkpoint_sha256: str, options: Mapping[str, object]) -> str:
+    """Name of everything but the configuration that decides a prediction.
+
+    Args:
+        family: File name in `engine/families`, which holds the adapter; its lock holds the pins.
+        checkpoint_sha256: Digest of the weights; empty where a model has none.
+        options: Keywords of the family's `load`.
+
+    Returns:
+        16 hexadecimal digits.
+    """
+    parts = {
+        "adapter": code_digest(FAMILIES / f"{family}.py"),
+        "adapter_version": ADAPTER_VERSION,
+        "checkpoint": checkpoint_sha256,
+        "lock": hashlib.sha256((FAMILIES / f"{family}.lock").read_bytes()).hexdigest(),
+        "options": dict(options),
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def done_keys(folder: Path) -> dict[tuple[str, str], str]:
+    """Read (config_id, geometry_hash) -> status of every complete prediction file in a folder."""
+    keys: dict[tuple[str, str], str] = {}
+    for path in sorted(folder.glob("*.parquet")):
+        table = pq.read_table(path, columns=["config_id", "geometry_hash", "status"])
+        ids, hashes, statuses = (table.column(i).to_pylist() for i in range(3))
+        keys.update(zip(zip(ids, hashes, strict=True), statuses, strict=True))
+    return keys
+
+
+def missing(configurations: Sequence[Configuration], done: Iterable[tuple[str, str]]) -> list[Configuration]:
+    """Configurations that no complete file holds."""
+    done = set(done)
+    return [c for c in configurations if (c.config_id, c.geometry_hash) not in done]
+
+
+def cut(configurations: Iterable[Configuration]) -> list[Shard]:
+    """Cut configurations into shards of like size, largest first.
+
+    Largest first, so that a lack of memory shows at once and the last shard is a short one; like sizes together,
+    because compiled models pay once for each padded size.
+    """
+    shards: list[Shard] = []
+    members: list[Configuration] = []
+    n_atoms = 0
+    for configuration in sorted(configurations, key=lambda c: (-c.n_atoms, c.config_id)):
+        if members and (len(members) == MAX_CONFIGS or n_atoms + configuration.n_atoms > MAX_ATOMS):
+            shards.append(Shard(tuple(members)))
+            members, n_atoms = [], 0
+        members.append(configuration)
+        n_atoms += configuration.n_atoms
+    if members:
+        shards.append(Shard(tuple(members)))
+    return shards

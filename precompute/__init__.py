@@ -1,0 +1,1 @@
+"""The offline job: fetch, run, import, build."""

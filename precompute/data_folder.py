@@ -1,0 +1,61 @@
+"""Where everything lies inside the data folder; the one place that knows."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+EMBEDDED = ROOT / "data" / "embedded"
+
+
+@dataclass(frozen=True)
+class DataFolder:
+    """Paths inside one data folder; nothing is created here."""
+
+    root: Path
+
+    @classmethod
+    def default(cls) -> "DataFolder":
+        """The folder named by DEFECT_ATLAS_DATA, else `data` in the repository."""
+        return cls(Path(os.environ.get("DEFECT_ATLAS_DATA") or ROOT / "data"))
+
+    @property
+    def downloads(self) -> Path:
+        """Original files, as their source publishes them."""
+        return self.root / "downloads"
+
+    def configurations(self, dataset_id: str) -> Path:
+        """All configurations of a dataset."""
+        return self.root / "datasets" / f"{dataset_id}.parquet"
+
+    def weights(self, model_id: str) -> Path:
+        """Folder with the checkpoint files of a model."""
+        return self.root / "weights" / model_id
+
+    def predictions(self, dataset_id: str, model_id: str, fingerprint: str = "") -> Path:
+        """Folder with prediction files; without a fingerprint, the folder that holds all of them."""
+        return self.root / "predictions" / dataset_id / model_id / fingerprint
+
+    def imported(self, dataset_id: str, model_id: str) -> Path:
+        """Predictions that were computed elsewhere."""
+        return self.root / "imported" / dataset_id / f"{model_id}.parquet"
+
+    @property
+    def costs(self) -> Path:
+        """Folder with measured costs, one JSON file per model and device."""
+        return self.root / "costs"
+
+    @property
+    def logs(self) -> Path:
+        """Folder with what worker processes print."""
+        return self.root / "logs"
+
+    @property
+    def store(self) -> Path:
+        """Link to the newest complete results store."""
+        return self.root / "results.duckdb"
+
+
+def embedded_predictions(dataset_id: str, model_id: str) -> Path:
+    """Predictions that come with the repository."""
+    return EMBEDDED / "predictions" / dataset_id / f"{model_id}.parquet"

@@ -1,0 +1,128 @@
+"""Bring files in: from a mirror directory or by URL, resumed where interrupted, checked before use.
+
+A file appears under its final name only when its checksum is right. Where a registry entry has no checksum, because
+nobody could have the bytes when it was written, the first fetch records one beside the file and every later fetch
+must agree with it.
+"""
+
+import hashlib
+import http.client
+import os
+import shutil
+import socket
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from engine.errors import FetchError
+
+CHUNK = 1 << 20
+ATTEMPTS = 4
+
+
+def sha256_of(path: Path) -> str:
+    """Checksum of a file."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def fetch_file(
+    target: Path, *, sha256: str = "", url: str | None = None, mirrored: Path | None = None
+) -> str:
+    """Make sure that a file is there and right.
+
+    Args:
+        target: Where it belongs.
+        sha256: Checksum that it must have; empty to record what the first fetch brings.
+        url: Where to download it from.
+        mirrored: The same bytes on this machine, tried first.
+
+    Returns:
+        How it came: `present`, `mirror` or `download`.
+
+    Raises:
+        FetchError: It is nowhere to be had, or its checksum is wrong; nothing is left under its name.
+    """
+    record = target.with_name(target.name + ".sha256")
+    wanted = sha256 or (record.read_text().strip() if record.is_file() else "")
+    if target.is_file() and wanted and sha256_of(target) == wanted:
+        return "present"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(target.name + ".part")
+    if mirrored is not None and mirrored.is_file():
+        shutil.copyfile(mirrored, part)
+        how = "mirror"
+    elif url is not None:
+        _download(url, part)
+        how = "download"
+    else:
+        raise FetchError(f"{target.name} has no address; give a mirror directory with --mirror.")
+    found = sha256_of(part)
+    if wanted and found != wanted:
+        part.unlink()
+        source = mirrored if how == "mirror" else url
+        raise FetchError(
+            f"{target.name} from {source} has sha256 {found[:16]}…, expected {wanted[:16]}…; it was not kept."
+        )
+    if not sha256:
+        record.write_text(found + "\n")
+    part.replace(target)
+    return how
+
+
+def _download(url: str, part: Path) -> None:
+    """Download into a partial file, going on where an earlier attempt ended."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            _download_once(url, part)
+            return
+        except urllib.error.HTTPError as error:
+            if error.code == 416:  # the partial file is already as long as the whole
+                return
+            if error.code in (401, 403):
+                raise FetchError(
+                    f"{url} answers {error.code}: it is gated; accept its licence on its page, then set HF_TOKEN."
+                ) from error
+            if error.code < 500:
+                raise FetchError(f"{url} answers {error.code} {error.reason}.") from error
+            problem: Exception = error
+        except (OSError, http.client.HTTPException) as error:
+            problem = error
+            if isinstance(getattr(error, "reason", None), socket.gaierror):
+                break  # no such host, or no network at all: trying again soon changes nothing
+        if attempt < ATTEMPTS:
+            time.sleep(min(2**attempt, 10) if os.environ.get("DEFECT_ATLAS_RETRY_WAIT") != "0" else 0)
+    raise FetchError(
+        f"{url} cannot be reached ({problem}); check the network, or give a mirror directory with --mirror."
+    ) from problem
+
+
+def _download_once(url: str, part: Path) -> None:
+    size = part.stat().st_size if part.is_file() else 0
+    request = urllib.request.Request(url, headers={"User-Agent": "defect-atlas"})
+    if size:
+        request.add_header("Range", f"bytes={size}-")
+    token = os.environ.get("HF_TOKEN")
+    if token and request.host and request.host.endswith("huggingface.co"):
+        request.add_unredirected_header("Authorization", f"Bearer {token}")
+    with urllib.request.urlopen(request, timeout=60) as response:
+        resumed = response.status == 206
+        total = int(response.headers.get("Content-Length") or 0) + (size if resumed else 0)
+        done = size if resumed else 0
+        with part.open("ab" if resumed else "wb") as handle:
+            while chunk := response.read(CHUNK):
+                handle.write(chunk)
+                done += len(chunk)
+                _show(part.name.removesuffix(".part"), done, total)
+    if total and done < total:
+        raise http.client.IncompleteRead(b"", total - done)
+
+
+def _show(name: str, done: int, total: int) -> None:
+    """One line that grows, only where a person watches."""
+    if sys.stderr.isatty():
+        share = f" of {total / 1e6:.1f}" if total else ""
+        end = "\n" if done >= total else ""
+        print(f"\r{name}: {done / 1e6:.1f}{share} MB", end=end, file=sys.stderr, flush=True)
