@@ -40,7 +40,32 @@ MAX_STRESS_ASYMMETRY = 1e-3
 
 NON_METALS = frozenset(
     atomic_numbers[symbol]
-    for symbol in "H He B C N O F Ne Si P S Cl Ar Ge As Se Br Kr Sb Te I Xe At Rn".split()
+    for symbol in [
+        "H",
+        "He",
+        "B",
+        "C",
+        "N",
+        "O",
+        "F",
+        "Ne",
+        "Si",
+        "P",
+        "S",
+        "Cl",
+        "Ar",
+        "Ge",
+        "As",
+        "Se",
+        "Br",
+        "Kr",
+        "Sb",
+        "Te",
+        "I",
+        "Xe",
+        "At",
+        "Rn",
+    ]
 )
 """Atomic numbers of non-metals and metalloids."""
 
@@ -211,9 +236,7 @@ def read(path: Path, reader: str, group: str = "") -> list[Configuration]:
     return [dataclasses.replace(c, group_name=group) for c in configurations]
 
 
-def _snap_entry(
-    entry: Any, path: Path, index: int, shear_order: tuple[int, int, int] | None
-) -> Configuration:
+def _snap_entry(entry: Any, path: Path, index: int, shear_order: tuple[int, int, int] | None) -> Configuration:
     """One structure of a SNAP JSON file, of either of the two layouts that the source uses."""
     where = f"{path.name}, configuration {index}"
     try:

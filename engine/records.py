@@ -159,9 +159,7 @@ def read_configurations(path: Path) -> list[Configuration]:
     ]
 
 
-def write_predictions(
-    path: Path, predictions: Iterable[Prediction], run_record: dict[str, str] | None = None
-) -> None:
+def write_predictions(path: Path, predictions: Iterable[Prediction], run_record: dict[str, str] | None = None) -> None:
     """Write predictions to one parquet file, atomically.
 
     Args:

@@ -94,9 +94,7 @@ def check_unique(values: Iterable[tuple[str, object]], what: str, registry: str)
         if value is None:
             continue
         if value in owners:
-            raise RegistryError(
-                f"{registry}: {what} {value} is claimed by '{owners[value]}' and '{entry_id}'."
-            )
+            raise RegistryError(f"{registry}: {what} {value} is claimed by '{owners[value]}' and '{entry_id}'.")
         owners[value] = entry_id
 
 

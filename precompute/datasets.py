@@ -94,9 +94,7 @@ def _check(dataset: Dataset, configurations: list[Configuration], expected: int 
     seen: set[str] = set()
     for configuration in configurations:
         if configuration.config_id in seen:
-            raise DatasetError(
-                f"{dataset.dataset_id}: configuration id '{configuration.config_id}' occurs twice."
-            )
+            raise DatasetError(f"{dataset.dataset_id}: configuration id '{configuration.config_id}' occurs twice.")
         seen.add(configuration.config_id)
     if expected is not None and not dataset.is_embedded and len(configurations) != expected:
         raise DatasetError(

@@ -87,7 +87,8 @@ def lock(family: str) -> Path:
     header(family)
     _uv(
         "pip", "compile", "--quiet", "--generate-hashes", "--python-version", "3.11", "--upgrade",
-        "--no-emit-package", "torch", "--no-header", "--no-annotate", "--output-file", str(path), str(FAMILIES / f"{family}.py"),
+        "--no-emit-package", "torch", "--no-header", "--no-annotate", "--output-file", str(path),
+        str(FAMILIES / f"{family}.py"),
     )  # fmt: skip
     return path
 
@@ -175,10 +176,7 @@ def python_command(
 def has_nvidia_driver() -> bool:
     """Whether this machine has a working NVIDIA driver, asked without importing a framework."""
     program = shutil.which("nvidia-smi")
-    return (
-        program is not None
-        and subprocess.run([program, "-L"], capture_output=True, check=False).returncode == 0
-    )
+    return program is not None and subprocess.run([program, "-L"], capture_output=True, check=False).returncode == 0
 
 
 def _accelerator(options: dict[str, object], device: str) -> list[str]:

@@ -28,9 +28,7 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
-def fetch_file(
-    target: Path, *, sha256: str = "", url: str | None = None, mirrored: Path | None = None
-) -> str:
+def fetch_file(target: Path, *, sha256: str = "", url: str | None = None, mirrored: Path | None = None) -> str:
     """Make sure that a file is there and right.
 
     Args:

@@ -6,7 +6,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from engine.records import Configuration, write_configurations
 from engine.shards import Shard, cut, done_keys, missing
 from precompute.data_folder import DataFolder
 from precompute.models import model_fingerprint, worker_command
-from precompute.workers import Worker, WorkerDied
+from precompute.workers import Worker, WorkerDiedError
 
 # A second worker for the same model pays its imports only from about this much work on.
 MIN_ATOMS_PER_WORKER = 2000
@@ -95,7 +95,7 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def plan(model: Model, datasets: dict[str, Sequence[Configuration]], folder: DataFolder) -> tuple[Task, int]:
+def plan(model: Model, datasets: Mapping[str, Sequence[Configuration]], folder: DataFolder) -> tuple[Task, int]:
     """What a model still has to do on some datasets.
 
     Returns:
@@ -127,14 +127,11 @@ def run(tasks: Sequence[Task], folder: DataFolder, *, device: str, n_slots: int 
         Counts, and the models that could not be loaded with the reason.
     """
     tasks = [task for task in tasks if task.shards]
-    progress = Progress(
-        sum(len(s.configurations) for t in tasks for s, _ in t.shards), sum(t.n_atoms for t in tasks)
-    )
+    progress = Progress(sum(len(s.configurations) for t in tasks for s, _ in t.shards), sum(t.n_atoms for t in tasks))
     queue = _Queue(tasks)
     n_slots = max(1, min(n_slots or os.cpu_count() or 1, sum(len(t.shards) for t in tasks)))
     threads = [
-        threading.Thread(target=_slot, args=(queue, folder, device, progress), daemon=True)
-        for _ in range(n_slots)
+        threading.Thread(target=_slot, args=(queue, folder, device, progress), daemon=True) for _ in range(n_slots)
     ]
     for thread in threads:
         thread.start()
@@ -204,7 +201,7 @@ def _work(task: Task, queue: _Queue, folder: DataFolder, device: str, progress: 
                     try:
                         done = worker.request(source, target, skip=_lethal(task), timeout=CONFIG_SECONDS)
                         break
-                    except WorkerDied as death:
+                    except WorkerDiedError as death:
                         _count_death(task, death, shard)
                 progress.add(shard, done["n_failed"], f"{task.model.model_id}, {target.parts[-4]}")
     finally:
@@ -212,7 +209,7 @@ def _work(task: Task, queue: _Queue, folder: DataFolder, device: str, progress: 
             worker.kill()
 
 
-def _count_death(task: Task, death: WorkerDied, shard: Shard) -> None:
+def _count_death(task: Task, death: WorkerDiedError, shard: Shard) -> None:
     """Blame a death on the configuration at hand; without one, the process itself is broken."""
     culprit = death.config_id or ""
     task.deaths[culprit] += 1

@@ -159,9 +159,7 @@ def serve(calculator: Calculator, reach: float, record: dict[str, str], reply: R
                 else:
                     predictions.append(predict(calculator, configuration, reach))
             seconds = time.perf_counter() - started
-            write_predictions(
-                Path(request["output"]), predictions, record | {"wall_seconds": f"{seconds:.3f}"}
-            )
+            write_predictions(Path(request["output"]), predictions, record | {"wall_seconds": f"{seconds:.3f}"})
         except Exception as error:  # a bad request must not end a worker that holds a loaded model
             reply(event="error", message=f"{type(error).__name__}: {error}")
             continue

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from precompute.environments import WorkerCommand
 START_SECONDS = 300.0  # imports and the first load of a large checkpoint on a busy machine
 
 
-class WorkerDied(WorkerError):
+class WorkerDiedError(WorkerError):
     """A worker ended in the middle of a request; `config_id` is what it was at, if anything."""
 
     def __init__(self, message: str, config_id: str | None = None) -> None:
@@ -77,9 +78,7 @@ class Worker:
         reply = self._reply(timeout)
         if reply.get("event") != "ready":
             self.kill()
-            raise WorkerError(
-                f"The model could not be loaded: {reply.get('message', reply)} (log: {self._log})."
-            )
+            raise WorkerError(f"The model could not be loaded: {reply.get('message', reply)} (log: {self._log}).")
         self.record = reply["record"]
         return self.record
 
@@ -103,7 +102,7 @@ class Worker:
             The worker's `done` message.
 
         Raises:
-            WorkerDied: The process ended, or one configuration took too long.
+            WorkerDiedError: The process ended, or one configuration took too long.
             WorkerError: The worker refused the request.
         """
         assert self._process is not None and self._process.stdin is not None, "start() first"
@@ -133,10 +132,8 @@ class Worker:
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
-                try:
+                with suppress(BrokenPipeError):
                     stream.close()
-                except BrokenPipeError:
-                    pass
 
     def _reply(self, timeout: float | None) -> dict[str, Any]:
         """Next message of the worker."""
@@ -149,7 +146,7 @@ class Worker:
                 left = None if deadline is None else max(0.0, deadline - time.monotonic())
                 if not selector.select(left):
                     self.kill()
-                    raise WorkerDied(f"took longer than {timeout:.0f} s", self.current_config)
+                    raise WorkerDiedError(f"took longer than {timeout:.0f} s", self.current_config)
                 chunk = os.read(descriptor, 65536)
                 if not chunk:
                     raise self._died()
@@ -158,11 +155,11 @@ class Worker:
         message: dict[str, Any] = json.loads(self._lines.popleft())
         return message
 
-    def _died(self) -> WorkerDied:
+    def _died(self) -> WorkerDiedError:
         """Error that says how the process ended."""
         assert self._process is not None
         code = self._process.wait()
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         if code == -signal.SIGKILL:
             how += ", as when memory runs out"
-        return WorkerDied(f"worker died ({how}); log: {self._log}", self.current_config)
+        return WorkerDiedError(f"worker died ({how}); log: {self._log}", self.current_config)

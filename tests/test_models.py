@@ -60,9 +60,7 @@ def test_dispersion_is_marked_on_energies() -> None:
 
 
 def test_unknown_id_names_the_closest() -> None:
-    with pytest.raises(
-        RegistryError, match=r"'chgnet-0\.3' is not in engine/models\.toml; closest: 'chgnet-0\."
-    ):
+    with pytest.raises(RegistryError, match=r"'chgnet-0\.3' is not in engine/models\.toml; closest: 'chgnet-0\."):
         get_model("chgnet-0.3")
 
 

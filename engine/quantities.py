@@ -1,0 +1,141 @@
+"""QUANTITIES: what each stored column is called, its symbol and the unit in which it is shown.
+
+This is the only place where units are written for display. Columns hold ASE units (eV, Å, eV/Å) unless their
+name says otherwise; `factor` converts the stored value to `unit`.
+"""
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """How one column is shown.
+
+    Attributes:
+        label: Plain words, sentence case.
+        symbol: Short form for axes and table heads.
+        unit: Unit shown; empty for counts and ratios.
+        factor: Stored value times factor is in `unit`.
+        description: One sentence for tooltips.
+    """
+
+    label: str
+    symbol: str
+    unit: str
+    factor: float = 1.0
+    description: str = ""
+
+    def title(self, *, symbol: bool = False) -> str:
+        """Label (or symbol) with the unit, as on an axis."""
+        name = self.symbol if symbol else self.label
+        return f"{name} ({self.unit})" if self.unit else name
+
+
+_PER_ATOM = "meV/atom"
+_PER_ANG = "meV/Å"
+
+QUANTITIES: dict[str, Quantity] = {
+    "energy_rmse_mev_per_atom": Quantity(
+        "Energy RMSE",
+        "RMSE(E)",
+        _PER_ATOM,
+        description="Root mean square over configurations of (predicted - reference energy) / number of atoms.",
+    ),
+    "energy_rmse_mev_per_atom_lo": Quantity("Energy RMSE, lower 95 % bound", "RMSE(E) lo", _PER_ATOM),
+    "energy_rmse_mev_per_atom_hi": Quantity("Energy RMSE, upper 95 % bound", "RMSE(E) hi", _PER_ATOM),
+    "energy_rmse_mev_per_atom_aligned": Quantity("Energy RMSE, aligned", "RMSE(E)", _PER_ATOM),
+    "energy_mae_mev_per_atom": Quantity("Energy MAE", "MAE(E)", _PER_ATOM),
+    "force_rmse_mev_per_ang": Quantity(
+        "Force RMSE",
+        "RMSE(F)",
+        _PER_ANG,
+        description="Root mean square over all Cartesian force components of all atoms.",
+    ),
+    "force_rmse_mev_per_ang_lo": Quantity("Force RMSE, lower 95 % bound", "RMSE(F) lo", _PER_ANG),
+    "force_rmse_mev_per_ang_hi": Quantity("Force RMSE, upper 95 % bound", "RMSE(F) hi", _PER_ANG),
+    "force_mae_mev_per_ang": Quantity("Force MAE", "MAE(F)", _PER_ANG),
+    "force_slope": Quantity(
+        "Force slope",
+        "slope(F)",
+        "",
+        description="Least-squares slope through the origin of predicted against reference force components; "
+        "below 1 means that the model is too soft.",
+    ),
+    "reference_energy_per_atom": Quantity("Reference energy", "E(ref)/N", "eV/atom"),
+    "energy_error_per_atom": Quantity("Energy error, raw", "ΔE/N", _PER_ATOM, 1000.0),
+    "energy_error_per_atom_aligned": Quantity("Energy error, aligned", "ΔE/N", _PER_ATOM, 1000.0),
+    "force_rmse": Quantity("Force RMSE", "RMSE(F)", _PER_ANG, 1000.0),
+    "force_max_error": Quantity("Largest force error", "max |ΔF|", _PER_ANG, 1000.0),
+    "reference_force": Quantity("Reference force component", "F(ref)", "eV/Å"),
+    "force_component_error": Quantity("Force component error", "ΔF", _PER_ANG, 1000.0),
+    "largest_error": Quantity("Largest error in the box", "ΔF or ΔE/N", "meV", 1000.0),
+    "n_samples": Quantity("Samples in the box", "n", ""),
+    "atom_index": Quantity("Atom", "i", "", description="Index of the atom with the largest error in the box."),
+    "energy_deviation": Quantity("Ensemble energy deviation", "dev(E)", _PER_ATOM, 1000.0),
+    "energy_error": Quantity("Energy error of the ensemble mean", "|ΔE|/N", _PER_ATOM, 1000.0),
+    "force_deviation": Quantity("Ensemble force deviation", "dev(F)", _PER_ANG, 1000.0),
+    "force_error": Quantity("Force error of the ensemble mean", "|ΔF|", _PER_ANG, 1000.0),
+    "us_per_atom_step": Quantity("Cost", "cost", "ms per atom and step", 0.001),
+    "ms_per_step": Quantity("Time per step", "t", "ms"),
+    "peak_memory_mb": Quantity("Peak memory", "memory", "MB"),
+    "wall_seconds": Quantity("Wall time", "t", "s"),
+    "n_configs": Quantity("Configurations", "n", ""),
+    "n_failed": Quantity("Failed", "failed", "", description="Configurations that the model could not predict."),
+    "n_atoms": Quantity("Atoms", "N", ""),
+    "n_threads": Quantity("Threads", "threads", ""),
+}
+
+ALIGNMENTS = {"raw": "raw", "per_element": "aligned per element"}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """Columns that describe one choice of `quantity` in the app.
+
+    Attributes:
+        rmse: Column of the RMSE; its 95 % bounds end in `_lo` and `_hi`.
+        mae: Column of the mean absolute error.
+        reference: Quantity of the abscissa of residual and parity charts.
+        error: Quantity of the residual.
+        noun: What one sample is, in the plural.
+    """
+
+    rmse: str
+    mae: str
+    reference: str
+    error: str
+    noun: str
+
+
+METRICS = {
+    "energy": Metric(
+        "energy_rmse_mev_per_atom",
+        "energy_mae_mev_per_atom",
+        "reference_energy_per_atom",
+        "energy_error_per_atom",
+        "configurations",
+    ),
+    "force": Metric(
+        "force_rmse_mev_per_ang",
+        "force_mae_mev_per_ang",
+        "reference_force",
+        "force_component_error",
+        "force components",
+    ),
+}
+
+
+def significant(value: float | None, digits: int = 3) -> str:
+    """Text of a number with that many significant digits and no exponent; an en dash when there is none.
+
+    Example:
+        >>> significant(5.9962), significant(170.58), significant(4101.7), significant(None)
+        ('6.00', '171', '4102', '–')
+    """
+    if value is None or not math.isfinite(value):
+        return "–"
+    if value == 0:
+        return "0"
+    decimals = digits - 1 - math.floor(math.log10(abs(value)))
+    return f"{value:.{max(decimals, 0)}f}"

@@ -1,0 +1,80 @@
+-- Tables and views of the results store. ASE units (eV, Å, eV/Å, eV/Å³) are unsuffixed; any other unit is in
+-- the column's name. Facts are written sorted by (dataset, model, configuration), so that DuckDB skips blocks.
+
+create table store_info (schema_version integer, data_version varchar, built_at timestamp, git_commit varchar);
+
+create table models (
+    model_id varchar primary key, family varchar, label varchar, training_sets varchar[],
+    n_training_structures bigint, n_parameters bigint, license varchar, paper_row integer, source varchar,
+    checkpoint varchar, conservative boolean, functional varchar, runnable boolean, reason varchar
+);
+
+create table datasets (
+    dataset_id varchar primary key, label varchar, elements varchar[], n_configs integer, n_atoms bigint,
+    functional varchar, code varchar, license varchar, paper_row integer, source varchar, stands_in_for varchar,
+    citation varchar, energy_reference varchar, description varchar, n_configs_paper integer, available boolean,
+    reason varchar, potentials varchar, comparable boolean, comparable_note varchar, leakage varchar
+);
+
+create table configurations (
+    dataset_id varchar, config_id varchar, group_name varchar, in_dataset boolean, formula varchar, elements varchar[],
+    n_atoms integer, numbers smallint[], positions double[], cell double[], pbc boolean[],
+    energy double, forces double[], stress double[], primary key (dataset_id, config_id)
+);
+
+create table predictions (
+    dataset_id varchar, model_id varchar, config_id varchar, status varchar, reason varchar, energy double,
+    forces double[], stress double[], wall_seconds double, run_id varchar
+);
+
+create table runs (
+    run_id varchar primary key, model_id varchar, dataset_id varchar, origin varchar, device varchar,
+    hardware varchar, packages varchar, checkpoint_sha256 varchar, started_at timestamp, source varchar,
+    wall_seconds double, n_threads integer, settings varchar
+);
+
+-- One row per configuration and model with a finite prediction: what every chart bins. Errors are predicted minus
+-- reference; *_aligned has the model's per-element offsets on that dataset removed.
+create table errors (
+    dataset_id varchar, model_id varchar, config_id varchar, group_name varchar, in_dataset boolean, n_atoms integer,
+    reference_energy_per_atom double, energy_error_per_atom double, energy_error_per_atom_aligned double,
+    force_rmse double, force_max_error double
+);
+
+-- One row per atom and model: what the force charts bin. Components are interleaved x, y, z in three columns.
+create table force_errors (
+    dataset_id varchar, model_id varchar, config_id varchar, atom_index integer, element varchar, in_dataset boolean,
+    reference_x float, reference_y float, reference_z float, error_x float, error_y float, error_z float
+);
+
+create table dataset_metrics (
+    dataset_id varchar, model_id varchar, group_name varchar, alignment varchar, n_configs integer, n_failed integer,
+    energy_rmse_mev_per_atom double, energy_rmse_mev_per_atom_lo double, energy_rmse_mev_per_atom_hi double,
+    energy_mae_mev_per_atom double,
+    force_rmse_mev_per_ang double, force_rmse_mev_per_ang_lo double, force_rmse_mev_per_ang_hi double,
+    force_mae_mev_per_ang double, force_slope double
+);
+
+create table element_offsets (dataset_id varchar, model_id varchar, element varchar, offset_energy double);
+
+create table element_metrics (
+    dataset_id varchar, model_id varchar, element varchar, n_configs integer, energy_rmse_mev_per_atom double,
+    energy_rmse_mev_per_atom_aligned double, force_rmse_mev_per_ang double
+);
+
+create table costs (
+    model_id varchar, device varchar, hardware varchar, n_threads integer, n_atoms integer, batch integer,
+    ms_per_step double, us_per_atom_step double, peak_memory_mb double, origin varchar, measured_at timestamp
+);
+
+create table ensembles (ensemble_id varchar primary key, label varchar, model_ids varchar[], source varchar);
+
+create table uncertainties (
+    ensemble_id varchar, dataset_id varchar, config_id varchar, energy_deviation double, energy_error double,
+    force_deviation double[], force_error double[]
+);
+
+create table claims (
+    claim_id varchar primary key, text varchar, paper_value double, measured_value double, unit varchar,
+    verdict varchar, dataset_id varchar
+);

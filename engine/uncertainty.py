@@ -1,0 +1,75 @@
+"""Uncertainty of an ensemble of models: maximum deviation from the mean, and how well it ranks the error.
+
+Source:
+    Shuang et al. (2025), equations 1 and 2, after Lysogorskiy et al., Phys. Rev. Mater. 7, 043801 (2023),
+    doi:10.1103/PhysRevMaterials.7.043801.
+"""
+
+import numpy as np
+import scipy.stats
+from numpy.typing import NDArray
+
+from engine.errors import MetricError
+
+FloatArray = NDArray[np.float64]
+
+
+def energy_deviation(energies: FloatArray, reference: float | None = None) -> tuple[float, float | None]:
+    """dev(E) = max_k |E_k - <E>| and the ensemble mean's error |<E> - E_ref|.
+
+    Args:
+        energies: One energy per model, shape (n_models,), eV/atom.
+        reference: DFT energy, eV/atom.
+
+    Returns:
+        Deviation, and error where a reference is given; eV/atom.
+
+    Raises:
+        MetricError: Fewer than two models.
+    """
+    if len(energies) < 2:
+        raise MetricError(f"an ensemble has at least two models, got {len(energies)}")
+    mean = float(np.mean(energies))
+    deviation = float(np.max(np.abs(energies - mean)))
+    return deviation, None if reference is None else abs(mean - reference)
+
+
+def force_deviation(forces: FloatArray, reference: FloatArray | None = None) -> tuple[FloatArray, FloatArray | None]:
+    """dev(F_i) = max_k |F_i^k - <F_i>| of each atom and the ensemble mean's error |<F_i> - F_i,ref|.
+
+    Args:
+        forces: Shape (n_models, n_atoms, 3), eV/Å.
+        reference: DFT forces, shape (n_atoms, 3).
+
+    Returns:
+        Deviation, shape (n_atoms,), and error of the same shape where a reference is given; eV/Å.
+
+    Raises:
+        MetricError: Fewer than two models, or shapes differ.
+    """
+    if forces.ndim != 3 or len(forces) < 2 or forces.shape[2] != 3:
+        raise MetricError(f"{forces.shape=} is not (at least 2 models, n_atoms, 3)")
+    mean = forces.mean(axis=0)
+    deviation = np.linalg.norm(forces - mean, axis=2).max(axis=0)
+    if reference is None:
+        return deviation, None
+    if reference.shape != mean.shape:
+        raise MetricError(f"{reference.shape=} != {mean.shape=}")
+    return deviation, np.linalg.norm(mean - reference, axis=1)
+
+
+def spearman(deviations: FloatArray, errors: FloatArray) -> float:
+    """Spearman's rank correlation of deviations with errors; NaN where one of them is constant.
+
+    Raises:
+        MetricError: Lengths differ, or fewer than three pairs.
+
+    Example:
+        >>> spearman(np.array([1.0, 2.0, 3.0]), np.array([10.0, 20.0, 15.0]))
+        0.5
+    """
+    if deviations.shape != errors.shape or len(deviations) < 3:
+        raise MetricError(f"{deviations.shape=} and {errors.shape=} are not one shape of at least three")
+    if np.ptp(deviations) == 0 or np.ptp(errors) == 0:
+        return float("nan")
+    return float(scipy.stats.spearmanr(deviations, errors).statistic)

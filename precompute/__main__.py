@@ -1,0 +1,317 @@
+"""Fill and build the results store: python -m precompute COMMAND."""
+
+import argparse
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from engine.datasets import Dataset, select_datasets
+from engine.errors import EngineError, FetchError, SettingsError
+from engine.models import Model, select_models
+from engine.records import read_predictions
+from engine.shards import FAMILIES
+from precompute import bench as measuring
+from precompute import embedding, environments, reference, runner
+from precompute.build import build as build_store
+from precompute.data_folder import DataFolder
+from precompute.datasets import configurations_of, fetch_dataset
+from precompute.executors import command_line, run_with_parsl
+from precompute.imports import import_file, import_published
+from precompute.models import fetch_weights, model_fingerprint, why_not_runnable
+from precompute.prediction import predict_file
+
+DEFAULT_DATASET = "open-defects"
+
+
+def say(line: str) -> None:
+    """Progress goes to standard error, so that standard output stays free for --json."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def fetch(arguments: argparse.Namespace) -> int:
+    """Bring in datasets and model weights, from a mirror directory or by URL."""
+    folder, mirror = _folder(arguments), _mirror(arguments)
+    if not arguments.dataset + arguments.model:
+        raise SettingsError("fetch needs --dataset ID or --model ID.")
+    for dataset in select_datasets(arguments.dataset):
+        with _forgiving("all" in arguments.dataset):
+            say(fetch_dataset(dataset, folder, mirror))
+    for model in select_models(arguments.model):
+        if "all" in arguments.model and not model.is_runnable:
+            say(f"{model.model_id}: skipped. {model.not_runnable}")
+            continue
+        with _forgiving("all" in arguments.model):
+            for line in fetch_weights(model, folder, mirror):
+                say(line)
+    return 0
+
+
+def envs(arguments: argparse.Namespace) -> int:
+    """Build the Python environments of model families (all that have a lock, unless named)."""
+    chosen = arguments.family or environments.families()
+    for family in chosen:
+        if arguments.lock:
+            say(f"{family}: locked in {environments.lock(family).name}")
+        else:
+            built = environments.build(family, _folder(arguments).root, device=arguments.device)
+            say(f"{family}: {'built' if built else 'up to date'}")
+    return 0
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Predict what is missing: every chosen model on every chosen dataset."""
+    folder = _folder(arguments)
+    if not arguments.model or not arguments.dataset:
+        raise SettingsError("run needs --dataset ID and --model ID; both may be all.")
+    if arguments.limit is not None and arguments.limit < 1:
+        raise SettingsError(f"--limit is {arguments.limit}, expected at least 1.")
+    datasets = {
+        d.dataset_id: configurations_of(d, folder, arguments.limit) for d in _fetched(arguments.dataset, folder)
+    }
+    tasks, commands = [], []
+    for model in select_models(arguments.model):
+        if reason := why_not_runnable(model, folder):
+            say(f"{model.model_id}: skipped. {reason}")
+            if "all" not in arguments.model:
+                return 1
+            continue
+        if arguments.executor == "parsl":
+            commands.append(
+                command_line(model.model_id, list(datasets), folder.root, arguments.device, arguments.limit)
+            )
+            continue
+        task, n_done = runner.plan(model, datasets, folder)
+        n_todo = sum(len(shard.configurations) for shard, _ in task.shards)
+        say(f"{model.model_id}: {n_todo} to do, {n_done} done before")
+        tasks.append(task)
+    if commands:
+        return max(run_with_parsl(commands, arguments.parsl_config))
+    outcome = runner.run(tasks, folder, device=arguments.device, n_slots=arguments.jobs)
+    say(
+        f"{outcome.n_done} configurations in {runner.duration(outcome.seconds)}, "
+        f"{outcome.n_failed} failed with a reason"
+    )
+    return 1 if outcome.errors else 0
+
+
+def import_(arguments: argparse.Namespace) -> int:
+    """Take in predictions computed elsewhere: FILE of one model, or all published ones that are known."""
+    folder = _folder(arguments)
+    datasets = select_datasets(arguments.dataset)
+    if not datasets:
+        raise SettingsError("import needs --dataset ID.")
+    models = select_models(arguments.model)
+    if arguments.file is not None:
+        if len(datasets) != 1 or len(models) != 1:
+            raise SettingsError("import FILE needs exactly one --dataset and one --model.")
+        say(import_file(datasets[0], models[0], Path(arguments.file), folder))
+        return 0
+    for dataset in datasets:
+        for line in import_published(dataset, folder, _mirror(arguments)):
+            say(line)
+    return 0
+
+
+def build(arguments: argparse.Namespace) -> int:
+    """Build the results store from everything on disk and publish it."""
+    path, lines = build_store(_folder(arguments))
+    for line in lines:
+        say(line)
+    say(f"published {path.name} ({path.stat().st_size / 1e6:.1f} MB)")
+    return 0
+
+
+def bench(arguments: argparse.Namespace) -> int:
+    """Measure the cost of models on this machine (those not measured yet, unless --again)."""
+    folder = _folder(arguments)
+    for model in select_models(arguments.model or ["all"]):
+        reason = why_not_runnable(model, folder)
+        if not reason and measuring.is_measured(model, folder) and not arguments.again:
+            reason = "measured before; --again repeats it"
+        if reason:
+            say(f"{model.model_id}: skipped. {reason}")
+            continue
+        cost = measuring.bench(model, folder, device=arguments.device)
+        say(
+            f"{model.model_id}: {cost.ms_per_step:.1f} ms per step of {cost.n_atoms} atoms, "
+            f"{cost.us_per_atom_step:.0f} µs per atom, {cost.peak_memory_mb:.0f} MB ({cost.hardware})"
+        )
+    return 0
+
+
+def predict(arguments: argparse.Namespace) -> int:
+    """Predict one structure file with one or more models."""
+    if not arguments.model:
+        raise SettingsError("predict needs --model ID.")
+    rows = list(
+        predict_file(Path(arguments.file), select_models(arguments.model), _folder(arguments), arguments.device)
+    )
+    if arguments.json:
+        print(json.dumps(rows, indent=1))
+    else:
+        for row in rows:
+            print(_prediction_line(row))
+    return 0 if all(row["status"] == "ok" for row in rows) else 1
+
+
+def embed(arguments: argparse.Namespace) -> int:
+    """Put predictions on embedded datasets, and costs, into the repository (for its maintainers)."""
+    folder = _folder(arguments)
+    for dataset in select_datasets(arguments.dataset or [DEFAULT_DATASET]):
+        for model in select_models(arguments.model or ["all"]):
+            if model.is_runnable and (path := embedding.embed(dataset, model, folder)):
+                say(f"{path.name}: {path.stat().st_size / 1e3:.0f} kB")
+    for model in select_models(arguments.model or ["all"]):
+        for path in embedding.embed_costs(model, folder):
+            say(path.name)
+    return 0
+
+
+def status(arguments: argparse.Namespace) -> int:
+    """Show what is done, failed and missing, per dataset and model."""
+    folder = _folder(arguments)
+    rows = [
+        _status(dataset, model, folder)
+        for dataset in _fetched(arguments.dataset or ["all"], folder, quiet=True)
+        for model in select_models(arguments.model or ["all"])
+    ]
+    if arguments.json:
+        print(json.dumps(rows, indent=1))
+        return 0
+    for row in rows:
+        if row["n_done"]:
+            done = f"{row['n_done']:6}/{row['n_configs']:<6}"
+            print(f"{row['dataset_id']:24} {row['model_id']:28} {done} {row['reasons'] or ''}")
+    return 0
+
+
+def _status(dataset: Dataset, model: Model, folder: DataFolder) -> dict[str, Any]:
+    """One row of `status`."""
+    configurations = configurations_of(dataset, folder)
+    n_done, reasons = 0, Counter[str]()
+    if (FAMILIES / f"{model.family}.lock").is_file():
+        target = folder.predictions(dataset.dataset_id, model.model_id, model_fingerprint(model))
+        known = {(c.config_id, c.geometry_hash) for c in configurations}
+        for path in sorted(target.glob("*.parquet")):
+            for prediction in read_predictions(path):
+                if (prediction.config_id, prediction.geometry_hash) in known:
+                    n_done += 1
+                    if prediction.status == "failed":
+                        reasons[prediction.reason or ""] += 1
+    return {
+        "dataset_id": dataset.dataset_id,
+        "model_id": model.model_id,
+        "n_configs": len(configurations),
+        "n_done": n_done,
+        "n_failed": sum(reasons.values()),
+        "reasons": dict(reasons),
+    }
+
+
+@contextmanager
+def _forgiving(is_one_of_all: bool) -> Iterator[None]:
+    """Of `all`, what cannot be had is printed and left out; what was named must be had."""
+    try:
+        yield
+    except FetchError as error:
+        if not is_one_of_all:
+            raise
+        say(f"skipped: {error}")
+
+
+def _fetched(ids: Sequence[str], folder: DataFolder, *, quiet: bool = False) -> list[Dataset]:
+    """Datasets asked for; of `all`, those that are here."""
+    datasets = select_datasets(ids)
+    if "all" not in ids:
+        return datasets
+    here = [d for d in datasets if folder.configurations(d.dataset_id).is_file()]
+    if not quiet:
+        say(f"{len(datasets) - len(here)} datasets are not fetched and are left out")
+    return here
+
+
+def _folder(arguments: argparse.Namespace) -> DataFolder:
+    return DataFolder(Path(arguments.data)) if arguments.data else DataFolder.default()
+
+
+def _mirror(arguments: argparse.Namespace) -> Path | None:
+    given = arguments.mirror or os.environ.get("DEFECT_ATLAS_MIRROR")
+    if not given:
+        return None
+    path = Path(given)
+    if not path.is_dir():
+        raise SettingsError(f"Mirror directory '{given}' does not exist.")
+    return path
+
+
+def _prediction_line(row: Mapping[str, Any]) -> str:
+    """One model's prediction for a person to read."""
+    if row["status"] != "ok":
+        return f"{row['model_id']:28} failed: {row['reason']}"
+    return (
+        f"{row['model_id']:28} {row['energy']:.6f} eV   {row['energy_per_atom']:.6f} eV/atom   "
+        f"largest force {row['max_force']:.4f} eV/Å   {row['wall_seconds']:.2f} s"
+    )
+
+
+def main() -> int:
+    """Parse, run one command, turn our errors into one sentence."""
+    arguments = _parser().parse_args()
+    try:
+        return int(arguments.command(arguments))
+    except EngineError as error:
+        say(f"error: {error}")
+        return 1
+    except KeyboardInterrupt:
+        say("interrupted; what was finished is kept, run the same command again to go on")
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--data", metavar="DIR", help="data folder (DEFECT_ATLAS_DATA; default: data)")
+    common.add_argument("--mirror", metavar="DIR", help="take files from here (DEFECT_ATLAS_MIRROR)")
+    common.add_argument("--dataset", metavar="ID", action="append", default=[], help="repeatable; or all")
+    common.add_argument("--model", metavar="ID", action="append", default=[], help="repeatable; or all")
+    common.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser = argparse.ArgumentParser(prog="python -m precompute", description=__doc__)
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def command(function: Callable[[argparse.Namespace], int], name: str = "") -> argparse.ArgumentParser:
+        text = (function.__doc__ or "").partition("\n")[0]
+        sub = commands.add_parser(name or function.__name__, parents=[common], help=text, description=text)
+        sub.set_defaults(command=function)
+        return sub
+
+    command(fetch)
+    sub = command(envs)
+    sub.add_argument("family", nargs="*", help="default: every family")
+    sub.add_argument("--lock", action="store_true", help="resolve the pins anew and write the lock files")
+    sub = command(run)
+    sub.add_argument("--limit", type=int, metavar="N", help="only the first N configurations of each dataset")
+    sub.add_argument("--jobs", type=int, metavar="N", help="worker processes at once (default: one per core)")
+    sub.add_argument("--executor", choices=("local", "parsl"), default="local")
+    sub.add_argument("--parsl-config", metavar="MODULE:ATTRIBUTE", help="a parsl.Config for --executor parsl")
+    sub = command(import_, "import")
+    sub.add_argument("file", nargs="?", metavar="FILE", help="parquet or extended XYZ; without it, all published ones")
+    command(build)
+    sub = command(bench)
+    sub.add_argument("--again", action="store_true", help="measure even what is measured")
+    sub = command(predict)
+    sub.add_argument("file", metavar="FILE", help="POSCAR, CIF or extended XYZ")
+    sub.add_argument("--json", action="store_true")
+    command(embed)
+    sub = command(reference.main, "reference")
+    reference.add_arguments(sub)
+    sub = command(status)
+    sub.add_argument("--json", action="store_true")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,315 @@
+"""`python -m precompute reference`: compute the dataset "Open Defects" with GPAW.
+
+One process per configuration, `--jobs` of them at a time, each with one thread. Raw files go to
+`<data>/reference/`; every finished configuration is collected into the extended XYZ file at once.
+A result whose fingerprint is that of its job is done, so a killed run continues where it stopped.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Any
+
+from engine.errors import EngineError, SettingsError
+from precompute import gpaw_env, reference_collect
+from precompute.data_folder import EMBEDDED, DataFolder
+from precompute.reference_jobs import (
+    Job,
+    ReferenceSettings,
+    convergence_jobs,
+    dataset_jobs,
+    load_settings,
+)
+
+WORKER = Path(__file__).with_name("gpaw_single_point.py")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `reference`.
+
+    Args:
+        parser: Parser of the subcommand; may already have `--data`.
+    """
+    task = parser.add_mutually_exclusive_group()
+    task.add_argument("--setup", action="store_true", help="build the GPAW environment and stop")
+    task.add_argument("--verify", type=int, metavar="N", help="recompute N random shipped configurations, compare")
+    task.add_argument(
+        "--convergence",
+        action="store_true",
+        help="run the convergence table instead of the dataset",
+    )
+    task.add_argument(
+        "--collect",
+        action="store_true",
+        help="only rewrite the shipped files from finished results",
+    )
+    parser.add_argument("--element", action="append", metavar="X", help="only this metal; repeatable")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="calculations at a time")
+    parser.add_argument("--fresh", action="store_true", help="compute even what the shipped files already hold")
+    parser.add_argument("--seed", type=int, default=0, help="which configurations --verify draws")
+    if not any("--data" in action.option_strings for action in parser._actions):
+        parser.add_argument(
+            "--data",
+            type=Path,
+            default=DataFolder.default().root,
+            metavar="DIR",
+            help="folder of environments and raw results",
+        )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=EMBEDDED,
+        metavar="DIR",
+        help="folder of the shipped files",
+    )
+
+
+def main(args: argparse.Namespace) -> int:
+    """Compute, verify or collect the DFT dataset Open Defects.
+
+    Args:
+        args: What `add_arguments` declared.
+
+    Returns:
+        Exit status: 0 when everything asked for is done, 1 when a calculation failed or
+        `--verify` found a difference.
+
+    Raises:
+        SettingsError: An option has an impossible value.
+        WorkerEnvError: The GPAW environment is missing or cannot be built.
+    """
+    data = Path(args.data or DataFolder.default().root)
+    if args.setup:
+        gpaw_env.build(data)
+        return 0
+    settings = load_settings()
+    symbols = _chosen_symbols(settings, args.element)
+    if args.jobs < 1:
+        raise SettingsError(f"--jobs {args.jobs}: give at least 1.")
+    if args.collect:
+        collect(settings, data, args.output)
+        return 0
+    if args.verify is not None:
+        return verify(settings, data, args.output, args.verify, args.seed, args.jobs)
+    python = gpaw_env.python(data)
+    if args.convergence:
+        jobs = convergence_jobs(settings, symbols)
+    else:
+        jobs = sorted(dataset_jobs(settings, symbols), key=is_late)
+    if not args.fresh:
+        shipped = reference_collect.shipped_results(settings, args.output)
+        n_all, jobs = len(jobs), [job for job in jobs if job.config_id not in shipped]
+        print(f"{n_all - len(jobs)} of {n_all} shipped already (--fresh computes them again).")
+    n_failed = run_jobs(
+        jobs,
+        settings,
+        data / "reference",
+        python,
+        args.jobs,
+        on_result=lambda: collect(settings, data, args.output),
+    )
+    collect(settings, data, args.output)
+    return 1 if n_failed else 0
+
+
+def is_late(job: Job) -> bool:
+    """Whether a job waits until every metal has its other structures.
+
+    Args:
+        job: The calculation.
+
+    Returns:
+        True for the rattled vacancies and slabs, which cost more than all the rest together.
+    """
+    return job.group in ("vacancy", "surface") and not job.use_point_group
+
+
+def collect(settings: ReferenceSettings, data: Path, output: Path) -> None:
+    """Write the shipped files from all results that exist; what they held and still fits stays.
+
+    Args:
+        settings: The settings table.
+        data: Data folder with `reference/`.
+        output: Folder of the shipped files.
+    """
+    symbols = list(settings.elements)
+    jobs = [*dataset_jobs(settings, symbols), *convergence_jobs(settings, symbols)]
+    results = reference_collect.shipped_results(settings, output)
+    for job in jobs:
+        result = read_result(job, settings, data / "reference")
+        if result is not None:
+            results[job.config_id] = result
+    reference_collect.write_dataset(settings, results, output)
+    reference_collect.write_convergence(settings, results, output)
+
+
+def run_jobs(
+    jobs: list[Job],
+    settings: ReferenceSettings,
+    folder: Path,
+    python: Path,
+    n_processes: int,
+    on_result: Callable[[], None] = lambda: None,
+) -> int:
+    """Compute every job that has no result yet.
+
+    Args:
+        jobs: Jobs, in the order in which they are started.
+        settings: The table that the jobs were made from.
+        folder: Where job, result and log files go.
+        python: Interpreter of the GPAW environment.
+        n_processes: Calculations at a time.
+        on_result: Called in this process after each finished calculation.
+
+    Returns:
+        Number of failed calculations; their reasons were printed.
+    """
+    todo = [job for job in jobs if read_result(job, settings, folder) is None]
+    print(f"{len(jobs) - len(todo)} of {len(jobs)} done before, {len(todo)} to compute.", flush=True)
+    progress = Progress(len(todo))
+    n_failed = 0
+    with ThreadPoolExecutor(max_workers=n_processes) as pool:
+        pending: set[Future[str | None]] = {pool.submit(run_job, job, settings, folder, python) for job in todo}
+        try:
+            while pending:
+                finished, pending = wait(pending, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    reason = future.result()
+                    n_failed += reason is not None
+                    progress.advance(reason)
+                on_result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return n_failed
+
+
+def run_job(job: Job, settings: ReferenceSettings, folder: Path, python: Path) -> str | None:
+    """Compute one job in a process of its own.
+
+    Args:
+        job: The calculation.
+        settings: The table that the job was made from.
+        folder: Where job, result and log files go.
+        python: Interpreter of the GPAW environment.
+
+    Returns:
+        None when the result was written, else the reason.
+    """
+    job_path = folder / "jobs" / f"{job.config_id}.json"
+    result_path = _result_path(job, folder)
+    log_path = folder / "logs" / f"{job.config_id}.txt"
+    for path in (job_path, result_path, log_path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    job_path.write_text(json.dumps(job.content(settings)) + "\n")
+    command = [python, WORKER, job_path, result_path, log_path]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    run = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=environment)
+    if run.returncode == 0:
+        return None
+    last_line = (run.stderr.strip() or f"exit status {run.returncode}").splitlines()[-1]
+    return f"{job.config_id}: {last_line} (log: {log_path})"
+
+
+def read_result(job: Job, settings: ReferenceSettings, folder: Path) -> dict[str, Any] | None:
+    """The finished result of a job.
+
+    Args:
+        job: The calculation.
+        settings: The table that the job was made from.
+        folder: Where result files are.
+
+    Returns:
+        The result, or None when there is none or it belongs to other settings.
+    """
+    path = _result_path(job, folder)
+    if not path.exists():
+        return None
+    result: dict[str, Any] = json.loads(path.read_text())
+    return result if result["fingerprint"] == job.content(settings)["fingerprint"] else None
+
+
+def verify(settings: ReferenceSettings, data: Path, output: Path, n_configs: int, seed: int, n_jobs: int) -> int:
+    """Recompute shipped configurations and compare them with the shipped labels.
+
+    Args:
+        settings: The settings table.
+        data: Data folder with the GPAW environment; raw files go to `reference/verify/`.
+        output: Folder of the shipped files.
+        n_configs: How many configurations to draw.
+        seed: Which ones.
+        n_jobs: Calculations at a time.
+
+    Returns:
+        0 when every one agrees within the stated tolerances, else 1.
+    """
+    jobs = {job.config_id: job for job in dataset_jobs(settings, list(settings.elements))}
+    shipped = reference_collect.draw_shipped(output, n_configs, seed)
+    drawn = [jobs[config_id] for config_id in shipped if config_id in jobs]
+    folder = data / "reference" / "verify"
+    n_bad = run_jobs(drawn, settings, folder, gpaw_env.python(data), n_jobs)
+    for job in drawn:
+        result = read_result(job, settings, folder)
+        if result is not None:
+            n_bad += not reference_collect.report_difference(shipped[job.config_id], result)
+    return 1 if n_bad or len(drawn) < len(shipped) else 0
+
+
+class Progress:
+    """Counts finished calculations and prints the rate and the time left."""
+
+    def __init__(self, n_total: int) -> None:
+        self.n_total = n_total
+        self.n_done = 0
+        self.start = time.monotonic()
+
+    def advance(self, reason: str | None) -> None:
+        """Count one more calculation and print a line.
+
+        Args:
+            reason: None for a finished calculation, else why it failed.
+        """
+        self.n_done += 1
+        minutes = (time.monotonic() - self.start) / 60
+        rate = self.n_done / minutes
+        left = (self.n_total - self.n_done) / rate
+        status = "ok" if reason is None else f"FAILED {reason}"
+        print(
+            f"[{self.n_done}/{self.n_total}] {status}; {rate:.2f} per minute, about {left:.0f} min left",
+            flush=True,
+        )
+
+
+def _result_path(job: Job, folder: Path) -> Path:
+    """Where a job's result is."""
+    return folder / "results" / f"{job.config_id}.json"
+
+
+def _chosen_symbols(settings: ReferenceSettings, elements: list[str] | None) -> list[str]:
+    """The metals asked for, all of the table by default."""
+    unknown = [symbol for symbol in elements or [] if symbol not in settings.elements]
+    if unknown:
+        raise SettingsError(
+            f"--element {unknown[0]}: no settings for it; known: {', '.join(settings.elements)}. "
+            "Add an entry to data/embedded/reference-settings.toml."
+        )
+    return [symbol for symbol in settings.elements if not elements or symbol in elements]
+
+
+def cli() -> int:
+    """Entry point without the rest of the command line, for `python -m precompute.reference`."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    add_arguments(parser)
+    try:
+        return main(parser.parse_args())
+    except EngineError as error:
+        raise SystemExit(str(error)) from error
+
+
+if __name__ == "__main__":
+    raise SystemExit(cli())

@@ -1,0 +1,144 @@
+"""A small results store with real numbers, shared by the tests of queries, charts and pages.
+
+Reference and predictions come from ASE's effective medium theory under two parametrizations and from a Morse
+potential, on cells of Al, Cu and Fe. EMT has no iron, so its failures are real too.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk
+from ase.calculators.calculator import Calculator
+from ase.calculators.emt import EMT
+from ase.calculators.morse import MorsePotential
+
+from engine.datasets import Dataset, load_datasets
+from engine.ensembles import Ensemble
+from engine.models import Model, load_models
+from engine.records import Configuration, Prediction
+from engine.store import Cost, Results, Run, StoreBuilder, publish
+
+
+def _cells() -> Iterator[tuple[str, str, Atoms]]:
+    """Name, group, atoms: rattled crystals, vacancies, a dimer outside the dataset, two cells of iron."""
+    for symbol in ("Al", "Cu"):
+        for k in range(12):
+            atoms = bulk(symbol, cubic=True).repeat(2)
+            atoms.rattle(0.02 + 0.01 * k, seed=k)
+            if k % 3 == 0:
+                del atoms[k]
+            yield f"{symbol.lower()}-{k:02d}", "vacancy" if k % 3 == 0 else "rattled", atoms
+    dimer = Atoms("Cu2", [(0, 0, 0), (0, 0, 2.0)], cell=[12, 12, 12], pbc=True)
+    yield "cu-dimer", "dimer", dimer
+    for k in range(2):
+        atoms = bulk("Fe", cubic=True).repeat(2)
+        atoms.rattle(0.05, seed=k)
+        yield f"fe-{k:02d}", "rattled", atoms
+
+
+def _labels(atoms: Atoms, calculator: Calculator) -> tuple[float, np.ndarray]:
+    atoms = atoms.copy()
+    atoms.calc = calculator
+    return float(atoms.get_potential_energy()), atoms.get_forces()
+
+
+def _morse() -> Calculator:
+    return MorsePotential(epsilon=0.34, r0=2.87, rho0=4.0, rcut1=3.5, rcut2=4.5)
+
+
+def _configuration(name: str, group: str, atoms: Atoms) -> Configuration:
+    calculator = _morse() if "Fe" in atoms.get_chemical_symbols() else EMT(asap_cutoff=True)
+    energy, forces = _labels(atoms, calculator)
+    pbc = (True, True, True)
+    return Configuration(name, group, atoms.numbers, atoms.positions, np.array(atoms.cell), pbc, energy, forces)
+
+
+def _prediction(configuration: Configuration, calculator: Calculator) -> Prediction:
+    atoms = Atoms(configuration.numbers, configuration.positions, cell=configuration.cell, pbc=configuration.pbc)
+    key = (configuration.config_id, configuration.geometry_hash)
+    try:
+        energy, forces = _labels(atoms, calculator)
+    except NotImplementedError as error:
+        return Prediction(*key, "failed", reason=str(error))
+    return Prediction(*key, "ok", energy=energy, forces=forces, wall_seconds=0.01)
+
+
+def _model(model_id: str, label: str, training_sets: tuple[str, ...] = ()) -> Model:
+    return Model(
+        model_id,
+        label,
+        "emt",
+        "EMT()",
+        (),
+        training_sets,
+        "LGPL-2.1",
+        "https://ase-lib.org",
+        "none",
+        True,
+        "own",
+    )
+
+
+def _dataset(dataset_id: str, label: str, elements: tuple[str, ...]) -> Dataset:
+    return Dataset(
+        dataset_id, label, "Small cells", elements, "none", "ASE", "none", "own", False, "", "", "MIT",
+        "Jacobsen et al., Surf. Sci. 366, 394 (1996)", "https://ase-lib.org", groups_outside=("dimer",),
+    )  # fmt: skip
+
+
+def _run(model_id: str, dataset_id: str, origin: str) -> Run:
+    source = "a colleague" if origin == "imported" else ""
+    return Run(
+        f"run-{model_id}-{dataset_id}", model_id, dataset_id, origin, "cpu", "test machine", "ase", "", None,
+        source, 1.0, 1, "",
+    )  # fmt: skip
+
+
+def build_store(folder: Path, name: str = "results-test.duckdb") -> Path:
+    """Write a store with two datasets and two models into a folder and publish it there."""
+    models = [_model("emt", "EMT"), _model("morse", "Morse", ("MPtrj",))]
+    calculators = {"emt": EMT, "morse": _morse}
+    cells = [_configuration(*cell) for cell in _cells()]
+    datasets = {
+        "al-cu": [c for c in cells if not c.config_id.startswith("fe")],
+        "fe": [c for c in cells if c.config_id.startswith("fe")],
+    }
+    builder = StoreBuilder(folder / name, "0123456789abcdef")
+    builder.add_models([*models, *(m for m in load_models().values() if m.model_id != "emt")])
+    ensemble = Ensemble("emt-morse", "EMT and Morse", ("emt", "morse"), "raw", "for tests")
+    for dataset_id, configurations in datasets.items():
+        dataset = _dataset(dataset_id, dataset_id.title(), ("Al", "Cu") if dataset_id == "al-cu" else ("Fe",))
+        builder.add_dataset(dataset, configurations)
+        results = []
+        for model in models:
+            origin = "imported" if model.model_id == "morse" else "computed"
+            run = _run(model.model_id, dataset_id, origin)
+            builder.add_runs([run])
+            rows = [(_prediction(c, calculators[model.model_id]()), run.run_id) for c in configurations]
+            results.append(Results(model.model_id, rows))
+        builder.add_results(dataset, configurations, results, [ensemble] if dataset_id == "al-cu" else [])
+    for dataset in load_datasets().values():
+        builder.add_dataset(dataset, [], dataset.not_available or "not fetched")
+    builder.add_costs(
+        Cost(model, "cpu", "test machine", 1, 32, 1, us * 32e-3, us, 100.0, "computed", "2026-01-01 00:00:00")
+        for model, us in (("emt", 10.0), ("morse", 40.0))
+    )
+    builder.finish()
+    publish(folder / name, folder / "results.duckdb")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def store_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with a small published store, to read only."""
+    return build_store(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture
+def store(store_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The small store, as the data folder that queries and app use."""
+    monkeypatch.setenv("DEFECT_ATLAS_DATA", str(store_folder))
+    return store_folder

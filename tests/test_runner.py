@@ -1,0 +1,192 @@
+"""Real EMT workers: resume, kill -9, crashing configurations, progress, the command line."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase.build import bulk
+from ase.calculators.emt import EMT
+
+from engine.errors import WorkerEnvError, WorkerError
+from engine.models import get_model
+from engine.records import Configuration, read_predictions, read_run_record, write_configurations
+from engine.shards import done_keys
+from precompute import environments, runner
+from precompute.data_folder import ROOT, DataFolder
+from precompute.models import model_fingerprint, worker_command
+from precompute.workers import Worker, WorkerDiedError
+
+DATASET = "cu-snap"  # a registry id; the configurations in it are this test's
+
+
+def copper(name: str, n: int = 2, seed: int = 0) -> Configuration:
+    atoms = bulk("Cu", cubic=True).repeat(n)
+    atoms.rattle(0.05, seed=seed)
+    return Configuration(name, "rattled", atoms.numbers, atoms.positions, np.array(atoms.cell), (True, True, True))
+
+
+def tungsten(name: str) -> Configuration:
+    atoms = bulk("W")
+    return Configuration(name, "rattled", atoms.numbers, atoms.positions, np.array(atoms.cell), (True, True, True))
+
+
+@pytest.fixture
+def folder(tmp_path) -> DataFolder:
+    """A fresh data folder that shares the built worker environments."""
+    built = DataFolder.default().root
+    if not environments.is_built("emt", built):
+        pytest.skip("worker environment 'emt' is not built; run: python -m precompute envs emt")
+    (tmp_path / "worker_envs").symlink_to((built / "worker_envs").resolve())
+    return DataFolder(tmp_path)
+
+
+def run(folder: DataFolder, configurations: list[Configuration], **options) -> runner.Outcome:
+    task, _ = runner.plan(get_model("emt"), {DATASET: configurations}, folder)
+    return runner.run([task], folder, device="cpu", **options)
+
+
+def results(folder: DataFolder) -> dict:
+    target = folder.predictions(DATASET, "emt", model_fingerprint(get_model("emt")))
+    return {p.config_id: p for path in sorted(target.glob("*.parquet")) for p in read_predictions(path)}
+
+
+def test_numbers_are_those_of_the_potential_and_carry_their_origin(folder):
+    configuration = copper("cu-0")
+    outcome = run(folder, [configuration])
+    prediction = results(folder)["cu-0"]
+    atoms = bulk("Cu", cubic=True).repeat(2)
+    atoms.positions = configuration.positions
+    atoms.calc = EMT()
+    assert (outcome.n_done, outcome.n_failed) == (1, 0)
+    assert prediction.energy == pytest.approx(atoms.get_potential_energy(), abs=1e-9)
+    np.testing.assert_allclose(prediction.forces, atoms.get_forces(), atol=1e-9)
+    record = read_run_record(next(folder.root.glob("predictions/*/*/*/*.parquet")))
+    assert record["origin"] == "computed"
+    assert "ase 3.29.0" in record["packages"]
+    assert record["device"] == "cpu"
+
+
+def test_a_configuration_that_a_model_cannot_do_is_a_row_with_a_reason(folder):
+    outcome = run(folder, [copper("cu-0"), tungsten("w-0")])
+    assert (outcome.n_done, outcome.n_failed) == (2, 1)
+    assert results(folder)["cu-0"].status == "ok"
+    assert "No EMT-potential for W" in results(folder)["w-0"].reason
+
+
+def test_a_second_run_computes_only_what_is_new(folder):
+    run(folder, [copper("cu-0")])
+    before = {p: p.stat().st_mtime_ns for p in folder.root.glob("predictions/**/*.parquet")}
+    outcome = run(folder, [copper("cu-0"), copper("cu-1", seed=1)])
+    assert outcome.n_done == 1
+    assert set(results(folder)) == {"cu-0", "cu-1"}
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in before.items())
+
+
+def test_a_changed_geometry_is_computed_again(folder):
+    run(folder, [copper("cu-0")])
+    assert run(folder, [copper("cu-0", seed=5)]).n_done == 1
+
+
+def test_results_survive_kill_9_and_the_rest_is_computed_later(folder, monkeypatch):
+    configurations = [copper(f"cu-{i}", n=4, seed=i) for i in range(24)]
+    write_configurations(folder.configurations(DATASET), configurations)
+    command = [sys.executable, "-m", "precompute", "run", "--dataset", DATASET, "--model", "emt", "--jobs", "1"]
+    environment = os.environ | {"DEFECT_ATLAS_DATA": str(folder.root), "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL, start_new_session=True)
+    deadline = time.monotonic() + 120
+    while not list(folder.root.glob("predictions/**/*.parquet")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)  # runner and worker alike
+    process.wait()
+
+    kept = results(folder)
+    assert len(kept) > 0
+    assert all(p.status == "ok" for p in kept.values())
+    outcome = run(folder, configurations)
+    assert outcome.n_done == len(configurations) - len(kept)
+    assert len(results(folder)) == len(configurations)
+    assert not list(folder.root.glob("predictions/**/*.tmp"))
+
+
+def test_a_dead_worker_is_replaced(folder, monkeypatch):
+    killed = []
+    request = Worker.request
+
+    def kill_once(self, *arguments, **options):
+        if not killed:
+            killed.append(self.pid)
+            os.kill(self.pid, signal.SIGKILL)
+        return request(self, *arguments, **options)
+
+    monkeypatch.setattr(Worker, "request", kill_once)
+    outcome = run(folder, [copper("cu-0")])
+    assert killed
+    assert (outcome.n_done, outcome.n_failed) == (1, 0)
+
+
+def test_a_configuration_that_kills_its_worker_twice_becomes_a_failed_row(folder, monkeypatch):
+    request = Worker.request
+
+    def die_at_the_bad_one(self, source, target, *, skip=None, timeout=None):
+        if "bad" not in (skip or {}):
+            self.kill()
+            raise WorkerDiedError("worker died (signal SIGSEGV)", "bad")
+        return request(self, source, target, skip=skip, timeout=timeout)
+
+    monkeypatch.setattr(Worker, "request", die_at_the_bad_one)
+    outcome = run(folder, [copper("cu-0"), copper("bad", seed=1)])
+    assert (outcome.n_done, outcome.n_failed) == (2, 1)
+    assert results(folder)["bad"].reason == "ended its worker process twice"
+    assert results(folder)["cu-0"].status == "ok"
+
+
+def test_a_hung_configuration_is_ended(folder):
+    worker = Worker(worker_command(get_model("emt"), folder, "cpu"), folder.logs / "emt.log")
+    worker.start()
+    os.kill(worker.pid, signal.SIGSTOP)
+    write_configurations(folder.root / "in.parquet", [copper("cu-0")])
+    with pytest.raises(WorkerDiedError, match="took longer than"):
+        worker.request(folder.root / "in.parquet", folder.root / "out.parquet", timeout=0.3)
+    assert not worker.is_alive
+
+
+def test_a_broken_request_is_answered_and_the_worker_goes_on(folder):
+    worker = Worker(worker_command(get_model("emt"), folder, "cpu"), folder.logs / "emt.log")
+    worker.start()
+    with pytest.raises(WorkerError, match="refused"):
+        worker.request(folder.root / "absent.parquet", folder.root / "out.parquet")
+    write_configurations(folder.root / "in.parquet", [copper("cu-0")])
+    assert worker.request(folder.root / "in.parquet", folder.root / "out.parquet")["n"] == 1
+    worker.kill()
+
+
+def test_a_missing_environment_names_the_command_that_builds_it(tmp_path):
+    with pytest.raises(WorkerEnvError, match="Run: python -m precompute envs emt"):
+        worker_command(get_model("emt"), DataFolder(tmp_path), "cpu")
+
+
+def test_status_counts_what_is_done_and_why_the_rest_failed(folder, capsys, monkeypatch):
+    from precompute import __main__ as command_line
+
+    configurations = [copper("cu-0"), tungsten("w-0"), copper("cu-1", seed=1)]
+    write_configurations(folder.configurations(DATASET), configurations)
+    run(folder, configurations[:2])
+    arguments = ["status", "--json", "--dataset", DATASET, "--model", "emt", "--data", str(folder.root)]
+    monkeypatch.setattr(sys, "argv", ["precompute", *arguments])
+    assert command_line.main() == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["n_configs"], row["n_done"], row["n_failed"]) == (3, 2, 1)
+    assert "No EMT-potential" in next(iter(row["reasons"]))
+
+
+def test_slots_share_models_and_finish_all(folder):
+    configurations = [copper(f"cu-{i}", n=3, seed=i) for i in range(70)]
+    outcome = run(folder, configurations, n_slots=2)
+    assert outcome.n_done == 70
+    assert len(done_keys(next(Path(folder.root).glob("predictions/*/emt/*")))) == 70
