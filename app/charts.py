@@ -1,0 +1,252 @@
+"""What all figures share: themes, colour scales, the empty figure with title and source line, axes.
+
+The figures themselves are in tilechart.py (matrix, periodic table), errorchart.py (residual, parity,
+deviation), costchart.py (Pareto) and atomchart.py (atoms of one structure). All are made from arrays and data
+frames, without Streamlit or a database.
+
+Two templates of our own, light and dark, are put on every figure: importing Streamlit sets Plotly's default
+template to one whose colours only its own page can resolve. Colour maps are light at low values, colour
+limits are fixed per quantity so that pictures of different models can be compared, and no value is told by
+colour alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import ArrayLike
+from plotly.colors import sample_colorscale, sequential
+
+FONT = '"Source Sans", "Source Sans 3", "Helvetica Neue", Arial, sans-serif'
+
+
+@dataclass(frozen=True)
+class Ink:
+    """Colours of one theme."""
+
+    name: str
+    text: str
+    muted: str
+    grid: str
+    background: str
+    tile: str
+    blank: str
+    accent: str
+    alarm: str
+
+
+LIGHT = Ink("light", "#1b1f24", "#59636e", "#e3e7eb", "#ffffff", "#eceff2", "#f6f7f9", "#c2410c", "#b42318")
+DARK = Ink("dark", "#e6eaee", "#9aa5b1", "#2a333c", "#0f1418", "#2a333c", "#181f26", "#ff9d5c", "#ff8a80")
+
+# Okabe-Ito hues for the architectures met most; every other one is grey and told apart by its label.
+ARCHITECTURE_COLOURS = {
+    "eqv2": "#0072b2",
+    "mace": "#d55e00",
+    "grace": "#009e73",
+    "orb": "#e69f00",
+    "sevennet": "#56b4e9",
+    "chgnet": "#cc79a7",
+    "nequix": "#f0e442",
+}
+OTHER_COLOUR = "#8a949e"
+
+DENSITY_SCALE = sequential.Viridis
+SCALES = {"energy": list(reversed(sequential.Viridis)), "force": sequential.YlOrRd}
+# Beyond its upper limit a model is useless for defects, and below its lower one as good as the reference.
+LIMITS = {"energy": (1.0, 200.0), "force": (10.0, 1000.0)}
+
+IMPORTED_MARK = "†"
+
+
+def ink_of(theme: str | None) -> Ink:
+    """Colours of the browser's theme, `light` where it is not known."""
+    return DARK if theme == "dark" else LIGHT
+
+
+def template(ink: Ink) -> go.layout.Template:
+    """The Plotly template of one theme."""
+    axis = {
+        "showgrid": True,
+        "gridcolor": ink.grid,
+        "gridwidth": 1,
+        "zeroline": False,
+        "linecolor": ink.muted,
+        "showline": True,
+        "ticks": "outside",
+        "ticklen": 4,
+        "tickcolor": ink.muted,
+        "tickfont": {"color": ink.muted, "size": 12},
+        "exponentformat": "none",
+        "separatethousands": True,
+        "title": {"font": {"color": ink.text, "size": 13}, "standoff": 10},
+    }
+    return go.layout.Template(
+        layout={
+            "font": {"family": FONT, "size": 13, "color": ink.text},
+            "paper_bgcolor": ink.background,
+            "plot_bgcolor": ink.background,
+            "xaxis": axis,
+            "yaxis": axis,
+            "colorway": [*ARCHITECTURE_COLOURS.values(), OTHER_COLOUR],
+            "hoverlabel": {
+                "bgcolor": ink.background,
+                "bordercolor": ink.muted,
+                "font": {"family": FONT, "size": 13, "color": ink.text},
+                "align": "left",
+            },
+            "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": ink.muted, "activecolor": ink.text},
+            "legend": {"font": {"color": ink.text}, "bgcolor": "rgba(0,0,0,0)"},
+        }
+    )
+
+
+def base_figure(ink: Ink, title: str, source: str, height: int, *, left: int = 70, right: int = 20) -> go.Figure:
+    """Empty figure with title above and source line below, so that a saved picture explains itself.
+
+    Args:
+        ink: Theme.
+        title: Title.
+        source: Provenance, two lines.
+        height: Pixels.
+        left: Margin, pixels.
+        right: Margin, pixels.
+    """
+    figure = go.Figure()
+    figure.update_layout(
+        template=template(ink),
+        height=height,
+        margin={"l": left, "r": right, "t": 52, "b": 98},
+        title={
+            "text": f"<b>{title}</b>",
+            "font": {"size": 14, "color": ink.text},
+            "x": 0,
+            "xref": "container",
+            "xanchor": "left",
+            "y": 1,
+            "yref": "container",
+            "yanchor": "top",
+            "pad": {"t": 8, "l": 4},
+        },
+        showlegend=False,
+        bargap=0,
+    )
+    figure.add_annotation(
+        text=source,
+        align="left",
+        font={"size": 11, "color": ink.muted},
+        showarrow=False,
+        xref="paper",
+        yref="paper",
+        x=0,
+        y=0,
+        xshift=-left + 4,
+        yshift=-54,
+        xanchor="left",
+        yanchor="top",
+        name="source",
+    )
+    return figure
+
+
+def ticks_125(low: float, high: float) -> list[float]:
+    """1-2-5 numbers within [low, high]."""
+    decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    return [m * 10.0**d for d in decades for m in (1, 2, 5) if low * 0.999 <= m * 10.0**d <= high * 1.001]
+
+
+def log_colours(values: Sequence[float], scale: list[str], limits: tuple[float, float]) -> list[str]:
+    """An rgb() colour for each positive value on a logarithmic scale clipped to the limits."""
+    low, high = np.log10(limits)
+    clipped = np.clip(np.log10(np.maximum(values, 1e-12)), low, high)
+    return sample_colorscale(scale, ((clipped - low) / (high - low)).tolist()) if len(values) else []
+
+
+def text_on(colour: str) -> str:
+    """Black or white, whichever is easier to read on an `rgb(r, g, b)` colour (WCAG luminance)."""
+    channels = np.array([float(part) for part in colour[4:-1].split(",")]) / 255
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return "#000000" if linear @ [0.2126, 0.7152, 0.0722] > 0.179 else "#ffffff"
+
+
+def log_colour_bar(
+    ink: Ink, title: str, scale: list[str], limits: tuple[float, float], *, x: float, length: float = 0.9
+) -> go.Scatter:
+    """An invisible trace that carries a logarithmic colour bar; its ends are marked as open."""
+    ticks = ticks_125(*limits)
+    texts = [f"{tick:g}" for tick in ticks]
+    if np.isclose(ticks[0], limits[0]):
+        texts[0] = f"≤ {texts[0]}"
+    if np.isclose(ticks[-1], limits[1]):
+        texts[-1] = f"≥ {texts[-1]}"
+    return go.Scatter(
+        x=[None],
+        y=[None],
+        mode="markers",
+        hoverinfo="skip",
+        marker={
+            "color": [np.log10(limits[0])],
+            "colorscale": scale,
+            "cmin": float(np.log10(limits[0])),
+            "cmax": float(np.log10(limits[1])),
+            "showscale": True,
+            "colorbar": {
+                "title": {"text": title, "side": "right", "font": {"size": 12, "color": ink.text}},
+                "tickvals": np.log10(ticks).tolist(),
+                "ticktext": texts,
+                "tickfont": {"size": 11, "color": ink.muted},
+                "outlinewidth": 0,
+                "thickness": 12,
+                "len": length,
+                "x": x,
+                "xanchor": "left",
+            },
+        },
+    )
+
+
+def hide_axes(figure: go.Figure) -> None:
+    """Leave the traces alone: no lines, ticks or zoom."""
+    figure.update_xaxes(showgrid=False, showline=False, ticks="", showticklabels=False, fixedrange=True)
+    figure.update_yaxes(showgrid=False, showline=False, ticks="", showticklabels=False, fixedrange=True)
+
+
+def model_colour(model_id: str) -> str:
+    """Hue of the model's architecture, with which every model id begins; grey for those met rarely."""
+    return ARCHITECTURE_COLOURS.get(model_id.split("-")[0], OTHER_COLOUR)
+
+
+def move_source(figure: go.Figure, yshift: int) -> None:
+    """Put the top of the source line that many pixels above (negative: below) the bottom of the plot."""
+    figure.update_annotations(yshift=yshift, selector={"name": "source"})
+
+
+def log_span(low: ArrayLike, high: ArrayLike, pad: float) -> tuple[float, float]:
+    """Ends of a logarithmic axis in decades, with a margin of the share `pad`.
+
+    Args:
+        low: Smallest values to show, positive.
+        high: Largest values to show, positive.
+        pad: Margin at each end as a share of the span.
+    """
+    bottom, top = float(np.log10(np.nanmin(low))), float(np.log10(np.nanmax(high)))
+    margin = max(pad * (top - bottom), 0.15)
+    return bottom - margin, top + margin
+
+
+def log_axis(figure: go.Figure, axis: str, span: tuple[float, float], title: str) -> None:
+    """Make `x` or `y` logarithmic, with ticks at 1, 2 and 5, or at powers of ten where those are many."""
+    ticks = ticks_125(10 ** span[0], 10 ** span[1])
+    if span[1] - span[0] > 3:
+        ticks = [tick for tick in ticks if f"{tick:e}".startswith("1")]
+    figure.update_layout(
+        {
+            f"{axis}axis": {
+                "type": "log",
+                "range": span,
+                "tickvals": ticks,
+                "ticktext": [f"{tick:g}" for tick in ticks],
+                "title": {"text": title},
+            }
+        }
+    )

@@ -1,0 +1,180 @@
+"""Taking figures and tables out of the app, each with what is needed to cite and repeat it.
+
+The camera in a chart's toolbar saves SVG or PNG in the browser. The Export menu gives a stand-alone HTML file
+and the data as CSV, and, where kaleido and a Chromium browser are installed, SVG and PNG in report colours.
+"""
+
+import datetime
+import importlib.util
+import os
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from app import charts
+
+MakeFigure = Callable[[charts.Ink], go.Figure]
+
+PNG_SCALE = 300 / 96  # 300 dpi at CSS pixels
+REPORT_WIDTH = 900
+SOURCE_LINE_LENGTH = 92  # characters that the smallest figure of the app has room for
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a figure or table shows, and where it came from.
+
+    Attributes:
+        page: Page, for the file name.
+        title: Title of the figure.
+        models: Model ids.
+        datasets: Dataset ids.
+        n: Number of samples with their noun.
+        data_version: Build of the data.
+        citation: Whom to cite for the reference data.
+    """
+
+    page: str
+    title: str
+    models: tuple[str, ...]
+    datasets: tuple[str, ...]
+    n: str
+    data_version: str
+    citation: str = ""
+
+    def parts(self) -> list[str]:
+        """Ids, count, version, date and citation, one each."""
+        today = datetime.datetime.now(datetime.UTC).date().isoformat()
+        return [
+            f"Model: {_some(self.models)}",
+            f"Dataset: {_some(self.datasets)}",
+            f"n = {self.n}",
+            f"Defect Atlas, data {self.data_version}, {today}",
+            *([f"Reference data: {self.citation}"] if self.citation else []),
+        ]
+
+    def source_line(self) -> str:
+        """The same in at most three short lines, with the citation cut to author and DOI."""
+        *parts, last = self.parts()
+        lines = [""]
+        for part in [*parts, _short_citation(last)]:
+            joined = f"{lines[-1]} · {part}".removeprefix(" · ")
+            lines = [*lines, part] if len(joined) > SOURCE_LINE_LENGTH else [*lines[:-1], joined]
+        return "<br>".join(lines[:3])
+
+    def file_name(self, extension: str) -> str:
+        """`<page>_<model>_<dataset>_<version>.<extension>`."""
+        names = [self.page, _some(self.models, 1), _some(self.datasets, 1), self.data_version]
+        return "_".join(re.sub(r"[^\w.-]+", "-", name) for name in names) + f".{extension}"
+
+
+def _short_citation(citation: str) -> str:
+    """First author and DOI, where there is a DOI."""
+    doi = re.search(r"doi:\S*[^\s.]", citation)
+    author, comma, _ = citation.partition(",")
+    return f"{author} et al., {doi[0]}" if doi and comma else citation
+
+
+def _some(ids: tuple[str, ...], most: int = 3) -> str:
+    """The ids, or how many there are if they do not fit a line."""
+    return ", ".join(ids) if len(ids) <= most else f"{len(ids)} of them"
+
+
+def camera(provenance: Provenance) -> dict[str, Any]:
+    """Plotly settings: the camera saves the chosen format, and no button without use is shown."""
+    image_format = st.session_state.get("camera", "SVG").lower()
+    return {
+        "displaylogo": False,
+        "displayModeBar": True,
+        "responsive": True,
+        "modeBarButtonsToRemove": ["lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
+        "toImageButtonOptions": {
+            "format": image_format,
+            "filename": provenance.file_name(image_format).rpartition(".")[0],
+            "scale": 1 if image_format == "svg" else PNG_SCALE,
+        },
+    }
+
+
+def to_csv(table: pd.DataFrame, provenance: Provenance) -> bytes:
+    """The table with its origin in comment lines; read it with `pandas.read_csv(file, comment="#")`."""
+    head = "".join(f"# {line}\n" for line in [provenance.title, *provenance.parts()])
+    return (head + str(table.to_csv(index=False))).encode()
+
+
+def to_html(make: MakeFigure, provenance: Provenance) -> bytes:
+    """A page that needs no network: Plotly's script is inside."""
+    figure = make(charts.LIGHT)
+    page = str(figure.to_html(include_plotlyjs=True, config=camera_defaults(provenance)))
+    return page.replace("<head>", f"<head><title>{provenance.title}</title>", 1).encode()
+
+
+def camera_defaults(provenance: Provenance) -> dict[str, Any]:
+    """Settings of the stand-alone page, whose camera saves SVG."""
+    name = provenance.file_name("svg").rpartition(".")[0]
+    return {"displaylogo": False, "toImageButtonOptions": {"format": "svg", "filename": name}}
+
+
+def to_image(make: MakeFigure, image_format: str) -> bytes:
+    """SVG or PNG in report colours, drawn by kaleido."""
+    figure = make(charts.LIGHT)
+    scale = 1 if image_format == "svg" else PNG_SCALE
+    return bytes(figure.to_image(format=image_format, width=REPORT_WIDTH, scale=scale))
+
+
+def can_draw_images() -> bool:
+    """Whether kaleido is installed and finds a browser; sets `BROWSER_PATH`, which it reads."""
+    browser = os.environ.get("BROWSER_PATH") or next(filter(None, map(shutil.which, _BROWSERS)), None)
+    if browser is None or importlib.util.find_spec("kaleido") is None:
+        return False
+    os.environ["BROWSER_PATH"] = browser
+    return True
+
+
+def menu(make: MakeFigure, table: pd.DataFrame, provenance: Provenance) -> None:
+    """The Export menu of a page's figure."""
+    with st.popover("Export", icon=":material/download:", help="Save this figure or its data"):
+        st.segmented_control(
+            "The camera above the chart saves",
+            ["SVG", "PNG"],
+            default="SVG",
+            required=True,
+            key="camera",
+            persist_state="session",
+        )
+        if can_draw_images():
+            for image_format in ("svg", "png"):
+                _download(
+                    f"{image_format.upper()}, report colours",
+                    partial(to_image, make, image_format),
+                    provenance.file_name(image_format),
+                    "image/svg+xml" if image_format == "svg" else "image/png",
+                )
+        _download(
+            "HTML, interactive, offline",
+            lambda: to_html(make, provenance),
+            provenance.file_name("html"),
+            "text/html",
+        )
+        _download("CSV, data", lambda: to_csv(table, provenance), provenance.file_name("csv"), "text/csv")
+
+
+def _download(label: str, content: Callable[[], bytes], name: str, mime: str) -> None:
+    """A button whose file is made on click, off the script's thread and without a rerun."""
+    st.download_button(
+        label,
+        content,
+        file_name=name,
+        mime=mime,
+        on_click="ignore",
+        key=f"export-{name}",
+        width="stretch",
+    )

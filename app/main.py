@@ -1,0 +1,84 @@
+"""Entry script of the app: pages, the sidebar's shared choices, and the footer.
+
+The shared choices (model, models to compare, dataset, quantity) are widgets of this script and not of a page,
+because a widget bound to the URL loses its parameter when the page that owns it is left.
+
+Run it with `python -m streamlit run app/main.py`.
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+# `streamlit run` puts only this folder on the import path; `python -m streamlit run` adds the root itself.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import streamlit as st
+
+from app import components
+from engine import results
+from engine.errors import StoreError
+
+
+@dataclass(frozen=True)
+class PageEntry:
+    """One page: its file, its place in the navigation and its address.
+
+    Attributes:
+        file: Path of the view, relative to this script.
+        title: What the navigation shows.
+        url_path: Address below the root; empty for the start page.
+        icon: Material icon, bundled with Streamlit.
+        section: Heading in the navigation.
+    """
+
+    file: str
+    title: str
+    url_path: str
+    icon: str
+    section: str
+
+
+PAGES = (
+    PageEntry("views/overview.py", "Overview", "", ":material/grid_view:", "Compare"),
+    PageEntry("views/elements.py", "Elements", "elements", ":material/apps:", "Compare"),
+    PageEntry("views/parity.py", "Parity", "parity", ":material/scatter_plot:", "Compare"),
+    PageEntry("views/cost.py", "Cost", "cost", ":material/timer:", "Compare"),
+    PageEntry("views/uncertainty.py", "Uncertainty", "uncertainty", ":material/rule:", "Compare"),
+    PageEntry("views/structure.py", "Structure", "structure", ":material/deployed_code:", "Look closer"),
+    PageEntry("views/predict.py", "Predict", "predict", ":material/play_circle:", "Look closer"),
+    PageEntry("views/about.py", "Data & methods", "about", ":material/menu_book:", "Reference"),
+)
+
+
+def main() -> None:
+    """Draw the navigation, the sidebar and the chosen page."""
+    st.set_page_config(page_title="Defect Atlas", page_icon=components.FAVICON, layout="wide")
+    page = st.navigation(_navigation())
+    try:
+        results.version()
+        components.sidebar()
+    except StoreError as error:
+        st.title("Defect Atlas", anchor=False)
+        components.empty("No results to show yet", str(error))
+        st.stop()
+    page.run()
+    components.footer()
+
+
+def _navigation() -> dict[str, list[st.Page]]:
+    sections: dict[str, list[st.Page]] = {}
+    for entry in PAGES:
+        page = st.Page(
+            entry.file,
+            title=entry.title,
+            icon=entry.icon,
+            url_path=entry.url_path or None,
+            default=not entry.url_path,
+        )
+        sections.setdefault(entry.section, []).append(page)
+    return sections
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,192 @@
+"""Data & methods: definitions, reference data, models, provenance, failures and downloads."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from app import components
+from engine import queries, results
+from engine.quantities import ALIGNMENTS, significant
+
+DEFINITIONS = """
+- **Reference** is the DFT value that comes with a dataset; it is no truth. Errors are predicted minus
+  reference.
+- **Energy RMSE** (meV/atom): root mean square over configurations of (E<sub>pred</sub> − E<sub>ref</sub>) /
+  N.
+- **Force RMSE** (meV/Å): root mean square over all Cartesian components of all atoms.
+- **Aligned**: the least-squares energy offset per element of that model on that dataset is removed first. DFT
+  set-ups differ in these offsets (pseudopotentials, functional), so that a raw energy error can be one of
+  reference alone.
+- **95 % bounds**: bootstrap over configurations, which are drawn in clusters where they are neighbours of one
+  molecular-dynamics run.
+- **Slope of forces**: least squares through the origin, predicted against reference; below 1 the model is too
+  soft.
+- **dev(E)**, **dev(F)**: largest distance of a member of an ensemble from its mean, per atom; for forces the
+  norm of the vector.
+- **Cost** (ms per atom and step): energy and forces of one configuration, warm, divided by the number of
+  atoms.
+- **Missing** means not run, **failed** means run without a result. Neither is zero; both are counted.
+"""
+
+
+def show() -> None:
+    """Everything that is needed to judge and to repeat the numbers."""
+    components.header("Data & methods", "What the numbers mean, where they come from, and what is missing.")
+    names = ["Definitions", "Datasets", "Models", "Provenance", "Failures", "Paper", "Downloads"]
+    tabs = dict(zip(names, st.tabs(names), strict=True))
+    tabs["Definitions"].markdown(DEFINITIONS, unsafe_allow_html=True)
+    with tabs["Datasets"]:
+        _datasets()
+    with tabs["Models"]:
+        _models()
+    with tabs["Provenance"]:
+        _runs()
+    with tabs["Failures"]:
+        _failures()
+    with tabs["Paper"]:
+        _claims()
+    with tabs["Downloads"]:
+        _downloads()
+
+
+def _table(table: pd.DataFrame, key: str, heads: Mapping[str, Any], nothing: str) -> None:
+    if table.empty:
+        components.empty("Nothing here", nothing)
+        return
+    components.table_view(table, key, heads, height="content" if len(table) < 40 else 600)
+
+
+def _datasets() -> None:
+    table = queries.datasets()
+    is_here = table["available"].fillna(False).astype(bool)
+    table = table.assign(
+        elements=table["elements"].map(", ".join),
+        n_configs=table["n_configs"].where(is_here),
+        n_atoms=table["n_atoms"].where(is_here),
+        status=table["reason"].fillna("not available").where(~is_here, "available"),
+    )
+    heads = {
+        "label": st.column_config.TextColumn("Dataset", width=190, pinned=True),
+        "dataset_id": st.column_config.TextColumn("Id", width=140),
+        "status": "Status",
+        "n_models": "Models with numbers",
+        "n_configs": st.column_config.NumberColumn("Configurations", format="localized"),
+        "n_atoms": st.column_config.NumberColumn("Atoms", format="localized"),
+        "elements": "Elements",
+        "functional": "Functional",
+        "code": "Code",
+        "energy_reference": "Energy reference",
+        "license": "Licence",
+        "paper_row": "Row of Table 2",
+        "stands_in_for": "Stands in for",
+        "source": "Source",
+        "citation": "Citation",
+        "description": "Description",
+    }
+    _table(table[list(heads)], "datasets", heads, "The registry of datasets is empty.")
+
+
+def _models() -> None:
+    table = queries.models()
+    table = table.assign(
+        training=table["training_sets"].map(" + ".join),
+        runs=table["runnable"].fillna(False).map({True: "yes", False: "no"}),
+    )
+    heads = {
+        "label": st.column_config.TextColumn("Model", pinned=True),
+        "model_id": "Id",
+        "family": "Family",
+        "n_datasets": "Datasets with numbers",
+        "runs": "Can be run here",
+        "reason": st.column_config.TextColumn("Why not, or what to know", width="large"),
+        "training": "Training data",
+        "n_training_structures": st.column_config.NumberColumn("Training structures", format="compact"),
+        "n_parameters": st.column_config.NumberColumn("Parameters", format="compact"),
+        "functional": "Functional",
+        "conservative": st.column_config.CheckboxColumn("Forces are gradients"),
+        "license": "Licence",
+        "paper_row": "Row of Table 1",
+        "source": "Source",
+    }
+    _table(table[list(heads)], "models", heads, "The registry of models is empty.")
+
+
+def _runs() -> None:
+    table = queries.runs()
+    table = table.assign(source=[components.source_name(source, link=False) for source in table["source"]])
+    heads = {
+        "model_id": st.column_config.TextColumn("Model", pinned=True),
+        "dataset_id": "Dataset",
+        "origin": "Origin",
+        "source": "Source",
+        "settings": st.column_config.TextColumn("Settings, and what is inferred", width="medium"),
+        "device": "Device",
+        "hardware": "Hardware",
+        "n_threads": "Threads",
+        "packages": "Packages",
+        "started_at": st.column_config.DatetimeColumn("Started", format="YYYY-MM-DD HH:mm"),
+        "wall_seconds": st.column_config.NumberColumn("Wall time (s)", format="%.0f"),
+        "checkpoint_sha256": "Checkpoint, SHA-256",
+        "run_id": "Run",
+    }
+    _table(table[list(heads)], "runs", heads, "No run is in this build.")
+
+
+def _failures() -> None:
+    table = queries.failures()
+    if len(table):
+        counts = table.groupby(["dataset_id", "model_id", "reason"], dropna=False).size().rename("n_failed")
+        st.caption("By reason")
+        _table(counts.reset_index().sort_values("n_failed", ascending=False), "failure-counts", {}, "")
+        st.caption("By configuration")
+    _table(table, "failures", {}, "No configuration has failed in this build.")
+
+
+def _claims() -> None:
+    """Statements as text, since a table would cut them."""
+    claims = queries.claims()
+    if claims.empty:
+        components.empty("Nothing here", "No statement of the paper has been checked against this build.")
+    for claim in claims.itertuples():
+        paper = "" if pd.isna(claim.paper_value) else f"Paper: {significant(claim.paper_value)}. "
+        with st.container(border=True):
+            st.markdown(f"**{claim.text}**")
+            st.markdown(f"{paper}Here: {significant(claim.measured_value)} ({claim.unit}); {claim.verdict}.")
+
+
+def _csv(read: Callable[[], pd.DataFrame]) -> bytes:
+    return str(read().to_csv(index=False)).encode()
+
+
+def _downloads() -> None:
+    info = queries.store_info()
+    path = results.store_path()
+    st.markdown(
+        f"Everything that the app shows comes from one DuckDB file, `{path.name}` "
+        f"({path.stat().st_size / 1e6:,.0f} MB), version `{info.data_version}`. It is in the data folder of "
+        "the server; "
+        "`duckdb.connect(path, read_only=True)` opens it."
+    )
+    tables: dict[str, Callable[[], pd.DataFrame]] = {
+        "dataset_metrics": lambda: pd.concat(map(queries.dataset_metrics, ALIGNMENTS)),
+        "models": queries.models,
+        "datasets": queries.datasets,
+        "runs": queries.runs,
+    }
+    with st.container(horizontal=True):
+        for name, read in tables.items():
+            st.download_button(
+                f"{name}.csv",
+                partial(_csv, read),
+                file_name=f"{name}_{info.data_version}.csv",
+                mime="text/csv",
+                on_click="ignore",
+                key=f"download-{name}",
+                icon=":material/download:",
+            )
+
+
+show()

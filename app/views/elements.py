@@ -1,0 +1,152 @@
+"""Elements: for which elements can a model be trusted?"""
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from app import charts, components, tilechart
+from engine import queries
+from engine.quantities import METRICS, QUANTITIES
+
+BOTH = "both"
+
+
+def show() -> None:
+    """The periodic table of one model, and the configurations of the element that was clicked."""
+    chosen = components.selection()
+    model = components.model_labels()[chosen.model_id]
+    slot = components.header(
+        f"Elements: {model}", "For which elements can it be trusted? Click on a tile for its configurations."
+    )
+    with components.controls():
+        alignment = components.alignment_switch()
+        shown = st.segmented_control(
+            "Show",
+            [BOTH, *METRICS],
+            default=BOTH,
+            required=True,
+            format_func=str.capitalize,
+            key="show",
+            bind="query-params",
+        )
+        everything = st.toggle("All datasets", value=True, key="pooled", bind="query-params")
+        rescale = st.toggle(
+            "Rescale colours",
+            key="rescale",
+            bind="query-params",
+            help="Colours have fixed limits, so that pictures of models can be compared. This fits them to one model.",
+        )
+    dataset_id = None if everything else chosen.dataset_id
+    table = queries.element_metrics(chosen.model_id, dataset_id)
+    if table.empty:
+        components.not_run(chosen)
+        return
+    columns = _columns(shown, alignment)
+    element = _element(table)
+    _table(chosen, table, columns, dataset_id, element, rescale, slot)
+    _compared(chosen, table, columns, dataset_id)
+    _configurations(chosen, element, alignment, dataset_id)
+
+
+def _columns(shown: str, alignment: str) -> dict[str, str]:
+    energy = METRICS["energy"].rmse + ("_aligned" if alignment == "per_element" else "")
+    columns = {"energy": energy, "force": METRICS["force"].rmse}
+    return columns if shown == BOTH else {shown: columns[shown]}
+
+
+def _element(table: pd.DataFrame) -> str:
+    """The element of the address where it is one of the table's, else the one with most configurations."""
+    known = table["element"].tolist()
+    default = table.sort_values("n_configs", ascending=False)["element"].iloc[0]
+    asked = st.query_params.get("el", default)
+    return str(asked if asked in known else default)
+
+
+def _table(
+    chosen: components.Selection,
+    table: pd.DataFrame,
+    columns: dict[str, str],
+    dataset_id: str | None,
+    element: str,
+    rescale: bool,
+    slot: DeltaGenerator,
+) -> None:
+    model = components.model_labels()[chosen.model_id]
+    place = components.dataset_label(dataset_id) if dataset_id else "all datasets"
+    title = f"{' and '.join(QUANTITIES[c].label for c in columns.values())} by element: {model}, {place}"
+    datasets = [dataset_id] if dataset_id else _datasets_of(chosen.model_id)
+    n_configs = int(table["n_configs"].sum())
+    origin = components.provenance(
+        "elements", title, [chosen.model_id], datasets, f"{n_configs:,} (element, configuration) pairs"
+    )
+    limits = {q: _own_limits(table[c], charts.LIMITS[q]) for q, c in columns.items()} if rescale else None
+    components.figure(
+        lambda ink: tilechart.periodic_table(
+            table, columns, ink, title, origin.source_line(), selected=element, limits=limits
+        ),
+        table,
+        origin,
+        f"Periodic table of {title}; the table below holds the same numbers.",
+        key="periodic-table",
+        slot=slot,
+        on_select=_choose_element,
+    )
+    st.caption("Pale: no data. Hatched: all configurations failed. Colours are logarithmic.")
+    components.view_data(table, "elements")
+
+
+def _own_limits(values: pd.Series, otherwise: tuple[float, float]) -> tuple[float, float]:
+    low, high = values.min(), values.max()
+    return (low, high) if 0 < low < high else otherwise
+
+
+def _datasets_of(model_id: str) -> list[str]:
+    metrics = queries.dataset_metrics("raw")
+    return list(metrics.loc[metrics["model_id"] == model_id, "dataset_id"])
+
+
+def _choose_element() -> None:
+    tile = components.clicked("periodic-table")
+    if tile:
+        st.query_params["el"] = tile[0]
+
+
+def _compared(
+    chosen: components.Selection, table: pd.DataFrame, columns: dict[str, str], dataset_id: str | None
+) -> None:
+    """Side by side with the models to compare, element by element."""
+    if not chosen.compare:
+        return
+    labels = components.model_labels()
+    wide = table[["element", *columns.values()]].set_index("element").add_suffix(f" · {labels[chosen.model_id]}")
+    for model_id in chosen.compare:
+        other = queries.element_metrics(model_id, dataset_id).set_index("element")[list(columns.values())]
+        wide = wide.join(other.add_suffix(f" · {labels[model_id]}"), how="left")
+    st.subheader("Compared by element", anchor=False)
+    heads: dict[str, Any] = {
+        name: st.column_config.NumberColumn(
+            f"{QUANTITIES[name.split(' · ')[0]].title(symbol=True)} · {name.split(' · ')[1]}", format="%.1f"
+        )
+        for name in wide.columns
+    }
+    components.table_view(wide.reset_index(), "compared", heads)
+
+
+def _configurations(chosen: components.Selection, element: str, alignment: str, dataset_id: str | None) -> None:
+    st.subheader(f"Configurations with {element}, largest {chosen.quantity} error first", anchor=False)
+    table = queries.worst_configurations(chosen.model_id, chosen.quantity, alignment, dataset_id, element)
+    if len(table):
+        components.configuration_table(components.shown(table), "element-configurations", chosen.model_id)
+        if len(table) == queries.BOX_LIMIT:
+            st.caption(f"The {queries.BOX_LIMIT} worst are listed.")
+    failed = queries.failures(chosen.model_id, dataset_id, element)
+    if len(failed):
+        with st.expander(f"Failed: {len(failed)} configurations with {element}"):
+            components.table_view(failed, "element-failed")
+    if table.empty and failed.empty:
+        components.empty(f"No configuration with {element}", "Choose another element or dataset.")
+
+
+show()

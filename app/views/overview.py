@@ -1,0 +1,194 @@
+"""Overview: how wrong is each model on each dataset, and who made the numbers?"""
+
+import pandas as pd
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from app import charts, components, tilechart
+from engine import queries
+from engine.quantities import ALIGNMENTS, METRICS, QUANTITIES, significant
+
+OWN_MARK = "‡"
+
+
+def show() -> None:
+    """Four numbers, the matrix, the ranking on the chosen dataset, and what has not been run."""
+    chosen = components.selection()
+    slot = components.header(
+        "Overview",
+        "How far does each universal potential come to DFT for defects in metals? "
+        "Root mean square error per model and dataset.",
+    )
+    metric = METRICS[chosen.quantity]
+    with components.controls():
+        alignment = components.alignment_switch()
+    metrics = queries.dataset_metrics(alignment)
+    metrics = metrics.assign(source=[components.source_name(s, link=False) or None for s in metrics["source"]])
+    _headline(metrics, chosen, metric.rmse)
+    _matrix(metrics, chosen, alignment, slot)
+    _ranking(metrics, chosen, alignment)
+    _not_run(metrics)
+
+
+def _headline(metrics: pd.DataFrame, chosen: components.Selection, column: str) -> None:
+    here = metrics[(metrics["dataset_id"] == chosen.dataset_id) & metrics["is_complete"]]
+    here = here.dropna(subset=[column]).sort_values(column)
+    totals, quantity = queries.totals(), QUANTITIES[column]
+    place = components.dataset_label(chosen.dataset_id)
+    best = here.iloc[0] if len(here) else None
+    components.numbers(
+        [
+            (
+                f"Lowest {quantity.symbol} on {place} ({quantity.unit})",
+                significant(best[column]) if best is not None else "–",
+                f"{components.marked(best['label'], best['origin'])}, 95 %: {components.bounds(best, column)}"
+                if best is not None
+                else "no model has been run on all of it",
+            ),
+            (
+                "Models with numbers",
+                f"{metrics['model_id'].nunique()}",
+                f"of {len(queries.models())} registered",
+            ),
+            ("Reference configurations", f"{totals['n_configs']:,}", f"{totals['n_atoms']:,} atoms"),
+            (
+                "Predictions",
+                f"{totals['n_ok']:,}",
+                f"{totals['n_failed']:,} more failed" if totals["n_failed"] else "none failed",
+            ),
+        ]
+    )
+
+
+def _ordered(metrics: pd.DataFrame, column: str, dataset_id: str) -> pd.DataFrame:
+    """Models with numbers, those with the lowest error on the chosen dataset first."""
+    here = metrics[(metrics["dataset_id"] == dataset_id) & metrics["is_complete"]]
+    models = metrics.drop_duplicates("model_id")[["model_id", "label"]]
+    return (
+        models.assign(rank=models["model_id"].map(here.set_index("model_id")[column]))
+        .sort_values(["rank", "label"])
+        .drop(columns="rank")
+    )
+
+
+def _matrix(metrics: pd.DataFrame, chosen: components.Selection, alignment: str, slot: DeltaGenerator) -> None:
+    column = METRICS[chosen.quantity].rmse
+    datasets = queries.datasets()
+    datasets = datasets.loc[datasets["n_models"] > 0, ["dataset_id", "label", "energy_reference"]]
+    is_raw = chosen.quantity == "energy" and alignment == "raw"
+    if is_raw:
+        is_own = datasets["energy_reference"] == "own"
+        datasets = datasets.assign(label=datasets["label"].where(~is_own, datasets["label"] + f" {OWN_MARK}"))
+    cells = tilechart.matrix_cells(metrics, _ordered(metrics, column, chosen.dataset_id), datasets)
+    wording = f", {ALIGNMENTS[alignment]}" if chosen.quantity == "energy" else ""
+    title = f"{QUANTITIES[column].label}{wording} ({QUANTITIES[column].unit})"
+    origin = components.provenance(
+        "overview",
+        title,
+        metrics["model_id"].unique(),
+        datasets["dataset_id"].tolist(),
+        f"{int(cells['n_configs'].sum()):,} predictions",
+    )
+    components.figure(
+        lambda ink: tilechart.matrix(cells, chosen.quantity, ink, title, origin.source_line()),
+        cells.drop(columns=["row", "column", "state"]),
+        origin,
+        f"Matrix of {title} for {metrics['model_id'].nunique()} models and {len(datasets)} datasets; "
+        "the table below holds the same numbers.",
+        key="matrix",
+        slot=slot,
+        on_select=_open_cell,
+        width=max(680, 330 + 150 * len(datasets)) if len(datasets) < 5 else "stretch",
+    )
+    st.caption(
+        "Click on a cell for its parity chart. † and italics: numbers imported from another group. "
+        "Red frame: some configurations failed. Hatched: all failed. Grey: not run. In brackets: a run that "
+        "is not finished."
+        + (f" {OWN_MARK}: energies of its own reference, to be compared only aligned." if is_raw else "")
+    )
+    components.view_data(
+        cells[
+            [
+                "label",
+                "dataset_label",
+                column,
+                f"{column}_lo",
+                f"{column}_hi",
+                "n_configs",
+                "n_failed",
+                "origin",
+            ]
+        ],
+        "matrix",
+    )
+    if st.session_state.pop("open_parity", False):
+        st.switch_page("views/parity.py", query_params={})
+
+
+def _open_cell() -> None:
+    """Take the clicked cell's model and dataset into the sidebar, and ask for the parity page."""
+    cell = components.clicked("matrix")
+    if cell:
+        st.session_state["model"], st.session_state["dataset"] = cell
+        st.session_state["open_parity"] = True
+
+
+def _ranking(metrics: pd.DataFrame, chosen: components.Selection, alignment: str) -> None:
+    column = METRICS[chosen.quantity].rmse
+    label = components.dataset_label(chosen.dataset_id)
+    st.subheader(f"Ranking on {label} by {QUANTITIES[column].label}", anchor=False)
+    here = metrics[metrics["dataset_id"] == chosen.dataset_id].sort_values(
+        ["is_complete", column], ascending=[False, True]
+    )
+    is_ranked = here["is_complete"] & here[column].notna()
+    table = here.assign(
+        rank=is_ranked.cumsum().where(is_ranked).astype("Int64"),
+        label=[components.marked(row.label, row.origin) for row in here.itertuples()],
+        training=here["training_sets"].map(" + ".join),
+        **{
+            f"{m.rmse}_bounds": [components.bounds(row, m.rmse) for _, row in here.iterrows()] for m in METRICS.values()
+        },
+    )
+    pairs = [name for metric in METRICS.values() for name in (metric.rmse, f"{metric.rmse}_bounds")]
+    table = table[
+        [
+            "rank",
+            "label",
+            *pairs,
+            "force_slope",
+            "n_configs",
+            "n_failed",
+            "training",
+            "origin",
+            "source",
+            "note",
+        ]
+    ]
+    heads = {f"{metric.rmse}_bounds": "95 % bounds" for metric in METRICS.values()} | {
+        "rank": st.column_config.NumberColumn("#", width=40, pinned=True),
+        "label": st.column_config.TextColumn("Model", width=220, pinned=True),
+        "training": "Training data",
+        "note": st.column_config.TextColumn("What is inferred", width="large"),
+    }
+    components.table_view(table, "ranking", heads, height="content")
+    st.caption(
+        f"{charts.IMPORTED_MARK} imported from the source in the last columns; the others were run here. "
+        "Models without a number at the left have not been run on the whole dataset."
+    )
+
+
+def _not_run(metrics: pd.DataFrame) -> None:
+    """Models without any number, with the registry's reason; those that failed are in the matrix instead."""
+    models = queries.models()
+    missing = models[~models["model_id"].isin(metrics["model_id"])]
+    if missing.empty:
+        return
+    runnable = "Can be run: python -m precompute run --model " + missing["model_id"]
+    table = missing[["label", "family", "paper_row"]].assign(
+        reason=missing["reason"].where(missing["reason"].fillna("") != "", runnable)
+    )
+    with st.expander(f"Not run yet: {len(missing)} of {len(models)} registered models"):
+        components.table_view(table, "not-run", {"family": "Family", "paper_row": "Row of Table 1"})
+
+
+show()

@@ -1,0 +1,232 @@
+"""Parity: where, and how, do predictions leave the reference?"""
+
+from functools import partial
+
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from app import charts, components, errorchart, export
+from engine import queries
+from engine.quantities import ALIGNMENTS, METRICS, QUANTITIES, significant
+from engine.queries import Density
+
+WHOLE = "all"
+_OUTSIDE = {True: "", False: ", outside the dataset"}
+
+
+def show() -> None:
+    """Numbers first, then the residual (or parity) chart, then the configurations of a box drawn on it."""
+    chosen = components.selection()
+    model, dataset = components.model_labels()[chosen.model_id], components.dataset_label(chosen.dataset_id)
+    slot = components.header(
+        f"Parity: {model} on {dataset}",
+        "Where does the prediction leave the reference? Drag a box on the chart to list its configurations.",
+    )
+    view, alignment, group, full_range = _controls(chosen)
+    metrics = queries.dataset_metrics(alignment, group)
+    row = metrics[(metrics["model_id"] == chosen.model_id) & (metrics["dataset_id"] == chosen.dataset_id)]
+    if row.empty or not row["n_configs"].iloc[0]:
+        components.not_run(chosen)
+        return
+    _headline(row.iloc[0], chosen)
+    samples = {
+        model_id: queries.residuals(model_id, chosen.dataset_id, chosen.quantity, alignment, group, view, full_range)
+        for model_id in (chosen.model_id, *chosen.compare)
+    }
+    if samples[chosen.model_id] is None:
+        components.empty("No samples", f"This model gave no {chosen.quantity} for these configurations.")
+        return
+    known = [found for found in samples.values() if found is not None]
+    frame = errorchart.frame_of(known, chosen.quantity, view)
+    figures = {
+        model_id: _figure(chosen, model_id, found, view, alignment, group, frame)
+        for model_id, found in samples.items()
+        if found is not None
+    }
+    _main_chart(chosen, samples[chosen.model_id], *figures[chosen.model_id], view, alignment, group, slot)
+    _comparison(chosen, samples, figures)
+
+
+def _controls(chosen: components.Selection) -> tuple[str, str, str, bool]:
+    with components.controls():
+        view = st.segmented_control(
+            "View",
+            ["residual", "parity"],
+            default="residual",
+            required=True,
+            format_func=str.capitalize,
+            key="view",
+            bind="query-params",
+        )
+        alignment = components.alignment_switch() if chosen.quantity == "energy" else "raw"
+        group = _group(chosen.dataset_id)
+        full_range = st.toggle(
+            "Full range",
+            key="full",
+            bind="query-params",
+            help="Show the outermost 0.05 % at each side as well.",
+        )
+    return view, alignment, group, full_range
+
+
+def _group(dataset_id: str) -> str:
+    """Choice of a group; kept in the address by hand, since its options change with the dataset."""
+    groups = queries.groups(dataset_id)
+    inside = groups.loc[groups["in_dataset"], "n_configs"].sum()
+    names = {WHOLE: f"whole dataset ({inside:,})"} | {
+        row.group_name: f"{row.group_name} ({row.n_configs:,}{_OUTSIDE[bool(row.in_dataset)]})"
+        for row in groups.itertuples()
+    }
+    options = list(names)
+    asked = st.query_params.get("group", WHOLE)
+    choice: str = st.selectbox(
+        "Group of structures",
+        options,
+        index=options.index(asked) if asked in options else 0,
+        format_func=lambda name: names[name],
+        key=f"group-{dataset_id}",
+        width=280,
+    )
+    if choice == WHOLE:
+        st.query_params.pop("group", None)
+    else:
+        st.query_params["group"] = choice
+    return choice
+
+
+def _headline(row: pd.Series, chosen: components.Selection) -> None:
+    metric = METRICS[chosen.quantity]
+    values = [
+        (
+            QUANTITIES[metric.rmse].title(),
+            significant(row[metric.rmse]),
+            f"95 %: {components.bounds(row, metric.rmse)}",
+        ),
+        (QUANTITIES[metric.mae].title(), significant(row[metric.mae]), ""),
+        ("Configurations", f"{row['n_configs']:,.0f}", f"{row['n_failed']:,.0f} failed"),
+        ("Origin", str(row["origin"]), components.source_name(row["source"])),
+    ]
+    if chosen.quantity == "force":
+        note = "below 1: too soft" if row["force_slope"] < 1 else "above 1: too stiff"
+        values.insert(2, ("Slope of forces", significant(row["force_slope"]), note))
+    components.numbers(values)
+
+
+def _figure(
+    chosen: components.Selection,
+    model_id: str,
+    samples: errorchart.Samples,
+    view: str,
+    alignment: str,
+    group: str,
+    frame: errorchart.Frame,
+) -> tuple[partial[go.Figure], export.Provenance]:
+    """How to draw one model's figure, still without colours and height, and where it comes from."""
+    wording = f", {ALIGNMENTS[alignment]}" if chosen.quantity == "energy" else ""
+    part = "" if group == WHOLE else f", {group}"
+    title = (
+        f"{chosen.quantity.capitalize()} {view}{wording}: {components.model_labels()[model_id]} on "
+        f"{components.dataset_label(chosen.dataset_id)}{part}"
+    )
+    n = samples.n_total if isinstance(samples, Density) else len(samples)
+    count = f"{n:,} {METRICS[chosen.quantity].noun}"
+    origin = components.provenance("parity", title, [model_id], [chosen.dataset_id], count)
+    draw = partial(
+        errorchart.residual,
+        samples,
+        chosen.quantity,
+        title=title,
+        source=origin.source_line(),
+        view=view,
+        frame=frame,
+        colour=charts.model_colour(model_id),
+    )
+    return draw, origin
+
+
+def _main_chart(
+    chosen: components.Selection,
+    samples: errorchart.Samples,
+    draw: partial[go.Figure],
+    origin: export.Provenance,
+    view: str,
+    alignment: str,
+    group: str,
+    slot: DeltaGenerator,
+) -> None:
+    table = errorchart.table_of(samples)
+    with slot:
+        export.menu(draw, table, origin)
+    _chart_and_box(draw, table, origin, chosen, view, alignment, group)
+    if isinstance(samples, Density) and samples.n_outside:
+        st.caption(f"{samples.n_outside:,} of {origin.n} lie outside the frame; the switch “Full range” shows them.")
+    components.view_data(table, "parity")
+
+
+@st.fragment
+def _chart_and_box(
+    draw: partial[go.Figure],
+    table: pd.DataFrame,
+    origin: export.Provenance,
+    chosen: components.Selection,
+    view: str,
+    alignment: str,
+    group: str,
+) -> None:
+    """Only this part runs again when a box is drawn."""
+    state = components.figure(
+        draw,
+        table,
+        origin,
+        f"{origin.title}, n = {origin.n}. Dragging a box lists configurations.",
+        key="-".join(["parity", chosen.model_id, chosen.dataset_id, chosen.quantity, view, alignment, group]),
+        on_select="rerun",
+        selection_mode="box",
+    )
+    boxes = state["selection"]["box"]
+    if not boxes:
+        st.subheader(f"Worst configurations by {chosen.quantity} error", anchor=False)
+        worst = queries.worst_configurations(
+            chosen.model_id, chosen.quantity, alignment, chosen.dataset_id, group=group
+        )
+        components.configuration_table(components.shown(worst), "worst", chosen.model_id)
+        return
+    factor = QUANTITIES[METRICS[chosen.quantity].error].factor if view == "residual" else 1.0
+    (x0, x1), (y0, y1) = sorted(boxes[0]["x"]), sorted(boxes[0]["y"])
+    box = queries.Box(x0, x1, y0 / factor, y1 / factor)
+    boxed = queries.configurations_in_box(
+        chosen.model_id, chosen.dataset_id, chosen.quantity, alignment, box, group, view
+    )
+    st.subheader("Worst configurations in the box", anchor=False)
+    if boxed.empty:
+        components.empty("The box is empty", "Drag it over a coloured part of the chart.")
+        return
+    limit = f" (the {queries.BOX_LIMIT} worst are listed)" if len(boxed) == queries.BOX_LIMIT else ""
+    st.caption(f"{len(boxed)} configurations{limit}: x {x0:.4g} to {x1:.4g}, y {y0:.4g} to {y1:.4g}")
+    components.configuration_table(components.shown(boxed), "boxed", chosen.model_id, chosen.dataset_id)
+
+
+def _comparison(
+    chosen: components.Selection,
+    samples: dict[str, errorchart.Samples | None],
+    figures: dict[str, tuple[partial[go.Figure], export.Provenance]],
+) -> None:
+    """The same figure, smaller and in the same limits, for each model to compare."""
+    if not chosen.compare:
+        return
+    st.subheader("Compared with, in the same limits", anchor=False)
+    columns = st.columns(2)
+    for k, model_id in enumerate(chosen.compare):
+        with columns[k % 2]:
+            if model_id not in figures:
+                components.empty(components.model_labels()[model_id], "No numbers for this dataset.")
+                continue
+            draw, origin = figures[model_id]
+            table = errorchart.table_of(samples[model_id])
+            smaller = partial(draw, height=400)
+            components.figure(smaller, table, origin, origin.title, key=f"compare-{model_id}")
+
+
+show()

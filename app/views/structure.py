@@ -1,0 +1,419 @@
+"""Structure: which atoms of one configuration does the model get wrong, and did the ensemble know?
+
+The selected atom is a parameter of the address. Viewer, chart and table all show it and all may set it;
+whichever was used last wins. A chart or table remembers its own selection, so a choice made elsewhere gives
+it a new key.
+"""
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+from numpy.typing import NDArray
+from streamlit.delta_generator import DeltaGenerator
+
+from app import charts, components, export, structure_files, structure_parts
+from app.atomview import DEVIATION_COLORS, Arrow, AtomColors, atomview, largest_arrows
+from app.sight import Sight
+from engine import queries
+from engine.quantities import significant
+
+LIST_LIMIT = 5000
+N_ARROWS = 12
+LEAST_ARROW = 1e-3  # eV/Å; below it a force error is rounding
+CHART_WIDTH = 410
+FOCUS_SHARE = 0.1
+COLORS = {"error": "Error", "uncertainty": "Uncertainty", "force": "Force", "element": "Element"}
+
+
+def show() -> None:
+    """Choice of a configuration, its facts, the linked viewer, chart and table, and every model's errors."""
+    chosen = components.selection()
+    ranking = queries.worst_configurations(chosen.model_id, chosen.quantity, "raw", chosen.dataset_id, limit=LIST_LIMIT)
+    config_id = _config_id(chosen, ranking)
+    model = components.model_labels()[chosen.model_id]
+    if config_id is None:
+        components.header("Structure", "Which atoms does a model get wrong?")
+        components.not_run(chosen)
+        return
+    slot = components.header(
+        f"Structure: {config_id}", f"Which atoms does {model} get wrong, and did the ensemble know?"
+    )
+    configuration = queries.configuration(chosen.dataset_id, config_id)
+    if configuration is None:
+        components.empty(
+            f"No configuration '{config_id}' in {components.dataset_label(chosen.dataset_id)}",
+            "Take `cfg` out of the address, or choose the dataset that it belongs to at the left.",
+        )
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        _configuration_controls(chosen, ranking, config_id)
+        ensemble_id, ensemble = _ensemble(chosen.dataset_id)
+        save = st.container(width="content")
+    prediction = queries.prediction(chosen.dataset_id, chosen.model_id, config_id)
+    _say_what_is_missing(chosen, model, prediction)
+    is_ok = prediction is not None and prediction.status == "ok"
+    sight = Sight(
+        chosen.dataset_id,
+        chosen.model_id,
+        configuration,
+        prediction if is_ok else None,
+        _deviation(ensemble_id, chosen.dataset_id, config_id, configuration.n_atoms),
+        ensemble,
+    )
+    _facts(sight)
+    _linked_views(sight, slot, save)
+    _all_models(chosen.dataset_id, config_id)
+    st.page_link(
+        "views/predict.py",
+        label="Predict this structure live with other models",
+        icon=":material/play_circle:",
+        query_params={"from": f"{chosen.dataset_id}/{config_id}"},
+    )
+
+
+# Which configuration
+
+
+def _config_id(chosen: components.Selection, ranking: pd.DataFrame) -> str | None:
+    """From the address; else the model's worst one that belongs to the dataset."""
+    asked = st.query_params.get("cfg")
+    if asked or ranking.empty:
+        return asked
+    groups = queries.groups(chosen.dataset_id)
+    inside = ranking[ranking["group_name"].isin(groups.loc[groups["in_dataset"], "group_name"])]
+    worst = str((inside if len(inside) else ranking)["config_id"].iloc[0])
+    st.query_params["cfg"] = worst
+    return worst
+
+
+def _open(config_id: str) -> None:
+    """Show another configuration; called before the next run."""
+    st.query_params["cfg"] = config_id
+    st.query_params.pop("atom", None)
+
+
+def _configuration_controls(chosen: components.Selection, ranking: pd.DataFrame, config_id: str) -> None:
+    ranked = ranking["config_id"].tolist()
+    options = ranked if config_id in ranked else [config_id, *ranked]
+    names = {
+        name: f"{rank}. {name} · {group}"
+        for rank, (name, group) in enumerate(zip(ranked, ranking["group_name"], strict=True), start=1)
+    }
+    position = options.index(config_id)
+    key = f"cfg-{chosen.dataset_id}-{chosen.model_id}-{chosen.quantity}-{config_id}"
+    st.selectbox(
+        f"Configuration, worst {chosen.quantity} first",
+        options,
+        index=position,
+        format_func=lambda name: names.get(name, f"{name} (no {chosen.quantity} error)"),
+        key=key,
+        on_change=lambda: _open(st.session_state[key]),
+        width=300,
+    )
+    st.button(
+        "Worse", disabled=position == 0, help="The next worse configuration",
+        on_click=_open, args=(options[max(position - 1, 0)],),
+    )  # fmt: skip
+    st.button(
+        "Better", disabled=position + 1 >= len(options), help="The next better configuration",
+        on_click=_open, args=(options[min(position + 1, len(options) - 1)],),
+    )  # fmt: skip
+
+
+def _say_what_is_missing(chosen: components.Selection, model: str, prediction: queries.Prediction | None) -> None:
+    if prediction is None:
+        components.empty(
+            f"{model} has not been run on this configuration",
+            "The reference is shown alone. Choose another model at the left, or run "
+            f"`python -m precompute run --model {chosen.model_id} --dataset {chosen.dataset_id}` and then "
+            "`python -m precompute build`.",
+        )
+    elif prediction.status != "ok":
+        components.empty(f"{model} failed on this configuration", f"{prediction.reason}. The reference is shown alone.")
+
+
+# What is drawn
+
+
+def _ensemble(dataset_id: str) -> tuple[str | None, str]:
+    ensembles = queries.ensembles()
+    here = ensembles[[dataset_id in ids for ids in ensembles["dataset_ids"]]]
+    if here.empty:
+        return None, ""
+    labels = dict(zip(here["ensemble_id"], here["label"], strict=True))
+    ensemble_id = st.selectbox(
+        "Uncertainty from",
+        list(labels),
+        format_func=labels.__getitem__,
+        key="ensemble",
+        bind="query-params",
+        width=240,
+    )
+    return ensemble_id, labels[ensemble_id]
+
+
+def _deviation(ensemble_id: str | None, dataset_id: str, config_id: str, n_atoms: int) -> NDArray[np.float64] | None:
+    found = queries.uncertainty(ensemble_id, dataset_id, config_id) if ensemble_id else None
+    return found[1] if found is not None and len(found[1]) == n_atoms else None
+
+
+def _viewer_controls(sight: Sight) -> tuple[str, bool, bool]:
+    has_error, has_force = sight.force_errors is not None, sight.configuration.forces is not None
+    available = {
+        "error": has_error,
+        "uncertainty": sight.deviation is not None,
+        "force": has_force,
+        "element": True,
+    }
+    options = [name for name, is_there in available.items() if is_there]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        color = st.segmented_control(
+            "Colour atoms by",
+            options,
+            default=options[0],
+            required=True,
+            format_func=COLORS.__getitem__,
+            key="color",
+            bind="query-params",
+            label_visibility="collapsed",
+        )
+        arrows = st.toggle(
+            "Error arrows", key="arrows", bind="query-params", disabled=not has_error,
+            help=f"Predicted minus reference force of the {N_ARROWS} atoms where it is largest.",
+        )  # fmt: skip
+        focus = st.toggle(
+            "Shrink the rest", key="focus", bind="query-params", disabled=color == "element",
+            help="Draw the tenth of the atoms with the largest values in full size and the others small.",
+        )  # fmt: skip
+    return color, arrows and has_error, focus and color != "element"
+
+
+def _facts(sight: Sight) -> None:
+    c, p = sight.configuration, sight.prediction
+    reference = None if c.energy is None else c.energy / c.n_atoms
+    predicted = None if p is None or p.energy is None else p.energy / c.n_atoms
+    difference = None if sight.energy_error is None else 1000 * sight.energy_error
+    errors = sight.force_errors
+    rmse = None if errors is None else 1000 * float(np.sqrt(np.mean(errors**2)))
+    worst = None if errors is None else 1000 * float(np.linalg.norm(errors, axis=1).max())
+    aligned = _aligned_error(sight)
+    structure_parts.facts(
+        [
+            (sight.formula, f"{c.n_atoms} atoms", f"group {c.group_name}"),
+            ("Reference energy (eV/atom)", _fixed(reference), components.dataset_label(sight.dataset_id)),
+            ("Predicted energy (eV/atom)", _fixed(predicted), components.model_labels()[sight.model_id]),
+            ("Energy error (meV/atom)", _signed(difference), f"aligned: {_signed(aligned)}"),
+            ("Force RMSE (meV/Å)", significant(rmse), f"worst atom {significant(worst)}"),
+        ]
+    )
+
+
+def _aligned_error(sight: Sight) -> float | None:
+    table = queries.models_on_configuration(sight.dataset_id, sight.configuration.config_id)
+    row = table[table["model_id"] == sight.model_id]
+    if row.empty or pd.isna(row["energy_error_per_atom_aligned"].iloc[0]):
+        return None
+    return 1000 * float(row["energy_error_per_atom_aligned"].iloc[0])
+
+
+def _fixed(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}".replace("-", "−")
+
+
+def _signed(value: float | None) -> str:
+    return "–" if value is None else f"{'−' if value < 0 else '+'}{significant(abs(value))}"
+
+
+# The three linked views
+
+
+def _select(atom: int | None, source: str) -> None:
+    """Take a choice into the address, and make the views that did not make it forget theirs."""
+    structure_parts.select_atom(atom)
+    rounds = st.session_state.setdefault("atom_rounds", {"chart": 0, "table": 0})
+    for view in rounds:
+        rounds[view] += view != source
+
+
+def _round(view: str) -> int:
+    return int(st.session_state.setdefault("atom_rounds", {"chart": 0, "table": 0})[view])
+
+
+@st.fragment
+def _linked_views(sight: Sight, slot: DeltaGenerator, save: DeltaGenerator) -> None:
+    """Only this part runs again when an atom or a colour is chosen."""
+    selected = structure_parts.selected_atom(sight.configuration.n_atoms)
+    table = sight.atom_table()
+    # Not columns: below some width the chart goes under the viewer.
+    with st.container(horizontal=True):
+        with st.container(width="stretch"):
+            color, has_arrows, has_focus = _viewer_controls(sight)
+            colors = sight.atom_colors(color)
+            _viewer(sight, colors, selected, has_arrows, has_focus)
+        with st.container(width=CHART_WIDTH):
+            _chart(sight, table, selected, slot)
+    _downloads(sight, colors, table, save)
+    _table(sight, table, selected)
+
+
+def _viewer(sight: Sight, colors: AtomColors | None, selected: int | None, has_arrows: bool, has_focus: bool) -> None:
+    c = sight.configuration
+    arrows: tuple[Arrow, ...] = ()
+    scale = 1.0
+    if has_arrows and sight.force_errors is not None and np.abs(sight.force_errors).max() > LEAST_ARROW:
+        color = "#56b4e9" if st.context.theme.type == "dark" else "#0072b2"
+        color = "#d55e00" if colors is not None and colors.colormap == DEVIATION_COLORS else color
+        arrows, scale = largest_arrows(sight.force_errors, color, N_ARROWS)
+    faint = None
+    if has_focus and colors is not None:
+        faint = colors.values < np.nanquantile(colors.values, 1 - FOCUS_SHARE)
+    what = f"coloured by {colors.label}" if colors else "coloured by element"
+    atomview(
+        c.numbers,
+        c.positions,
+        c.cell,
+        key="structure-view",
+        alt=f"{sight.formula}, {c.n_atoms} atoms in their cell, {what}. The table below has the same values.",
+        colors=colors,
+        selected=selected,
+        on_pick=lambda atom: _select(atom, "viewer"),
+        arrows=arrows,
+        faint=faint,
+        filename=_origin(sight).file_name("png"),
+        height=430,
+    )
+    if arrows:
+        st.caption(
+            f"Arrows: predicted minus reference force of the {len(arrows)} worst atoms; 1 Å of arrow is "
+            f"{significant(1000 * scale)} meV/Å."
+        )
+
+
+_AXES = {
+    "force_error": "Force error |ΔF| (meV/Å)",
+    "force_deviation": "Ensemble deviation dev(F) (meV/Å)",
+    "reference_force": "Reference force |F| (eV/Å)",
+}
+
+
+def _chart(sight: Sight, table: pd.DataFrame, selected: int | None, slot: DeltaGenerator) -> None:
+    x = next((name for name in ("force_deviation", "reference_force") if name in table), None)
+    if "force_error" not in table or x is None:
+        components.empty(
+            "No error per atom",
+            "It needs reference forces and a prediction of the model for this configuration.",
+        )
+        return
+    points = table[["atom", "element"]].assign(x=table[x], y=table["force_error"])
+    model = components.model_labels()[sight.model_id]
+    rho = points["x"].corr(points["y"], method="spearman") if len(points) > 2 else float("nan")
+    origin = _origin(sight, f"{len(points)} atoms, Spearman ρ = {significant(rho, 2)}")
+    title = f"Error per atom, {model}"
+    key = f"atoms-{sight.dataset_id}-{sight.configuration.config_id}-{sight.model_id}-{x}-{_round('chart')}"
+
+    def make(ink: charts.Ink) -> go.Figure:
+        return structure_parts.atom_scatter(
+            points,
+            ink,
+            title,
+            origin.source_line(),
+            x_title=_AXES[x],
+            y_title=_AXES["force_error"],
+            selected=selected,
+            colour=ink.muted,
+        )
+
+    def picked() -> None:
+        point = components.clicked(key)
+        _select(int(point[0]) if point else None, "chart")
+
+    components.figure(
+        make,
+        points,
+        origin,
+        f"{title}: {_AXES['force_error']} against {_AXES[x]}, {origin.n}.",
+        key=key,
+        slot=slot,
+        on_select=picked,
+    )
+
+
+def _table(sight: Sight, table: pd.DataFrame, selected: int | None) -> None:
+    st.subheader("Atoms", anchor=False)
+    key = f"atom-table-{sight.configuration.config_id}-{sight.model_id}-{_round('table')}"
+
+    def picked() -> None:
+        rows = st.session_state[key]["selection"]["rows"]
+        _select(int(table["atom"].iloc[rows[0]]) if rows else None, "table")
+
+    rows = table.index[table["atom"] == selected].tolist()
+    st.dataframe(
+        table,
+        hide_index=True,
+        key=key,
+        height=structure_parts.table_height(table),
+        on_select=picked,
+        selection_mode="single-row",
+        selection_default={"selection": {"rows": rows}},
+        column_config=structure_parts.atom_columns(),
+    )
+    st.caption("Choose a row, a point of the chart or an atom of the picture: the three follow each other.")
+
+
+# Files and the other models
+
+
+def _origin(sight: Sight, n: str = "") -> export.Provenance:
+    c = sight.configuration
+    return components.provenance(
+        f"structure-{c.config_id}",
+        c.config_id,
+        [sight.model_id],
+        [sight.dataset_id],
+        n or f"{c.n_atoms} atoms",
+    )
+
+
+def _downloads(sight: Sight, colors: AtomColors | None, table: pd.DataFrame, place: DeltaGenerator) -> None:
+    c, origin = sight.configuration, _origin(sight)
+    version = queries.store_info().data_version
+
+    def page() -> str:
+        title = f"{c.config_id}: {sight.formula}, {components.model_labels()[sight.model_id]}"
+        return structure_files.to_html(
+            c.numbers, c.positions, c.cell, colors=colors, title=title, source=" · ".join(origin.parts())
+        )
+
+    with place, st.popover("Save", icon=":material/download:", help="Save this structure"):
+        save = structure_parts.download
+        save("Extended XYZ, with forces", lambda: sight.to_extxyz(version), origin.file_name("extxyz"))
+        save("HTML, 3D, offline", page, origin.file_name("html"))
+        save("CSV, atoms", lambda: export.to_csv(table, origin), origin.file_name("csv"))
+        st.caption("The picture's own PNG button saves the view as it is.")
+
+
+def _all_models(dataset_id: str, config_id: str) -> None:
+    table = components.shown(queries.models_on_configuration(dataset_id, config_id))
+    if table.empty:
+        return
+    st.subheader("Every model on this configuration", anchor=False)
+    columns = [
+        "label",
+        "energy_error_per_atom",
+        "energy_error_per_atom_aligned",
+        "force_rmse",
+        "force_max_error",
+    ]
+    columns += ["reason"] if table["reason"].notna().any() else []
+    st.dataframe(
+        table[columns],
+        hide_index=True,
+        key="configuration-models",
+        height=structure_parts.table_height(table),
+        column_config=components.column_config(table[columns])
+        | {"label": st.column_config.TextColumn("Model", width="medium")},
+    )
+
+
+show()

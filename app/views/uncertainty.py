@@ -1,0 +1,134 @@
+"""Uncertainty: does the spread of an ensemble tell where its mean is wrong?"""
+
+import pandas as pd
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from app import components, errorchart, export
+from engine import queries
+from engine.quantities import significant
+
+
+def show() -> None:
+    """Deviation against error of one ensemble, their rank correlation, and the most uncertain ones."""
+    chosen = components.selection()
+    label = components.dataset_label(chosen.dataset_id)
+    slot = components.header(
+        f"Uncertainty: {chosen.quantity} on {label}",
+        "Does the disagreement of an ensemble tell where its mean is wrong?",
+    )
+    ensembles = queries.ensembles()
+    here = ensembles[[chosen.dataset_id in ids for ids in ensembles["dataset_ids"]]]
+    if here.empty:
+        _no_ensemble(ensembles, label)
+        return
+    with components.controls():
+        ensemble_id = st.selectbox(
+            "Ensemble", here["ensemble_id"].tolist(), key="ensemble", bind="query-params", width=340
+        )
+    ensemble = here[here["ensemble_id"] == ensemble_id].iloc[0]
+    _headline(ensemble, chosen)
+    _chart(ensemble, chosen, slot)
+    _definitions(ensemble)
+    _most_uncertain(ensemble_id, chosen)
+
+
+def _no_ensemble(ensembles: pd.DataFrame, label: str) -> None:
+    known = sorted({components.dataset_label(i) for ids in ensembles["dataset_ids"] for i in ids})
+    components.empty(
+        f"No ensemble has numbers for {label}",
+        f"Choose one of these datasets at the left: {', '.join(known)}."
+        if known
+        else "An ensemble needs at least two models on the same dataset. Run `python -m precompute run` for "
+        "them and "
+        "then `python -m precompute build`.",
+    )
+
+
+def _headline(ensemble: pd.Series, chosen: components.Selection) -> None:
+    values = []
+    for quantity, noun in (("energy", "configurations"), ("force", "atoms")):
+        rho, n = queries.spearman(ensemble["ensemble_id"], chosen.dataset_id, quantity)
+        values.append((f"Spearman ρ, {quantity}", significant(rho, 2), f"n = {n:,} {noun}"))
+    values.append(("Members", f"{len(ensemble['model_ids'])}", str(ensemble["label"])))
+    components.numbers(values)
+
+
+def _chart(ensemble: pd.Series, chosen: components.Selection, slot: DeltaGenerator) -> None:
+    title = (
+        f"{chosen.quantity.capitalize()} error of the ensemble mean against deviation: {ensemble['label']} "
+        "on "
+        f"{components.dataset_label(chosen.dataset_id)}"
+    )
+    rho, n = queries.spearman(ensemble["ensemble_id"], chosen.dataset_id, chosen.quantity)
+    noun = "configurations" if chosen.quantity == "energy" else "atoms"
+    origin = components.provenance(
+        "uncertainty",
+        title,
+        list(ensemble["model_ids"]),
+        [chosen.dataset_id],
+        f"{n:,} {noun}, Spearman ρ = {significant(rho, 2)}",
+    )
+    drawn = _energies if chosen.quantity == "energy" else _forces
+    make, table = drawn(ensemble["ensemble_id"], chosen.dataset_id, title, origin.source_line())
+    if make is None or table.empty:
+        components.empty("No samples", "This ensemble has no numbers of this quantity for the dataset.")
+        return
+    components.figure(
+        make,
+        table,
+        origin,
+        f"{title}; Spearman rank correlation {significant(rho, 2)} over {n:,} {noun}.",
+        key="deviation",
+        slot=slot,
+    )
+    components.view_data(table, "deviation")
+
+
+def _energies(
+    ensemble_id: str, dataset_id: str, title: str, source: str
+) -> tuple[export.MakeFigure | None, pd.DataFrame]:
+    table = queries.energy_deviations(ensemble_id, dataset_id)
+    positive = table[(table["deviation"] > 0) & (table["error"] > 0)]
+    if positive.empty:
+        return None, table
+    return (lambda ink: errorchart.deviation_points(positive, ink, title, source)), table
+
+
+def _forces(
+    ensemble_id: str, dataset_id: str, title: str, source: str
+) -> tuple[export.MakeFigure | None, pd.DataFrame]:
+    density = queries.force_deviation_density(ensemble_id, dataset_id)
+    if density is None:
+        return None, pd.DataFrame()
+    lines = pd.DataFrame(
+        {
+            "log10_deviation": density.line_x,
+            "log10_error_5": density.lines[0],
+            "log10_error_50": density.lines[1],
+            "log10_error_95": density.lines[2],
+        }
+    )
+    return (lambda ink: errorchart.deviation_density(density, ink, title, source)), lines
+
+
+def _definitions(ensemble: pd.Series) -> None:
+    labels = components.model_labels()
+    members = ", ".join(labels.get(model, model) for model in ensemble["model_ids"])
+    st.markdown(
+        f"**Members:** {members}.\n\n"
+        "dev(E) = max over members k of |Eₖ − ⟨E⟩| per atom, and dev(Fᵢ) = max over k of ‖Fᵢₖ − ⟨Fᵢ⟩‖ for "
+        "atom i. "
+        "The error is that of the ensemble mean against the reference. Below the dashed line the deviation "
+        "is larger "
+        "than the error. A rank correlation of 1 would sort configurations by their error exactly."
+    )
+
+
+def _most_uncertain(ensemble_id: str, chosen: components.Selection) -> None:
+    st.subheader("Most uncertain configurations", anchor=False)
+    table = components.shown(queries.most_uncertain(ensemble_id, chosen.dataset_id))
+    components.configuration_table(table, "most-uncertain", chosen.model_id, chosen.dataset_id)
+
+
+show()
