@@ -30,7 +30,7 @@ app/static/3Dmol.es6-min.js: package.json package-lock.json
 	else echo "npm is missing: the 3D viewer will load 3Dmol from the internet"; fi
 
 test: setup lint
-	$(PY) -m precompute envs emt chgnet sevennet
+	$(PY) -m precompute envs emt chgnet sevennet nequix
 	$(PY) -m pytest
 
 lint: setup

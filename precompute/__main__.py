@@ -24,6 +24,7 @@ from precompute.executors import command_line, run_with_parsl
 from precompute.imports import import_file, import_published
 from precompute.models import fetch_weights, model_fingerprint, why_not_runnable
 from precompute.prediction import predict_file
+from precompute.tables import markdown_table
 
 DEFAULT_DATASET = "open-defects"
 
@@ -172,6 +173,15 @@ def embed(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def table(arguments: argparse.Namespace) -> int:
+    """Print the errors of all models on datasets as a Markdown table, from the built store."""
+    os.environ["DEFECT_ATLAS_DATA"] = str(_folder(arguments).root)
+    for dataset in select_datasets(arguments.dataset or [DEFAULT_DATASET]):
+        for line in markdown_table(dataset.dataset_id):
+            print(line)
+    return 0
+
+
 def status(arguments: argparse.Namespace) -> int:
     """Show what is done, failed and missing, per dataset and model."""
     folder = _folder(arguments)
@@ -306,6 +316,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("file", metavar="FILE", help="POSCAR, CIF or extended XYZ")
     sub.add_argument("--json", action="store_true")
     command(embed)
+    command(table)
     sub = command(reference.main, "reference")
     reference.add_arguments(sub)
     sub = command(status)

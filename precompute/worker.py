@@ -188,6 +188,7 @@ def run_record(arguments: argparse.Namespace, checkpoint_sha256: str, device: st
         "hardware": _hardware(device),
         "n_threads": os.environ.get("OMP_NUM_THREADS", ""),
         "packages": ", ".join(f"{n} {packages[n]}" for n in dict.fromkeys(wanted) if n in packages),
+        "pid": str(os.getpid()),  # tells two workers apart that started in the same second
         "python": platform.python_version(),
         "checkpoint_sha256": checkpoint_sha256,
         "options": arguments.options,
