@@ -92,8 +92,8 @@ def _predictions(dataset: Dataset, model: Model, folder: DataFolder) -> list[Pat
 
 
 def _run_id(dataset: Dataset, model: Model, record: Mapping[str, str]) -> str:
-    parts = (record.get("started_at", ""), record.get("pid", ""), record.get("hardware", ""))
-    parts += (record.get("file_sha256", ""),)
+    keys = ("started_at", "pid", "hardware", "file_sha256")
+    parts = [record.get(key, "") for key in keys]
     return run_id(model.model_id, dataset.dataset_id, *parts)
 
 
