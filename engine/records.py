@@ -112,7 +112,8 @@ class Prediction:
     wall_seconds: float | None = None
 
 
-def _flat(values: NDArray[np.floating] | None) -> list[float] | None:
+def flat(values: NDArray[np.floating] | None) -> list[float] | None:
+    """Numbers of any shape as one list, row by row; None stays None."""
     return None if values is None else np.asarray(values, dtype=float).ravel().tolist()
 
 
@@ -127,12 +128,12 @@ def write_configurations(path: Path, configurations: Iterable[Configuration]) ->
             "config_id": c.config_id,
             "group_name": c.group_name,
             "numbers": c.numbers.tolist(),
-            "positions": _flat(c.positions),
-            "cell": _flat(c.cell),
+            "positions": flat(c.positions),
+            "cell": flat(c.cell),
             "pbc": list(c.pbc),
             "energy": c.energy,
-            "forces": _flat(c.forces),
-            "stress": _flat(c.stress),
+            "forces": flat(c.forces),
+            "stress": flat(c.stress),
             "geometry_hash": c.geometry_hash,
         }
         for c in configurations
@@ -174,8 +175,8 @@ def write_predictions(path: Path, predictions: Iterable[Prediction], run_record:
             "status": p.status,
             "reason": p.reason,
             "energy": p.energy,
-            "forces": _flat(p.forces),
-            "stress": _flat(p.stress),
+            "forces": flat(p.forces),
+            "stress": flat(p.stress),
             "wall_seconds": p.wall_seconds,
         }
         for p in predictions

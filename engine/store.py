@@ -26,7 +26,7 @@ from engine.ensembles import Ensemble
 from engine.errors import StoreError
 from engine.metrics import MEV, bootstrap_rmse, mae, rmse, slope
 from engine.models import Model
-from engine.records import Configuration, Prediction
+from engine.records import Configuration, Prediction, flat
 from engine.uncertainty import energy_deviation, force_deviation
 
 SCHEMA_VERSION = 1
@@ -468,8 +468,8 @@ def _configuration_row(dataset: Dataset, c: Configuration) -> dict[str, Any]:
         "cell": c.cell.ravel().tolist(),
         "pbc": list(c.pbc),
         "energy": c.energy,
-        "forces": _flat(c.forces),
-        "stress": _flat(c.stress),
+        "forces": flat(c.forces),
+        "stress": flat(c.stress),
     }
 
 
@@ -481,8 +481,8 @@ def _prediction_row(dataset: Dataset, result: Results, p: Prediction, run: str) 
         "status": p.status,
         "reason": p.reason,
         "energy": p.energy,
-        "forces": _flat(p.forces),
-        "stress": _flat(p.stress),
+        "forces": flat(p.forces),
+        "stress": flat(p.stress),
         "wall_seconds": p.wall_seconds,
         "run_id": run,
     }
@@ -492,10 +492,6 @@ def _columns(record: Any, *names: str) -> dict[str, Any]:
     """Some fields of a dataclass."""
     known = {field.name for field in fields(record)}
     return {name: getattr(record, name) for name in names if name in known}
-
-
-def _flat(values: FloatArray | None) -> list[float] | None:
-    return None if values is None else values.ravel().tolist()
 
 
 def _number(value: float) -> float | None:

@@ -22,7 +22,7 @@ import pytest
 from ase.build import bulk
 from ase.io import read
 from PIL import Image
-from playwright.sync_api import Browser, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from precompute import environments
 from precompute.data_folder import DataFolder
@@ -150,20 +150,20 @@ def visible_atom(page: Page) -> tuple[int, float, float]:
 def test_overview_shows_the_matrix(page):
     visit(page, "/", ".js-plotly-plot")
 
-    assert page.get_by_role("heading", name="Overview").is_visible()
-    assert page.get_by_text("Al-Cu").first.is_visible()
+    expect(page.get_by_role("heading", name="Overview")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("Al-Cu").first).to_be_visible(timeout=PATIENCE)
 
 
 def test_element_click_changes_address_and_table(page):
     visit(page, "/elements?model=emt&el=Al", ".js-plotly-plot")
     tile = page.locator(".js-plotly-plot").first
-    assert page.locator("[data-testid=stDataFrame]").count() > 0
+    page.wait_for_selector("[data-testid=stDataFrame]")
 
     _click_tile(page, tile, "Cu")
 
     page.wait_for_function("() => new URLSearchParams(location.search).get('el') === 'Cu'")
     settle(page)
-    assert page.get_by_text(re.compile(r"Open cu-\S+ in Structure")).is_visible()
+    expect(page.get_by_text(re.compile(r"Open cu-\S+ in Structure"))).to_be_visible(timeout=PATIENCE)
 
 
 def _click_tile(page: Page, chart: Locator, symbol: str) -> None:
@@ -196,8 +196,8 @@ def test_box_on_parity_lists_configurations(page):
 
     page.wait_for_selector("text=Worst configurations in the box")
     settle(page)
-    assert page.get_by_text(re.compile(r"\d+ configurations.*: x ")).is_visible()
-    assert page.get_by_text(re.compile(r"Open \S+ in Structure")).is_visible()
+    expect(page.get_by_text(re.compile(r"\d+ configurations.*: x "))).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text(re.compile(r"Open \S+ in Structure"))).to_be_visible(timeout=PATIENCE)
 
 
 def test_viewer_draws_the_atoms_in_colours_of_the_error(page):
@@ -243,7 +243,7 @@ def test_picked_atom_comes_back_to_the_page(page):
 def test_atom_of_the_address_is_marked_in_picture_and_chart(page):
     visit(page, "/structure?model=morse&quantity=Force&cfg=al-03&atom=4", VIEWER)
 
-    assert page.locator(".av-ring").is_visible()
+    expect(page.locator(".av-ring")).to_be_visible(timeout=PATIENCE)
     assert page.locator(".av-tag").inner_text() == "Al 4"
     assert page.locator(".js-plotly-plot .textpoint").text_content() == "Al 4"
 
@@ -311,7 +311,7 @@ def test_uploaded_structure_is_predicted_live_by_chgnet(page, tmp_path):
     page.wait_for_selector("text=Largest disagreement", timeout=240_000)
     settle(page)
     assert "job=" in page.url
-    assert page.get_by_text("CHGNet 0.3.0 done").is_visible()
+    expect(page.get_by_text("CHGNet 0.3.0 done")).to_be_visible(timeout=PATIENCE)
     assert page.locator(VIEWER).get_attribute("data-color") == "dev(F)"
     page.reload()
     page.wait_for_selector("text=Largest disagreement")
