@@ -157,7 +157,7 @@ def test_overview_shows_the_matrix(page):
 def test_element_click_changes_address_and_table(page):
     visit(page, "/elements?model=emt&el=Al", ".js-plotly-plot")
     tile = page.locator(".js-plotly-plot").first
-    page.wait_for_selector("[data-testid=stDataFrame]")
+    page.wait_for_selector("[data-testid=stDataFrame]", state="attached")
 
     _click_tile(page, tile, "Cu")
 
