@@ -1,5 +1,6 @@
 """The models that Defect Atlas knows: models.toml, one entry per checkpoint."""
 
+import ast
 import functools
 import re
 from collections.abc import Iterable, Mapping
@@ -11,20 +12,7 @@ from engine.registry import SHA256, build, check_choice, check_unique, read_tabl
 
 MODELS_PATH = Path(__file__).with_name("models.toml")
 
-FAMILY_OPTIONS: dict[str, frozenset[str]] = {
-    "emt": frozenset(),
-    "chgnet": frozenset({"model_name"}),
-    "sevennet": frozenset({"model_name", "modal"}),
-    "nequix": frozenset(),
-    "matgl": frozenset(),
-    "mace": frozenset(),
-    "mattersim": frozenset(),
-    "orb": frozenset({"model_name"}),
-    "fairchem1": frozenset(),
-    "grace": frozenset(),
-    "deepmd": frozenset(),
-}
-"""Family -> keywords that its `load` takes beside checkpoint and device."""
+FAMILIES = Path(__file__).with_name("families")
 
 FUNCTIONALS = ("PBE", "r2SCAN", "none")
 ENERGY_REFERENCES = ("mp", "omat24", "matpes", "mp-r2scan", "mp-d3", "none")
@@ -42,6 +30,7 @@ class CheckpointFile:
         url: Where it is downloaded from; None for a file that a package carries.
         mirror: Path of the same bytes inside a mirror directory.
         package_file: Path inside the installed package that carries it; None for a download.
+        archive_member: Where the file is a zip or tar archive, the file or directory in it that is the checkpoint.
     """
 
     name: str
@@ -49,6 +38,7 @@ class CheckpointFile:
     url: str | None = None
     mirror: str | None = None
     package_file: str | None = None
+    archive_member: str = ""
 
 
 @dataclass(frozen=True)
@@ -147,15 +137,29 @@ def select_models(ids: Iterable[str]) -> list[Model]:
     return select(ids, load_models(), "Model", "engine/models.toml")
 
 
+def families() -> list[str]:
+    """Names of all families: the files in engine/families/."""
+    return sorted(p.stem for p in FAMILIES.glob("*.py") if p.stem != "__init__")
+
+
+@functools.cache
+def family_options(family: str) -> frozenset[str]:
+    """Keywords that a family's `load` takes beside checkpoint and device, read without importing it."""
+    tree = ast.parse((FAMILIES / f"{family}.py").read_text(encoding="utf-8"))
+    load = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "load")
+    return frozenset(argument.arg for argument in load.args.args + load.args.kwonlyargs) - {"checkpoint", "device"}
+
+
 def _check(model: Model, where: str) -> None:
     """Checks that a type cannot express."""
     if not _ID.fullmatch(model.model_id):
         raise RegistryError(f"{where}: an id is kebab-case: lower-case letters, digits, '-' and '.'.")
-    check_choice(model.family, FAMILY_OPTIONS, f"{where}: family")
+    if model.is_runnable:  # a row of the paper stays in the registry until its family is written
+        check_choice(model.family, families(), f"{where}: family")
+        for key in model.options:
+            check_choice(key, family_options(model.family), f"{where}: options of family {model.family}")
     check_choice(model.functional, FUNCTIONALS, f"{where}: functional")
     check_choice(model.energy_reference, ENERGY_REFERENCES, f"{where}: energy_reference")
-    for key in model.options:
-        check_choice(key, FAMILY_OPTIONS[model.family], f"{where}: options of family {model.family}")
     for file in model.files:
         if (file.url is None) == (file.package_file is None):
             raise RegistryError(f"{where}: file {file.name!r} needs either a url or a package_file.")

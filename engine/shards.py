@@ -45,8 +45,13 @@ class Shard:
 
 
 def code_digest(path: Path) -> str:
-    """Digest of what a Python file does: comments, docstrings and layout do not count."""
+    """Digest of what a family file does: comments, docstrings, layout and its batched path do not count.
+
+    `batch` is held to the numbers of the calculator that `load` makes, so it may become faster without making old
+    predictions stale.
+    """
     tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree.body = [node for node in tree.body if not _is_batched_path(node)]
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
@@ -54,6 +59,10 @@ def code_digest(path: Path) -> str:
             if isinstance(value, ast.Constant) and isinstance(value.value, str):
                 body[0] = ast.Pass()
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+
+
+def _is_batched_path(node: ast.stmt) -> bool:
+    return isinstance(node, ast.FunctionDef) and node.name.startswith(("batch", "_batch"))
 
 
 def fingerprint(family: str, checkpoint_sha256: str, options: Mapping[str, object]) -> str:
@@ -77,10 +86,10 @@ def fingerprint(family: str, checkpoint_sha256: str, options: Mapping[str, objec
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def done_keys(folder: Path) -> dict[tuple[str, str], str]:
-    """Read (config_id, geometry_hash) -> status of every complete prediction file in a folder."""
+def done_keys(paths: Iterable[Path]) -> dict[tuple[str, str], str]:
+    """Read (config_id, geometry_hash) -> status of complete prediction files."""
     keys: dict[tuple[str, str], str] = {}
-    for path in sorted(folder.glob("*.parquet")):
+    for path in paths:
         table = pq.read_table(path, columns=["config_id", "geometry_hash", "status"])
         ids, hashes, statuses = (table.column(i).to_pylist() for i in range(3))
         keys.update(zip(zip(ids, hashes, strict=True), statuses, strict=True))
@@ -91,6 +100,25 @@ def missing(configurations: Sequence[Configuration], done: Iterable[tuple[str, s
     """Configurations that no complete file holds."""
     done = set(done)
     return [c for c in configurations if (c.config_id, c.geometry_hash) not in done]
+
+
+def sample(configurations: Sequence[Configuration], n: int) -> list[Configuration]:
+    """Draw n configurations reproducibly, spread over the groups.
+
+    The order is fixed by the ids alone: within a group by the hash of the id, and of all groups the k-th of m
+    members at k/m, so that every group is there first and its share afterwards. A smaller sample is the beginning
+    of a larger one, so models that were given different numbers share the smaller.
+    """
+    groups: dict[str, list[tuple[str, Configuration]]] = {}
+    for configuration in configurations:
+        digest = hashlib.sha256(configuration.config_id.encode()).hexdigest()
+        groups.setdefault(configuration.group_name, []).append((digest, configuration))
+    ranked = [
+        (rank / len(members), digest, configuration)
+        for members in groups.values()
+        for rank, (digest, configuration) in enumerate(sorted(members, key=lambda member: member[0]))
+    ]
+    return [configuration for _, _, configuration in sorted(ranked, key=lambda row: row[:2])[:n]]
 
 
 def cut(configurations: Iterable[Configuration]) -> list[Shard]:

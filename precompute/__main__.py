@@ -12,7 +12,7 @@ from typing import Any
 
 from engine.datasets import Dataset, select_datasets
 from engine.errors import EngineError, FetchError, SettingsError
-from engine.models import Model, select_models
+from engine.models import Model, families, select_models
 from engine.records import read_predictions
 from engine.shards import FAMILIES
 from precompute import bench as measuring
@@ -52,9 +52,36 @@ def fetch(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def models(arguments: argparse.Namespace) -> int:
+    """List models: id, family, row of the paper's Table 1, and whether each runs here or why not."""
+    folder = _folder(arguments)
+    rows = []
+    for model in select_models(arguments.model or ["all"]):
+        reason = why_not_runnable(model, folder)
+        rows.append(
+            {
+                "model_id": model.model_id,
+                "family": model.family,
+                "paper_row": model.paper_row,
+                "runs_here": not reason,
+                "reason": reason,
+                "license": model.license,
+                "gate": model.gate,
+            }
+        )
+    if arguments.json:
+        print(json.dumps(rows, indent=1))
+        return 0
+    print(f"{'model':32} {'family':10} {'row':>3}  runs here")
+    for row in rows:
+        print(f"{row['model_id']:32} {row['family']:10} {row['paper_row'] or '':>3}  {row['reason'] or 'yes'}")
+    print(f"{sum(bool(row['runs_here']) for row in rows)} of {len(rows)} models run here")
+    return 0
+
+
 def envs(arguments: argparse.Namespace) -> int:
     """Build the Python environments of model families (all that have a lock, unless named)."""
-    chosen = arguments.family or environments.families()
+    chosen = arguments.family or families()
     for family in chosen:
         if arguments.lock:
             say(f"{family}: locked in {environments.lock(family).name}")
@@ -92,7 +119,14 @@ def run(arguments: argparse.Namespace) -> int:
         tasks.append(task)
     if commands:
         return max(run_with_parsl(commands, arguments.parsl_config))
-    outcome = runner.run(tasks, folder, device=arguments.device, n_slots=arguments.jobs)
+    outcome = runner.run(
+        tasks,
+        folder,
+        device=arguments.device,
+        n_slots=arguments.jobs,
+        offline=arguments.offline,
+        memory_gb=arguments.memory_gb,
+    )
     say(
         f"{outcome.n_done} configurations in {runner.duration(outcome.seconds)}, "
         f"{outcome.n_failed} failed with a reason"
@@ -205,7 +239,7 @@ def _status(dataset: Dataset, model: Model, folder: DataFolder) -> dict[str, Any
     configurations = configurations_of(dataset, folder)
     n_done, reasons = 0, Counter[str]()
     if (FAMILIES / f"{model.family}.lock").is_file():
-        target = folder.predictions(dataset.dataset_id, model.model_id, model_fingerprint(model))
+        target = folder.predictions(dataset.dataset_id, model.model_id, model_fingerprint(model, folder))
         known = {(c.config_id, c.geometry_hash) for c in configurations}
         for path in sorted(target.glob("*.parquet")):
             for prediction in read_predictions(path):
@@ -299,12 +333,16 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     command(fetch)
+    sub = command(models)
+    sub.add_argument("--json", action="store_true")
     sub = command(envs)
     sub.add_argument("family", nargs="*", help="default: every family")
     sub.add_argument("--lock", action="store_true", help="resolve the pins anew and write the lock files")
     sub = command(run)
-    sub.add_argument("--limit", type=int, metavar="N", help="only the first N configurations of each dataset")
+    sub.add_argument("--limit", type=int, metavar="N", help="a reproducible sample of N configurations of each dataset")
     sub.add_argument("--jobs", type=int, metavar="N", help="worker processes at once (default: one per core)")
+    sub.add_argument("--offline", action="store_true", help="start workers where there is no network at all")
+    sub.add_argument("--memory-gb", type=float, default=0.0, metavar="GB", help="memory that each worker may use")
     sub.add_argument("--executor", choices=("local", "parsl"), default="local")
     sub.add_argument("--parsl-config", metavar="MODULE:ATTRIBUTE", help="a parsl.Config for --executor parsl")
     sub = command(import_, "import")

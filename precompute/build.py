@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,8 +11,8 @@ from engine.datasets import Dataset, load_datasets
 from engine.ensembles import load_ensembles
 from engine.errors import StoreError
 from engine.models import Model, load_models
-from engine.records import Prediction, read_predictions, read_run_record
-from engine.shards import FAMILIES
+from engine.records import Configuration, Prediction, read_predictions, read_run_record
+from engine.shards import FAMILIES, done_keys
 from engine.store import Cost, Results, Run, StoreBuilder, publish, run_id
 from precompute.data_folder import EMBEDDED, ROOT, DataFolder, embedded_predictions
 from precompute.datasets import configurations_of
@@ -22,8 +22,8 @@ from precompute.models import model_fingerprint
 def build(folder: DataFolder) -> tuple[Path, list[str]]:
     """Build a new store from everything on disk and move the link to it.
 
-    Where a model has predictions of several origins for a dataset, those computed on this machine come first, then
-    those that came with the repository, then imported ones; the sources are never mixed.
+    Where a model has predictions of several origins for a dataset, the one that covers most configurations counts;
+    origins are never mixed.
 
     Returns:
         The file, and one line per dataset.
@@ -59,7 +59,7 @@ def _fill(builder: StoreBuilder, folder: DataFolder) -> list[str]:
         builder.add_dataset(dataset, configurations)
         results = []
         for model in models.values():
-            chosen = _predictions(dataset, model, folder)
+            chosen = _predictions(dataset, configurations, model, folder)
             if chosen:
                 builder.add_runs(_runs(dataset, model, chosen))
                 results.append(Results(model.model_id, _rows(dataset, model, chosen)))
@@ -78,17 +78,22 @@ def _why_absent(dataset: Dataset) -> str:
     return f"Not fetched. Run: python -m precompute fetch --dataset {dataset.dataset_id}"
 
 
-def _predictions(dataset: Dataset, model: Model, folder: DataFolder) -> list[Path]:
-    """Files with the predictions to use, all of one origin."""
-    computed = []
+def _predictions(
+    dataset: Dataset, configurations: Sequence[Configuration], model: Model, folder: DataFolder
+) -> list[Path]:
+    """Files with the predictions to use, all of one origin: the one that covers most configurations.
+
+    Of equals, those computed on this machine come first, then those of the repository, then imported ones.
+    """
+    computed: list[Path] = []
     if (FAMILIES / f"{model.family}.lock").is_file():
-        target = folder.predictions(dataset.dataset_id, model.model_id, model_fingerprint(model))
+        target = folder.predictions(dataset.dataset_id, model.model_id, model_fingerprint(model, folder))
         computed = sorted(target.glob("*.parquet"))
     shipped = embedded_predictions(dataset.dataset_id, model.model_id)
     imported = folder.imported(dataset.dataset_id, model.model_id)
-    if computed:
-        return computed
-    return [path for path in (shipped, imported) if path.is_file()][:1]
+    origins = [computed, *([path] for path in (shipped, imported) if path.is_file())]
+    known = {(c.config_id, c.geometry_hash) for c in configurations}
+    return max(origins, key=lambda paths: len(known & done_keys(paths).keys()), default=[])
 
 
 def _run_id(dataset: Dataset, model: Model, record: Mapping[str, str]) -> str:

@@ -287,7 +287,7 @@ class LivePredictor:
             return _Task(model, configuration, ("", "", ""), state=FAILED, message=message)
         if reason := why_not_runnable(model, self._folder):
             return _Task(model, configuration, ("", "", ""), state=FAILED, message=reason)
-        key = (configuration.geometry_hash, model.model_id, model_fingerprint(model))
+        key = (configuration.geometry_hash, model.model_id, model_fingerprint(model, self._folder))
         task = _Task(model, configuration, key)
         with self._changed:
             if key in self._results:

@@ -6,6 +6,7 @@ from engine.datasets import DataFile, Dataset
 from engine.errors import DatasetError, FetchError
 from engine.readers import read
 from engine.records import Configuration, read_configurations, write_configurations
+from engine.shards import sample
 from precompute.data_folder import EMBEDDED, DataFolder
 from precompute.fetching import fetch_file, sha256_of
 
@@ -47,6 +48,11 @@ def fetch_dataset(dataset: Dataset, folder: DataFolder, mirror: Path | None) -> 
 def configurations_of(dataset: Dataset, folder: DataFolder, limit: int | None = None) -> list[Configuration]:
     """Configurations of a fetched dataset, in source order; those that count as the dataset come first.
 
+    Args:
+        dataset: From the registry.
+        folder: The data folder.
+        limit: Draw a reproducible sample of this many from those that count as the dataset.
+
     Raises:
         FetchError: The dataset was not fetched yet.
     """
@@ -58,7 +64,9 @@ def configurations_of(dataset: Dataset, folder: DataFolder, limit: int | None = 
         )
     configurations = read_configurations(path)
     configurations.sort(key=lambda c: c.group_name in dataset.groups_outside)
-    return configurations[:limit]
+    if limit is None:
+        return configurations
+    return sample([c for c in configurations if c.group_name not in dataset.groups_outside], limit)
 
 
 def _wanted(dataset: Dataset, mirror: Path | None) -> tuple[tuple[DataFile, ...], bool]:

@@ -22,7 +22,7 @@ def embed(dataset: Dataset, model: Model, folder: DataFolder) -> Path | None:
     """
     if not dataset.is_embedded:
         raise PredictionError(f"'{dataset.dataset_id}' does not come with the repository; only such sets are embedded.")
-    source = folder.predictions(dataset.dataset_id, model.model_id, model_fingerprint(model))
+    source = folder.predictions(dataset.dataset_id, model.model_id, model_fingerprint(model, folder))
     paths = sorted(source.glob("*.parquet"))
     if not paths:
         return None

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import WorkerEnvError
+from engine.models import families
 from engine.shards import FAMILIES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,9 +38,8 @@ _THREADS = (
 )
 
 
-def families() -> list[str]:
-    """Names of all families that have a file."""
-    return sorted(p.stem for p in FAMILIES.glob("*.py") if p.stem != "__init__")
+# Installed from the header's accelerator table, so not in the lock.
+ACCELERATED = ("torch", "tensorflow", "tensorflow-cpu")
 
 
 def header(family: str) -> dict[str, object]:
@@ -85,10 +85,10 @@ def lock(family: str) -> Path:
     """
     path = FAMILIES / f"{family}.lock"
     header(family)
+    unlocked = [word for package in ACCELERATED for word in ("--no-emit-package", package)]
     _uv(
-        "pip", "compile", "--quiet", "--generate-hashes", "--python-version", "3.11", "--upgrade",
-        "--no-emit-package", "torch", "--no-header", "--no-annotate", "--output-file", str(path),
-        str(FAMILIES / f"{family}.py"),
+        "pip", "compile", "--quiet", "--generate-hashes", "--python-version", "3.11", "--upgrade", *unlocked,
+        "--no-header", "--no-annotate", "--output-file", str(path), str(FAMILIES / f"{family}.py"),
     )  # fmt: skip
     return path
 
@@ -143,12 +143,19 @@ class WorkerCommand:
 
 
 def python_command(
-    family: str, data: Path, module: str, arguments: tuple[str, ...], *, device: str, n_threads: int = 1
+    family: str,
+    data: Path,
+    module: str,
+    arguments: tuple[str, ...],
+    *,
+    device: str,
+    n_threads: int = 1,
+    offline: bool = False,
 ) -> WorkerCommand:
     """Command that runs a module of ours in a family's environment.
 
     Raises:
-        WorkerEnvError: The environment is not built.
+        WorkerEnvError: The environment is not built, or the machine cannot take the network away (`offline`).
     """
     if not is_built(family, data):
         raise WorkerEnvError(f"Worker env '{family}' is not built. Run: python -m precompute envs {family}")
@@ -170,7 +177,22 @@ def python_command(
     }
     if device == "cpu":
         env |= {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
-    return WorkerCommand((str(python_path(family, data)), "-m", module, *arguments), env, ROOT)
+    argv = (str(python_path(family, data).absolute()), "-m", module, *arguments)
+    return WorkerCommand((*_without_network(), *argv) if offline else argv, env, ROOT)
+
+
+def _without_network() -> tuple[str, ...]:
+    """Prefix of a command that starts it in a network namespace of its own, which has no way out."""
+    prefix = ("unshare", "--user", "--map-root-user", "--net", "--")
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode
+    ):
+        raise WorkerEnvError(
+            "This machine cannot start a process without a network (unshare --net); leave out --offline: "
+            "workers refuse connections anyway."
+        )
+    return prefix
 
 
 def has_nvidia_driver() -> bool:

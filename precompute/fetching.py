@@ -11,9 +11,11 @@ import os
 import shutil
 import socket
 import sys
+import tarfile
 import time
 import urllib.error
 import urllib.request
+import zipfile
 from pathlib import Path
 
 from engine.errors import FetchError
@@ -43,8 +45,7 @@ def fetch_file(target: Path, *, sha256: str = "", url: str | None = None, mirror
     Raises:
         FetchError: It is nowhere to be had, or its checksum is wrong; nothing is left under its name.
     """
-    record = target.with_name(target.name + ".sha256")
-    wanted = sha256 or (record.read_text().strip() if record.is_file() else "")
+    wanted = sha256 or recorded_sha256(target)
     if target.is_file() and wanted and sha256_of(target) == wanted:
         return "present"
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -65,9 +66,54 @@ def fetch_file(target: Path, *, sha256: str = "", url: str | None = None, mirror
             f"{target.name} from {source} has sha256 {found[:16]}…, expected {wanted[:16]}…; it was not kept."
         )
     if not sha256:
-        record.write_text(found + "\n")
+        _record(target).write_text(found + "\n")
     part.replace(target)
     return how
+
+
+def recorded_sha256(target: Path) -> str:
+    """Checksum that the first fetch of a file recorded; empty where there is none."""
+    record = _record(target)
+    return record.read_text().strip() if record.is_file() else ""
+
+
+def _record(target: Path) -> Path:
+    return target.with_name(target.name + ".sha256")
+
+
+def unpacked(archive: Path, member: str) -> Path:
+    """Where a member of an archive, a file or a directory, lies after `unpack`."""
+    return archive.with_name(archive.name + ".unpacked") / member
+
+
+def unpack(archive: Path, member: str) -> None:
+    """Take one file or directory out of a zip or tar archive, unless it is there.
+
+    Raises:
+        FetchError: The archive cannot be read, holds no such member, or a path that leads out of it.
+    """
+    if unpacked(archive, member).exists():
+        return
+    partial = archive.with_name(archive.name + ".unpacking")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        if zipfile.is_zipfile(archive):
+            with zipfile.ZipFile(archive) as opened:
+                # zipfile itself drops absolute paths and "..".
+                opened.extractall(partial, [n for n in opened.namelist() if _belongs(n, member)])
+        else:
+            with tarfile.open(archive) as opened_tar:
+                wanted = [m for m in opened_tar.getmembers() if _belongs(m.name, member)]
+                opened_tar.extractall(partial, wanted, filter="data")
+    except (OSError, zipfile.BadZipFile, tarfile.TarError) as error:
+        raise FetchError(f"{archive.name} cannot be unpacked: {error}.") from error
+    if not (partial / member).exists():
+        raise FetchError(f"{archive.name} holds no '{member}'.")
+    partial.replace(archive.with_name(archive.name + ".unpacked"))
+
+
+def _belongs(name: str, member: str) -> bool:
+    return name.rstrip("/") == member or name.startswith(member + "/")
 
 
 def _download(url: str, part: Path) -> None:

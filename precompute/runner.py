@@ -1,12 +1,13 @@
 """Run models over datasets: one worker per slot, each loads a model once and takes shards until none is left."""
 
+import functools
 import os
 import sys
 import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,8 +16,11 @@ from engine.models import Model
 from engine.records import Configuration, write_configurations
 from engine.shards import Shard, cut, done_keys, missing
 from precompute.data_folder import DataFolder
+from precompute.environments import WorkerCommand
 from precompute.models import model_fingerprint, worker_command
 from precompute.workers import Worker, WorkerDiedError
+
+Command = Callable[[Model], WorkerCommand]
 
 # A second worker for the same model pays its imports only from about this much work on.
 MIN_ATOMS_PER_WORKER = 2000
@@ -32,6 +36,7 @@ class Task:
     model: Model
     shards: list[tuple[Shard, Path]]
     n_workers: int = 0
+    max_edges: int | None = None
     deaths: Counter[str] = field(default_factory=Counter)
     error: str = ""
 
@@ -104,14 +109,22 @@ def plan(model: Model, datasets: Mapping[str, Sequence[Configuration]], folder: 
     shards: list[tuple[Shard, Path]] = []
     n_done = 0
     for dataset_id, configurations in datasets.items():
-        target = folder.predictions(dataset_id, model.model_id, model_fingerprint(model))
-        todo = missing(configurations, done_keys(target))
+        target = folder.predictions(dataset_id, model.model_id, model_fingerprint(model, folder))
+        todo = missing(configurations, done_keys(sorted(target.glob("*.parquet"))))
         n_done += len(configurations) - len(todo)
         shards += [(shard, target / shard.name) for shard in cut(todo)]
     return Task(model, shards), n_done
 
 
-def run(tasks: Sequence[Task], folder: DataFolder, *, device: str, n_slots: int | None = None) -> Outcome:
+def run(
+    tasks: Sequence[Task],
+    folder: DataFolder,
+    *,
+    device: str,
+    n_slots: int | None = None,
+    offline: bool = False,
+    memory_gb: float = 0.0,
+) -> Outcome:
     """Work through tasks with one worker per slot.
 
     Every slot takes a model that has no worker yet; when there is none left, it helps the model with the most
@@ -122,6 +135,8 @@ def run(tasks: Sequence[Task], folder: DataFolder, *, device: str, n_slots: int 
         folder: The data folder.
         device: auto, cpu or cuda.
         n_slots: Workers at once; one per core by default.
+        offline: Start workers where there is no network at all.
+        memory_gb: Address space of each worker; 0 for all there is.
 
     Returns:
         Counts, and the models that could not be loaded with the reason.
@@ -130,8 +145,9 @@ def run(tasks: Sequence[Task], folder: DataFolder, *, device: str, n_slots: int 
     progress = Progress(sum(len(s.configurations) for t in tasks for s, _ in t.shards), sum(t.n_atoms for t in tasks))
     queue = _Queue(tasks)
     n_slots = max(1, min(n_slots or os.cpu_count() or 1, sum(len(t.shards) for t in tasks)))
+    command = functools.partial(worker_command, folder=folder, device=device, offline=offline, memory_gb=memory_gb)
     threads = [
-        threading.Thread(target=_slot, args=(queue, folder, device, progress), daemon=True) for _ in range(n_slots)
+        threading.Thread(target=_slot, args=(queue, folder, command, progress), daemon=True) for _ in range(n_slots)
     ]
     for thread in threads:
         thread.start()
@@ -171,21 +187,20 @@ class _Queue:
             task.error = task.error or error
 
 
-def _slot(queue: _Queue, folder: DataFolder, device: str, progress: Progress) -> None:
+def _slot(queue: _Queue, folder: DataFolder, command: Command, progress: Progress) -> None:
     """Take models until there are none."""
     while (task := queue.take_model()) is not None:
         error = ""
         try:
-            _work(task, queue, folder, device, progress)
+            _work(task, queue, folder, command(task.model), progress)
         except EngineError as problem:
             error = str(problem)
             print(f"{task.model.model_id}: {error}", file=sys.stderr, flush=True)
         queue.leave(task, error)
 
 
-def _work(task: Task, queue: _Queue, folder: DataFolder, device: str, progress: Progress) -> None:
+def _work(task: Task, queue: _Queue, folder: DataFolder, command: WorkerCommand, progress: Progress) -> None:
     """One worker's life: load once, take shards, start again where a configuration killed the process."""
-    command = worker_command(task.model, folder, device)
     log = folder.logs / f"{task.model.model_id}.log"
     worker: Worker | None = None
     try:
@@ -194,24 +209,36 @@ def _work(task: Task, queue: _Queue, folder: DataFolder, device: str, progress: 
                 shard, target = taken
                 source = Path(scratch) / shard.name
                 write_configurations(source, shard.configurations)
+                max_edges = task.max_edges
                 while True:
                     if worker is None or not worker.is_alive:
                         worker = Worker(command, log)
                         worker.start()
                     try:
-                        done = worker.request(source, target, skip=_lethal(task), timeout=CONFIG_SECONDS)
+                        done = worker.request(
+                            source, target, skip=_lethal(task), max_edges=max_edges, timeout=CONFIG_SECONDS
+                        )
                         break
                     except WorkerDiedError as death:
-                        _count_death(task, death, shard)
+                        max_edges = 1  # the new worker goes one at a time, so that the culprit is known
+                        _count_death(task, death, shard, worker)
                 progress.add(shard, done["n_failed"], f"{task.model.model_id}, {target.parts[-4]}")
     finally:
         if worker is not None:
             worker.kill()
 
 
-def _count_death(task: Task, death: WorkerDiedError, shard: Shard) -> None:
-    """Blame a death on the configuration at hand; without one, the process itself is broken."""
-    culprit = death.config_id or ""
+def _count_death(task: Task, death: WorkerDiedError, shard: Shard, worker: Worker) -> None:
+    """Blame a death on the configuration at hand; before any, the process itself is broken."""
+    if len(death.config_ids) > 1:
+        task.max_edges = max(1, (task.max_edges or int(worker.record["max_edges"])) // 2)
+        print(
+            f"{task.model.model_id}: {death}; this shard one at a time, later ones in half as large batches",
+            file=sys.stderr,
+            flush=True,
+        )
+        return
+    culprit = next(iter(death.config_ids), "")
     task.deaths[culprit] += 1
     if not culprit and task.deaths[culprit] > 1:
         raise WorkerError(f"worker of '{task.model.model_id}' died twice before any configuration: {death}")

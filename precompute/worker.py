@@ -3,13 +3,17 @@
 Loads the model once, then answers requests until its input ends. A request is one JSON object on a line of
 standard input; replies are JSON lines on standard output, which everything else that a package prints is kept off:
 
-    {"input": "configurations.parquet", "output": "predictions.parquet", "skip": {"config_id": "reason"}}
+    {"input": "configurations.parquet", "output": "predictions.parquet", "skip": {"config_id": "reason"},
+     "max_edges": 1}                                          the last two where wanted
     -> {"event": "ready", "record": {...}}                    once, when the model is loaded
-    -> {"event": "start", "config_id": "..."}                 before each configuration
+    -> {"event": "start", "config_ids": ["...", ...]}         before each batch
     -> {"event": "done", "output": "...", "n": 12, "n_failed": 1, "seconds": 3.2, "peak_memory_mb": 900}
     -> {"event": "error", "message": "..."}                   a request that could not be read or written
 
-This module may import `engine.records` and the family's file, and nothing else of ours.
+Checkpoints are other people's files and some formats can run code when they are read, so checksums come first and
+the process refuses every connection to another machine.
+
+This module may import `engine.records`, `precompute.evaluation` and the family's file, and nothing else of ours.
 """
 
 import argparse
@@ -21,145 +25,48 @@ import json
 import os
 import platform
 import resource
+import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ase import Atoms
-from ase.calculators.calculator import Calculator, all_changes
-from ase.stress import full_3x3_to_voigt_6_stress
 
-from engine.records import Configuration, FloatArray, Prediction, read_configurations, write_predictions
+from engine.records import Prediction, read_configurations, write_predictions
+from precompute.evaluation import Evaluator
 
 Reply = Callable[..., None]
 
-
-def periodic_atoms(configuration: Configuration, reach: float) -> tuple[Atoms, bool]:
-    """Atoms in a full three-dimensional periodic cell.
-
-    Some packages silently return wrong energies for partly periodic cells, so every direction without periodicity
-    gets a lattice vector at right angles to the others, long enough that no atom reaches its images.
-
-    Args:
-        configuration: As stored.
-        reach: Longest distance at which two atoms of the model share an edge, Å.
-
-    Returns:
-        The atoms, and whether vacuum was added (the cell's volume, hence the stress, then means nothing).
-
-    Raises:
-        ValueError: A direction is marked periodic but has no lattice vector.
-    """
-    cell = configuration.cell.copy()
-    positions = configuration.positions
-    open_axes = [axis for axis in range(3) if not configuration.pbc[axis]]
-    for axis in range(3):
-        if axis not in open_axes and np.linalg.norm(cell[axis]) < 1e-6:
-            raise ValueError(f"periodic along lattice vector {axis + 1}, which has no length")
-    kept = [cell[axis] for axis in range(3) if axis not in open_axes]
-    for axis in open_axes:
-        direction = _perpendicular(kept)
-        extent = np.ptp(positions @ direction) if len(positions) else 0.0
-        cell[axis] = direction * (extent + 2 * reach + 1.0)
-        kept.append(cell[axis])
-    if abs(np.linalg.det(cell)) < 1e-6:
-        raise ValueError("lattice vectors span no volume")
-    return Atoms(numbers=configuration.numbers, positions=positions, cell=cell, pbc=True), bool(open_axes)
+CPU_EDGES = 4000
+# A guess for large equivariant models; too small costs little time, too large costs one halving.
+BYTES_PER_EDGE = 200_000
 
 
-def _perpendicular(vectors: list[FloatArray]) -> FloatArray:
-    """Unit vector at right angles to up to two vectors."""
-    if len(vectors) == 2:
-        normal = np.cross(vectors[0], vectors[1])
-        if np.linalg.norm(normal) < 1e-8:
-            raise ValueError("two lattice vectors are parallel")
-        return np.asarray(normal / np.linalg.norm(normal))
-    # The axis that the given vectors share least with, made orthogonal to them.
-    basis, _ = np.linalg.qr(np.array([*vectors, *np.eye(3)]).T)
-    return np.asarray(basis[:, len(vectors)])
-
-
-def predict(calculator: Calculator, configuration: Configuration, reach: float) -> Prediction:
-    """Energy, forces and stress of one configuration, or the reason why there are none."""
-    started = time.perf_counter()
-    try:
-        atoms, padded = periodic_atoms(configuration, reach)
-        energy, forces, stress = _evaluate(calculator, atoms)
-    except Exception as error:  # the one broad except: whatever a package raises becomes a row
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
-        return Prediction(configuration.config_id, configuration.geometry_hash, "failed", reason)
-    seconds = time.perf_counter() - started
-    if problem := _problem(energy, forces, stress, len(atoms)):
-        return Prediction(configuration.config_id, configuration.geometry_hash, "failed", problem)
-    return Prediction(
-        configuration.config_id,
-        configuration.geometry_hash,
-        "ok",
-        energy=energy,
-        forces=forces,
-        stress=None if padded else stress,
-        wall_seconds=seconds,
-    )
-
-
-def _evaluate(calculator: Calculator, atoms: Atoms) -> tuple[float, FloatArray, FloatArray | None]:
-    """One evaluation; asking for each property in turn would make some calculators compute twice."""
-    wanted = ["energy", "forces"]
-    if "stress" in calculator.implemented_properties:
-        wanted.append("stress")
-    calculator.calculate(atoms, wanted, all_changes)
-    results = calculator.results
-    stress = results.get("stress")
-    if stress is not None and np.shape(stress) == (3, 3):
-        stress = full_3x3_to_voigt_6_stress(stress)
-    return (
-        float(np.asarray(results["energy"]).item()),
-        np.array(results["forces"], dtype=float),
-        None if stress is None else np.array(stress, dtype=float),
-    )
-
-
-def _problem(energy: float, forces: FloatArray, stress: FloatArray | None, n_atoms: int) -> str:
-    """Why a result is no number to keep; empty where it is fine."""
-    if not np.isfinite(energy):
-        return f"energy is {energy}"
-    if forces.shape != (n_atoms, 3):
-        return f"forces have shape {forces.shape}, expected ({n_atoms}, 3)"
-    if not np.isfinite(forces).all():
-        return "a force is not finite"
-    if stress is not None and (stress.shape != (6,) or not np.isfinite(stress).all()):
-        return "stress is not six finite numbers"
-    return ""
-
-
-def serve(calculator: Calculator, reach: float, record: dict[str, str], reply: Reply) -> None:
+def serve(evaluator: Evaluator, record: dict[str, str], reply: Reply) -> None:
     """Answer requests on standard input until it ends."""
     for line in sys.stdin:
         started = time.perf_counter()
         try:
             request = json.loads(line)
+            if "max_edges" in request:
+                evaluator.max_edges = min(evaluator.max_edges, request["max_edges"])
             skip = request.get("skip", {})
-            predictions = []
-            for configuration in read_configurations(Path(request["input"])):
-                reply(event="start", config_id=configuration.config_id)
-                if configuration.config_id in skip:
-                    predictions.append(
-                        Prediction(
-                            configuration.config_id,
-                            configuration.geometry_hash,
-                            "failed",
-                            skip[configuration.config_id],
-                        )
-                    )
-                else:
-                    predictions.append(predict(calculator, configuration, reach))
+            configurations = read_configurations(Path(request["input"]))
+            wanted = [c for c in configurations if c.config_id not in skip]
+            found = iter(evaluator.predict(wanted, lambda ids: reply(event="start", config_ids=ids)))
+            predictions = [
+                Prediction(c.config_id, c.geometry_hash, "failed", skip[c.config_id])
+                if c.config_id in skip
+                else next(found)
+                for c in configurations
+            ]
             seconds = time.perf_counter() - started
-            write_predictions(Path(request["output"]), predictions, record | {"wall_seconds": f"{seconds:.3f}"})
+            measured = {"wall_seconds": f"{seconds:.3f}", "dtype": precision(predictions)}
+            write_predictions(Path(request["output"]), predictions, record | measured)
         except Exception as error:  # a bad request must not end a worker that holds a loaded model
             reply(event="error", message=f"{type(error).__name__}: {error}")
             continue
@@ -171,6 +78,15 @@ def serve(calculator: Calculator, reach: float, record: dict[str, str], reply: R
             seconds=seconds,
             peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         )
+
+
+def precision(predictions: Sequence[Prediction]) -> str:
+    """Precision of forces as the model returned them: float32, float64, or empty without any force."""
+    forces = [p.forces for p in predictions if p.forces is not None and p.forces.any()]
+    if not forces:
+        return ""
+    is_single = all(np.array_equal(f, f.astype(np.float32)) for f in forces)
+    return "float32" if is_single else "float64"
 
 
 def run_record(arguments: argparse.Namespace, checkpoint_sha256: str, device: str) -> dict[str, str]:
@@ -192,8 +108,35 @@ def run_record(arguments: argparse.Namespace, checkpoint_sha256: str, device: st
         "python": platform.python_version(),
         "checkpoint_sha256": checkpoint_sha256,
         "options": arguments.options,
+        "d3": arguments.d3,
         "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def deny_network() -> None:
+    """Refuse every connection but to this machine itself, for the rest of the process."""
+
+    def refuse(event: str, arguments: tuple[Any, ...]) -> None:
+        if event in ("socket.connect", "socket.sendto") and isinstance(arguments[1], tuple):
+            host = str(arguments[1][0])
+        elif event in ("socket.getaddrinfo", "socket.gethostbyname"):
+            host = str(arguments[0] or "localhost")
+        else:
+            return
+        if host not in ("localhost", "127.0.0.1", "::1", "0.0.0.0", socket.gethostname()):
+            raise PermissionError(f"a worker has no network ({host} was asked for): fetch the weights first")
+
+    sys.addaudithook(refuse)
+
+
+def choose_max_edges(device: str) -> int:
+    """Edges that go into one call at first; a lack of memory halves it."""
+    if device != "cuda" or not importlib.util.find_spec("torch"):
+        return CPU_EDGES
+    import torch
+
+    free, _ = torch.cuda.mem_get_info()
+    return max(CPU_EDGES, int(free / BYTES_PER_EDGE))
 
 
 def choose_device(wanted: str) -> str:
@@ -270,13 +213,17 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--packages", default="")
     parser.add_argument("--options", default="{}")
     parser.add_argument("--fingerprint", default="")
+    parser.add_argument("--d3", default="no", choices=("yes", "no"), help="training labels include D3")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    parser.add_argument("--max-edges", type=int, default=0, help="0: chosen from the device")
+    parser.add_argument("--memory-gb", type=float, default=0.0, help="address space that may be used; 0: all")
     return parser.parse_args()
 
 
 def main() -> int:
     """Load the model, say so, serve."""
     channel = _protocol_channel()
+    deny_network()
 
     def reply(**message: object) -> None:
         print(json.dumps(message), file=channel, flush=True)
@@ -289,15 +236,20 @@ def main() -> int:
         if arguments.package_file:
             checkpoint_sha256 = verify_package_file(arguments.package_file, checkpoint_sha256)
         _limit_threads()
+        if arguments.memory_gb:
+            limit = int(arguments.memory_gb * 1e9)
+            resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         calculator = family.load(arguments.checkpoint, device, **json.loads(arguments.options))
         _limit_threads()
     except Exception as error:
         traceback.print_exc()
         reply(event="error", message=f"{type(error).__name__}: {error}")
         return 1
-    record = run_record(arguments, checkpoint_sha256, device)
+    max_edges = arguments.max_edges or choose_max_edges(device)
+    record = run_record(arguments, checkpoint_sha256, device) | {"max_edges": str(max_edges)}
+    evaluator = Evaluator(calculator, family.REACH, getattr(family, "batch", None), max_edges)
     reply(event="ready", record=record)
-    serve(calculator, family.REACH, record, reply)
+    serve(evaluator, record, reply)
     return 0
 
 

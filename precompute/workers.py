@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,11 @@ START_SECONDS = 300.0  # imports and the first load of a large checkpoint on a b
 
 
 class WorkerDiedError(WorkerError):
-    """A worker ended in the middle of a request; `config_id` is what it was at, if anything."""
+    """A worker ended in the middle of a request; `config_ids` is the batch it was at, empty before the first."""
 
-    def __init__(self, message: str, config_id: str | None = None) -> None:
+    def __init__(self, message: str, config_ids: Sequence[str] = ()) -> None:
         super().__init__(message)
-        self.config_id = config_id
+        self.config_ids = tuple(config_ids)
 
 
 class Worker:
@@ -43,7 +44,7 @@ class Worker:
         self._lines: deque[bytes] = deque()
         self._rest = b""
         self.record: dict[str, str] = {}
-        self.current_config: str | None = None
+        self.current_batch: tuple[str, ...] = ()
         self.n_started = 0
 
     @property
@@ -88,6 +89,7 @@ class Worker:
         target: Path,
         *,
         skip: dict[str, str] | None = None,
+        max_edges: int | None = None,
         timeout: float | None = None,
     ) -> dict[str, Any]:
         """Have the configurations of one file predicted into another.
@@ -96,18 +98,20 @@ class Worker:
             source: Configurations, as `engine.records.write_configurations` writes them.
             target: Predictions; appears complete or not at all.
             skip: config_id -> reason of configurations that are to become failed rows unseen.
-            timeout: Longest time for any one configuration, s.
+            max_edges: Most edges in a batch from now on; 1 for one configuration at a time.
+            timeout: Longest time for any one batch, s.
 
         Returns:
             The worker's `done` message.
 
         Raises:
-            WorkerDiedError: The process ended, or one configuration took too long.
+            WorkerDiedError: The process ended, or one batch took too long.
             WorkerError: The worker refused the request.
         """
         assert self._process is not None and self._process.stdin is not None, "start() first"
-        self.current_config = None
-        message = {"input": str(source.resolve()), "output": str(target.resolve()), "skip": skip or {}}
+        self.current_batch = ()
+        message: dict[str, Any] = {"input": str(source.resolve()), "output": str(target.resolve()), "skip": skip or {}}
+        message |= {} if max_edges is None else {"max_edges": max_edges}
         try:
             self._process.stdin.write(json.dumps(message).encode() + b"\n")
             self._process.stdin.flush()
@@ -116,7 +120,7 @@ class Worker:
         while True:
             reply = self._reply(timeout)
             if reply["event"] == "start":
-                self.current_config = reply["config_id"]
+                self.current_batch = tuple(reply["config_ids"])
                 self.n_started += 1
             elif reply["event"] == "done":
                 return reply
@@ -146,7 +150,7 @@ class Worker:
                 left = None if deadline is None else max(0.0, deadline - time.monotonic())
                 if not selector.select(left):
                     self.kill()
-                    raise WorkerDiedError(f"took longer than {timeout:.0f} s", self.current_config)
+                    raise WorkerDiedError(f"took longer than {timeout:.0f} s", self.current_batch)
                 chunk = os.read(descriptor, 65536)
                 if not chunk:
                     raise self._died()
@@ -162,4 +166,4 @@ class Worker:
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         if code == -signal.SIGKILL:
             how += ", as when memory runs out"
-        return WorkerDiedError(f"worker died ({how}); log: {self._log}", self.current_config)
+        return WorkerDiedError(f"worker died ({how}); log: {self._log}", self.current_batch)

@@ -12,8 +12,8 @@ from engine.records import Configuration
 from precompute import client, environments
 from precompute.client import LivePredictor, force_deviation, uncovered_elements
 from precompute.data_folder import DataFolder
+from precompute.evaluation import periodic_atoms
 from precompute.uploads import examples, read_structure
-from precompute.worker import periodic_atoms
 
 WAIT_SECONDS = 90.0
 

@@ -10,7 +10,7 @@ from engine.models import get_model
 from engine.readers import read_extxyz
 from engine.records import read_predictions, read_run_record
 from engine.store import Cost
-from precompute.data_folder import EMBEDDED
+from precompute.data_folder import EMBEDDED, DataFolder
 from precompute.models import model_fingerprint
 
 FILES = sorted((EMBEDDED / "predictions" / "open-defects").glob("*.parquet"))
@@ -37,7 +37,7 @@ def test_predictions_belong_to_the_shipped_atoms_and_todays_adapter(path, config
     }
     record = read_run_record(path)
     assert record["origin"] == "computed"
-    assert record["fingerprint"] == model_fingerprint(get_model(path.stem))
+    assert record["fingerprint"] == model_fingerprint(get_model(path.stem), DataFolder.default())
     assert record["packages"]
     assert record["hardware"]
 

@@ -3,13 +3,13 @@ import re
 import pytest
 
 from engine.errors import WorkerEnvError
-from engine.models import load_models
+from engine.models import families, load_models
 from engine.shards import FAMILIES
 from precompute import environments
 from precompute.data_folder import DataFolder
 
 
-@pytest.mark.parametrize("family", environments.families())
+@pytest.mark.parametrize("family", families())
 def test_a_lock_holds_the_pins_of_its_header(family):
     pins = environments.header(family)["dependencies"]
     lock = (FAMILIES / f"{family}.lock").read_text()
@@ -19,7 +19,7 @@ def test_a_lock_holds_the_pins_of_its_header(family):
             assert f"{pin.lower()} " in lock.lower()
 
 
-@pytest.mark.parametrize("family", environments.families())
+@pytest.mark.parametrize("family", families())
 def test_locks_name_no_index(family):
     assert "://" not in (FAMILIES / f"{family}.lock").read_text()
 

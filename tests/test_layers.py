@@ -27,7 +27,11 @@ ENGINE = {
     "results": {"errors"},
     "queries": {"errors", "records", "results", "uncertainty"},
 }
-WORKER_SIDE = {"precompute.worker": {"engine.records"}, "precompute.gpaw_single_point": set()}
+WORKER_SIDE = {
+    "precompute.worker": {"engine.records", "precompute.evaluation"},
+    "precompute.evaluation": {"engine.records"},
+    "precompute.gpaw_single_point": set(),
+}
 APP_SEES = {
     "engine.errors",
     "engine.pareto",

@@ -52,7 +52,7 @@ def run(folder: DataFolder, configurations: list[Configuration], **options) -> r
 
 
 def results(folder: DataFolder) -> dict:
-    target = folder.predictions(DATASET, "emt", model_fingerprint(get_model("emt")))
+    target = folder.predictions(DATASET, "emt", model_fingerprint(get_model("emt"), folder))
     return {p.config_id: p for path in sorted(target.glob("*.parquet")) for p in read_predictions(path)}
 
 
@@ -133,11 +133,11 @@ def test_a_dead_worker_is_replaced(folder, monkeypatch):
 def test_a_configuration_that_kills_its_worker_twice_becomes_a_failed_row(folder, monkeypatch):
     request = Worker.request
 
-    def die_at_the_bad_one(self, source, target, *, skip=None, timeout=None):
+    def die_at_the_bad_one(self, source, target, *, skip=None, max_edges=None, timeout=None):
         if "bad" not in (skip or {}):
             self.kill()
-            raise WorkerDiedError("worker died (signal SIGSEGV)", "bad")
-        return request(self, source, target, skip=skip, timeout=timeout)
+            raise WorkerDiedError("worker died (signal SIGSEGV)", ["bad"] if max_edges == 1 else ["cu-0", "bad"])
+        return request(self, source, target, skip=skip, max_edges=max_edges, timeout=timeout)
 
     monkeypatch.setattr(Worker, "request", die_at_the_bad_one)
     outcome = run(folder, [copper("cu-0"), copper("bad", seed=1)])
@@ -189,4 +189,48 @@ def test_slots_share_models_and_finish_all(folder):
     configurations = [copper(f"cu-{i}", n=3, seed=i) for i in range(70)]
     outcome = run(folder, configurations, n_slots=2)
     assert outcome.n_done == 70
-    assert len(done_keys(next(Path(folder.root).glob("predictions/*/emt/*")))) == 70
+    assert len(done_keys(Path(folder.root).glob("predictions/*/emt/*/*.parquet"))) == 70
+
+
+def test_a_worker_reaches_no_other_machine(folder):
+    """The worker's own Python, asked to connect after `deny_network`."""
+    program = (
+        "import socket, precompute.worker as w; w.deny_network()\n"
+        "connect = lambda: socket.create_connection(('192.0.2.1', 80), 1)\n"
+        "for ask in (connect, lambda: socket.getaddrinfo('example.org', 80)):\n"
+        "    try: ask()\n"
+        "    except PermissionError as error: print(error)\n"
+    )
+    python = str(environments.python_path("emt", DataFolder.default().root))
+    done = subprocess.run([python, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.count("a worker has no network") == 2
+
+
+def test_offline_workers_have_no_network_at_all(folder):
+    try:
+        command = worker_command(get_model("emt"), folder, "cpu", offline=True)
+    except WorkerEnvError as error:
+        pytest.skip(str(error))
+    argv = [*command.argv[: command.argv.index("--") + 1], "cat", "/proc/net/dev"]
+    devices = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+    assert [line.split(":")[0].strip() for line in devices.splitlines()[2:]] == ["lo"]
+    worker = Worker(command, folder.logs / "emt.log")
+    write_configurations(folder.root / "in.parquet", [copper("cu-0")])
+    assert worker.start()["device"] == "cpu"
+    assert worker.request(folder.root / "in.parquet", folder.root / "out.parquet")["n_failed"] == 0
+    worker.kill()
+
+
+def test_secrets_do_not_reach_workers(folder, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    command = worker_command(get_model("emt"), folder, "cpu")
+    assert "hf_secret" not in repr(command)
+
+
+def test_the_run_record_says_how_numbers_came_about(folder):
+    run(folder, [copper("cu-0")])
+    record = read_run_record(next(folder.predictions(DATASET, "emt").rglob("*.parquet")))
+    assert (record["dtype"], record["d3"], record["device"], record["n_threads"]) == ("float64", "no", "cpu", "1")
+    assert {"packages", "hardware", "python", "checkpoint_sha256", "options", "max_edges", "wall_seconds"} <= set(
+        record
+    )

@@ -1,4 +1,6 @@
-"""The worker's own functions, in this process; its life as a process is in test_runner.py."""
+"""What a worker does with configurations, in this process; its life as a process is in test_runner.py."""
+
+import dataclasses
 
 import numpy as np
 import pytest
@@ -6,15 +8,21 @@ from ase import Atoms
 from ase.build import bulk, fcc111
 from ase.calculators.calculator import Calculator
 from ase.calculators.emt import EMT
+from ase.neighborlist import neighbor_list
 
 from engine.records import Configuration
-from precompute.worker import periodic_atoms, predict
+from precompute.evaluation import Evaluator, count_edges, periodic_atoms
+from precompute.worker import precision
 
 REACH = 6.0
 
 
 def configuration(atoms: Atoms) -> Configuration:
     return Configuration("c", "g", atoms.numbers, atoms.positions, np.array(atoms.cell), tuple(map(bool, atoms.pbc)))
+
+
+def predict(calculator, given, reach):
+    return Evaluator(calculator, reach).predict([given])[0]
 
 
 class Fixed(Calculator):
@@ -111,3 +119,101 @@ def test_the_input_is_not_changed():
     assert Configuration(
         "c", "g", given.numbers, given.positions, given.cell, given.pbc
     ).geometry_hash == before  # fmt: skip
+
+
+def test_a_package_that_moves_atoms_is_found_out():
+    class Mover(Fixed):
+        def calculate(self, atoms=None, properties=None, system_changes=None):
+            atoms.positions += 0.1
+            super().calculate()
+
+    atoms = bulk("Cu", cubic=True)
+    prediction = predict(Mover(energy=0.0, forces=np.zeros((4, 3))), configuration(atoms), REACH)
+    assert (prediction.status, prediction.reason) == ("failed", "RuntimeError: the package changed its input")
+
+
+@pytest.mark.parametrize("repeat", [1, 2, (3, 1, 1)], ids=str)
+def test_edges_are_those_of_a_neighbour_list(repeat):
+    atoms = bulk("Mg").repeat(repeat)
+    atoms.rattle(0.1, seed=1)
+    atoms.positions += 7.3  # outside the cell
+    assert count_edges(atoms, REACH) == len(neighbor_list("i", atoms, REACH))
+
+
+class Batched:
+    """EMT for many systems, with room for a number of atoms; keeps the sizes of its calls."""
+
+    def __init__(self, room: int = 10**9, poison: int = 0):
+        self.room, self.poison, self.calls = room, poison, []
+
+    def __call__(self, calculator, systems):
+        self.calls.append(len(systems))
+        if sum(map(len, systems)) > self.room:
+            raise MemoryError
+        if any(self.poison in atoms.numbers for atoms in systems):
+            raise ValueError("no such element")
+        return [one(atoms) for atoms in systems]
+
+
+def one(atoms):
+    atoms.calc = EMT()
+    results = {"energy": atoms.get_potential_energy(), "forces": atoms.get_forces(), "stress": atoms.get_stress()}
+    atoms.calc = None
+    return results
+
+
+def coppers(n: int) -> list[Configuration]:
+    found = []
+    for seed in range(n):
+        atoms = bulk("Cu", cubic=True)
+        atoms.rattle(0.05, seed=seed)
+        found.append(dataclasses.replace(configuration(atoms), config_id=f"cu-{seed}"))
+    return found
+
+
+def energies(predictions):
+    return [p.energy for p in predictions]
+
+
+def test_batches_hold_as_many_edges_as_allowed_and_keep_the_order():
+    n_edges = count_edges(bulk("Cu", cubic=True), REACH)
+    batch, announced = Batched(), []
+    evaluator = Evaluator(EMT(), REACH, batch, max_edges=4 * n_edges + 100)
+    found = evaluator.predict(coppers(10), announced.append)
+    assert batch.calls == [4, 4, 2]
+    assert [len(ids) for ids in announced] == [4, 4, 2]
+    assert [p.config_id for p in found] == [f"cu-{i}" for i in range(10)]
+    np.testing.assert_allclose(energies(found), energies(Evaluator(EMT(), REACH).predict(coppers(10))), atol=1e-12)
+
+
+def test_a_batch_that_does_not_fit_is_halved_and_nothing_is_lost():
+    batch = Batched(room=12)  # three cells of four atoms
+    evaluator = Evaluator(EMT(), REACH, batch, max_edges=10**6)
+    found = evaluator.predict(coppers(16))
+    assert batch.calls[:4] == [16, 8, 4, 2]
+    assert [p.status for p in found] == ["ok"] * 16
+    np.testing.assert_allclose(energies(found), energies(Evaluator(EMT(), REACH).predict(coppers(16))), atol=1e-12)
+    assert evaluator.max_edges < 10**6 / 4
+
+
+def test_one_bad_system_in_a_batch_fails_alone():
+    poisoned = [*coppers(3), dataclasses.replace(configuration(bulk("W")), config_id="w")]
+    found = Evaluator(EMT(), REACH, Batched(poison=74), max_edges=10**6).predict(poisoned)
+    assert [p.status for p in found] == ["ok", "ok", "ok", "failed"]
+    assert "W" in found[3].reason
+
+
+def test_a_system_too_large_for_memory_says_so():
+    class Small(Fixed):
+        def calculate(self, atoms=None, properties=None, system_changes=None):
+            raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate ...")
+
+    assert predict(Small(), configuration(bulk("Cu")), REACH).reason == "MemoryError: 1 atoms do not fit into memory"
+
+
+@pytest.mark.parametrize(("dtype", "name"), [(np.float32, "float32"), (np.float64, "float64")])
+def test_precision_is_read_off_the_forces(dtype, name):
+    forces = (np.arange(12, dtype=dtype).reshape(4, 3) / 7).astype(dtype)
+    prediction = predict(Fixed(energy=0.1, forces=forces), configuration(bulk("Cu", cubic=True)), REACH)
+    assert precision([prediction]) == name
+    assert precision([]) == ""

@@ -6,5 +6,10 @@ A family file is copied from `emt.py`. It gives
   need, and `[tool.defect-atlas] accelerator`: what is installed last because a CPU and a GPU machine want
   different builds of it,
 - `REACH`: how far apart two atoms can be and still share an edge, in Å; vacuum is padded beyond twice of it,
-- `load(checkpoint, device, **options)`: an ASE calculator in eV, eV/Å and eV/Å³ (Voigt).
+- `load(checkpoint, device, **options)`: an ASE calculator in eV, eV/Å and eV/Å³ (Voigt); `checkpoint` is a local
+  file or directory, empty where the package carries the weights; the options are those of the registry entry,
+- where the package can evaluate several systems at once, `batch(calculator, systems)`: for every `Atoms` of
+  `systems`, in order, a dict with `energy`, `forces` and `stress` as the calculator's `results` would hold them.
+  It must give what the calculator gives one system at a time; the worker decides how many systems go in. Helpers
+  of `batch` have names that begin with `_batch`: neither counts for the fingerprint of a prediction.
 """

@@ -1,0 +1,259 @@
+"""Configurations to predictions with one loaded model: cells made periodic, systems evaluated in batches.
+
+How many systems go into one call follows from their edges (pairs of atoms within the model's reach), since memory
+and time follow from them. A batch that does not fit into memory is cut in halves, and so is every later one; one
+that fails in any other way is done again one system at a time, so that only the culprit becomes a failed row.
+
+This module may import `engine.records` and nothing else of ours: it runs in the environments of the families.
+"""
+
+import gc
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator, all_changes
+from ase.stress import full_3x3_to_voigt_6_stress
+from scipy.spatial import cKDTree
+
+from engine.records import Configuration, FloatArray, Prediction
+
+Batch = Callable[[Calculator, Sequence[Atoms]], list[dict[str, Any]]]
+"""What a family's `batch` is: results of each system, in order."""
+
+ONE_AT_A_TIME = 1  # edges
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "resource_exhausted")
+
+
+def periodic_atoms(configuration: Configuration, reach: float) -> tuple[Atoms, bool]:
+    """Atoms in a full three-dimensional periodic cell.
+
+    Some packages silently return wrong energies for partly periodic cells, so every direction without periodicity
+    gets a lattice vector at right angles to the others, long enough that no atom reaches its images.
+
+    Args:
+        configuration: As stored.
+        reach: Longest distance at which two atoms of the model share an edge, Å.
+
+    Returns:
+        The atoms, and whether vacuum was added (the cell's volume, hence the stress, then means nothing).
+
+    Raises:
+        ValueError: A direction is marked periodic but has no lattice vector.
+    """
+    cell = configuration.cell.copy()
+    positions = configuration.positions
+    open_axes = [axis for axis in range(3) if not configuration.pbc[axis]]
+    for axis in range(3):
+        if axis not in open_axes and np.linalg.norm(cell[axis]) < 1e-6:
+            raise ValueError(f"periodic along lattice vector {axis + 1}, which has no length")
+    kept = [cell[axis] for axis in range(3) if axis not in open_axes]
+    for axis in open_axes:
+        direction = _perpendicular(kept)
+        extent = np.ptp(positions @ direction) if len(positions) else 0.0
+        cell[axis] = direction * (extent + 2 * reach + 1.0)
+        kept.append(cell[axis])
+    if abs(np.linalg.det(cell)) < 1e-6:
+        raise ValueError("lattice vectors span no volume")
+    return Atoms(numbers=configuration.numbers, positions=positions, cell=cell, pbc=True), bool(open_axes)
+
+
+def _perpendicular(vectors: list[FloatArray]) -> FloatArray:
+    """Unit vector at right angles to up to two vectors."""
+    if len(vectors) == 2:
+        normal = np.cross(vectors[0], vectors[1])
+        if np.linalg.norm(normal) < 1e-8:
+            raise ValueError("two lattice vectors are parallel")
+        return np.asarray(normal / np.linalg.norm(normal))
+    # The axis that the given vectors share least with, made orthogonal to them.
+    basis, _ = np.linalg.qr(np.array([*vectors, *np.eye(3)]).T)
+    return np.asarray(basis[:, len(vectors)])
+
+
+def count_edges(atoms: Atoms, reach: float) -> int:
+    """Ordered pairs of atoms within reach of each other, periodic images included.
+
+    Args:
+        atoms: In a full three-dimensional periodic cell.
+        reach: Longest distance of a pair, Å.
+    """
+    cell = np.array(atoms.cell)
+    heights = 1 / np.linalg.norm(np.linalg.inv(cell), axis=0)  # between opposite faces
+    inside = atoms.get_scaled_positions(wrap=True)
+    ranges = [np.arange(-n, n + 1) for n in np.ceil(reach / heights).astype(int)]
+    shifts = np.array(np.meshgrid(*ranges)).reshape(3, -1).T
+    images = (inside[None] + shifts[:, None]).reshape(-1, 3)
+    near = ((images > -reach / heights) & (images < 1 + reach / heights)).all(axis=1)
+    centres = cKDTree(inside @ cell)
+    return int(centres.count_neighbors(cKDTree(images[near] @ cell), reach)) - len(atoms)
+
+
+class Evaluator:
+    """One loaded model and how much of it goes into one call.
+
+    Args:
+        calculator: What the family's `load` made.
+        reach: The family's REACH, Å.
+        batch: The family's `batch`, or None where its package takes one system at a time.
+        max_edges: Edges that one batch may have; a single larger system still goes, alone.
+    """
+
+    def __init__(self, calculator: Calculator, reach: float, batch: Batch | None = None, max_edges: int = 0) -> None:
+        self._calculator = calculator
+        self._reach = reach
+        self._batch = batch
+        self.max_edges = max_edges or ONE_AT_A_TIME
+
+    def predict(
+        self, configurations: Sequence[Configuration], announce: Callable[[list[str]], None] = lambda ids: None
+    ) -> list[Prediction]:
+        """Energy, forces and stress of each configuration, or the reason why there are none.
+
+        Args:
+            configurations: Any number, of any sizes.
+            announce: Told the ids of the next batch before it is evaluated.
+
+        Returns:
+            Predictions in the order of `configurations`.
+        """
+        done: dict[int, Prediction] = {}
+        systems: list[tuple[int, Atoms, bool]] = []
+        for index, configuration in enumerate(configurations):
+            try:
+                systems.append((index, *periodic_atoms(configuration, self._reach)))
+            except Exception as error:
+                done[index] = _failed(configuration, error)
+        for batch in self._batches(systems):
+            announce([configurations[index].config_id for index, _, _ in batch])
+            started = time.perf_counter()
+            answers = self._answers([atoms for _, atoms, _ in batch])
+            seconds = time.perf_counter() - started
+            n_atoms = sum(len(atoms) for _, atoms, _ in batch)
+            for (index, atoms, padded), answer in zip(batch, answers, strict=True):
+                share = seconds * len(atoms) / max(n_atoms, 1)
+                done[index] = _prediction(configurations[index], answer, padded, share)
+        return [done[index] for index in range(len(configurations))]
+
+    def _batches(self, systems: list[tuple[int, Atoms, bool]]) -> Iterator[list[tuple[int, Atoms, bool]]]:
+        """Neighbours in order, until the next one would make too many edges; reads `max_edges` anew each time."""
+        members: list[tuple[int, Atoms, bool]] = []
+        n_edges = 0
+        for system in systems:
+            size = count_edges(system[1], self._reach) if self._batch and self.max_edges > ONE_AT_A_TIME else 1
+            if members and n_edges + size > self.max_edges:
+                yield members
+                members, n_edges = [], 0
+            members.append(system)
+            n_edges += size
+        if members:
+            yield members
+
+    def _answers(self, systems: Sequence[Atoms]) -> list[dict[str, Any] | Exception]:
+        """Results of each system, or what went wrong with it."""
+        if len(systems) == 1 or self._batch is None:
+            return [self._alone(atoms) for atoms in systems]
+        copies = [atoms.copy() for atoms in systems]
+        problem: Exception | None = None
+        try:
+            results = self._batch(self._calculator, copies)
+            if len(results) == len(systems) and all(map(_unchanged, systems, copies)):
+                return list(results)
+        except Exception as error:
+            problem = error
+        if problem is None or not _is_out_of_memory(problem):
+            if problem is not None:
+                print(f"a batch of {len(systems)} failed, now one at a time: {problem!r}"[:500], file=sys.stderr)
+            return [self._alone(atoms) for atoms in systems]
+        problem = None  # its traceback holds the tensors
+        _free_memory()
+        self.max_edges = max(self.max_edges // 2, ONE_AT_A_TIME)
+        print(f"out of memory with {len(systems)} systems; from now on {self.max_edges} edges", file=sys.stderr)
+        half = len(systems) // 2
+        return self._answers(systems[:half]) + self._answers(systems[half:])
+
+    def _alone(self, atoms: Atoms) -> dict[str, Any] | Exception:
+        """One system through the calculator itself."""
+        copy = atoms.copy()
+        try:
+            # Asking for each property in turn would make some calculators compute twice.
+            wanted = ["energy", "forces"]
+            if "stress" in self._calculator.implemented_properties:
+                wanted.append("stress")
+            self._calculator.calculate(copy, wanted, all_changes)
+            results = dict(self._calculator.results)
+        except Exception as error:  # the one broad except: whatever a package raises becomes a row
+            if _is_out_of_memory(error):
+                _free_memory()
+                return MemoryError(f"{len(atoms)} atoms do not fit into memory")
+            return error
+        return results if _unchanged(atoms, copy) else RuntimeError("the package changed its input")
+
+
+def _prediction(
+    configuration: Configuration, answer: dict[str, Any] | Exception, padded: bool, seconds: float
+) -> Prediction:
+    """A row of one configuration; what is no number is a failure with a reason."""
+    if isinstance(answer, Exception):
+        return _failed(configuration, answer)
+    try:
+        energy = float(np.asarray(answer["energy"]).item())
+        forces = np.array(answer["forces"], dtype=float)
+        stress = answer.get("stress")
+        if stress is not None and np.shape(stress) == (3, 3):
+            stress = full_3x3_to_voigt_6_stress(stress)
+        stress = None if stress is None else np.array(stress, dtype=float)
+    except (KeyError, TypeError, ValueError) as error:
+        return _failed(configuration, error)
+    if problem := _problem(energy, forces, stress, configuration.n_atoms):
+        return Prediction(configuration.config_id, configuration.geometry_hash, "failed", problem)
+    return Prediction(
+        configuration.config_id,
+        configuration.geometry_hash,
+        "ok",
+        energy=energy,
+        forces=forces,
+        stress=None if padded else stress,
+        wall_seconds=seconds,
+    )
+
+
+def _failed(configuration: Configuration, error: Exception) -> Prediction:
+    reason = f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
+    return Prediction(configuration.config_id, configuration.geometry_hash, "failed", reason)
+
+
+def _unchanged(before: Atoms, after: Atoms) -> bool:
+    return (
+        np.array_equal(before.positions, after.positions)
+        and np.array_equal(before.numbers, after.numbers)
+        and np.array_equal(before.cell, after.cell)
+        and np.array_equal(before.pbc, after.pbc)
+    )
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    text = f"{type(error).__name__} {error}".lower()
+    return isinstance(error, MemoryError) or "outofmemory" in text or any(word in text for word in _OUT_OF_MEMORY)
+
+
+def _free_memory() -> None:
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _problem(energy: float, forces: FloatArray, stress: FloatArray | None, n_atoms: int) -> str:
+    """Why a result is no number to keep; empty where it is fine."""
+    if not np.isfinite(energy):
+        return f"energy is {energy}"
+    if forces.shape != (n_atoms, 3):
+        return f"forces have shape {forces.shape}, expected ({n_atoms}, 3)"
+    if not np.isfinite(forces).all():
+        return "a force is not finite"
+    if stress is not None and (stress.shape != (6,) or not np.isfinite(stress).all()):
+        return "stress is not six finite numbers"
+    return ""
