@@ -15,7 +15,7 @@ MODELS_PATH = Path(__file__).with_name("models.toml")
 FAMILIES = Path(__file__).with_name("families")
 
 FUNCTIONALS = ("PBE", "r2SCAN", "none")
-ENERGY_REFERENCES = ("mp", "omat24", "matpes", "mp-r2scan", "mp-d3", "none")
+ENERGY_REFERENCES = ("mp", "omat24", "matpes", "mp-r2scan", "matpes-r2scan", "mp-d3", "none")
 
 _ID = re.compile(r"[a-z0-9]+([.-][a-z0-9]+)*")
 
@@ -30,7 +30,8 @@ class CheckpointFile:
         url: Where it is downloaded from; None for a file that a package carries.
         mirror: Path of the same bytes inside a mirror directory.
         package_file: Path inside the installed package that carries it; None for a download.
-        archive_member: Where the file is a zip or tar archive, the file or directory in it that is the checkpoint.
+        archive_member: Where the file is a zip or tar archive, the file or directory in it that is the checkpoint;
+            `*` for the only entry at its top.
     """
 
     name: str

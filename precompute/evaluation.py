@@ -1,7 +1,7 @@
 """Configurations to predictions with one loaded model: cells made periodic, systems evaluated in batches.
 
-How many systems go into one call follows from their edges (pairs of atoms within the model's reach), since memory
-and time follow from them. A batch that does not fit into memory is cut in halves, and so is every later one; one
+How many systems go into one call follows from their edges (pairs of atoms within the model's reach) and atoms, since
+memory and time follow from them. A batch that does not fit into memory is cut in halves, and so is every later one; one
 that fails in any other way is done again one system at a time, so that only the culprit becomes a failed row.
 
 This module may import `engine.records` and nothing else of ours: it runs in the environments of the families.
@@ -25,6 +25,7 @@ Batch = Callable[[Calculator, Sequence[Atoms]], list[dict[str, Any]]]
 """What a family's `batch` is: results of each system, in order."""
 
 ONE_AT_A_TIME = 1  # edges
+EDGES_PER_ATOM = 10  # what an atom itself is counted as: a cloud of lone atoms has no edge but still takes memory
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "resource_exhausted")
 
 
@@ -142,7 +143,9 @@ class Evaluator:
         members: list[tuple[int, Atoms, bool]] = []
         n_edges = 0
         for system in systems:
-            size = count_edges(system[1], self._reach) if self._batch and self.max_edges > ONE_AT_A_TIME else 1
+            size = 1
+            if self._batch and self.max_edges > ONE_AT_A_TIME:
+                size = count_edges(system[1], self._reach) + EDGES_PER_ATOM * len(system[1])
             if members and n_edges + size > self.max_edges:
                 yield members
                 members, n_edges = [], 0

@@ -22,6 +22,7 @@ from engine.errors import FetchError
 
 CHUNK = 1 << 20
 ATTEMPTS = 4
+ANY_MEMBER = "*"
 
 
 def sha256_of(path: Path) -> str:
@@ -82,12 +83,20 @@ def _record(target: Path) -> Path:
 
 
 def unpacked(archive: Path, member: str) -> Path:
-    """Where a member of an archive, a file or a directory, lies after `unpack`."""
-    return archive.with_name(archive.name + ".unpacked") / member
+    """Where a member of an archive lies after `unpack`; for `*` the only entry at its top, if it was unpacked."""
+    folder = archive.with_name(archive.name + ".unpacked")
+    if member != ANY_MEMBER:
+        return folder / member
+    entries = list(folder.iterdir()) if folder.is_dir() else []
+    return entries[0] if len(entries) == 1 else folder / "nothing"
 
 
 def unpack(archive: Path, member: str) -> None:
     """Take one file or directory out of a zip or tar archive, unless it is there.
+
+    Args:
+        archive: The downloaded file.
+        member: Path inside it; `*` for the only entry at its top, whatever its name.
 
     Raises:
         FetchError: The archive cannot be read, holds no such member, or a path that leads out of it.
@@ -100,20 +109,25 @@ def unpack(archive: Path, member: str) -> None:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as opened:
                 # zipfile itself drops absolute paths and "..".
-                opened.extractall(partial, [n for n in opened.namelist() if _belongs(n, member)])
+                names = opened.namelist()
+                opened.extractall(partial, [n for n in names if _belongs(n, member)])
         else:
             with tarfile.open(archive) as opened_tar:
-                wanted = [m for m in opened_tar.getmembers() if _belongs(m.name, member)]
-                opened_tar.extractall(partial, wanted, filter="data")
+                members = opened_tar.getmembers()
+                names = [m.name for m in members]
+                opened_tar.extractall(partial, [m for m in members if _belongs(m.name, member)], filter="data")
     except (OSError, zipfile.BadZipFile, tarfile.TarError) as error:
         raise FetchError(f"{archive.name} cannot be unpacked: {error}.") from error
-    if not (partial / member).exists():
-        raise FetchError(f"{archive.name} holds no '{member}'.")
-    partial.replace(archive.with_name(archive.name + ".unpacked"))
+    folder = archive.with_name(archive.name + ".unpacked")
+    shutil.rmtree(folder, ignore_errors=True)
+    if partial.is_dir():
+        partial.replace(folder)
+    if not unpacked(archive, member).exists():
+        raise FetchError(f"{archive.name} holds no '{member}'; it holds {', '.join(sorted(names)[:8]) or 'nothing'}.")
 
 
 def _belongs(name: str, member: str) -> bool:
-    return name.rstrip("/") == member or name.startswith(member + "/")
+    return member == ANY_MEMBER or name.rstrip("/") == member or name.startswith(member + "/")
 
 
 def _download(url: str, part: Path) -> None:

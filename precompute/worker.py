@@ -26,6 +26,7 @@ import os
 import platform
 import resource
 import socket
+import subprocess
 import sys
 import time
 import traceback
@@ -95,7 +96,7 @@ def run_record(arguments: argparse.Namespace, checkpoint_sha256: str, device: st
         distribution.metadata["Name"].lower(): distribution.version
         for distribution in importlib.metadata.distributions()
     }
-    wanted = [*arguments.packages.split(","), "torch", "jax", "e3nn", "numpy", "ase"]
+    wanted = [*arguments.packages.split(","), "torch", "jax", "tensorflow", "tensorflow-cpu", "e3nn", "numpy", "ase"]
     return {
         "model_id": arguments.model,
         "fingerprint": arguments.fingerprint,
@@ -151,6 +152,10 @@ def choose_device(wanted: str) -> str:
         import jax
 
         return "cuda" if jax.default_backend() == "gpu" else "cpu"
+    if importlib.util.find_spec("tensorflow"):
+        import tensorflow
+
+        return "cuda" if tensorflow.config.list_physical_devices("GPU") else "cpu"
     return "cpu"
 
 
@@ -174,10 +179,12 @@ def verify_package_file(file: str, sha256: str) -> str:
 
 
 def _hardware(device: str) -> str:
-    if device == "cuda" and importlib.util.find_spec("torch"):
-        import torch
-
-        return str(torch.cuda.get_device_name())
+    if device == "cuda":
+        asked = subprocess.run(
+            ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True, check=False
+        )
+        if asked.returncode == 0:
+            return asked.stdout.splitlines()[0]
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         name = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))

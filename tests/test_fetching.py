@@ -132,6 +132,16 @@ def test_one_directory_of_an_archive_is_unpacked(kind, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_the_only_entry_of_an_archive_needs_no_name(kind, tmp_path):
+    path = archive(tmp_path / "model.archive", kind, ["any name/saved_model.pb", "any name/variables/v"])
+    unpack(path, "*")
+    assert unpacked(path, "*").name == "any name"
+    two = archive(tmp_path / "two.archive", kind, ["a", "b"])
+    with pytest.raises(FetchError, match=r"holds no '\*'"):
+        unpack(two, "*")
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
 def test_an_archive_cannot_write_outside_its_folder(kind, tmp_path):
     folder = tmp_path / "weights"
     folder.mkdir()
@@ -144,7 +154,7 @@ def test_an_archive_cannot_write_outside_its_folder(kind, tmp_path):
 
 def test_an_archive_without_the_member_is_refused(tmp_path):
     path = archive(tmp_path / "model.zip", "zip", ["readme"])
-    with pytest.raises(FetchError, match="holds no 'model'"):
+    with pytest.raises(FetchError, match="holds no 'model'; it holds readme"):
         unpack(path, "model")
     path.write_bytes(b"not an archive")
     with pytest.raises(FetchError, match="cannot be unpacked"):

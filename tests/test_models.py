@@ -42,11 +42,19 @@ def test_counts_are_those_of_table_1() -> None:
     assert [r for r in range(1, 27) if by_row[r].n_parameters is None] == [2, 8, 9, 21]  # "unknown"
 
 
-def test_every_runnable_model_has_its_family_and_checksums() -> None:
+def test_every_runnable_model_has_its_family_and_a_way_to_its_files() -> None:
     for model in select_models(["all"]):
         if model.is_runnable:
             assert (FAMILIES / f"{model.family}.py").is_file(), model.model_id
-            assert all(file.sha256 for file in model.files), model.model_id
+            assert all(file.url or file.sha256 for file in model.files), model.model_id
+
+
+def test_at_least_45_models_can_run() -> None:
+    assert sum(model.is_runnable for model in load_models().values()) >= 45
+
+
+def test_all_of_table_1_can_run() -> None:
+    assert [m.model_id for m in load_models().values() if m.paper_row and not m.is_runnable] == []
 
 
 def test_direct_force_models_are_orb_and_eqv2() -> None:

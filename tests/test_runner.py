@@ -185,6 +185,18 @@ def test_status_counts_what_is_done_and_why_the_rest_failed(folder, capsys, monk
     assert "No EMT-potential" in next(iter(row["reasons"]))
 
 
+def test_models_says_what_runs_here_and_why_not(folder, capsys, monkeypatch):
+    from precompute import __main__ as command_line
+
+    asked = ["--model", "emt", "--model", "mace-mp-0-large", "--data", str(folder.root)]
+    monkeypatch.setattr(sys, "argv", ["precompute", "models", "--json", *asked])
+    assert command_line.main() == 0
+    emt, mace = json.loads(capsys.readouterr().out)
+    assert (emt["model_id"], emt["runs_here"], emt["reason"]) == ("emt", True, "")
+    assert (mace["paper_row"], mace["runs_here"]) == (2, False)
+    assert "Run: python -m precompute" in mace["reason"]
+
+
 def test_slots_share_models_and_finish_all(folder):
     configurations = [copper(f"cu-{i}", n=3, seed=i) for i in range(70)]
     outcome = run(folder, configurations, n_slots=2)

@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -60,3 +61,37 @@ def test_every_family_has_a_lock_with_hashes():
         pinned = [line for line in lines if "==" in line and not line.startswith(" ")]
         assert pinned
         assert all(line.endswith("\\") for line in pinned), f"{path.stem}: a package without hashes"
+
+
+def grouped(n_large: int, n_small: int) -> list[Configuration]:
+    sizes = {"large": n_large, "small": n_small}
+    return [
+        dataclasses.replace(cell(f"{group}-{i}", 2), group_name=group) for group, n in sizes.items() for i in range(n)
+    ]
+
+
+def test_samples_are_nested_and_do_not_depend_on_the_order():
+    configurations = grouped(90, 10)
+    ids = [[c.config_id for c in shards.sample(configurations, n)] for n in (10, 40, 200)]
+    assert ids[0] == ids[1][:10] == ids[2][:10]
+    assert sorted(ids[2]) == sorted(c.config_id for c in configurations)
+    assert [c.config_id for c in shards.sample(configurations[::-1], 40)] == ids[1]
+
+
+def test_a_sample_has_every_group_and_then_its_share():
+    names = [c.group_name for c in shards.sample(grouped(90, 10), 20)]
+    assert set(names[:2]) == {"large", "small"}
+    assert names.count("small") == 2
+    assert [c.group_name for c in shards.sample(grouped(95, 5), 50)].count("small") == 3
+
+
+def test_the_batched_path_does_not_count_for_the_fingerprint(tmp_path):
+    plain = tmp_path / "plain.py"
+    plain.write_text("REACH = 6.0\n\n\ndef load(checkpoint, device):\n    return 1\n")
+    batched = tmp_path / "batched.py"
+    more = "\n\ndef _batch_size():\n    return 2\n\n\ndef batch(calculator, systems):\n    return []\n"
+    batched.write_text(plain.read_text() + more)
+    changed = tmp_path / "changed.py"
+    changed.write_text(plain.read_text().replace("6.0", "5.0"))
+    digests = [shards.code_digest(path) for path in (plain, batched, changed)]
+    assert digests[0] == digests[1] != digests[2]

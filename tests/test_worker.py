@@ -11,7 +11,7 @@ from ase.calculators.emt import EMT
 from ase.neighborlist import neighbor_list
 
 from engine.records import Configuration
-from precompute.evaluation import Evaluator, count_edges, periodic_atoms
+from precompute.evaluation import EDGES_PER_ATOM, Evaluator, count_edges, periodic_atoms
 from precompute.worker import precision
 
 REACH = 6.0
@@ -176,9 +176,9 @@ def energies(predictions):
 
 
 def test_batches_hold_as_many_edges_as_allowed_and_keep_the_order():
-    n_edges = count_edges(bulk("Cu", cubic=True), REACH)
+    size = count_edges(bulk("Cu", cubic=True), REACH) + EDGES_PER_ATOM * 4
     batch, announced = Batched(), []
-    evaluator = Evaluator(EMT(), REACH, batch, max_edges=4 * n_edges + 100)
+    evaluator = Evaluator(EMT(), REACH, batch, max_edges=4 * size + 100)
     found = evaluator.predict(coppers(10), announced.append)
     assert batch.calls == [4, 4, 2]
     assert [len(ids) for ids in announced] == [4, 4, 2]

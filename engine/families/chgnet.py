@@ -7,16 +7,49 @@
 # ///
 """CHGNet: charge-informed graph network (doi:10.1038/s42256-023-00716-3); weights are in its wheel."""
 
+from collections.abc import Sequence
+from typing import Any
+
+from ase import Atoms
 from ase.calculators.calculator import Calculator
 
 REACH = 6.0  # Å, the atom graph's cutoff
 
 
-def load(checkpoint: str, device: str, model_name: str) -> Calculator:
-    """Load one of the checkpoints of the chgnet wheel; eV, eV/Å, eV/Å³."""
+def load(checkpoint: str, device: str, model_name: str = "") -> Calculator:
+    """Load a checkpoint; eV, eV/Å, eV/Å³.
+
+    Args:
+        checkpoint: A .pth.tar file as CHGNet's trainer writes it; empty for one of the chgnet wheel.
+        device: cpu or cuda.
+        model_name: The wheel's name of its checkpoint, such as 0.3.0.
+    """
+    import torch
     from chgnet.model.dynamics import CHGNetCalculator
     from chgnet.model.model import CHGNet
 
-    model = CHGNet.load(model_name=model_name, use_device=device, verbose=False)
+    if checkpoint:
+        # CHGNet.from_file does the same, but lets the file run code.
+        model = CHGNet.from_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["model"])
+    else:
+        model = CHGNet.load(model_name=model_name, use_device=device, verbose=False)
     # An isolated atom has no edge; with "ignore" it gets CHGNet's own composition energy instead of an error.
     return CHGNetCalculator(model, use_device=device, on_isolated_atoms="ignore")
+
+
+def batch(calculator: Any, systems: Sequence[Atoms]) -> list[dict[str, Any]]:
+    """Energy (eV), forces (eV/Å) and stress (eV/Å³, Voigt) of several systems, as one joint graph."""
+    from ase.stress import full_3x3_to_voigt_6_stress
+    from pymatgen.io.ase import AseAtomsAdaptor
+
+    model = calculator.model
+    graphs = [model.graph_converter(AseAtomsAdaptor.get_structure(atoms)) for atoms in systems]
+    predictions = model.predict_graph(graphs, task="efs", batch_size=len(graphs))
+    return [
+        {
+            "energy": found["e"] * (len(atoms) if model.is_intensive else 1),
+            "forces": found["f"],
+            "stress": full_3x3_to_voigt_6_stress(found["s"]) * calculator.stress_weight,
+        }
+        for found, atoms in zip([predictions] if len(graphs) == 1 else predictions, systems, strict=True)
+    ]

@@ -84,3 +84,33 @@ def _convolve_in_chunks(
     if layer.layer_norm is not None:
         updated = layer.layer_norm(updated)
     return e3nn.gate(updated, even_act=jax.nn.silu, odd_act=jax.nn.tanh, even_gate_act=jax.nn.silu)
+
+
+def batch(calculator: Any, systems: Any) -> list[dict[str, Any]]:
+    """Energy (eV), forces (eV/Å) and stress (eV/Å³, Voigt) of several systems, as one joint graph.
+
+    It is padded as the calculator pads, and to as many graphs as atoms, so that the number of systems makes no new
+    shape.
+    """
+    import equinox
+    import jraph
+    import numpy as np
+    from ase.stress import full_3x3_to_voigt_6_stress
+    from nequix.data import dict_to_graphstuple, preprocess_graph
+
+    graphs = [preprocess_graph(atoms, calculator.atom_indices, calculator.cutoff, False) for atoms in systems]
+    joint = jraph.batch_np([dict_to_graphstuple(graph) for graph in graphs])
+    n_node = 2 ** math.ceil(math.log2(max(int(joint.n_node.sum()) + 1, 16)))
+    steps = math.ceil(EDGES_PER_OCTAVE * math.log2(max(int(joint.n_edge.sum()), CHUNK)))
+    n_edge = CHUNK * math.ceil(2 ** (steps / EDGES_PER_OCTAVE) / CHUNK)
+    padded = jraph.pad_with_graphs(joint, n_node=n_node, n_edge=n_edge, n_graph=n_node)
+    energies, forces, stresses = (np.array(a) for a in equinox.filter_jit(calculator.model)(padded))
+    ends = np.cumsum([len(atoms) for atoms in systems])
+    return [
+        {
+            "energy": energies[i].item(),
+            "forces": forces[end - len(atoms) : end],
+            "stress": full_3x3_to_voigt_6_stress(stresses[i]),
+        }
+        for i, (atoms, end) in enumerate(zip(systems, ends, strict=True))
+    ]

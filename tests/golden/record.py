@@ -1,0 +1,75 @@
+"""Write the golden values of pretrained models: what each package's own ASE calculator gives.
+
+Run once per model by the PYTHON of its family's environment (data/worker_envs/FAMILY/bin/python), with nothing of this project on the path:
+
+    PYTHON tests/golden/record.py FAMILY CHECKPOINT '{"option": ...}' > tests/golden/MODEL.json
+
+The structures are fixed here; `tests/test_golden.py` holds our batched path to these numbers.
+"""
+
+import json
+import sys
+
+import numpy as np
+from ase import Atoms
+from ase.build import bulk
+
+
+def structures() -> dict[str, Atoms]:
+    """A rattled crystal, an alloy with a vacancy, and a strained hexagonal cell; energies in eV, lengths in Å."""
+    tungsten = bulk("W", "bcc", a=3.165, cubic=True).repeat(2)
+    tungsten.rattle(0.05, seed=1)
+    alloy = bulk("NiAl", "cesiumchloride", a=2.88).repeat(2)
+    del alloy[3]
+    alloy.rattle(0.03, seed=2)
+    magnesium = bulk("Mg", "hcp", a=3.19, c=5.18).repeat((2, 2, 1))
+    deformation = np.array([[1.02, 0, 0.01], [0, 0.99, 0], [0, 0, 1.015]])
+    magnesium.set_cell(magnesium.cell.array @ deformation, scale_atoms=True)
+    magnesium.rattle(0.02, seed=3)
+    return {"w-rattled": tungsten, "nial-vacancy": alloy, "mg-strained": magnesium}
+
+
+def calculator(family: str, checkpoint: str, options: dict):
+    """The calculator as the package's own documentation makes it."""
+    if family == "chgnet":
+        from chgnet.model.dynamics import CHGNetCalculator
+        from chgnet.model.model import CHGNet
+
+        return CHGNetCalculator(CHGNet.load(use_device="cpu", verbose=False, **options), use_device="cpu")
+    if family == "sevennet":
+        from sevenn.calculator import SevenNetCalculator
+
+        options = dict(options)
+        return SevenNetCalculator(options.pop("model_name"), device="cpu", **options)
+    if family == "nequix":
+        from nequix.calculator import NequixCalculator
+
+        return NequixCalculator(model_path=checkpoint, backend="jax", use_kernel=False)
+    if family == "matgl":
+        import matgl
+        from matgl.ext.ase import PESCalculator
+
+        return PESCalculator(matgl.load_model(checkpoint), stress_unit="eV/A3", use_voigt=True)
+    if family == "nep":
+        from calorine.calculators import CPUNEP
+
+        return CPUNEP(checkpoint)
+    raise SystemExit(f"no calculator for {family}")
+
+
+def main(family: str, checkpoint: str, options: str) -> None:
+    """Print energies, forces and stresses as JSON."""
+    model = calculator(family, checkpoint, json.loads(options))
+    rows = {}
+    for name, atoms in structures().items():
+        atoms.calc = model
+        rows[name] = {
+            "energy": float(atoms.get_potential_energy()),
+            "forces": np.asarray(atoms.get_forces(), dtype=float).round(7).tolist(),
+            "stress": np.asarray(atoms.get_stress(), dtype=float).round(9).tolist(),
+        }
+    print(json.dumps(rows))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
