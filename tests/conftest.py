@@ -1,9 +1,12 @@
-"""A small results store with real numbers, shared by the tests of queries, charts and pages.
+"""Small results stores, shared by the tests of queries, charts and pages.
 
-Reference and predictions come from ASE's effective medium theory under two parametrizations and from a Morse
-potential, on cells of Al, Cu and Fe. EMT has no iron, so its failures are real too.
+In one, reference and predictions come from ASE's effective medium theory under two parametrizations and from a Morse
+potential, on cells of Al, Cu and Fe. EMT has no iron, so its failures are real too. In the other, made by hand, models
+have results for different parts of a dataset.
 """
 
+import dataclasses
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +22,7 @@ from engine.datasets import Dataset, load_datasets
 from engine.ensembles import Ensemble
 from engine.models import Model, load_models
 from engine.records import Configuration, Prediction
+from engine.shards import sample
 from engine.store import Cost, Results, Run, StoreBuilder, publish
 
 
@@ -93,7 +97,7 @@ def _run(model_id: str, dataset_id: str, origin: str) -> Run:
     source = "a colleague" if origin == "imported" else ""
     return Run(
         f"run-{model_id}-{dataset_id}", model_id, dataset_id, origin, "cpu", "test machine", "ase", "", None,
-        source, 1.0, 1, "",
+        source, 1.0, 1, "float64", "no", '{"asap": true}' if origin == "computed" else "",
     )  # fmt: skip
 
 
@@ -129,6 +133,82 @@ def build_store(folder: Path, name: str = "results-test.duckdb") -> Path:
     builder.finish()
     publish(folder / name, folder / "results.duckdb")
     return folder
+
+
+def build_sampled_store(folder: Path) -> Path:
+    """Write a store whose numbers can be worked out by head: 120 cells of one atom and four models.
+
+    `full` did all cells, 100 of them with an error of 0.1 eV and 0.1 eV/Å per component and the other 20 with 0.5;
+    `sample` did those 100 with 0.2; `few` did ten of them with 0.01; `fragile` failed on 30 of 120.
+    """
+    cells = [
+        Configuration(
+            f"c-{k:03d}", "bulk", np.array([74 if k % 2 else 42]), np.zeros((1, 3)), 3.0 * np.eye(3), (True,) * 3,
+            energy=0.0, forces=np.ones((1, 3)),
+        )
+        for k in range(120)
+    ]  # fmt: skip
+    drawn = sample(cells, 100)
+    inside = {c.config_id for c in drawn}
+    errors = {
+        "full": {c.config_id: 0.1 if c.config_id in inside else 0.5 for c in cells},
+        "sample": dict.fromkeys(inside, 0.2),
+        "few": {c.config_id: 0.01 for c in sample(cells, 10)},
+        "fragile": {c.config_id: None if k < 30 else 0.0 for k, c in enumerate(cells)},
+    }
+    labels = {"full": "Full", "sample": "Sample", "few": "Few", "fragile": "Fragile"}
+    builder = StoreBuilder(folder / "results-sampled.duckdb")
+    absent = dataclasses.replace(_model("absent", "Absent"), not_runnable="No weights: ask their owner.", paper_row=7)
+    builder.add_models([*(_model(*pair, ("MPtrj",)) for pair in labels.items()), absent])
+    dataset = dataclasses.replace(_dataset("hand", "By hand", ("Mo", "W")), leakage="Full was trained on it.")
+    builder.add_dataset(dataset, cells)
+    builder.add_dataset(_dataset("none", "Not here", ("W",)), [], "not fetched")
+    results = []
+    for model_id, found in errors.items():
+        run = _run(model_id, "hand", "computed")
+        builder.add_runs([run])
+        rows = [(_shifted(c, found[c.config_id]), run.run_id) for c in cells if c.config_id in found]
+        results.append(Results(model_id, rows))
+    builder.add_results(dataset, cells, results)
+    builder.add_costs(
+        Cost(model, "cpu", "test machine", 1, 32, 1, us * 32e-3, us, 100.0, "computed", "2026-01-01 00:00:00")
+        for model, us in (("full", 10.0), ("sample", 40.0), ("few", 20.0))
+    )
+    builder.finish()
+    publish(folder / "results-sampled.duckdb", folder / "results.duckdb")
+    return folder
+
+
+def _shifted(configuration: Configuration, error: float | None) -> Prediction:
+    """A prediction that is off by that many eV and eV/Å; failed without a number."""
+    key = (configuration.config_id, configuration.geometry_hash)
+    if error is None:
+        return Prediction(*key, "failed", reason="no edge")
+    return Prediction(*key, "ok", energy=error, forces=configuration.forces + error, wall_seconds=0.01)
+
+
+@pytest.fixture(scope="session")
+def sampled_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder whose models have results for different parts of a dataset, to read only."""
+    return build_sampled_store(tmp_path_factory.mktemp("sampled"))
+
+
+@pytest.fixture
+def sampled_store(sampled_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The store of samples, as the data folder that queries and app use."""
+    monkeypatch.setenv("DEFECT_ATLAS_DATA", str(sampled_folder))
+    return sampled_folder
+
+
+@pytest.fixture(autouse=True)
+def _data_variable() -> Iterator[None]:
+    """`python -m precompute --data DIR` sets DEFECT_ATLAS_DATA for its process, which is this one in tests."""
+    before = os.environ.get("DEFECT_ATLAS_DATA")
+    yield
+    if before is None:
+        os.environ.pop("DEFECT_ATLAS_DATA", None)
+    else:
+        os.environ["DEFECT_ATLAS_DATA"] = before
 
 
 @pytest.fixture(scope="session")

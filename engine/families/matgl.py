@@ -25,14 +25,19 @@ def load(checkpoint: str, device: str, before_v3: bool = False) -> Calculator:
         checkpoint: The directory.
         device: cpu or cuda.
         before_v3: The weights were trained by a matgl before 3.0, whose messages went the other way.
+
+    Raises:
+        ValueError: The weights are of an older model than the package's, and nobody said how to compute it.
     """
     import matgl
     from matgl.ext.ase import PESCalculator
 
     potential = matgl.load_model(checkpoint).to(device)
+    saved = json.loads((Path(checkpoint) / "model.json").read_text(encoding="utf-8"))["kwargs"]["model"]
     if before_v3:
-        about = json.loads((Path(checkpoint) / "model.json").read_text(encoding="utf-8"))
-        _sum_as_before_v3(potential.model, is_dgl=about["kwargs"]["model"]["@module"].endswith("_dgl"))
+        _sum_as_before_v3(potential.model, is_dgl=saved["@module"].endswith("_dgl"))
+    elif saved["@model_version"] < type(potential.model).__version__:
+        raise ValueError(f"weights of an older {saved['@class']}, which this matgl computes otherwise: say before_v3")
     # matgl's own default is GPa and 3 x 3.
     return PESCalculator(potential, stress_unit="eV/A3", use_voigt=True)
 

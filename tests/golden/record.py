@@ -1,6 +1,7 @@
 """Write the golden values of pretrained models: what each package's own ASE calculator gives.
 
-Run once per model by the PYTHON of its family's environment (data/worker_envs/FAMILY/bin/python), with nothing of this project on the path:
+Run once per model by the PYTHON of its family's environment, data/worker_envs/FAMILY/bin/python, with nothing of
+this project on the path (matgl: see `calculator`):
 
     PYTHON tests/golden/record.py FAMILY CHECKPOINT '{"option": ...}' > tests/golden/MODEL.json
 
@@ -46,10 +47,15 @@ def calculator(family: str, checkpoint: str, options: dict):
 
         return NequixCalculator(model_path=checkpoint, backend="jax", use_kernel=False)
     if family == "matgl":
+        # Not by the environment's matgl 4, which sums the messages of these weights the wrong way, but by matgl 2.0.4
+        # (with dgl 2.1.0 and MATGL_BACKEND=DGL for M3GNet), which they were made with.
         import matgl
+        import torch
         from matgl.ext.ase import PESCalculator
 
-        return PESCalculator(matgl.load_model(checkpoint), stress_unit="eV/A3", use_voigt=True)
+        load = torch.load
+        torch.load = lambda *a, **k: load(*a, **(k | {"weights_only": False}))  # its files of then are pickles
+        return PESCalculator(matgl.load_model(checkpoint), stress_weight=1 / 160.21766208)
     if family == "nep":
         from calorine.calculators import CPUNEP
 

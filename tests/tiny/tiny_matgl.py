@@ -28,7 +28,7 @@ def main() -> None:
         is_intensive=False,
     )
     references = np.full(len(DEFAULT_ELEMENTS), ENERGY_OF_ATOM)
-    potential = Potential(model=model, data_mean=0.0, data_std=30.0, element_refs=references)
+    potential = Potential(model=model, data_mean=0.0, data_std=100.0, element_refs=references)
     potential.save(Path(sys.argv[1]) / "tiny_matgl")
     print(json.dumps({"checkpoint": "tiny_matgl", "options": {}}))
 

@@ -26,7 +26,7 @@ def main() -> None:
         "index_weights": False,
         "layer_norm": True,
         "shift": 0.0,
-        "scale": 1.0,
+        "scale": 20.0,  # so that forces do not vanish
         "avg_n_neighbors": 30.0,
     }
     energies = [ENERGY_OF_ATOM] * len(ELEMENTS)

@@ -25,9 +25,9 @@ def main() -> None:
         keys.LMAX: 2,
         keys.NUM_CONVOLUTION: 2,
         keys.CONVOLUTION_WEIGHT_NN_HIDDEN_NEURONS: [8],
-        keys.CONV_DENOMINATOR: 30.0,
+        keys.CONV_DENOMINATOR: 5.0,
         keys.SHIFT: -10.0,  # eV, energy of an atom
-        keys.SCALE: 3.0,
+        keys.SCALE: 100.0,  # so that forces do not vanish
         "version": sevenn.__version__,
     }
     model = build_E3_equivariant_model(config)
