@@ -11,14 +11,22 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import charts, export
-from engine import queries
+from app import charts, export, tilechart
+from engine import dataset_queries, queries
 from engine.errors import StoreError
 from engine.quantities import ALIGNMENTS, METRICS, QUANTITIES, significant
 
 FAVICON = str(Path(__file__).parent / "static" / "favicon.svg")
+DATASETS_ADDRESS = "datasets"
 STRUCTURE_PAGE = "views/structure.py"
+MODEL_PAGE = "views/model.py"
+PARITY_PAGE = "views/parity.py"
 NOTHING = "–"
+# Of `engine.compatibility`, each with its sign.
+STATES = {
+    name: f"{tilechart.STATE_MARKS[name]} {text}"
+    for name, text in {"yes": "comparable", "care": "with care", "no": "only aligned"}.items()
+}
 
 _EMPTY_STORE = "The results store holds no predictions yet. Run: make demo"
 
@@ -47,8 +55,11 @@ def selection() -> Selection:
     return Selection(state["model"], others, state["dataset"], state["quantity"])
 
 
-def sidebar() -> None:
+def sidebar(address: str) -> None:
     """The shared choices; each is a parameter of the address, so that a link reproduces the page.
+
+    Args:
+        address: Path of the page that is shown.
 
     Raises:
         StoreError: No model has numbers for any dataset.
@@ -56,6 +67,11 @@ def sidebar() -> None:
     model_ids, dataset_ids = _with_numbers()
     if not model_ids:
         raise StoreError(_EMPTY_STORE)
+    if address == DATASETS_ADDRESS:
+        dataset_ids = queries.datasets()["dataset_id"].tolist()
+    if st.session_state.get("dataset", dataset_ids[0]) not in dataset_ids:
+        del st.session_state["dataset"]  # chosen on the page of all datasets
+    _follow_link(address, {"model": model_ids, "dataset": dataset_ids})
     labels = model_labels()
     with st.sidebar:
         st.selectbox(
@@ -85,7 +101,28 @@ def sidebar() -> None:
             bind="query-params",
             width="stretch",
         )
-        st.caption(_described(st.session_state["model"], st.session_state["dataset"], labels))
+        chosen = selection()
+        st.caption(_described(chosen.model_id, chosen.dataset_id, labels))
+        model_link(chosen.model_id)
+        with st.expander(f"About {dataset_label(chosen.dataset_id)}"):
+            _about_dataset(chosen.dataset_id, chosen.model_id)
+
+
+def _follow_link(address: str, options: Mapping[str, Sequence[str]]) -> None:
+    """Take the choices of a link from another page of the app.
+
+    Streamlit gives a widget's own value precedence over the address, and adds that value to those of the link; so
+    the value that differs is the link's.
+    """
+    came_from = st.session_state.get("address", address)
+    st.session_state["address"] = address
+    if address == came_from:
+        return
+    for key, known in options.items():
+        for asked in st.query_params.get_all(key):
+            if asked in known and asked != st.session_state.get(key):
+                st.session_state[key] = asked
+                break
 
 
 def _with_numbers() -> tuple[list[str], list[str]]:
@@ -98,23 +135,84 @@ def _with_numbers() -> tuple[list[str], list[str]]:
 
 
 def _default_model(model_ids: Sequence[str], dataset_id: str) -> str:
-    """The model with the smallest force error on the first dataset, among those run on all of it."""
-    metrics = queries.dataset_metrics("raw")
-    metrics = metrics[(metrics["dataset_id"] == dataset_id) & metrics["is_complete"]]
-    ranked = metrics.dropna(subset=["force_rmse_mev_per_ang"]).sort_values("force_rmse_mev_per_ang")
-    return ranked["model_id"].iloc[0] if len(ranked) else model_ids[0]
+    """The model with the smallest force error on the first dataset, on the configurations that models share."""
+    metrics = queries.shared_metrics("raw", dataset_id=dataset_id)
+    ranked = metrics[metrics["is_ranked"]].dropna(subset=["force_rmse_mev_per_ang"])
+    best = ranked.sort_values("force_rmse_mev_per_ang")["model_id"]
+    return str(best.iloc[0]) if len(best) else model_ids[0]
 
 
 def _described(model_id: str, dataset_id: str, labels: dict[str, str]) -> str:
     metrics = queries.dataset_metrics("raw")
-    row = metrics[(metrics["model_id"] == model_id) & (metrics["dataset_id"] == dataset_id)]
-    if row.empty:
+    rows = metrics[(metrics["model_id"] == model_id) & (metrics["dataset_id"] == dataset_id)]
+    if rows.empty:
         return f"{labels[model_id]} has not been run on {dataset_label(dataset_id)}."
-    origin, source = row["origin"].iloc[0], row["source"].iloc[0]
-    if origin == "imported":
-        note = f" {row['note'].iloc[0]}" if row["note"].iloc[0] else ""
-        return f"{labels[model_id]} on {dataset_label(dataset_id)}: imported from {source_name(source)}.{note}"
-    return f"{labels[model_id]} on {dataset_label(dataset_id)}: computed by this project."
+    row = rows.iloc[0]
+    who = "computed by this project."
+    if row["origin"] == "imported":
+        who = f"imported from {source_name(row['source'])}."
+        who += f" {row['note']}" if row["note"] else ""
+    return f"{labels[model_id]} on {dataset_label(dataset_id)}: {counts(row)} configurations, {who}"
+
+
+def _about_dataset(dataset_id: str, model_id: str) -> None:
+    """What a dataset is, and what a comparison of a model with it can mean."""
+    row = queries.datasets().set_index("dataset_id").loc[dataset_id]
+    judged = dataset_queries.compatibility().set_index(["model_id", "dataset_id"]).loc[(model_id, dataset_id)]
+    if not row["n_configs"]:
+        st.markdown(f"{row['description']}\n\n**Not here** {row['reason']}")
+        return
+    st.markdown(
+        f"{row['description']}\n\n"
+        f"**Size** {row['n_configs']:,} configurations, {row['n_atoms']:,} atoms of {', '.join(row['elements'])}\n\n"
+        f"**Reference** {row['functional']}, {row['code']}; {row['potentials'] or 'settings not stated'}\n\n"
+        f"**Raw energies** of {model_labels()[model_id]}: {STATES[judged['state']]}. {judged['state_reason']}\n\n"
+        f"**Seen in training** {row['leakage'] or 'not checked'}\n\n"
+        f"**Licence** {row['license']}; cite {row['citation']}"
+    )
+
+
+def judged(metrics: pd.DataFrame, *, is_raw: bool) -> pd.DataFrame:
+    """Say of each pair of model and dataset whether its numbers may be compared with the dataset's as they are.
+
+    Args:
+        metrics: model_id, dataset_id and more.
+        is_raw: Whether the numbers are raw energies; of aligned energies and forces all may.
+
+    Returns:
+        The rows with `comparable` and `why_not`, the reason; empty where they may.
+    """
+    if not is_raw:
+        return metrics.assign(comparable=True, why_not="")
+    joined = metrics.merge(dataset_queries.compatibility(), on=["model_id", "dataset_id"], how="left")
+    comparable = joined["state"].ne("no")
+    why_not = joined["state_reason"].where(~comparable, "")
+    return joined.drop(columns=["state", "state_reason"]).assign(comparable=comparable, why_not=why_not)
+
+
+def warn_of_leakage(dataset_ids: Sequence[str]) -> None:
+    """Say which models may have been trained on a dataset, since their errors on it are no test."""
+    datasets = queries.datasets()
+    for row in datasets[datasets["dataset_id"].isin(dataset_ids)].itertuples():
+        if row.leakage and not str(row.leakage).startswith("None"):
+            st.caption(f":material/warning: {row.label} and training data: {row.leakage}")
+
+
+def model_link(model_id: str) -> None:
+    """Link to the page of a model."""
+    st.page_link(
+        MODEL_PAGE,
+        label=f"About {model_labels()[model_id]}",
+        icon=":material/badge:",
+        query_params={"id": model_id},
+    )
+
+
+def counts(row: pd.Series) -> str:
+    """How many configurations a model's numbers rest on, such as `200 of 4,513` or `20 of 47, 27 failed`."""
+    n, n_expected, n_failed = int(row["n_configs"]), int(row["n_expected"]), int(row["n_failed"])
+    text = f"{n:,}" if n == n_expected else f"{n:,} of {n_expected:,}"
+    return f"{text}, {n_failed:,} failed" if n_failed else text
 
 
 def model_labels() -> dict[str, str]:
@@ -170,10 +268,11 @@ def provenance(page: str, title: str, models: Iterable[str], datasets: Sequence[
 
 def header(title: str, lead: str) -> DeltaGenerator:
     """Title and the page's question; returns the place at its right for the Export menu."""
-    left, right = st.columns([6, 1], vertical_alignment="bottom")
-    left.title(title, anchor=False)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.title(title, anchor=False, width="stretch")
+        slot = st.container(width="content")
     st.markdown(lead)
-    return right.container(horizontal=True, horizontal_alignment="right")
+    return slot
 
 
 def controls() -> DeltaGenerator:
@@ -196,12 +295,63 @@ def alignment_switch() -> str:
     )
 
 
+def comparison_switch() -> bool:
+    """Whether models are compared on the configurations that they share; the same switch on every page."""
+    choice = st.segmented_control(
+        "Compare on",
+        ["shared", "own"],
+        default="shared",
+        required=True,
+        format_func=lambda name: {"shared": "Shared configurations", "own": "All of each model"}[name],
+        key="on",
+        bind="query-params",
+        help="Models may have results for different parts of a dataset. An error over other configurations says "
+        "nothing of the better model, so rankings run over those that all ranked models have a result for.",
+    )
+    return bool(choice == "shared")
+
+
+def comparison_note(here: pd.DataFrame) -> str:
+    """On which configurations the models of one dataset are compared, and which are left out.
+
+    Args:
+        here: Rows of one dataset as `queries.shared_metrics` gives them.
+    """
+    ranked, others = here[here["is_ranked"]], here[~here["is_ranked"]]
+    parts = []
+    if len(ranked):
+        n, n_expected = int(ranked["n_configs"].min()), int(ranked["n_expected"].iloc[0])
+        if n < n_expected:
+            fewest = ranked.loc[ranked["n_own"].idxmin()]
+            parts.append(
+                f"Compared on the **{n:,} of {n_expected:,} configurations** for which all {len(ranked)} ranked models "
+                f"have a result; {fewest['label']} has the fewest, {fewest['n_own']:,}."
+            )
+        else:
+            parts.append(f"Compared on all {n:,} configurations.")
+    if len(others):
+        listed = "; ".join(f"{row['label']} ({counts(row)})" for _, row in others.iterrows())
+        parts.append(f"Not ranked, since they share too few or failed on too many: {listed}.")
+    return " ".join(parts)
+
+
 def numbers(values: Sequence[tuple[str, str, str]]) -> None:
-    """A row of label, value and a small line below."""
-    for column, (label, value, below) in zip(st.columns(len(values)), values, strict=True):
-        with column.container(gap="xsmall"):
-            st.metric(label, value)
-            st.caption(below or "\u2007")
+    """A row of label, value and a small line below; it wraps in a narrow window, so that no digit is cut."""
+    with st.container(horizontal=True, gap="medium"):
+        for label, value, below in values:
+            with st.container(width="content", gap=None):
+                st.metric(label, value, width="content")
+                st.caption(below or "\u2007", width="content")
+
+
+def details(values: Sequence[tuple[str, str]]) -> None:
+    """Label and text (Markdown) side by side, as many in a row as there is room for; empty ones are left out."""
+    with st.container(horizontal=True, gap="small"):
+        for label, text in values:
+            if text:
+                with st.container(width=225, gap=None):
+                    st.caption(label)
+                    st.markdown(text)
 
 
 def empty(title: str, reason: str) -> None:
@@ -330,10 +480,15 @@ def column_config(table: pd.DataFrame) -> dict[str, Any]:
         "config_id": st.column_config.TextColumn("Configuration"),
         "group_name": st.column_config.TextColumn("Group"),
         "formula": st.column_config.TextColumn("Formula"),
+        "system": st.column_config.TextColumn("Host and solute"),
+        "environment": st.column_config.TextColumn("Defect"),
+        "place": st.column_config.TextColumn("Place"),
+        "added": st.column_config.TextColumn("Added"),
         "dataset_id": st.column_config.TextColumn("Dataset"),
         "model_id": st.column_config.TextColumn("Model"),
         "element": st.column_config.TextColumn("Element"),
         "reason": st.column_config.TextColumn("Reason", width="large"),
+        "why": st.column_config.TextColumn("Why there are none", width="large"),
     }
     for name in set(table.columns) & set(QUANTITIES):
         quantity = QUANTITIES[name]
@@ -353,6 +508,39 @@ def _number_format(values: pd.Series) -> str:
     return "%.1f" if magnitude >= 10 else "%.2f" if magnitude >= 0.1 else "%.4f"
 
 
+def chosen_row(
+    table: pd.DataFrame,
+    key: str,
+    heads: Mapping[str, Any] | None = None,
+    *,
+    columns: Sequence[str] | None = None,
+    height: int | Literal["content"] | None = None,
+) -> pd.Series:
+    """A table of which one row is always chosen, the first at the start; returns that row.
+
+    Args:
+        table: At least one row, in display units.
+        key: Of the widget.
+        heads: Heads or settings of columns, before those that `column_config` knows.
+        columns: Columns to show; all by default.
+        height: Pixels or `content`; ten rows by default.
+    """
+    state = st.dataframe(
+        table,
+        hide_index=True,
+        key=key,
+        placeholder=NOTHING,
+        column_config=column_config(table) | dict(heads or {}),
+        column_order=columns,
+        on_select="rerun",
+        selection_mode="single-row-required",
+        selection_default={"selection": {"rows": [0]}},
+        height=height or min(35 * (len(table) + 1) + 3, 388),
+    )
+    rows = state["selection"]["rows"] or [0]
+    return table.iloc[min(rows[0], len(table) - 1)]
+
+
 def configuration_table(table: pd.DataFrame, key: str, model_id: str, dataset_id: str | None = None) -> None:
     """Configurations in display units; the chosen row (the first at the start) has a link to its structure.
 
@@ -363,19 +551,7 @@ def configuration_table(table: pd.DataFrame, key: str, model_id: str, dataset_id
         dataset_id: Dataset of all rows.
     """
     place = st.container(horizontal=True, vertical_alignment="center")
-    state = st.dataframe(
-        table,
-        hide_index=True,
-        key=key,
-        placeholder=NOTHING,
-        column_config=column_config(table),
-        on_select="rerun",
-        selection_mode="single-row-required",
-        selection_default={"selection": {"rows": [0]}},
-        height=min(35 * (len(table) + 1) + 3, 388),
-    )
-    rows = state["selection"]["rows"] or [0]
-    row = table.iloc[min(rows[0], len(table) - 1)]
+    row = chosen_row(table, key)
     with place:
         st.page_link(
             STRUCTURE_PAGE,

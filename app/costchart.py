@@ -99,7 +99,8 @@ def pareto(
     """RMSE against cost per atom and step with the Pareto front, labels beside the points and 95 % bounds.
 
     Args:
-        table: model_id, label, training_sets, cost (ms), the RMSE of the quantity with bounds.
+        table: model_id, label, training_sets, cost (ms), the RMSE of the quantity with bounds, and is_ranked,
+            n_configs and n_expected: a model that is not ranked has an open marker and its own n.
         front: Positions in the table that lie on the front, by rising cost.
         quantity: `energy` or `force`.
         ink: Theme.
@@ -108,6 +109,7 @@ def pareto(
         highlight: Models to ring.
     """
     column = METRICS[quantity].rmse
+    table = table.assign(label=[_label(row) for _, row in table.iterrows()])
     width, height = 880.0, 424.0
     x, y = table["cost"].to_numpy(dtype=float), table[column].to_numpy(dtype=float)
     low = table[column + "_lo"].to_numpy(dtype=float)
@@ -119,7 +121,7 @@ def pareto(
     figure.add_trace(
         go.Scatter(
             x=[*on_front["cost"], 10 ** x_range[1]],
-            y=[*on_front[column], on_front[column].iloc[-1]],
+            y=[*on_front[column], *on_front[column].tail(1)],
             mode="lines",
             line={"color": ink.accent, "width": 2, "shape": "hv"},
             hoverinfo="skip",
@@ -155,6 +157,12 @@ def pareto(
     return figure
 
 
+def _label(row: pd.Series) -> str:
+    if row["is_ranked"]:
+        return str(row["label"])
+    return f"{row['label']} ({row['n_configs']:,} of {row['n_expected']:,})"
+
+
 def _steps(x: NDArray[np.float64], y: NDArray[np.float64], width: float) -> list[_BoxTuple]:
     """The lines of the front as thin boxes."""
     right = np.append(x[1:], width)
@@ -188,7 +196,9 @@ def _cost_markers(
         },
         marker={
             "size": np.where(ringed, 14, 11).tolist(),
-            "symbol": [training_marker(sets) for sets in table["training_sets"]],
+            "symbol": [
+                training_marker(row.training_sets) + ("" if row.is_ranked else "-open") for row in table.itertuples()
+            ],
             "color": [charts.model_colour(model_id) for model_id in table["model_id"]],
             "line": {
                 "color": np.where(ringed, ink.text, ink.muted).tolist(),

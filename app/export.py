@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -25,6 +25,7 @@ MakeFigure = Callable[[charts.Ink], go.Figure]
 PNG_SCALE = 300 / 96  # 300 dpi at CSS pixels
 REPORT_WIDTH = 900
 SOURCE_LINE_LENGTH = 92  # characters that the smallest figure of the app has room for
+MIME_TYPES = {"csv": "text/csv", "html": "text/html", "png": "image/png", "svg": "image/svg+xml"}
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
@@ -35,7 +36,7 @@ class Provenance:
     Attributes:
         page: Page, for the file name.
         title: Title of the figure.
-        models: Model ids.
+        models: Model ids; none where the figure shows the reference alone.
         datasets: Dataset ids.
         n: Number of samples with their noun.
         data_version: Build of the data.
@@ -54,7 +55,7 @@ class Provenance:
         """Ids, count, version, date and citation, one each."""
         today = datetime.datetime.now(datetime.UTC).date().isoformat()
         return [
-            f"Model: {_some(self.models)}",
+            *([f"Model: {_some(self.models)}"] if self.models else []),
             f"Dataset: {_some(self.datasets)}",
             f"n = {self.n}",
             f"Defect Atlas, data {self.data_version}, {today}",
@@ -73,7 +74,7 @@ class Provenance:
     def file_name(self, extension: str) -> str:
         """`<page>_<model>_<dataset>_<version>.<extension>`."""
         names = [self.page, _some(self.models, 1), _some(self.datasets, 1), self.data_version]
-        return "_".join(re.sub(r"[^\w.-]+", "-", name) for name in names) + f".{extension}"
+        return "_".join(re.sub(r"[^\w.-]+", "-", name) for name in names if name) + f".{extension}"
 
 
 def _short_citation(citation: str) -> str:
@@ -139,42 +140,46 @@ def can_draw_images() -> bool:
     return True
 
 
-def menu(make: MakeFigure, table: pd.DataFrame, provenance: Provenance) -> None:
-    """The Export menu of a page's figure."""
+def menu(make: MakeFigure, table: pd.DataFrame, provenance: Provenance, *, has_camera: bool = True) -> None:
+    """The Export menu of a page's figure; only the first on a page has the choice of the camera's format."""
     with st.popover("Export", icon=":material/download:", help="Save this figure or its data"):
-        st.segmented_control(
-            "The camera above the chart saves",
-            ["SVG", "PNG"],
-            default="SVG",
-            required=True,
-            key="camera",
-            persist_state="session",
-        )
+        if has_camera:
+            st.segmented_control(
+                "The camera above the chart saves",
+                ["SVG", "PNG"],
+                default="SVG",
+                required=True,
+                key="camera",
+                persist_state="session",
+            )
         if can_draw_images():
             for image_format in ("svg", "png"):
-                _download(
+                download(
                     f"{image_format.upper()}, report colours",
                     partial(to_image, make, image_format),
                     provenance.file_name(image_format),
-                    "image/svg+xml" if image_format == "svg" else "image/png",
                 )
-        _download(
-            "HTML, interactive, offline",
-            lambda: to_html(make, provenance),
-            provenance.file_name("html"),
-            "text/html",
-        )
-        _download("CSV, data", lambda: to_csv(table, provenance), provenance.file_name("csv"), "text/csv")
+        download("HTML, interactive, offline", lambda: to_html(make, provenance), provenance.file_name("html"))
+        download("CSV, data", lambda: to_csv(table, provenance), provenance.file_name("csv"))
 
 
-def _download(label: str, content: Callable[[], bytes], name: str, mime: str) -> None:
-    """A button whose file is made on click, off the script's thread and without a rerun."""
+def download(
+    label: str, content: Callable[[], str | bytes], name: str, *, width: Literal["stretch", "content"] = "stretch"
+) -> None:
+    """A button whose file is made on click, off the script's thread and without a rerun.
+
+    Args:
+        label: Of the button.
+        content: Makes the file.
+        name: Of the file; its ending tells the type.
+        width: Of the button.
+    """
     st.download_button(
         label,
         content,
         file_name=name,
-        mime=mime,
+        mime=MIME_TYPES.get(name.rpartition(".")[2], "text/plain"),
         on_click="ignore",
-        key=f"export-{name}",
-        width="stretch",
+        key=f"download-{label}-{name}",
+        width=width,
     )

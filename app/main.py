@@ -45,6 +45,9 @@ PAGES = (
     PageEntry("views/parity.py", "Parity", "parity", ":material/scatter_plot:", "Compare"),
     PageEntry("views/cost.py", "Cost", "cost", ":material/timer:", "Compare"),
     PageEntry("views/uncertainty.py", "Uncertainty", "uncertainty", ":material/rule:", "Compare"),
+    PageEntry("views/solutes.py", "Solutes", "solutes", ":material/join_inner:", "Compare"),
+    PageEntry("views/datasets.py", "Datasets", "datasets", ":material/database:", "Look closer"),
+    PageEntry("views/model.py", "Models", "models", ":material/badge:", "Look closer"),
     PageEntry("views/structure.py", "Structure", "structure", ":material/deployed_code:", "Look closer"),
     PageEntry("views/predict.py", "Predict", "predict", ":material/play_circle:", "Look closer"),
     PageEntry("views/about.py", "Data & methods", "about", ":material/menu_book:", "Reference"),
@@ -57,7 +60,7 @@ def main() -> None:
     page = st.navigation(_navigation())
     try:
         results.version()
-        components.sidebar()
+        components.sidebar(page.url_path)
     except StoreError as error:
         st.title("Defect Atlas", anchor=False)
         components.empty("No results to show yet", str(error))

@@ -1,7 +1,6 @@
-"""Pieces that the Structure and Predict pages share: facts that wrap, the selected atom, a chart per atom."""
+"""Pieces that the Structure and Predict pages share: tables of atoms, the selected atom, a chart per atom."""
 
 import textwrap
-from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import pandas as pd
@@ -11,15 +10,6 @@ import streamlit as st
 from app import charts
 
 SOURCE_WIDTH = 74  # characters that fit below the narrow chart
-
-
-def facts(values: Sequence[tuple[str, str, str]]) -> None:
-    """A row of label, value and a small line below; it wraps in a narrow window, so that no digit is cut."""
-    with st.container(horizontal=True, gap="medium"):
-        for label, value, below in values:
-            with st.container(width="content", gap=None):
-                st.metric(label, value, width="content")
-                st.caption(below or "\u2007", width="content")
 
 
 def atom_columns() -> dict[str, Any]:
@@ -40,20 +30,6 @@ def atom_columns() -> dict[str, Any]:
 def table_height(table: pd.DataFrame) -> int | Literal["content"]:
     """As high as the rows need, at most nine of them."""
     return 353 if len(table) > 9 else "content"
-
-
-def download(label: str, content: Callable[[], str | bytes], name: str) -> None:
-    """A button whose file is made on click, off the script's thread and without a rerun."""
-    mime = {"html": "text/html", "csv": "text/csv"}.get(name.rpartition(".")[2], "text/plain")
-    st.download_button(
-        label,
-        content,
-        file_name=name,
-        mime=mime,
-        on_click="ignore",
-        key=f"download-{label}",
-        width="stretch",
-    )
 
 
 def selected_atom(n_atoms: int) -> int | None:

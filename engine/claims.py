@@ -16,9 +16,11 @@ import duckdb
 
 from engine.uncertainty import spearman
 
-_RMSE = """
-select {column} from dataset_metrics
-where model_id = ? and dataset_id = ? and group_name = 'all' and alignment = 'raw'
+# Over the configurations that both have: a ratio of errors over different ones would compare configurations.
+_FORCE_RATIO = """
+select sqrt(sum(a.n_atoms * a.force_rmse ** 2) / sum(b.n_atoms * b.force_rmse ** 2))
+from errors a join errors b using (dataset_id, config_id)
+where a.model_id = ? and b.model_id = ? and dataset_id = ? and a.in_dataset
 """
 _FORCE_PAIRS = """
 select unnest(force_deviation) as deviation, unnest(force_error) as error
@@ -70,13 +72,8 @@ def _claims(con: duckdb.DuckDBPyConnection) -> Iterator[Claim]:
 
 
 def _ratio(con: duckdb.DuckDBPyConnection, model: str, baseline: str, dataset: str) -> float | None:
-    values = []
-    for model_id in (model, baseline):
-        row = con.execute(_RMSE.format(column="force_rmse_mev_per_ang"), [model_id, dataset]).fetchone()
-        if row is None or row[0] is None:
-            return None
-        values.append(float(row[0]))
-    return values[0] / values[1]
+    row = con.execute(_FORCE_RATIO, [model, baseline, dataset]).fetchone()
+    return None if row is None or row[0] is None else float(row[0])
 
 
 def _force_spearman(con: duckdb.DuckDBPyConnection, ensemble: str, dataset: str) -> float | None:

@@ -1,4 +1,8 @@
-"""The DFT datasets that Defect Atlas knows: datasets.toml, one entry per dataset."""
+"""The DFT datasets that Defect Atlas knows: datasets.toml, one entry per dataset, and those of the data folder.
+
+Datasets that a user adds are entries of `datasets.toml` in the data folder; everything that asks for datasets gets
+both. The file is read again when it changes, since a process may outlive an addition.
+"""
 
 import functools
 import re
@@ -11,10 +15,13 @@ from ase.data import chemical_symbols
 from engine.errors import RegistryError, unknown_id
 from engine.readers import READERS
 from engine.registry import SHA256, build, check_choice, check_unique, read_tables, select
+from engine.results import data_folder
 
 DATASETS_PATH = Path(__file__).with_name("datasets.toml")
 
 ENERGY_REFERENCES = ("mp", "matpes", "own")
+
+MAX_ID_LENGTH = 80
 
 _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
@@ -27,11 +34,15 @@ class DataFile:
         name: Local file name; configurations to which the source gives no id are called after it.
         reader: Key of `READERS` for the original form; empty while its reader is not written.
         url: Address of the original form; empty where a mirror is the only source.
+        page: Where a person can download it, where there is no address of the file itself.
+        member: Pattern of the file names to read inside the archive that the address gives, such as `*.xyz`; each
+            gives a group. Empty where the address gives the file itself.
         sha256: Checksum of the original bytes; empty where nobody could have them: a first fetch records it.
         group: Group of all its configurations; empty where the reader says it.
         mirror: Path of the converted extended XYZ inside a mirror directory; empty where there is none.
         mirror_sha256: Checksum of the converted file.
         embedded: Name of the file in data/embedded/; empty where it does not come with the repository.
+        added: Whether a user handed it in: its configurations are in the data folder already.
     """
 
     name: str
@@ -42,6 +53,9 @@ class DataFile:
     mirror: str = ""
     mirror_sha256: str = ""
     embedded: str = ""
+    member: str = ""
+    page: str = ""
+    added: bool = False
 
     @property
     def mirror_name(self) -> str:
@@ -135,6 +149,11 @@ class Dataset:
         return any(file.embedded for file in self.files)
 
     @property
+    def is_added(self) -> bool:
+        """Whether a user added it."""
+        return any(file.added for file in self.files)
+
+    @property
     def mirror_files(self) -> tuple[DataFile, ...]:
         """Files that a mirror holds as extended XYZ: together the whole dataset."""
         return tuple(file for file in self.files if file.mirror)
@@ -142,22 +161,37 @@ class Dataset:
     @property
     def original_files(self) -> tuple[DataFile, ...]:
         """Files that can be downloaded and read: together the whole dataset, or none."""
-        return tuple(file for file in self.files if file.url and file.reader)
+        return tuple(file for file in self.files if (file.url or file.page) and file.reader)
 
 
-@functools.cache
-def load_datasets(path: Path = DATASETS_PATH) -> Mapping[str, Dataset]:
-    """Read and check the dataset registry, in file order.
+def load_datasets(path: Path | None = None) -> Mapping[str, Dataset]:
+    """Read and check the dataset registry, in file order, then the user's.
 
     Args:
-        path: A TOML file with one table per dataset.
+        path: A TOML file with one table per dataset, read alone; without it, both registries.
 
     Returns:
         Datasets by id; read-only by convention, since the result is cached.
 
     Raises:
-        RegistryError: An entry is wrong; the message names it.
+        RegistryError: An entry is wrong, or a user's has the id of another; the message names it.
     """
+    if path is not None:
+        return _read_registry(path, 0)
+    added = user_registry()
+    if not added.is_file():
+        return _read_registry(DATASETS_PATH, 0)
+    return _joined(added, added.stat().st_mtime_ns)
+
+
+def user_registry() -> Path:
+    """The registry of datasets that a user added: `datasets.toml` in the data folder."""
+    return data_folder() / "datasets.toml"
+
+
+@functools.cache
+def _read_registry(path: Path, _stamp: int) -> Mapping[str, Dataset]:
+    """One registry file, at one time of writing."""
     datasets = {}
     for dataset_id, table in read_tables(path).items():
         where = f"{path.name}, '{dataset_id}'"
@@ -166,6 +200,18 @@ def load_datasets(path: Path = DATASETS_PATH) -> Mapping[str, Dataset]:
         datasets[dataset_id] = dataset
     check_unique(((d.dataset_id, d.paper_row) for d in datasets.values()), "paper_row", path.name)
     return datasets
+
+
+@functools.cache
+def _joined(added: Path, stamp: int) -> Mapping[str, Dataset]:
+    """Both registries; a user's dataset may not hide one of this project."""
+    known, users = _read_registry(DATASETS_PATH, 0), _read_registry(added, stamp)
+    if clash := sorted(set(known) & set(users)):
+        raise RegistryError(
+            f"{added} has an entry '{clash[0]}', which is now a dataset of engine/datasets.toml. "
+            f"Run: python -m precompute add-dataset --remove {clash[0]}"
+        )
+    return {**known, **users}
 
 
 def get_dataset(dataset_id: str) -> Dataset:
@@ -189,10 +235,19 @@ def select_datasets(ids: Iterable[str]) -> list[Dataset]:
     return select(ids, load_datasets(), "Dataset", "engine/datasets.toml")
 
 
+def check_id(dataset_id: str, where: str) -> None:
+    """Refuse an id that is not kebab-case; it names files.
+
+    Raises:
+        RegistryError: It is not.
+    """
+    if len(dataset_id) > MAX_ID_LENGTH or not _ID.fullmatch(dataset_id):
+        raise RegistryError(f"{where}: an id is kebab-case: lower-case letters, digits and '-'.")
+
+
 def _check(dataset: Dataset, where: str) -> None:
     """Checks that a type cannot express."""
-    if not _ID.fullmatch(dataset.dataset_id):
-        raise RegistryError(f"{where}: an id is kebab-case: lower-case letters, digits and '-'.")
+    check_id(dataset.dataset_id, where)
     check_choice(dataset.energy_reference, ENERGY_REFERENCES, f"{where}: energy_reference")
     if strangers := [symbol for symbol in dataset.elements if symbol not in chemical_symbols[1:]]:
         raise RegistryError(f"{where}: {strangers[0]!r} is not a chemical element.")
@@ -207,7 +262,7 @@ def _check(dataset: Dataset, where: str) -> None:
 
 def _check_file(file: DataFile, where: str) -> None:
     """Checks of one file."""
-    if not (file.url or file.mirror or file.embedded):
+    if not (file.url or file.page or file.mirror or file.embedded or file.added):
         raise RegistryError(f"{where} needs a url, a mirror or an embedded file.")
     if file.reader:
         check_choice(file.reader, READERS, f"{where}: reader")

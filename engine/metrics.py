@@ -5,6 +5,7 @@ the force RMSE runs over all Cartesian components of all atoms. Inputs are in eV
 name says `mev` are in meV.
 """
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -45,33 +46,6 @@ def mae(errors: ArrayLike) -> float:
     return float(np.mean(np.abs(_finite(errors))))
 
 
-def slope(reference: ArrayLike, predicted: ArrayLike) -> float:
-    """Least-squares slope through the origin of predicted over reference; below 1 means too soft.
-
-    Args:
-        reference: Reference force components, any shape, eV/Å.
-        predicted: Predicted ones, same shape.
-
-    Returns:
-        Dimensionless; NaN where all references are zero.
-
-    Raises:
-        MetricError: Shapes differ or a value is not finite.
-
-    Example:
-        >>> slope([1.0, -2.0], [0.5, -1.0])
-        0.5
-
-    Source:
-        Deng et al., npj Comput. Mater. 11, 9 (2025), doi:10.1038/s41524-024-01500-6 (softening).
-    """
-    x, y = _finite(reference), _finite(predicted)
-    if x.shape != y.shape:
-        raise MetricError(f"{x.shape=} != {y.shape=}")
-    norm = float(np.vdot(x, x))
-    return float(np.vdot(x, y)) / norm if norm > 0 else float("nan")
-
-
 def bootstrap_rmse(
     squares: ArrayLike,
     counts: ArrayLike,
@@ -110,11 +84,72 @@ def bootstrap_rmse(
     n = len(totals)
     if n < 2:
         return float("nan"), float("nan")
-    generator = np.random.default_rng(seed)
-    weights = generator.multinomial(n, np.full(n, 1.0 / n), size=n_resamples)
+    weights = _draws(n, n_resamples, seed)
     resampled = np.sqrt((weights @ totals) / (weights @ sizes))
     low, high = np.quantile(resampled, [0.025, 0.975])
     return float(low), float(high)
+
+
+@functools.lru_cache(maxsize=4)
+def _draws(n: int, n_resamples: int, seed: int) -> FloatArray:
+    """How often each of n clusters is drawn, shape (n_resamples, n); the same for all models on a dataset."""
+    drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1.0 / n), size=n_resamples)
+    return drawn.astype(float)
+
+
+def energy_metrics(errors: FloatArray, clusters: Sequence[object]) -> dict[str, float]:
+    """Energy columns of the store's metrics over some configurations.
+
+    Args:
+        errors: (E_pred - E_ref)/N, shape (n_configs,), eV/atom.
+        clusters: As `bootstrap_rmse` takes them.
+    """
+    errors = errors * MEV
+    low, high = bootstrap_rmse(errors**2, np.ones(len(errors)), clusters)
+    return {
+        "energy_rmse_mev_per_atom": rmse(errors),
+        "energy_rmse_mev_per_atom_lo": low,
+        "energy_rmse_mev_per_atom_hi": high,
+        "energy_mae_mev_per_atom": mae(errors),
+    }
+
+
+def force_metrics(
+    n_atoms: ArrayLike,
+    clusters: Sequence[object],
+    rmses: FloatArray,
+    maes: FloatArray,
+    reference_dot_predicted: FloatArray,
+    reference_dot_reference: FloatArray,
+) -> dict[str, float]:
+    """Force columns of the store's metrics over some configurations, from numbers of each of them.
+
+    Args:
+        n_atoms: Atoms, shape (n_configs,) like all others.
+        clusters: As `bootstrap_rmse` takes them.
+        rmses: Root mean square errors over force components, eV/Å.
+        maes: Mean absolute errors over force components, eV/Å.
+        reference_dot_predicted: Sums over components of reference times prediction, eV²/Å².
+        reference_dot_reference: Sums over components of the squared reference, eV²/Å².
+
+    Returns:
+        RMSE with bounds, MAE and slope: the least-squares slope through the origin of predicted over reference
+        components, below 1 where a model is too soft, NaN where all references are zero.
+
+    Source:
+        Deng et al., npj Comput. Mater. 11, 9 (2025), doi:10.1038/s41524-024-01500-6 (softening).
+    """
+    n_components = 3.0 * np.asarray(n_atoms)
+    squares = n_components * (rmses * MEV) ** 2
+    low, high = bootstrap_rmse(squares, n_components, clusters)
+    norm = float(reference_dot_reference.sum())
+    return {
+        "force_rmse_mev_per_ang": float(np.sqrt(squares.sum() / n_components.sum())),
+        "force_rmse_mev_per_ang_lo": low,
+        "force_rmse_mev_per_ang_hi": high,
+        "force_mae_mev_per_ang": float(np.average(maes, weights=n_components) * MEV),
+        "force_slope": float(reference_dot_predicted.sum()) / norm if norm > 0 else float("nan"),
+    }
 
 
 def _finite(values: ArrayLike) -> FloatArray:

@@ -76,11 +76,55 @@ QUANTITIES: dict[str, Quantity] = {
     "energy_error": Quantity("Energy error of the ensemble mean", "|ΔE|/N", _PER_ATOM, 1000.0),
     "force_deviation": Quantity("Ensemble force deviation", "dev(F)", _PER_ANG, 1000.0),
     "force_error": Quantity("Force error of the ensemble mean", "|ΔF|", _PER_ANG, 1000.0),
+    "reference_interaction": Quantity("Reference interaction energy", "E(int, ref)", "eV"),
+    "predicted_interaction": Quantity("Predicted interaction energy", "E(int)", "eV"),
+    "interaction_error": Quantity(
+        "Error of the interaction energy", "ΔE(int)", "meV", 1000.0, "Predicted minus reference."
+    ),
+    "part_error_rss": Quantity(
+        "Errors of the parts, root of the sum of squares",
+        "√Σ(ΔE²)",
+        "meV",
+        1000.0,
+        "What the error of the interaction energy would be if the errors of its parts were independent.",
+    ),
+    "part_error_sum": Quantity(
+        "Errors of the parts, sum of sizes",
+        "Σ|ΔE|",
+        "meV",
+        1000.0,
+        "What the error of the interaction energy would be if the errors of its parts all added up.",
+    ),
+    "cancellation": Quantity(
+        "Cancellation ratio",
+        "|ΔE(int)|/√Σ(ΔE²)",
+        "",
+        description="Size of the error of the interaction energy over the root of the sum of squares of its parts' "
+        "errors: 0 where they cancel, about 1 where they are independent, above 1 where they add up.",
+    ),
+    "interaction_rmse": Quantity("Interaction RMSE", "RMSE(E(int))", "meV", 1000.0),
+    "interaction_mae": Quantity("Interaction MAE", "MAE(E(int))", "meV", 1000.0),
+    "interaction_bias": Quantity(
+        "Mean error",
+        "⟨ΔE(int)⟩",
+        "meV",
+        1000.0,
+        "Predicted minus reference; positive where the model finds too little attraction.",
+    ),
+    "sign_agreement": Quantity(
+        "Sign agreement", "sign", "%", 100.0, "Share of interactions that attract or repel as the reference does."
+    ),
+    "interaction_spearman": Quantity(
+        "Spearman ρ", "ρ", "", description="Rank correlation of predicted with reference interaction energies."
+    ),
+    "n_interactions": Quantity("Interactions", "n", ""),
     "us_per_atom_step": Quantity("Cost", "cost", "ms per atom and step", 0.001),
     "ms_per_step": Quantity("Time per step", "t", "ms"),
     "peak_memory_mb": Quantity("Peak memory", "memory", "MB"),
     "wall_seconds": Quantity("Wall time", "t", "s"),
     "n_configs": Quantity("Configurations", "n", ""),
+    "n_own": Quantity("Configurations of the model", "n own", "", description="All that this model has a result for."),
+    "n_expected": Quantity("Configurations of the dataset", "n all", ""),
     "n_failed": Quantity("Failed", "failed", "", description="Configurations that the model could not predict."),
     "n_atoms": Quantity("Atoms", "N", ""),
     "n_threads": Quantity("Threads", "threads", ""),

@@ -1,4 +1,4 @@
-"""Reads of the results store: every SQL statement of the app.
+"""Reads of the results store: every SQL statement of the app, but for those of dataset_queries.py.
 
 Energies and forces come back in the store's units (eV, Å) unless a column's name says otherwise.
 """
@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from engine import results
+from engine import comparison, results
+from engine import interactions as matching
 from engine.errors import StoreError
 from engine.records import Configuration as Configuration  # pages name these types
 from engine.records import Prediction as Prediction
@@ -24,6 +25,18 @@ N_BINS = 200
 QUANTILE_BINS = 40  # along x; a divisor of N_BINS
 FRAME_SAMPLES = 200_000  # samples that fix the limits of a chart; all of them take seconds to sort
 LINE_SAMPLES = 100  # in a bin, for a quantile line that means something
+
+METRIC_COLUMNS = (
+    "energy_rmse_mev_per_atom",
+    "energy_rmse_mev_per_atom_lo",
+    "energy_rmse_mev_per_atom_hi",
+    "energy_mae_mev_per_atom",
+    "force_rmse_mev_per_ang",
+    "force_rmse_mev_per_ang_lo",
+    "force_rmse_mev_per_ang_hi",
+    "force_mae_mev_per_ang",
+    "force_slope",
+)
 
 
 @dataclass(frozen=True)
@@ -144,12 +157,57 @@ def totals() -> dict[str, int]:
 
 @cached
 def runs() -> pd.DataFrame:
-    """Where each (model, dataset) pair's predictions came from, one row a run."""
+    """Where each (model, dataset) pair's predictions came from, one row a run, with its n_configs and n_failed."""
     return results.frame(
         """
-        select r.model_id, r.dataset_id, r.origin, r.source, r.device, r.hardware, r.n_threads, r.packages,
-            r.checkpoint_sha256, r.started_at, r.wall_seconds, r.settings, r.run_id
-        from runs r order by r.dataset_id, r.model_id, r.started_at
+        select r.model_id, r.dataset_id, m.label, d.label as dataset_label, r.origin, r.source, r.note,
+            coalesce(p.n_configs, 0) as n_configs, coalesce(p.n_failed, 0) as n_failed, r.device, r.hardware,
+            r.n_threads, r.dtype, r.d3, r.options, r.packages, r.started_at, r.wall_seconds, r.checkpoint_sha256,
+            r.run_id
+        from runs r
+        left join models m using (model_id)
+        left join datasets d using (dataset_id)
+        left join (
+            select run_id, count(*) filter (status = 'ok') as n_configs,
+                count(*) filter (status <> 'ok') as n_failed
+            from predictions group by run_id
+        ) p using (run_id)
+        order by r.dataset_id, r.model_id, r.started_at, r.run_id
+        """
+    )
+
+
+@cached
+def coverage() -> pd.DataFrame:
+    """How much of every dataset every model was run on, and why it was not.
+
+    Returns:
+        One row per pair of model and dataset: model_id, label, family, dataset_id, dataset_label, n_configs (with a
+        result), n_failed, n_expected (of the dataset), origin, source, and `why`: empty where the model was run,
+        else why it was not, with the next step.
+    """
+    return results.frame(
+        """
+        select m.model_id, m.label, m.family, d.dataset_id, d.label as dataset_label,
+            coalesce(x.n_configs, 0) as n_configs, coalesce(x.n_failed, 0) as n_failed,
+            d.n_configs as n_expected, r.origin, r.source,
+            case when x.model_id is not null then ''
+                when not d.available then d.reason
+                when not m.runnable then m.reason
+                else 'Not run yet. Run: python -m precompute run --model ' || m.model_id || ' --dataset '
+                    || d.dataset_id end as why
+        from models m
+        cross join datasets d
+        left join (
+            select model_id, dataset_id, n_configs, n_failed from dataset_metrics
+            where group_name = 'all' and alignment = 'raw'
+        ) x using (model_id, dataset_id)
+        left join (
+            select model_id, dataset_id, string_agg(distinct origin, ' + ' order by origin) as origin,
+                string_agg(distinct source, '; ' order by source) as source
+            from runs group by model_id, dataset_id
+        ) r using (model_id, dataset_id)
+        order by m.model_id, d.dataset_id
         """
     )
 
@@ -179,13 +237,15 @@ def dataset_metrics(alignment: str, group: str = "all") -> pd.DataFrame:
     Returns:
         One row per (dataset, model): the columns of `dataset_metrics`, the model's and the dataset's label,
         family, training_sets, `origin` (`computed`, `imported` or both), `source` and `note` of imported
-        numbers, `n_expected` (configurations of the group) and `is_complete` (each of them was tried).
+        numbers, `n_own` (the same as n_configs here), `n_expected` (configurations of the group) and
+        `is_ranked` (it was run on each of them and failed on few).
     """
     return results.frame(
         """
         select x.*, m.label, m.family, m.training_sets, m.n_parameters, m.paper_row,
-            d.label as dataset_label, r.origin, r.source, r.note, c.n_expected,
-            x.n_configs + x.n_failed >= c.n_expected as is_complete
+            d.label as dataset_label, r.origin, r.source, r.note, x.n_configs as n_own, c.n_expected,
+            x.n_configs + x.n_failed >= c.n_expected
+                and x.n_failed <= $max_failed * (x.n_configs + x.n_failed) as is_ranked
         from dataset_metrics x
         join models m using (model_id)
         join datasets d using (dataset_id)
@@ -196,32 +256,137 @@ def dataset_metrics(alignment: str, group: str = "all") -> pd.DataFrame:
         left join (
             select dataset_id, model_id, string_agg(distinct origin, ' + ' order by origin) as origin,
                 string_agg(distinct source, '; ' order by source) filter (origin = 'imported') as source,
-                string_agg(distinct settings, '; ' order by settings) filter (origin = 'imported') as note
+                string_agg(distinct note, '; ' order by note) filter (origin = 'imported') as note
             from runs group by dataset_id, model_id
         ) r using (dataset_id, model_id)
         where x.alignment = $alignment and x.group_name = $group
         order by x.dataset_id, x.model_id
         """,
-        {"alignment": alignment, "group": group},
+        {"alignment": alignment, "group": group, "max_failed": comparison.MAX_FAILED_SHARE},
     )
 
 
+# Configurations that each of some models has a result for.
+_SHARED = """select dataset_id, config_id from errors where list_contains($models, model_id)
+    group by dataset_id, config_id having count(*) = len($models)"""
+
+
+def shared_metrics(
+    alignment: str,
+    *,
+    dataset_id: str | None = None,
+    group: str = "all",
+    model_ids: tuple[str, ...] | None = None,
+) -> pd.DataFrame:
+    """Errors of models on the configurations that they share, dataset by dataset, so that they can be ranked.
+
+    Args:
+        alignment: `raw` or `per_element`, whose offsets are fitted to the shared configurations.
+        dataset_id: One dataset; None for all of them.
+        group: A group of structures, or `all` for the whole dataset.
+        model_ids: The models to compare; None for all of them.
+
+    Returns:
+        As `dataset_metrics`. Where `is_ranked`, `n_configs` and the metrics are those of the shared configurations
+        and `n_own` counts all that the model has a result for. A model that shares too few with the others, or
+        failed on too many, is not ranked and keeps its own numbers.
+    """
+    own = dataset_metrics(alignment, group)
+    ids = sorted(own["dataset_id"].unique()) if dataset_id is None else [dataset_id]
+    parts = [_shared_on(name, alignment, group, model_ids) for name in ids]
+    return pd.concat(parts, ignore_index=True) if parts else own
+
+
 @cached
-def element_metrics(model_id: str, dataset_id: str | None = None) -> pd.DataFrame:
+def _shared_on(dataset_id: str, alignment: str, group: str, model_ids: tuple[str, ...] | None) -> pd.DataFrame:
+    """The part of `shared_metrics` that belongs to one dataset."""
+    own = dataset_metrics(alignment, group)
+    own = own[own["dataset_id"] == dataset_id]
+    if model_ids is not None:
+        own = own[own["model_id"].isin(model_ids)]
+    has_all = own["n_configs"] == own["n_expected"]
+    if (has_all | (own["n_configs"] == 0)).all():
+        return own.assign(is_ranked=has_all)
+    places = results.frame(
+        """
+        with places as (
+            select config_id, row_number() over (order by config_id) as place
+            from configurations where dataset_id = $dataset and (($group = 'all' and in_dataset) or group_name = $group)
+        )
+        select e.model_id, list(p.place) as places
+        from errors e join places p using (config_id)
+        where e.dataset_id = $dataset and list_contains($models, e.model_id)
+        group by e.model_id order by e.model_id
+        """,
+        {"dataset": dataset_id, "group": group, "models": own["model_id"].tolist()},
+    )
+    failed = dict(zip(own["model_id"], own["n_failed"], strict=True))
+    known = dict(zip(places["model_id"], places["places"], strict=True))
+    chosen, n_configs = comparison.choose_models(known, failed)
+    own = own.assign(is_ranked=own["model_id"].isin(chosen))
+    if all(len(known[model_id]) == n_configs for model_id in chosen):
+        return own
+    ranked = own[own["is_ranked"]].drop(columns=["n_configs", *METRIC_COLUMNS])
+    metrics = _metrics_where_shared(dataset_id, chosen, alignment, group)
+    return pd.concat([ranked.merge(metrics, on="model_id"), own[~own["is_ranked"]]])[own.columns]
+
+
+def _metrics_where_shared(dataset_id: str, model_ids: list[str], alignment: str, group: str) -> pd.DataFrame:
+    """model_id, n_configs and metrics of models on the configurations that they share."""
+    named = {"dataset": dataset_id, "group": group, "models": model_ids}
+    shared = f"""select c.* from configurations c join ({_SHARED}) using (dataset_id, config_id)
+        where c.dataset_id = $dataset and (($group = 'all' and c.in_dataset) or c.group_name = $group)"""
+    errors = results.frame(
+        f"""
+        select e.model_id, e.config_id, c.cluster_name, e.n_atoms, e.energy_error_per_atom, e.force_rmse, e.force_mae,
+            e.reference_dot_predicted, e.reference_dot_reference
+        from errors e join ({shared}) c using (dataset_id, config_id)
+        where list_contains($models, e.model_id)
+        order by e.model_id, e.config_id
+        """,
+        named,
+    )
+    elements: list[str] = []
+    if alignment == "per_element":
+        atoms = results.frame(
+            f"""
+            select config_id, number::varchar as element, count(*) / any_value(n_atoms) as share
+            from (select config_id, n_atoms, unnest(numbers) as number from ({shared}))
+            group by config_id, number order by config_id, number
+            """,
+            named,
+        )
+        shares = atoms.pivot(index="config_id", columns="element", values="share").fillna(0.0)
+        elements = shares.columns.tolist()
+        errors = errors.merge(shares, on="config_id")
+    rows = [
+        {"model_id": model_id} | comparison.metrics_of(part, alignment, elements)
+        for model_id, part in errors.groupby("model_id")
+    ]
+    return pd.DataFrame(rows, columns=["model_id", "n_configs", *METRIC_COLUMNS])
+
+
+@cached
+def element_metrics(model_id: str, dataset_id: str | None = None, shared_with: tuple[str, ...] = ()) -> pd.DataFrame:
     """Errors of one model by element.
 
     Args:
         model_id: The model.
         dataset_id: One dataset; None pools the configurations of all of them.
+        shared_with: Only configurations for which these models have a result as well.
 
     Returns:
         element, n_configs, energy_rmse_mev_per_atom, energy_rmse_mev_per_atom_aligned,
         force_rmse_mev_per_ang, n_failed. An element whose configurations all failed has n_configs 0 and no
         errors.
     """
-    parameters = {"model": model_id, "dataset": dataset_id}
+    parameters: dict[str, Any] = {"model": model_id, "dataset": dataset_id}
+    is_shared = ""
+    if shared_with:
+        parameters["models"] = sorted({model_id, *shared_with})
+        is_shared = f"and (dataset_id, config_id) in ({_SHARED})"
     return results.frame(
-        """
+        f"""
         with failed as (
             select element, count(*) as n_failed
             from (
@@ -239,6 +404,7 @@ def element_metrics(model_id: str, dataset_id: str | None = None) -> pd.DataFram
                 select unnest(c.elements) as element, e.energy_error_per_atom, e.energy_error_per_atom_aligned
                 from errors e join configurations c using (dataset_id, config_id)
                 where e.model_id = $model and e.in_dataset and ($dataset is null or e.dataset_id = $dataset)
+                    {is_shared}
             )
             group by element
         ), forces as (
@@ -247,6 +413,7 @@ def element_metrics(model_id: str, dataset_id: str | None = None) -> pd.DataFram
                     as force_rmse_mev_per_ang
             from force_errors
             where model_id = $model and in_dataset and ($dataset is null or dataset_id = $dataset)
+                {is_shared}
             group by element
         )
         select element, coalesce(n_configs, 0) as n_configs, energy_rmse_mev_per_atom,
@@ -255,6 +422,45 @@ def element_metrics(model_id: str, dataset_id: str | None = None) -> pd.DataFram
         order by element
         """,
         parameters,
+    )
+
+
+@cached
+def n_shared(model_ids: tuple[str, ...], dataset_id: str | None = None) -> int:
+    """Number of configurations that each of some models has a result for, in one dataset or in all of them."""
+    row = results.row(
+        f"""
+        select count(*) from ({_SHARED}) join configurations c using (dataset_id, config_id)
+        where c.in_dataset and ($dataset is null or dataset_id = $dataset)
+        """,
+        {"models": list(model_ids), "dataset": dataset_id},
+    )
+    assert row is not None  # an aggregate without grouping always gives one row
+    return int(row[0])
+
+
+@cached
+def group_metrics(model_id: str) -> pd.DataFrame:
+    """Errors of one model by group of structures, the largest force RMSE first; energies are aligned.
+
+    Returns:
+        dataset_id, dataset_label, group_name, in_dataset, n_configs, n_failed, n_expected (configurations of the
+        group), energy_rmse_mev_per_atom, force_rmse_mev_per_ang, force_slope.
+    """
+    return results.frame(
+        """
+        select x.dataset_id, d.label as dataset_label, x.group_name, c.in_dataset, x.n_configs, x.n_failed,
+            c.n_expected, x.energy_rmse_mev_per_atom, x.force_rmse_mev_per_ang, x.force_slope
+        from dataset_metrics x
+        join datasets d using (dataset_id)
+        join (
+            select dataset_id, group_name, bool_or(in_dataset) as in_dataset, count(*) as n_expected
+            from configurations group by dataset_id, group_name
+        ) c using (dataset_id, group_name)
+        where x.model_id = $model and x.alignment = 'per_element'
+        order by x.force_rmse_mev_per_ang desc nulls last, x.dataset_id, x.group_name
+        """,
+        {"model": model_id},
     )
 
 
@@ -321,6 +527,21 @@ def failures(model_id: str | None = None, dataset_id: str | None = None, element
         limit 2000
         """,
         {"model": model_id, "dataset": dataset_id, "element": element},
+    )
+
+
+@cached
+def failure_counts(model_id: str) -> pd.DataFrame:
+    """Failures of one model by reason: dataset_id, dataset_label, reason, n_failed, config_id (one of them)."""
+    return results.frame(
+        """
+        select p.dataset_id, d.label as dataset_label, p.reason, count(*) as n_failed, min(p.config_id) as config_id
+        from predictions p join datasets d using (dataset_id)
+        where p.model_id = $model and p.status <> 'ok'
+        group by p.dataset_id, d.label, p.reason
+        order by n_failed desc, p.dataset_id, p.reason
+        """,
+        {"model": model_id},
     )
 
 
@@ -717,3 +938,293 @@ def models_on_configuration(dataset_id: str, config_id: str) -> pd.DataFrame:
         """,
         {"dataset": dataset_id, "config": config_id},
     )
+
+
+# Interaction energies of solutes and defects
+
+INTERACTION_SETS = matching.SETS  # pages name them
+ALL_INTERACTIONS = "all"
+
+_INTERACTION_COLUMNS = [
+    "model_id",
+    "label",
+    "interaction_id",
+    "system",
+    "environment",
+    "place",
+    "added",
+    "dataset_id",
+    "config_id",
+    "reference_interaction",
+    "predicted_interaction",
+    "interaction_error",
+    "part_error_rss",
+    "part_error_sum",
+    "cancellation",
+    "part_errors",
+]
+_AGREEMENT_COLUMNS = [
+    "model_id",
+    "label",
+    "origin",
+    "n_interactions",
+    "n_own",
+    "n_failed",
+    "n_expected",
+    "is_ranked",
+    "interaction_rmse",
+    "interaction_mae",
+    "interaction_bias",
+    "sign_agreement",
+    "interaction_spearman",
+    "cancellation",
+]
+
+
+@cached
+def interactions(set_id: str) -> pd.DataFrame:
+    """All interaction energies of a set, in the order of the matching table.
+
+    Args:
+        set_id: Key of `INTERACTION_SETS`.
+
+    Returns:
+        interaction_id, system, environment, place, added, n_parts, dataset_id and config_id of the cell with defect
+        and solute, and reference_interaction (eV; NaN where the store lacks a part or its energy).
+    """
+    chosen = matching.interactions_of(set_id)
+    _, reference = _parts_of(set_id)
+    rows = []
+    for one in chosen:
+        is_known = reference.keys() >= set(one.keys)
+        value = matching.interaction_energy(one, reference) if is_known else float("nan")
+        rows.append(_described(one) | {"n_parts": len(one.parts), "reference_interaction": value})
+    return pd.DataFrame(rows)
+
+
+def interaction_energies(
+    set_id: str,
+    model_ids: tuple[str, ...] | None = None,
+    *,
+    system: str = ALL_INTERACTIONS,
+    environment: str = ALL_INTERACTIONS,
+) -> pd.DataFrame:
+    """Interaction energies of models, of the interactions for which a model has a result for every part.
+
+    Args:
+        set_id: Key of `INTERACTION_SETS`.
+        model_ids: Models; None for all of them.
+        system: One host and solute; `all` for all of them.
+        environment: One kind of defect; `all` for all of them.
+
+    Returns:
+        One row per model and interaction: model_id, label, the columns of `interactions` without n_parts,
+        predicted_interaction, interaction_error, part_error_rss, part_error_sum (all eV), cancellation, and
+        part_errors, a list of (config_id, coefficient, eV); see `engine.interactions.InteractionError`.
+    """
+    energies = _interaction_energies(set_id)
+    if model_ids is not None:
+        energies = energies[energies["model_id"].isin(model_ids)]
+    return _of_kind(energies, system, environment)
+
+
+@cached
+def interaction_agreement(
+    set_id: str,
+    *,
+    system: str = ALL_INTERACTIONS,
+    environment: str = ALL_INTERACTIONS,
+    is_shared: bool = True,
+) -> pd.DataFrame:
+    """How well models agree with the reference on the interactions of a set, or on those of one kind.
+
+    Args:
+        set_id: Key of `INTERACTION_SETS`.
+        system: One host and solute; `all` for all of them.
+        environment: One kind of defect; `all` for all of them.
+        is_shared: Compare models on the interactions that all ranked ones have, by the rule of
+            `engine.comparison.choose_models`; otherwise on all that each has.
+
+    Returns:
+        One row per model that was run on some part, ranked ones first and then by error: model_id, label, origin,
+        n_interactions (that the numbers rest on), n_own, n_failed, n_expected, is_ranked, interaction_rmse,
+        interaction_mae, interaction_bias (eV), sign_agreement, interaction_spearman, and cancellation (median).
+    """
+    known = _of_kind(interactions(set_id), system, environment)
+    energies = interaction_energies(set_id, system=system, environment=environment)
+    places = {name: number for number, name in enumerate(known["interaction_id"])}
+    own = {
+        str(model_id): np.array([places[name] for name in part["interaction_id"]], dtype=np.int64)
+        for model_id, part in energies.groupby("model_id")
+    }
+    tried = _interactions_tried(set_id, known["interaction_id"].tolist())
+    chosen, _ = comparison.choose_models(own, dict(zip(tried["model_id"], tried["n_failed"], strict=True)))
+    shared = set.intersection(*(set(own[model_id].tolist()) for model_id in chosen)) if chosen else set()
+    rows = []
+    for row in tried.to_dict("records"):
+        part = energies[energies["model_id"] == row["model_id"]]
+        is_ranked = row["model_id"] in chosen
+        n_own = len(part)
+        if is_ranked and is_shared:
+            part = part[part["interaction_id"].map(places).isin(shared)]
+        counts = {"n_interactions": len(part), "n_own": n_own, "n_expected": len(known), "is_ranked": is_ranked}
+        rows.append(row | counts | _agreement_of(part))
+    table = pd.DataFrame(rows, columns=_AGREEMENT_COLUMNS)
+    return table.sort_values(
+        ["is_ranked", "interaction_rmse", "model_id"], ascending=[False, True, True], ignore_index=True
+    )
+
+
+@cached
+def interaction_breakdown(
+    set_id: str,
+    model_ids: tuple[str, ...],
+    *,
+    system: str = ALL_INTERACTIONS,
+    environment: str = ALL_INTERACTIONS,
+) -> pd.DataFrame:
+    """The same numbers by system and kind of defect, of some models on all interactions that each has.
+
+    Args:
+        set_id: Key of `INTERACTION_SETS`.
+        model_ids: Models.
+        system: One host and solute; `all` for all of them.
+        environment: One kind of defect; `all` for all of them.
+
+    Returns:
+        One row per system, environment and model: label, system, environment, n_interactions, and the numbers of
+        `interaction_agreement`.
+    """
+    energies = interaction_energies(set_id, model_ids, system=system, environment=environment)
+    names = ["system", "environment", "label"]
+    rows = [
+        dict(zip(names, values, strict=True)) | {"n_interactions": len(part)} | _agreement_of(part)
+        for values, part in energies.groupby(names)
+    ]
+    return pd.DataFrame(rows)
+
+
+@cached
+def _interaction_energies(set_id: str) -> pd.DataFrame:
+    """Interaction energies of all models; the offsets in the parts' errors are fitted to the whole set."""
+    chosen = matching.interactions_of(set_id)
+    compositions, reference = _parts_of(set_id)
+    predictions = _part_predictions(set_id)
+    predictions = predictions[predictions["status"] == "ok"].dropna(subset=["energy"])
+    rows = []
+    for (model_id, label), part in predictions.groupby(["model_id", "label"]):
+        keys = zip(part["dataset_id"], part["config_id"], strict=True)
+        predicted = dict(zip(keys, part["energy"].tolist(), strict=True))
+        for found in matching.interaction_errors(chosen, compositions, reference, predicted):
+            rows.append({"model_id": model_id, "label": label} | _described(found.interaction) | _measured(found))
+    return pd.DataFrame(rows, columns=_INTERACTION_COLUMNS)
+
+
+def _of_kind(table: pd.DataFrame, system: str, environment: str) -> pd.DataFrame:
+    """Rows of one system and one kind of defect, or of all."""
+    for column, value in (("system", system), ("environment", environment)):
+        if value != ALL_INTERACTIONS:
+            table = table[table[column] == value]
+    return table
+
+
+def _described(one: matching.Interaction) -> dict[str, Any]:
+    """Columns that name an interaction and the cell with defect and solute."""
+    first = one.parts[0]
+    return {
+        "interaction_id": one.interaction_id,
+        "system": one.system,
+        "environment": one.environment,
+        "place": one.place,
+        "added": one.added,
+        "dataset_id": first.dataset_id,
+        "config_id": first.config_id,
+    }
+
+
+def _measured(found: matching.InteractionError) -> dict[str, Any]:
+    """Columns of one model's value of an interaction."""
+    parts = zip(found.interaction.parts, found.part_errors, strict=True)
+    return {
+        "reference_interaction": found.reference,
+        "predicted_interaction": found.predicted,
+        "interaction_error": found.error,
+        "part_error_rss": found.root_sum_square,
+        "part_error_sum": found.sum_absolute,
+        "cancellation": found.cancellation,
+        "part_errors": [(part.config_id, part.coefficient, error) for part, error in parts],
+    }
+
+
+def _agreement_of(part: pd.DataFrame) -> dict[str, float]:
+    """Columns of `interaction_agreement` that are made of energies; none without any."""
+    if part.empty:
+        return {}
+    found = matching.agreement(part["reference_interaction"].to_numpy(), part["predicted_interaction"].to_numpy())
+    return {
+        "interaction_rmse": found["rmse"],
+        "interaction_mae": found["mae"],
+        "interaction_bias": found["mean_error"],
+        "sign_agreement": found["sign_agreement"],
+        "interaction_spearman": found["spearman"],
+        "cancellation": float(part["cancellation"].median()),
+    }
+
+
+def _bound_parts(set_id: str) -> dict[str, list[str]]:
+    """The configurations that a set is made of, as two parallel lists to bind."""
+    needed = matching.needed_configurations(matching.interactions_of(set_id))
+    pairs = sorted((dataset_id, config_id) for dataset_id, ids in needed.items() for config_id in ids)
+    return {"datasets": [dataset_id for dataset_id, _ in pairs], "configs": [config_id for _, config_id in pairs]}
+
+
+_PARTS = "(select unnest($datasets) as dataset_id, unnest($configs) as config_id)"
+
+
+def _parts_of(set_id: str) -> tuple[dict[matching.Key, matching.Composition], dict[matching.Key, float]]:
+    """Compositions and reference energies of the parts of a set that the store holds."""
+    table = results.frame(
+        f"""
+        select dataset_id, config_id, c.numbers, c.energy
+        from configurations c join {_PARTS} using (dataset_id, config_id)
+        where c.energy is not null
+        order by dataset_id, config_id
+        """,
+        _bound_parts(set_id),
+    )
+    keys = list(zip(table["dataset_id"], table["config_id"], strict=True))
+    atoms = {key: matching.composition(np.asarray(z)) for key, z in zip(keys, table["numbers"], strict=True)}
+    return atoms, dict(zip(keys, table["energy"].tolist(), strict=True))
+
+
+@cached
+def _part_predictions(set_id: str) -> pd.DataFrame:
+    """Predictions of all models for the parts of a set, failed ones too: energies only."""
+    return results.frame(
+        f"""
+        select p.model_id, m.label, dataset_id, config_id, p.status, p.energy, r.origin
+        from predictions p
+        join {_PARTS} using (dataset_id, config_id)
+        join models m using (model_id)
+        left join runs r using (run_id)
+        order by p.model_id, dataset_id, config_id
+        """,
+        _bound_parts(set_id),
+    )
+
+
+def _interactions_tried(set_id: str, interaction_ids: list[str]) -> pd.DataFrame:
+    """model_id, label, origin and n_failed (interactions of which a part failed) of models run on some part."""
+    predictions = _part_predictions(set_id)
+    chosen = [one for one in matching.interactions_of(set_id) if one.interaction_id in set(interaction_ids)]
+    wanted = {key for one in chosen for key in one.keys}
+    rows = []
+    for (model_id, label), part in predictions.groupby(["model_id", "label"]):
+        keys = list(zip(part["dataset_id"], part["config_id"], strict=True))
+        if not wanted.intersection(keys):
+            continue
+        failed = {key for key, status in zip(keys, part["status"], strict=True) if status != "ok"}
+        n_failed = sum(not failed.isdisjoint(one.keys) for one in chosen)
+        origin = " + ".join(sorted(set(part["origin"].dropna())))
+        rows.append({"model_id": model_id, "label": label, "origin": origin, "n_failed": n_failed})
+    return pd.DataFrame(rows, columns=["model_id", "label", "origin", "n_failed"])

@@ -7,12 +7,10 @@ eV/Å³, with stress in Voigt order xx, yy, zz, yz, xz, xy, positive in tension.
 
 import dataclasses
 import functools
-import gzip
 import io
 import json
 import pickle
 import re
-import zlib
 from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -20,23 +18,33 @@ from typing import Any
 
 import numpy as np
 from ase.data import atomic_numbers
-from numpy.typing import ArrayLike
 
+from engine.database_readers import read_ase_db, read_ase_lmdb, read_parquet, read_pyiron_h5
 from engine.errors import DatasetError
-from engine.records import Configuration, FloatArray, IntArray
+from engine.ingestion import (
+    MAX_ID_LENGTH,
+    build_configuration,
+    checked,
+    default_id,
+    first_value,
+    read_bytes,
+    read_text,
+    to_voigt,
+)
+from engine.records import Configuration, FloatArray
+from engine.vasp_readers import read_outcar, read_vasprun
 
 ENERGY_KEYS = ("REF_energy", "energy")
-FORCES_KEYS = ("REF_forces", "forces")
+FORCES_KEYS = ("REF_forces", "forces", "force")
 STRESS_KEYS = ("REF_stress", "stress")
+VIRIAL_KEYS = ("REF_virial", "virial")
+GROUP_KEYS = ("group", "config_type")
 
 VASP_SHEARS = (4, 5, 3)
 """Where yz, xz and xy stand in the order xx, yy, zz, xy, yz, zx."""
 
 LAMMPS_SHEARS = (5, 4, 3)
 """Where yz, xz and xy stand in the order xx, yy, zz, xy, xz, yz."""
-
-MAX_STRESS_ASYMMETRY = 1e-3
-"""Largest difference between the two halves of a stress tensor, eV/Å³."""
 
 NON_METALS = frozenset(
     atomic_numbers[symbol]
@@ -69,24 +77,28 @@ NON_METALS = frozenset(
 )
 """Atomic numbers of non-metals and metalloids."""
 
-_GZIP_MAGIC = b"\x1f\x8b"
 _KEY_VALUE = re.compile(r"""([^\s="]+)=("(?:\\.|[^"\\])*"|\{[^}]*\}|\[[^\]]*\]|\S+)""")
 _KBAR = 1 / 1602.1766208  # eV/Å³
 _SNAP_GROUPS = {"relax": "ss_relaxed", "unrelax": "ss_unrelaxed"}
+_PROPERTIES = "species:S:1:pos:R:3"
 _TRUTH = {"T": True, "TRUE": True, "1": True, "F": False, "FALSE": False, "0": False}
-_VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 _W_G_FIRST_DIMER, _W_G_FIRST_SHORT_RANGE = 1026, 1039
 
 
-def read_extxyz(path: Path) -> list[Configuration]:
+def read_extxyz(path: Path, *, energy_key: str = "", forces_key: str = "", stress_key: str = "") -> list[Configuration]:
     """Read extended XYZ, plain or gzipped.
 
     Labels are `REF_energy`, `REF_stress` and the column `REF_forces`, or else `energy`, `stress` and
-    `forces`; a stress is 9 numbers (rows of a symmetric tensor) or 6 (Voigt). The keys `config_id` and
-    `group` name a configuration; without them it is called after the file and its index, in the group `all`.
+    `forces` (or `force`); a stress is 9 numbers (rows of a symmetric tensor) or 6 (Voigt). Where there is a `virial`
+    and no stress, the stress is minus the virial over the volume. The keys `config_id` and `group` (or `config_type`)
+    name a configuration; without them it is called after the file and its index, in the group `all`. Species are
+    symbols in the column `species` or atomic numbers in `Z`. Keys may be written in small letters.
 
     Args:
         path: The file.
+        energy_key: Key of the total energy, the only one that counts.
+        forces_key: Column of the forces, the only one that counts.
+        stress_key: Key of the stress, the only one that counts.
 
     Raises:
         DatasetError: The file cannot be read or a configuration in it is impossible.
@@ -94,7 +106,14 @@ def read_extxyz(path: Path) -> list[Configuration]:
     Source:
         Format: https://github.com/libAtoms/extxyz
     """
-    lines = _read_text(path).splitlines()
+    keys = _Keys(
+        energy=(energy_key,) if energy_key else ENERGY_KEYS,
+        forces=(forces_key,) if forces_key else FORCES_KEYS,
+        stress=(stress_key,) if stress_key else STRESS_KEYS,
+        virial=() if stress_key else VIRIAL_KEYS,
+    )
+    # Not splitlines, which would also break a line at form feeds and Unicode separators.
+    lines = read_text(path).rstrip("\n").split("\n")
     configurations: list[Configuration] = []
     start = 0
     while start < len(lines):
@@ -108,9 +127,9 @@ def read_extxyz(path: Path) -> list[Configuration]:
             n_found = max(len(lines) - start - 2, 0)
             raise DatasetError(f"{where}: the file ends after {n_found} of {lines[start].strip()} atoms.")
         frame = lines[start + 1], lines[start + 2 : end]
-        configurations.append(_parse_frame(*frame, where, _default_id(path, index)))
+        configurations.append(_parse_frame(*frame, keys, where, default_id(path, index)))
         start = end
-    return _checked(path, configurations)
+    return checked(path, configurations)
 
 
 def read_metals(path: Path) -> list[Configuration]:
@@ -122,7 +141,7 @@ def read_metals(path: Path) -> list[Configuration]:
     Raises:
         DatasetError: As `read_extxyz`, or no configuration is left.
     """
-    return _checked(path, [c for c in read_extxyz(path) if not set(c.numbers.tolist()) & NON_METALS])
+    return checked(path, [c for c in read_extxyz(path) if not set(c.numbers.tolist()) & NON_METALS])
 
 
 def read_snap_json(path: Path, shear_order: tuple[int, int, int] | None = VASP_SHEARS) -> list[Configuration]:
@@ -143,12 +162,12 @@ def read_snap_json(path: Path, shear_order: tuple[int, int, int] | None = VASP_S
         https://github.com/materialsvirtuallab/snap, https://github.com/materialsvirtuallab/mlearn
     """
     try:
-        entries = json.loads(_read_text(path))
-    except json.JSONDecodeError as error:
+        entries = json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
         raise DatasetError(f"{path.name} is not JSON: {error}.") from error
     if not isinstance(entries, list):
         raise DatasetError(f"{path.name} holds a {type(entries).__name__}, expected a list of structures.")
-    return _checked(path, [_snap_entry(entry, path, i, shear_order) for i, entry in enumerate(entries)])
+    return checked(path, [_snap_entry(entry, path, i, shear_order) for i, entry in enumerate(entries)])
 
 
 def read_zr_h_cfg(path: Path) -> list[Configuration]:
@@ -161,12 +180,26 @@ def read_zr_h_cfg(path: Path) -> list[Configuration]:
 
     Raises:
         DatasetError: The file cannot be read or a configuration in it is impossible.
+    """
+    found = read_mtp_cfg(path, species=("Zr", "H"))
+    return [dataclasses.replace(c, group_name=_zr_h_group(c)) for c in found]
+
+
+def read_mtp_cfg(path: Path, species: tuple[str, ...]) -> list[Configuration]:
+    """Read an MTP `.cfg` file.
+
+    Args:
+        path: The file; its name and the index in it name a configuration.
+        species: Chemical symbol of each atom type, from 0 on; the file does not say.
+
+    Raises:
+        DatasetError: The file cannot be read or a configuration in it is impossible.
 
     Source:
         Format: https://mlip.skoltech.ru; `PlusStress` is minus stress times volume, eV.
     """
-    blocks = _read_text(path).split("BEGIN_CFG")[1:]
-    return _checked(path, [_cfg_block(block, path, i) for i, block in enumerate(blocks)])
+    blocks = read_text(path).split("BEGIN_CFG")[1:]
+    return checked(path, [_cfg_block(block, path, i, species) for i, block in enumerate(blocks)])
 
 
 def read_w_g(path: Path) -> list[Configuration]:
@@ -189,7 +222,7 @@ def read_w_g(path: Path) -> list[Configuration]:
     columns = (table[name] for name in ("ase_atoms", "energy", "forces"))
     configurations = []
     for i, (atoms, energy, forces) in enumerate(zip(*columns, strict=True)):
-        configuration = _configuration(
+        configuration = build_configuration(
             f"{path.name}, configuration {i}",
             config_id=f"W_g_{i:04d}",
             group_name="",
@@ -202,7 +235,7 @@ def read_w_g(path: Path) -> list[Configuration]:
             stress=None,
         )
         configurations.append(dataclasses.replace(configuration, group_name=_w_g_group(i, configuration)))
-    return _checked(path, configurations)
+    return checked(path, configurations)
 
 
 READERS: dict[str, Callable[[Path], list[Configuration]]] = {
@@ -213,6 +246,13 @@ READERS: dict[str, Callable[[Path], list[Configuration]]] = {
     "snap-json-no-stress": functools.partial(read_snap_json, shear_order=None),
     "w-g-pickle": read_w_g,
     "zr-h-cfg": read_zr_h_cfg,
+    "mtp-cfg-cr-co-ni": functools.partial(read_mtp_cfg, species=("Cr", "Co", "Ni")),
+    "outcar": read_outcar,
+    "vasprun": read_vasprun,
+    "ase-db": read_ase_db,
+    "ase-lmdb": read_ase_lmdb,
+    "parquet": read_parquet,
+    "pyiron-h5-mg": functools.partial(read_pyiron_h5, symbol="Mg"),
 }
 """Name in datasets.toml -> reader."""
 
@@ -249,9 +289,9 @@ def _snap_entry(entry: Any, path: Path, index: int, shear_order: tuple[int, int,
         else:
             labels = entry["data"]
             energy, kbar = labels["energy_per_atom"] * len(sites), labels["virial_stress"]
-        return _configuration(
+        return build_configuration(
             where,
-            config_id=_default_id(path, index),
+            config_id=default_id(path, index),
             group_name=_snap_group(entry),
             symbols=[site["species"][0]["element"] for site in sites],
             positions=[site["xyz"] for site in sites],
@@ -265,7 +305,7 @@ def _snap_entry(entry: Any, path: Path, index: int, shear_order: tuple[int, int,
         raise DatasetError(f"{where}: {type(error).__name__} at {error}: not a SNAP entry.") from error
 
 
-def _cfg_block(block: str, path: Path, index: int) -> Configuration:
+def _cfg_block(block: str, path: Path, index: int, species: tuple[str, ...]) -> Configuration:
     """One block of an MTP file, from after BEGIN_CFG to END_CFG."""
     where = f"{path.name}, configuration {index}"
     lines = [line.split() for line in block.splitlines()]
@@ -277,25 +317,28 @@ def _cfg_block(block: str, path: Path, index: int) -> Configuration:
         header = lines[starts["AtomData:"] - 1][1:]
         rows = lines[starts["AtomData:"] : starts["AtomData:"] + n_atoms]
         columns = {name: [row[i] for row in rows] for i, name in enumerate(header)}
-        configuration = _configuration(
+        configuration = build_configuration(
             where,
-            config_id=_default_id(path, index),
-            group_name="",
-            symbols=[("Zr", "H")[int(kind)] for kind in columns["type"]],
+            config_id=default_id(path, index),
+            group_name="all",
+            symbols=[dict(enumerate(species))[int(kind)] for kind in columns["type"]],
             positions=np.array([columns[f"cartes_{axis}"] for axis in "xyz"]).T,
             cell=np.ravel(lines[starts["Supercell"] : starts["Supercell"] + 3]),
             pbc=(True, True, True),
             energy=lines[starts["Energy"]][0],
             forces=np.array([columns[f"f{axis}"] for axis in "xyz"]).T,
-            stress=lines[starts["PlusStress:"]],
+            stress=lines[starts["PlusStress:"]] if "PlusStress:" in starts else None,
         )
     except (KeyError, IndexError, ValueError) as error:
         raise DatasetError(f"{where}: {type(error).__name__} at {error}: not an MTP block.") from error
-    assert configuration.stress is not None
-    volume = abs(float(np.linalg.det(configuration.cell)))
-    return dataclasses.replace(
-        configuration, group_name=_zr_h_group(configuration), stress=-configuration.stress / volume
-    )
+    if configuration.stress is None:
+        return configuration
+    return dataclasses.replace(configuration, stress=-configuration.stress / _volume(configuration.cell))
+
+
+def _volume(cell: FloatArray) -> float:
+    """Volume of a cell, Å³."""
+    return abs(float(np.linalg.det(cell)))
 
 
 def _zr_h_group(configuration: Configuration) -> str:
@@ -367,7 +410,7 @@ class _TableUnpickler(pickle.Unpickler):
 def _read_pickled_table(path: Path, columns: Iterable[str]) -> Mapping[str, Any]:
     """Unpickle a table and check that it has the columns."""
     try:
-        table = _TableUnpickler(io.BytesIO(_read_bytes(path))).load()
+        table = _TableUnpickler(io.BytesIO(read_bytes(path))).load()
         missing = set(columns) - set(table.columns)
     except Exception as error:  # a damaged pickle can raise anything
         raise DatasetError(f"{path.name} is not a pickled table: {error}.") from error
@@ -378,36 +421,59 @@ def _read_pickled_table(path: Path, columns: Iterable[str]) -> Mapping[str, Any]
 
 def _parse_count(line: str, where: str) -> int:
     """Number of atoms, from the line that opens a frame."""
-    n_atoms = int(line) if line.strip().isdecimal() else 0
+    n_atoms = int(line) if line.strip().isdecimal() and len(line) < 20 else 0
     if n_atoms < 1:
         raise DatasetError(f"{where}: expected a number of atoms, got {line.strip()[:40]!r}.")
     return n_atoms
 
 
-def _parse_frame(comment: str, rows: list[str], where: str, default_id: str) -> Configuration:
+@dataclasses.dataclass(frozen=True)
+class _Keys:
+    """Names under which the labels of a frame are looked for, in order."""
+
+    energy: tuple[str, ...]
+    forces: tuple[str, ...]
+    stress: tuple[str, ...]
+    virial: tuple[str, ...]
+
+
+def _parse_frame(comment: str, rows: list[str], keys: _Keys, where: str, default_id: str) -> Configuration:
     """One frame of extended XYZ: its comment line and its atom lines."""
-    info = {key: value.strip('"') for key, value in _KEY_VALUE.findall(comment)}
+    found = {key: value.strip('"') for key, value in _KEY_VALUE.findall(comment)}
+    info = {key.lower(): value for key, value in found.items()} | found
     config_id = info.get("config_id", default_id)
-    where = f"{where} ('{config_id}')"
-    columns = _parse_columns(info.get("Properties", "species:S:1:pos:R:3"), rows, where)
-    if not {"species", "pos"} <= set(columns):
+    where = f"{where} ({config_id[:MAX_ID_LENGTH]!r})"
+    columns = _parse_columns(first_value(info, ("Properties", "properties")) or _PROPERTIES, rows, where)
+    kind = next((name for name in ("species", "Z") if name in columns), "")
+    if not kind or "pos" not in columns:
         raise DatasetError(f"{where}: columns 'species' and 'pos' are needed, got {', '.join(columns)}.")
-    if len(columns["species"][0]) != 1:
-        raise DatasetError(f"{where}: species has {len(columns['species'][0])} columns, expected 1.")
-    energy = _first(info, ENERGY_KEYS)
-    stress = _first(info, STRESS_KEYS)
-    return _configuration(
+    if len(columns[kind][0]) != 1:
+        raise DatasetError(f"{where}: {kind} has {len(columns[kind][0])} columns, expected 1.")
+    lattice = first_value(info, ("Lattice", "lattice"))
+    stress, virial = first_value(info, keys.stress), first_value(info, keys.virial)
+    configuration = build_configuration(
         where,
         config_id=config_id,
-        group_name=info.get("group", "all"),
-        symbols=[symbol for (symbol,) in columns["species"]],
+        group_name=first_value(info, GROUP_KEYS) or "all",
+        symbols=[_species(word) if kind == "Z" else word for (word,) in columns[kind]],
         positions=columns["pos"],
-        cell=info["Lattice"].split() if "Lattice" in info else None,
-        pbc=_parse_pbc(info.get("pbc", "T T T" if "Lattice" in info else "F F F"), where),
-        energy=energy,
-        forces=_first(columns, FORCES_KEYS),
+        cell=None if lattice is None else lattice.split(),
+        pbc=_parse_pbc(info.get("pbc", "F F F" if lattice is None else "T T T"), where),
+        energy=first_value(info, keys.energy),
+        forces=first_value(columns, keys.forces),
         stress=None if stress is None else stress.split(),
     )
+    if stress is not None or virial is None:
+        return configuration
+    if not all(configuration.pbc):
+        raise DatasetError(f"{where}: it has a virial but is not periodic along three vectors.")
+    pressure = to_voigt(virial.split(), where)
+    return dataclasses.replace(configuration, stress=-pressure / _volume(configuration.cell))
+
+
+def _species(word: str) -> int | str:
+    """An atomic number; the word itself where it is none, to be refused as such."""
+    return int(word) if word.isdecimal() and len(word) < 4 else word
 
 
 def _parse_columns(properties: str, rows: list[str], where: str) -> dict[str, list[list[str]]]:
@@ -431,113 +497,3 @@ def _parse_pbc(text: str, where: str) -> tuple[bool, bool, bool]:
     if len(flags) != 3 or None in flags:
         raise DatasetError(f"{where}: pbc={text!r} is not three truth values.")
     return bool(flags[0]), bool(flags[1]), bool(flags[2])
-
-
-def _configuration(
-    where: str,
-    *,
-    config_id: str,
-    group_name: str,
-    symbols: Iterable[str],
-    positions: ArrayLike,
-    cell: ArrayLike | None,
-    pbc: tuple[bool, bool, bool],
-    energy: float | str | None,
-    forces: ArrayLike | None,
-    stress: ArrayLike | None,
-) -> Configuration:
-    """Build a configuration from raw values; `where` names it in errors."""
-    numbers = _atomic_numbers(symbols, where)
-    shape = (len(numbers), 3)
-    cell_array = np.zeros((3, 3)) if cell is None else _numbers(cell, (9,), "cell", where).reshape(3, 3)
-    periodic = cell_array[list(pbc)]
-    if np.linalg.matrix_rank(periodic) < len(periodic):
-        raise DatasetError(f"{where}: periodic along {len(periodic)} vectors, but its cell spans fewer.")
-    return Configuration(
-        config_id=config_id,
-        group_name=group_name,
-        numbers=numbers,
-        positions=_numbers(positions, shape, "positions", where),
-        cell=cell_array,
-        pbc=pbc,
-        energy=None if energy is None else float(_numbers(energy, (), "energy", where)),
-        forces=None if forces is None else _numbers(forces, shape, "forces", where),
-        stress=None if stress is None else _voigt(stress, where),
-    )
-
-
-def _atomic_numbers(symbols: Iterable[str], where: str) -> IntArray:
-    """Chemical symbols to atomic numbers."""
-    try:
-        numbers = np.array([atomic_numbers[symbol] for symbol in symbols], dtype=np.int64)
-    except KeyError as error:
-        raise DatasetError(f"{where}: {error.args[0]!r} is not a chemical element.") from error
-    if not numbers.all():
-        raise DatasetError(f"{where}: 'X' is not a chemical element.")
-    return numbers
-
-
-def _numbers(values: ArrayLike, shape: tuple[int, ...], what: str, where: str) -> FloatArray:
-    """Finite numbers of the shape wanted."""
-    try:
-        array = np.asarray(values, dtype=float)
-    except (ValueError, TypeError) as error:
-        raise DatasetError(f"{where}: {what} is not made of numbers: {error}.") from error
-    if array.shape != shape:
-        raise DatasetError(f"{where}: {what} has shape {array.shape}, expected {shape}.")
-    if not np.isfinite(array).all():
-        raise DatasetError(f"{where}: {what} holds a value that is not finite.")
-    return array
-
-
-def _voigt(stress: ArrayLike, where: str) -> FloatArray:
-    """A stress of 6 or 9 numbers in Voigt order."""
-    if np.size(np.asarray(stress)) == 6:
-        return _numbers(stress, (6,), "stress", where)
-    tensor = _numbers(stress, (9,), "stress", where).reshape(3, 3)
-    asymmetry = float(np.abs(tensor - tensor.T).max())
-    if asymmetry > MAX_STRESS_ASYMMETRY:
-        raise DatasetError(f"{where}: stress is not symmetric (by {asymmetry:.3g} eV/Å³).")
-    symmetric = (tensor + tensor.T) / 2
-    return np.array([symmetric[i, j] for i, j in _VOIGT])
-
-
-def _first(values: Mapping[str, Any], keys: Iterable[str]) -> Any:
-    """The value of the first key that is present, or None."""
-    return next((values[key] for key in keys if key in values), None)
-
-
-def _checked(path: Path, configurations: list[Configuration]) -> list[Configuration]:
-    """Refuse an empty file and ids that occur twice."""
-    if not configurations:
-        raise DatasetError(f"{path.name} holds no configuration.")
-    first_index: dict[str, int] = {}
-    for i, configuration in enumerate(configurations):
-        first = first_index.setdefault(configuration.config_id, i)
-        if first != i:
-            where = f"{path.name}, configuration {i}"
-            raise DatasetError(f"{where}: id '{configuration.config_id}' is that of configuration {first}.")
-    return configurations
-
-
-def _read_text(path: Path) -> str:
-    """Text of a file, plain or gzipped."""
-    data = _read_bytes(path)
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{path.name} is not UTF-8 text: {error}.") from error
-
-
-def _read_bytes(path: Path) -> bytes:
-    """Bytes of a file, decompressed in memory if gzipped."""
-    try:
-        data = path.read_bytes()
-        return gzip.decompress(data) if data.startswith(_GZIP_MAGIC) else data
-    except (OSError, EOFError, zlib.error) as error:
-        raise DatasetError(f"{path.name} cannot be read: {error}.") from error
-
-
-def _default_id(path: Path, index: int) -> str:
-    """Id of a configuration whose file gives none: file name without extensions, and index."""
-    return f"{path.name.split('.')[0]}_{index:04d}"

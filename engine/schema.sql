@@ -6,7 +6,8 @@ create table store_info (schema_version integer, data_version varchar, built_at 
 create table models (
     model_id varchar primary key, family varchar, label varchar, training_sets varchar[],
     n_training_structures bigint, n_parameters bigint, license varchar, paper_row integer, source varchar,
-    checkpoint varchar, conservative boolean, functional varchar, runnable boolean, reason varchar
+    checkpoint varchar, conservative boolean, functional varchar, energy_reference varchar, d3 boolean, gate varchar,
+    note varchar, runnable boolean, reason varchar
 );
 
 create table datasets (
@@ -16,10 +17,11 @@ create table datasets (
     reason varchar, potentials varchar, comparable boolean, comparable_note varchar, leakage varchar
 );
 
+-- cluster_name: configurations that share one are neighbours of one MD run, and the bootstrap draws them together.
 create table configurations (
     dataset_id varchar, config_id varchar, group_name varchar, in_dataset boolean, formula varchar, elements varchar[],
     n_atoms integer, numbers smallint[], positions double[], cell double[], pbc boolean[],
-    energy double, forces double[], stress double[], primary key (dataset_id, config_id)
+    energy double, forces double[], stress double[], cluster_name varchar, primary key (dataset_id, config_id)
 );
 
 create table predictions (
@@ -27,18 +29,22 @@ create table predictions (
     forces double[], stress double[], wall_seconds double, run_id varchar
 );
 
+-- dtype, d3 and options are the worker's: precision of the forces, whether the training labels include D3 (yes, no),
+-- keywords of `load` as JSON. Empty where the origin does not say. note: what is inferred about imported numbers.
 create table runs (
     run_id varchar primary key, model_id varchar, dataset_id varchar, origin varchar, device varchar,
     hardware varchar, packages varchar, checkpoint_sha256 varchar, started_at timestamp, source varchar,
-    wall_seconds double, n_threads integer, settings varchar
+    wall_seconds double, n_threads integer, dtype varchar, d3 varchar, options varchar, note varchar
 );
 
 -- One row per configuration and model with a finite prediction: what every chart bins. Errors are predicted minus
--- reference; *_aligned has the model's per-element offsets on that dataset removed.
+-- reference; *_aligned has the model's per-element offsets on that dataset removed. The last two columns are sums over
+-- force components, whose ratio over any set of configurations is the slope.
 create table errors (
     dataset_id varchar, model_id varchar, config_id varchar, group_name varchar, in_dataset boolean, n_atoms integer,
     reference_energy_per_atom double, energy_error_per_atom double, energy_error_per_atom_aligned double,
-    force_rmse double, force_max_error double
+    force_rmse double, force_mae double, force_max_error double, reference_dot_predicted double,
+    reference_dot_reference double
 );
 
 -- One row per atom and model: what the force charts bin. Components are interleaved x, y, z in three columns.

@@ -24,17 +24,20 @@ from engine.alignment import fit_offsets
 from engine.datasets import Dataset
 from engine.ensembles import Ensemble
 from engine.errors import StoreError
-from engine.metrics import MEV, bootstrap_rmse, mae, rmse, slope
+from engine.metrics import MEV, energy_metrics, force_metrics, rmse
 from engine.models import Model
 from engine.records import Configuration, Prediction, flat
+from engine.results import SCHEMA_VERSION
 from engine.uncertainty import energy_deviation, force_deviation
 
-SCHEMA_VERSION = 1
 SCHEMA = Path(__file__).with_name("schema.sql")
 
 # Neighbours in one MD run resemble each other; drawing them one by one would make bounds too narrow.
 MD_GROUPS = ("aimd", "liquid")
 MD_BLOCK = 10
+
+# Columns of `errors` from which the force metrics of any set of configurations follow.
+FORCE_SUMS = ("force_rmse", "force_mae", "reference_dot_predicted", "reference_dot_reference")
 
 FloatArray = NDArray[np.float64]
 
@@ -49,7 +52,26 @@ class Results:
 
 @dataclass(frozen=True)
 class Run:
-    """Origin of predictions: one worker process, or one imported file."""
+    """Origin of predictions: one worker process, or one imported file.
+
+    Attributes:
+        run_id: Short name that stays the same in every build.
+        model_id: The model.
+        dataset_id: The dataset.
+        origin: `computed` or `imported`.
+        device: cpu or cuda.
+        hardware: Processor or GPU.
+        packages: Names and versions.
+        checkpoint_sha256: Digest of the weights.
+        started_at: Time in UTC.
+        source: Who computed them.
+        wall_seconds: Time of all its shards together, s.
+        n_threads: Threads of the numerical libraries.
+        dtype: Precision of the forces, such as `float32`; empty where the origin does not say.
+        d3: `yes` or `no`: the training labels include the D3 correction; empty where the origin does not say.
+        options: Keywords of the family's `load`, as JSON: head, modal, task.
+        note: What is inferred about imported numbers.
+    """
 
     run_id: str
     model_id: str
@@ -63,7 +85,10 @@ class Run:
     source: str
     wall_seconds: float | None
     n_threads: int | None
-    settings: str
+    dtype: str = ""
+    d3: str = ""
+    options: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -116,7 +141,8 @@ class StoreBuilder:
             "models",
             [
                 _columns(model, "model_id", "family", "label", "n_training_structures", "n_parameters", "license",
-                         "paper_row", "source", "conservative", "functional")
+                         "paper_row", "source", "conservative", "functional", "energy_reference", "d3", "gate",
+                         "note")
                 | {"training_sets": list(model.training_sets), "runnable": model.is_runnable,
                    "reason": model.not_runnable, "checkpoint": ", ".join(file.name for file in model.files)}
                 for model in models
@@ -137,7 +163,9 @@ class StoreBuilder:
                    "stands_in_for": ", ".join(map(str, dataset.stands_in_for))}
             ],
         )  # fmt: skip
-        self._insert("configurations", [_configuration_row(dataset, c) for c in configurations])
+        clusters = _clusters([c.group_name for c in configurations])
+        rows = [_configuration_row(dataset, c, name) for c, name in zip(configurations, clusters, strict=True)]
+        self._insert("configurations", rows)
 
     def add_runs(self, runs: Iterable[Run]) -> None:
         """Write where predictions come from."""
@@ -234,7 +262,7 @@ class _Frame:
         self.clusters = _clusters(self.group)
 
 
-def _clusters(groups: NDArray[np.str_]) -> list[str]:
+def _clusters(groups: Iterable[str]) -> list[str]:
     """Label per configuration: blocks of neighbours within MD groups, singles elsewhere."""
     counts: Counter[str] = Counter()
     labels = []
@@ -256,6 +284,7 @@ class _Score:
         self.energy = np.full(n, np.nan)  # predicted, eV/atom
         self.failed = np.zeros(n, dtype=bool)
         self.forces: list[FloatArray | None] = [None] * n
+        self.force_sums = {name: np.full(n, np.nan) for name in FORCE_SUMS}
         self.force_errors: list[FloatArray | None] = [None] * n
         for prediction in predictions:
             i = frame.index[prediction.config_id]
@@ -267,7 +296,15 @@ class _Score:
             reference = frame.configurations[i].forces
             self.forces[i] = prediction.forces
             if prediction.forces is not None and reference is not None:
-                self.force_errors[i] = prediction.forces - reference
+                self.force_errors[i] = errors = prediction.forces - reference
+                sums = (
+                    np.sqrt(np.mean(errors**2)),
+                    np.mean(np.abs(errors)),
+                    np.vdot(reference, prediction.forces),
+                    np.vdot(reference, reference),
+                )
+                for name, value in zip(FORCE_SUMS, sums, strict=True):
+                    self.force_sums[name][i] = value
         self.raw = self.energy - frame.energy
         self.offsets = self._fit()
         self.aligned = self.raw - frame.fractions @ self.offsets
@@ -311,9 +348,9 @@ class _Score:
                     "reference_energy_per_atom": _number(self.frame.energy[i]),
                     "energy_error_per_atom": _number(self.raw[i]),
                     "energy_error_per_atom_aligned": _number(self.aligned[i]),
-                    "force_rmse": None if errors is None else rmse(errors),
                     "force_max_error": None if norms is None else float(norms.max()),
                 }
+                | {name: _number(values[i]) for name, values in self.force_sums.items()}
             )
         return rows
 
@@ -371,37 +408,17 @@ class _Score:
         )
 
     def _energy_metrics(self, errors: FloatArray, usable: NDArray[np.bool_]) -> dict[str, float]:
-        if not usable.any():
-            return {}
-        chosen = errors[usable] * MEV
-        clusters = [self.frame.clusters[i] for i in np.flatnonzero(usable)]
-        low, high = bootstrap_rmse(chosen**2, np.ones(len(chosen)), clusters)
-        return {
-            "energy_rmse_mev_per_atom": rmse(chosen),
-            "energy_rmse_mev_per_atom_lo": low,
-            "energy_rmse_mev_per_atom_hi": high,
-            "energy_mae_mev_per_atom": mae(chosen),
-        }
+        return energy_metrics(errors[usable], self._clusters_of(usable)) if usable.any() else {}
 
     def _force_metrics(self, members: NDArray[np.bool_]) -> dict[str, float]:
-        chosen = [i for i in np.flatnonzero(members).tolist() if self.force_errors[i] is not None]
-        if not chosen:
+        chosen = members & np.isfinite(self.force_sums["force_rmse"])
+        if not chosen.any():
             return {}
-        parts = [_not_none(self.force_errors[i]) * MEV for i in chosen]
-        errors = np.concatenate(parts)
-        reference = np.concatenate([_not_none(self.frame.configurations[i].forces) for i in chosen])
-        low, high = bootstrap_rmse(
-            np.array([np.sum(part**2) for part in parts]),
-            np.array([part.size for part in parts], dtype=float),
-            [self.frame.clusters[i] for i in chosen],
-        )
-        return {
-            "force_rmse_mev_per_ang": rmse(errors),
-            "force_rmse_mev_per_ang_lo": low,
-            "force_rmse_mev_per_ang_hi": high,
-            "force_mae_mev_per_ang": mae(errors),
-            "force_slope": slope(reference, reference + errors / MEV),
-        }
+        sums = [self.force_sums[name][chosen] for name in FORCE_SUMS]
+        return force_metrics(self.frame.n_atoms[chosen], self._clusters_of(chosen), *sums)
+
+    def _clusters_of(self, chosen: NDArray[np.bool_]) -> list[str]:
+        return [self.frame.clusters[i] for i in np.flatnonzero(chosen)]
 
     def _element_rows(self) -> Iterable[dict[str, Any]]:
         frame = self.frame
@@ -453,7 +470,7 @@ def _uncertainty_rows(frame: _Frame, ensemble: Ensemble, members: Sequence[_Scor
     return rows
 
 
-def _configuration_row(dataset: Dataset, c: Configuration) -> dict[str, Any]:
+def _configuration_row(dataset: Dataset, c: Configuration, cluster_name: str) -> dict[str, Any]:
     symbols = [chemical_symbols[z] for z in c.numbers]
     return {
         "dataset_id": dataset.dataset_id,
@@ -470,6 +487,7 @@ def _configuration_row(dataset: Dataset, c: Configuration) -> dict[str, Any]:
         "energy": c.energy,
         "forces": flat(c.forces),
         "stress": flat(c.stress),
+        "cluster_name": cluster_name,
     }
 
 

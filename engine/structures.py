@@ -107,7 +107,7 @@ def bulk_structures(lattice: Lattice) -> list[NamedStructure]:
     """
     cells = (primitive_cell(lattice), rattle_cell(lattice), vacancy_cell(lattice))
     return [
-        _named(lattice, "bulk", number, atoms, parent_number=number, is_symmetric=True)
+        named(lattice, "bulk", number, atoms, parent_number=number, is_symmetric=True)
         for number, atoms in enumerate(cells, start=1)
     ]
 
@@ -125,7 +125,7 @@ def eos_structures(lattice: Lattice) -> list[NamedStructure]:
     for number, factor in enumerate(EOS_VOLUME_FACTORS, start=1):
         atoms = primitive_cell(lattice)
         atoms.set_cell(atoms.cell * factor ** (1 / 3), scale_atoms=True)
-        made.append(_named(lattice, "eos", number, atoms, parent_number=1, is_symmetric=True))
+        made.append(named(lattice, "eos", number, atoms, parent_number=1, is_symmetric=True))
     return made
 
 
@@ -139,7 +139,7 @@ def rattled_structures(lattice: Lattice) -> list[NamedStructure]:
         One structure per entry of `RATTLE_FRACTIONS`.
     """
     return [
-        _rattled_copy(lattice, "rattled", number, rattle_cell(lattice), fraction, parent_number=2)
+        rattled_copy(lattice, "rattled", number, rattle_cell(lattice), fraction, parent_number=2)
         for number, fraction in enumerate(RATTLE_FRACTIONS, start=1)
     ]
 
@@ -156,8 +156,8 @@ def vacancy_structures(lattice: Lattice) -> list[NamedStructure]:
     atoms = vacancy_cell(lattice)
     del atoms[0]
     return [
-        _named(lattice, "vacancy", 1, atoms, parent_number=3, is_symmetric=True),
-        _rattled_copy(lattice, "vacancy", 2, atoms, RATTLE_FRACTIONS[0], parent_number=3),
+        named(lattice, "vacancy", 1, atoms, parent_number=3, is_symmetric=True),
+        rattled_copy(lattice, "vacancy", 2, atoms, RATTLE_FRACTIONS[0], parent_number=3),
     ]
 
 
@@ -172,8 +172,8 @@ def surface_structures(lattice: Lattice) -> list[NamedStructure]:
     """
     atoms = slab(lattice)
     return [
-        _named(lattice, "surface", 1, atoms, parent_number=None, is_symmetric=True),
-        _rattled_copy(lattice, "surface", 2, atoms, RATTLE_FRACTIONS[0], parent_number=None),
+        named(lattice, "surface", 1, atoms, parent_number=None, is_symmetric=True),
+        rattled_copy(lattice, "surface", 2, atoms, RATTLE_FRACTIONS[0], parent_number=None),
     ]
 
 
@@ -292,7 +292,7 @@ def seed_of(config_id: str) -> int:
     return zlib.crc32(config_id.encode())
 
 
-def _rattled_copy(
+def rattled_copy(
     lattice: Lattice,
     group: str,
     number: int,
@@ -301,13 +301,25 @@ def _rattled_copy(
     *,
     parent_number: int | None,
 ) -> NamedStructure:
-    """Rattle so that the root-mean-square displacement of an atom is `fraction * a`."""
+    """A structure displaced at random; the root-mean-square displacement of an atom is `fraction * a`.
+
+    Args:
+        lattice: The crystal.
+        group: Group of the structure.
+        number: Its number within the group.
+        atoms: The structure to displace, Å.
+        fraction: Size of the displacements in units of the lattice constant.
+        parent_number: As for `named`.
+
+    Returns:
+        The displaced structure.
+    """
     seed = seed_of(_config_id(lattice, group, number))
     displaced = rattle(atoms, fraction * lattice.a / np.sqrt(3), seed)
-    return _named(lattice, group, number, displaced, parent_number=parent_number, is_symmetric=False)
+    return named(lattice, group, number, displaced, parent_number=parent_number, is_symmetric=False)
 
 
-def _named(
+def named(
     lattice: Lattice,
     group: str,
     number: int,
@@ -316,7 +328,20 @@ def _named(
     parent_number: int | None,
     is_symmetric: bool,
 ) -> NamedStructure:
-    """Attach id, group and parent."""
+    """A structure with its id, group and parent.
+
+    Args:
+        lattice: The crystal.
+        group: Group of the structure.
+        number: Its number within the group.
+        atoms: The structure, Å.
+        parent_number: Number of the perfect crystal (group `bulk`) that is its parent; None for
+            the first structure of its own group.
+        is_symmetric: Whether the point group may be used.
+
+    Returns:
+        The structure.
+    """
     parent = ("bulk", parent_number) if parent_number is not None else (group, 1)
     return NamedStructure(
         config_id=_config_id(lattice, group, number),

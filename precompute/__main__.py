@@ -12,11 +12,12 @@ from typing import Any
 
 from engine.datasets import Dataset, select_datasets
 from engine.errors import EngineError, FetchError, SettingsError
+from engine.interactions import load_interactions, needed_configurations
 from engine.models import Model, families, select_models
-from engine.records import read_predictions
+from engine.records import Configuration, read_predictions
 from engine.shards import FAMILIES
 from precompute import bench as measuring
-from precompute import embedding, environments, reference, runner
+from precompute import embedding, environments, reference, runner, user_datasets
 from precompute.build import build as build_store
 from precompute.data_folder import DataFolder
 from precompute.datasets import configurations_of, fetch_dataset
@@ -24,7 +25,7 @@ from precompute.executors import command_line, run_with_parsl
 from precompute.imports import import_file, import_published
 from precompute.models import fetch_weights, model_fingerprint, why_not_runnable
 from precompute.prediction import predict_file
-from precompute.tables import markdown_table
+from precompute.tables import markdown_matrix, markdown_table
 
 DEFAULT_DATASET = "open-defects"
 
@@ -94,13 +95,17 @@ def envs(arguments: argparse.Namespace) -> int:
 def run(arguments: argparse.Namespace) -> int:
     """Predict what is missing: every chosen model on every chosen dataset."""
     folder = _folder(arguments)
+    if arguments.interactions:
+        arguments.dataset = arguments.dataset or sorted(needed_configurations(load_interactions()))
     if not arguments.model or not arguments.dataset:
         raise SettingsError("run needs --dataset ID and --model ID; both may be all.")
     if arguments.limit is not None and arguments.limit < 1:
         raise SettingsError(f"--limit is {arguments.limit}, expected at least 1.")
-    datasets = {
-        d.dataset_id: configurations_of(d, folder, arguments.limit) for d in _fetched(arguments.dataset, folder)
-    }
+    if arguments.limit is not None and arguments.interactions:
+        raise SettingsError("--interactions needs all parts of an interaction energy, so it cannot go with --limit.")
+    datasets = {d.dataset_id: _to_run(d, folder, arguments) for d in _fetched(arguments.dataset, folder)}
+    if arguments.interactions and not any(datasets.values()):
+        raise SettingsError("These datasets hold no part of an interaction energy; see engine/interactions.csv.")
     tasks, commands = [], []
     for model in select_models(arguments.model):
         if reason := why_not_runnable(model, folder):
@@ -109,9 +114,8 @@ def run(arguments: argparse.Namespace) -> int:
                 return 1
             continue
         if arguments.executor == "parsl":
-            commands.append(
-                command_line(model.model_id, list(datasets), folder.root, arguments.device, arguments.limit)
-            )
+            command = command_line(model.model_id, list(datasets), folder.root, arguments.device, arguments.limit)
+            commands.append([*command, "--interactions"] if arguments.interactions else command)
             continue
         task, n_done = runner.plan(model, datasets, folder)
         n_todo = sum(len(shard.configurations) for shard, _ in task.shards)
@@ -132,6 +136,19 @@ def run(arguments: argparse.Namespace) -> int:
         f"{outcome.n_failed} failed with a reason"
     )
     return 1 if outcome.errors else 0
+
+
+def _to_run(dataset: Dataset, folder: DataFolder, arguments: argparse.Namespace) -> list[Configuration]:
+    """Configurations of a dataset that `run` was asked for."""
+    configurations = configurations_of(dataset, folder, arguments.limit)
+    if not arguments.interactions:
+        return configurations
+    needed = needed_configurations(load_interactions()).get(dataset.dataset_id, set())
+    chosen = [c for c in configurations if c.config_id in needed]
+    if chosen:
+        n_atoms = sum(c.n_atoms for c in chosen)
+        say(f"{dataset.dataset_id}: {len(chosen)} configurations, {n_atoms:,} atoms, are parts of interaction energies")
+    return chosen
 
 
 def import_(arguments: argparse.Namespace) -> int:
@@ -210,6 +227,10 @@ def embed(arguments: argparse.Namespace) -> int:
 def table(arguments: argparse.Namespace) -> int:
     """Print the errors of all models on datasets as a Markdown table, from the built store."""
     os.environ["DEFECT_ATLAS_DATA"] = str(_folder(arguments).root)
+    if arguments.matrix:
+        for line in markdown_matrix():
+            print(line)
+        return 0
     for dataset in select_datasets(arguments.dataset or [DEFAULT_DATASET]):
         for line in markdown_table(dataset.dataset_id):
             print(line)
@@ -306,6 +327,8 @@ def _prediction_line(row: Mapping[str, Any]) -> str:
 def main() -> int:
     """Parse, run one command, turn our errors into one sentence."""
     arguments = _parser().parse_args()
+    if arguments.data:  # so that datasets added to that folder are known
+        os.environ["DEFECT_ATLAS_DATA"] = arguments.data
     try:
         return int(arguments.command(arguments))
     except EngineError as error:
@@ -340,6 +363,11 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--lock", action="store_true", help="resolve the pins anew and write the lock files")
     sub = command(run)
     sub.add_argument("--limit", type=int, metavar="N", help="a reproducible sample of N configurations of each dataset")
+    sub.add_argument(
+        "--interactions",
+        action="store_true",
+        help="only what interaction energies of solutes and defects are made of; without --dataset, of all datasets",
+    )
     sub.add_argument("--jobs", type=int, metavar="N", help="worker processes at once (default: one per core)")
     sub.add_argument("--offline", action="store_true", help="start workers where there is no network at all")
     sub.add_argument("--memory-gb", type=float, default=0.0, metavar="GB", help="memory that each worker may use")
@@ -354,9 +382,11 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("file", metavar="FILE", help="POSCAR, CIF or extended XYZ")
     sub.add_argument("--json", action="store_true")
     command(embed)
-    command(table)
+    sub = command(table)
+    sub.add_argument("--matrix", action="store_true", help="force RMSE of every model on every dataset")
     sub = command(reference.main, "reference")
     reference.add_arguments(sub)
+    user_datasets.add_arguments(command(user_datasets.main, "add-dataset"))
     sub = command(status)
     sub.add_argument("--json", action="store_true")
     return parser

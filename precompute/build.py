@@ -114,13 +114,16 @@ def _rows(dataset: Dataset, model: Model, paths: Iterable[Path]) -> list[tuple[P
 def _runs(dataset: Dataset, model: Model, paths: Iterable[Path]) -> Iterator[Run]:
     """One run per worker process or imported file, with the time of all its shards together."""
     seconds: dict[str, float] = {}
+    dtypes: dict[str, set[str]] = {}
     records: dict[str, dict[str, str]] = {}
     for path in paths:
         record = read_run_record(path)
         key = _run_id(dataset, model, record)
         records[key] = record
         seconds[key] = seconds.get(key, 0.0) + float(record.get("wall_seconds") or 0.0)
+        dtypes.setdefault(key, set()).add(record.get("dtype", ""))
     for key, record in records.items():
+        is_imported = record.get("origin") == "imported"  # a file that was taken in keeps its note as options
         yield Run(
             run_id=key,
             model_id=model.model_id,
@@ -134,7 +137,10 @@ def _runs(dataset: Dataset, model: Model, paths: Iterable[Path]) -> Iterator[Run
             source=record.get("source") or "Defect Atlas",
             wall_seconds=seconds[key] or None,
             n_threads=int(record["n_threads"]) if record.get("n_threads") else None,
-            settings=record.get("options", ""),
+            dtype=" and ".join(sorted(dtypes[key] - {""})),
+            d3=record.get("d3", ""),
+            options="" if is_imported else record.get("options", ""),
+            note=record.get("options", "") if is_imported else "",
         )
 
 

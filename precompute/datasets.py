@@ -7,6 +7,7 @@ from engine.errors import DatasetError, FetchError
 from engine.readers import read
 from engine.records import Configuration, read_configurations, write_configurations
 from engine.shards import sample
+from precompute.archives import unpack_members
 from precompute.data_folder import EMBEDDED, DataFolder
 from precompute.fetching import fetch_file, sha256_of
 
@@ -29,15 +30,23 @@ def fetch_dataset(dataset: Dataset, folder: DataFolder, mirror: Path | None) -> 
     if not dataset.is_available:
         raise FetchError(f"{dataset.dataset_id}: {dataset.not_available}")
     target = folder.configurations(dataset.dataset_id)
+    if dataset.is_added:
+        if target.is_file():
+            return f"{dataset.dataset_id}: added by you, up to date"
+        raise FetchError(f"{dataset.dataset_id} was added by you, but its configurations are gone; add its file again.")
     files, is_mirror = _wanted(dataset, mirror)
-    paths = [(file, *_local(dataset, file, folder, mirror, is_mirror)) for file in files]
-    digest = "\n".join(sha256_of(path) for _, path, _ in paths)
+    paths = [
+        (path, reader, group)
+        for file in files
+        for path, reader, group in _local(dataset, file, folder, mirror, is_mirror)
+    ]
+    digest = "\n".join(sha256_of(path) for path, _, _ in paths)
     record = target.with_suffix(".sources")
     if target.is_file() and record.is_file() and record.read_text() == digest:
         return f"{dataset.dataset_id}: up to date"
     configurations: list[Configuration] = []
-    for file, path, reader in paths:
-        configurations += read(path, reader, file.group)
+    for path, reader, group in paths:
+        configurations += read(path, reader, group)
     expected = dataset.n_configs if is_mirror else dataset.n_configs_source
     _check(dataset, configurations, expected)
     write_configurations(target, configurations)
@@ -83,18 +92,26 @@ def _wanted(dataset: Dataset, mirror: Path | None) -> tuple[tuple[DataFile, ...]
 
 def _local(
     dataset: Dataset, file: DataFile, folder: DataFolder, mirror: Path | None, is_mirror: bool
-) -> tuple[Path, str]:
-    """A file on this machine, checked, and the name of its reader."""
+) -> list[tuple[Path, str, str]]:
+    """Files on this machine, checked, each with the name of its reader and its group."""
     if file.embedded:
-        return EMBEDDED / file.embedded, "extxyz"
+        return [(EMBEDDED / file.embedded, "extxyz", file.group)]
     downloads = folder.downloads / dataset.dataset_id
     if is_mirror and mirror:
         target = downloads / file.mirror_name
         fetch_file(target, sha256=file.mirror_sha256, mirrored=mirror / file.mirror)
-        return target, "extxyz"
+        return [(target, "extxyz", file.group)]
     target = downloads / file.name
-    fetch_file(target, sha256=file.sha256, url=file.url, mirrored=mirror / file.name if mirror else None)
-    return target, file.reader
+    mirrored = mirror / file.name if mirror else None
+    if file.page and not target.is_file() and not (mirrored and mirrored.is_file()):
+        raise FetchError(
+            f"{file.name} has no address of its own: download it from {file.page} and give its folder with --mirror."
+        )
+    fetch_file(target, sha256=file.sha256, url=file.url or None, mirrored=mirrored)
+    if not file.member:
+        return [(target, file.reader, file.group)]
+    members = unpack_members(target, file.member)
+    return [(path, file.reader, file.group or ("" if len(members) == 1 else path.stem)) for path in members]
 
 
 def _check(dataset: Dataset, configurations: list[Configuration], expected: int | None) -> None:

@@ -1,7 +1,7 @@
 """`python -m precompute reference`: compute the dataset "Open Defects" with GPAW.
 
 One process per configuration, `--jobs` of them at a time, each with one thread. Raw files go to
-`<data>/reference/`; every finished configuration is collected into the extended XYZ file at once.
+`<data>/reference/`; finished configurations are collected into the extended XYZ file every two minutes.
 A result whose fingerprint is that of its job is done, so a killed run continues where it stopped.
 """
 
@@ -20,12 +20,13 @@ from precompute import gpaw_env, reference_collect
 from precompute.data_folder import EMBEDDED, DataFolder
 from precompute.reference_jobs import (
     Job,
-    ReferenceSettings,
+    by_breadth,
     convergence_jobs,
     dataset_jobs,
-    load_settings,
 )
+from precompute.reference_settings import ReferenceSettings, load_settings
 
+COLLECT_SECONDS = 120.0
 WORKER = Path(__file__).with_name("gpaw_single_point.py")
 
 
@@ -48,8 +49,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="only rewrite the shipped files from finished results",
     )
-    parser.add_argument("--element", action="append", metavar="X", help="only this metal; repeatable")
+    parser.add_argument("--element", action="append", metavar="X", help="only this metal or alloy; repeatable")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="calculations at a time")
+    parser.add_argument(
+        "--up-to", type=float, metavar="SECONDS", help="leave out calculations estimated to take longer"
+    )
     parser.add_argument("--fresh", action="store_true", help="compute even what the shipped files already hold")
     parser.add_argument("--seed", type=int, default=0, help="which configurations --verify draws")
     if not any("--data" in action.option_strings for action in parser._actions):
@@ -98,9 +102,12 @@ def main(args: argparse.Namespace) -> int:
         return verify(settings, data, args.output, args.verify, args.seed, args.jobs)
     python = gpaw_env.python(data)
     if args.convergence:
-        jobs = convergence_jobs(settings, symbols)
+        jobs = convergence_jobs(settings, [symbol for symbol in symbols if symbol in settings.elements])
     else:
-        jobs = sorted(dataset_jobs(settings, symbols), key=is_late)
+        jobs = by_breadth(settings, dataset_jobs(settings, symbols))
+    if args.up_to is not None:
+        n_all, jobs = len(jobs), [job for job in jobs if job.seconds(settings) <= args.up_to]
+        print(f"{n_all - len(jobs)} of {n_all} left out: estimated to take longer than {args.up_to:g} s.")
     if not args.fresh:
         shipped = reference_collect.shipped_results(settings, args.output)
         n_all, jobs = len(jobs), [job for job in jobs if job.config_id not in shipped]
@@ -111,22 +118,31 @@ def main(args: argparse.Namespace) -> int:
         data / "reference",
         python,
         args.jobs,
-        on_result=lambda: collect(settings, data, args.output),
+        on_result=at_most_every(COLLECT_SECONDS, lambda: collect(settings, data, args.output)),
     )
     collect(settings, data, args.output)
     return 1 if n_failed else 0
 
 
-def is_late(job: Job) -> bool:
-    """Whether a job waits until every metal has its other structures.
+def at_most_every(seconds: float, action: Callable[[], None]) -> Callable[[], None]:
+    """Limit how often an action runs; collecting costs more than a small calculation.
 
     Args:
-        job: The calculation.
+        seconds: Shortest time between two runs of the action.
+        action: What to do.
 
     Returns:
-        True for the rattled vacancies and slabs, which cost more than all the rest together.
+        The action, or nothing where the last run is too recent.
     """
-    return job.group in ("vacancy", "surface") and not job.use_point_group
+    last = -seconds
+
+    def limited() -> None:
+        nonlocal last
+        if time.monotonic() - last >= seconds:
+            action()
+            last = time.monotonic()
+
+    return limited
 
 
 def collect(settings: ReferenceSettings, data: Path, output: Path) -> None:
@@ -137,8 +153,7 @@ def collect(settings: ReferenceSettings, data: Path, output: Path) -> None:
         data: Data folder with `reference/`.
         output: Folder of the shipped files.
     """
-    symbols = list(settings.elements)
-    jobs = [*dataset_jobs(settings, symbols), *convergence_jobs(settings, symbols)]
+    jobs = [*dataset_jobs(settings, settings.systems), *convergence_jobs(settings, list(settings.elements))]
     results = reference_collect.shipped_results(settings, output)
     for job in jobs:
         result = read_result(job, settings, data / "reference")
@@ -164,24 +179,33 @@ def run_jobs(
         folder: Where job, result and log files go.
         python: Interpreter of the GPAW environment.
         n_processes: Calculations at a time.
-        on_result: Called in this process after each finished calculation.
+        on_result: Called in this process after finished calculations.
 
     Returns:
         Number of failed calculations; their reasons were printed.
     """
     todo = [job for job in jobs if read_result(job, settings, folder) is None]
-    print(f"{len(jobs) - len(todo)} of {len(jobs)} done before, {len(todo)} to compute.", flush=True)
-    progress = Progress(len(todo))
+    estimates = [job.seconds(settings) for job in todo]
+    print(
+        f"{len(jobs) - len(todo)} of {len(jobs)} done before, {len(todo)} to compute, "
+        f"about {sum(estimates) / 60:.0f} core-minutes.",
+        flush=True,
+    )
+    progress = Progress(estimates)
     n_failed = 0
     with ThreadPoolExecutor(max_workers=n_processes) as pool:
-        pending: set[Future[str | None]] = {pool.submit(run_job, job, settings, folder, python) for job in todo}
+        estimate_of: dict[Future[str | None], float] = {
+            pool.submit(run_job, job, settings, folder, python): seconds
+            for job, seconds in zip(todo, estimates, strict=True)
+        }
+        pending = set(estimate_of)
         try:
             while pending:
                 finished, pending = wait(pending, return_when=FIRST_COMPLETED)
                 for future in finished:
                     reason = future.result()
                     n_failed += reason is not None
-                    progress.advance(reason)
+                    progress.advance(reason, estimate_of[future])
                 on_result()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -248,7 +272,7 @@ def verify(settings: ReferenceSettings, data: Path, output: Path, n_configs: int
     Returns:
         0 when every one agrees within the stated tolerances, else 1.
     """
-    jobs = {job.config_id: job for job in dataset_jobs(settings, list(settings.elements))}
+    jobs = {job.config_id: job for job in dataset_jobs(settings, settings.systems)}
     shipped = reference_collect.draw_shipped(output, n_configs, seed)
     drawn = [jobs[config_id] for config_id in shipped if config_id in jobs]
     folder = data / "reference" / "verify"
@@ -261,26 +285,30 @@ def verify(settings: ReferenceSettings, data: Path, output: Path, n_configs: int
 
 
 class Progress:
-    """Counts finished calculations and prints the rate and the time left."""
+    """Counts finished calculations and prints the time left, from the estimates of their cost."""
 
-    def __init__(self, n_total: int) -> None:
-        self.n_total = n_total
+    def __init__(self, estimates: list[float]) -> None:
+        self.n_total = len(estimates)
+        self.seconds_left = sum(estimates)
+        self.seconds_done = 0.0
         self.n_done = 0
         self.start = time.monotonic()
 
-    def advance(self, reason: str | None) -> None:
+    def advance(self, reason: str | None, seconds: float) -> None:
         """Count one more calculation and print a line.
 
         Args:
             reason: None for a finished calculation, else why it failed.
+            seconds: The estimate of its cost.
         """
         self.n_done += 1
+        self.seconds_done += seconds
+        self.seconds_left -= seconds
         minutes = (time.monotonic() - self.start) / 60
-        rate = self.n_done / minutes
-        left = (self.n_total - self.n_done) / rate
+        left = self.seconds_left / self.seconds_done * minutes
         status = "ok" if reason is None else f"FAILED {reason}"
         print(
-            f"[{self.n_done}/{self.n_total}] {status}; {rate:.2f} per minute, about {left:.0f} min left",
+            f"[{self.n_done}/{self.n_total}] {status}; {minutes:.0f} min gone, about {left:.0f} min left",
             flush=True,
         )
 
@@ -291,14 +319,14 @@ def _result_path(job: Job, folder: Path) -> Path:
 
 
 def _chosen_symbols(settings: ReferenceSettings, elements: list[str] | None) -> list[str]:
-    """The metals asked for, all of the table by default."""
-    unknown = [symbol for symbol in elements or [] if symbol not in settings.elements]
+    """The metals and alloys asked for, all of the table by default."""
+    unknown = [symbol for symbol in elements or [] if symbol not in settings.systems]
     if unknown:
         raise SettingsError(
-            f"--element {unknown[0]}: no settings for it; known: {', '.join(settings.elements)}. "
+            f"--element {unknown[0]}: no settings for it; known: {', '.join(settings.systems)}. "
             "Add an entry to data/embedded/reference-settings.toml."
         )
-    return [symbol for symbol in settings.elements if not elements or symbol in elements]
+    return [symbol for symbol in settings.systems if not elements or symbol in elements]
 
 
 def cli() -> int:

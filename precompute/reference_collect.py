@@ -19,14 +19,16 @@ from engine.errors import DatasetError, SettingsError
 from precompute.data_folder import EMBEDDED
 from precompute.reference_jobs import (
     LATTICE_VOLUME_FACTORS,
+    NOISE_CONFIGS,
     Job,
-    ReferenceSettings,
     cutoff_jobs,
     dataset_jobs,
     lattice_jobs,
     mesh_jobs,
     noise_jobs,
+    scan_jobs,
 )
+from precompute.reference_settings import ReferenceSettings
 
 DATASET_ID = "open-defects"
 PACKAGES = ("gpaw", "gpaw-data", "ase", "numpy", "scipy")
@@ -61,13 +63,15 @@ Results = dict[str, dict[str, Any]]
 def write_dataset(settings: ReferenceSettings, results: Results, output: Path) -> None:
     """Write the extended XYZ file, atomically and in the order of the settings table.
 
+    A configuration waits for its parent, without which its energy says nothing.
+
     Args:
         settings: The settings table.
         results: Config id to finished result.
         output: Folder of the shipped files.
     """
-    jobs = dataset_jobs(settings, list(settings.elements))
-    frames = [labelled(job, settings, results[job.config_id]) for job in jobs if job.config_id in results]
+    jobs = dataset_jobs(settings, settings.systems)
+    frames = [labelled(job, settings, results[job.config_id]) for job in jobs if _are_done([job], results)]
     if not frames:
         return
     text = io.StringIO()
@@ -89,7 +93,7 @@ def labelled(job: Job, settings: ReferenceSettings, result: dict[str, Any]) -> A
     """
     atoms = Atoms(job.atoms.numbers, positions=job.atoms.positions, cell=job.atoms.cell, pbc=True)
     labels, scf, versions = result["labels"], result["scf"], result["versions"]
-    element = settings.elements[job.symbol]
+    setup = job.setup(settings)
     atoms.info = {
         "config_id": job.config_id,
         "dataset": DATASET_ID,
@@ -98,9 +102,9 @@ def labelled(job: Job, settings: ReferenceSettings, result: dict[str, Any]) -> A
         "REF_energy": labels["energy"],
         "REF_energy_sigma0": labels["energy_sigma0"],
     }
-    if element.ships_stress and "stress" in labels:
+    if job.computes_stress and "stress" in labels:
         atoms.info["REF_stress"] = np.array(labels["stress"]).ravel()
-    if element.spin_polarized:
+    if job.is_spin_polarized(settings):
         atoms.info["REF_magnetic_moment"] = labels["magnetic_moment"]
         atoms.set_array("REF_magnetic_moments", np.array(labels["magnetic_moments"]))
     atoms.info |= {
@@ -108,7 +112,7 @@ def labelled(job: Job, settings: ReferenceSettings, result: dict[str, Any]) -> A
         "cutoff_ev": job.cutoff_ev,
         "kpoints": "x".join(str(number) for number in job.kpoints),
         "smearing_ev": settings.common.smearing_ev,
-        "setup": element.setup,
+        "setup": setup if isinstance(setup, str) else " ".join(f"{key}:{setup[key]}" for key in setup),
         "scf_converged": scf["converged"],
         "scf_iterations": scf["n_iterations"],
         "cpu_seconds": result["cpu_seconds"],
@@ -134,7 +138,7 @@ def shipped_results(settings: ReferenceSettings, output: Path) -> Results:
     shipped = {atoms.info["config_id"]: atoms for atoms in read_shipped(output)}
     return {
         job.config_id: _result_of(shipped[job.config_id])
-        for job in dataset_jobs(settings, list(settings.elements))
+        for job in dataset_jobs(settings, settings.systems)
         if job.config_id in shipped
         and shipped[job.config_id].info["fingerprint"] == job.content(settings)["fingerprint"]
     }
@@ -152,6 +156,8 @@ def write_convergence(settings: ReferenceSettings, results: Results, output: Pat
     old = list(csv.DictReader(path.read_text().splitlines())) if path.exists() else []
     kept = {(row["kind"], row["fingerprint"]): row for row in old}
     rows = [row for symbol in settings.elements for row in _rows(settings, results, symbol, kept)]
+    for symbol in settings.additions:
+        rows += _compared(settings, results, kept, _scans(settings, symbol))
     if not rows:
         return
     text = io.StringIO()
@@ -236,7 +242,17 @@ def _rows(
         yield {**_lattice_row(lattice, results), "fingerprint": middle}
     elif ("lattice", middle) in kept:
         yield kept["lattice", middle]
-    for kind, job, best in _comparisons(settings, symbol):
+    yield from _compared(settings, results, kept, _comparisons(settings, symbol))
+
+
+def _compared(
+    settings: ReferenceSettings,
+    results: Results,
+    kept: dict[tuple[str, str], dict[str, str]],
+    comparisons: Iterable[tuple[str, Job, Job]],
+) -> Iterable[Mapping[str, str | float]]:
+    """Rows of comparisons, computed from results or kept from the shipped table."""
+    for kind, job, best in comparisons:
         mark = job.content(settings)["fingerprint"]
         if _are_done((job, best), results):
             yield {**_comparison_row(kind, job, best, results), "fingerprint": mark}
@@ -251,11 +267,19 @@ def _comparisons(settings: ReferenceSettings, symbol: str) -> Iterable[tuple[str
         yield "kpoints", job, meshes[-1]
     *_, high = cutoff_jobs(settings, symbol)
     yield "cutoff", meshes[0], high
-    *_, dense = noise_jobs(settings, symbol)
-    shipped = dense.config_id.partition("@")[0]
-    for job in dataset_jobs(settings, [symbol]):
-        if job.config_id == shipped:
-            yield "noise", job, dense
+    yield from _scans(settings, symbol)
+    shipped = {job.config_id: job for job in dataset_jobs(settings, [symbol])}
+    for tight in noise_jobs(settings, symbol):
+        name = tight.config_id.partition("@")[0]
+        if name in NOISE_CONFIGS:
+            yield "noise", shipped[name], tight
+
+
+def _scans(settings: ReferenceSettings, symbol: str) -> Iterable[tuple[str, Job, Job]]:
+    """The lower cutoffs of a scan, compared with the highest one."""
+    *lower, highest = scan_jobs(settings, symbol)
+    for job in lower:
+        yield "scan", job, highest
 
 
 def _are_done(jobs: Iterable[Job], results: Results) -> bool:
@@ -266,7 +290,13 @@ def _are_done(jobs: Iterable[Job], results: Results) -> bool:
 def _comparison_row(kind: str, job: Job, best: Job, results: Results) -> dict[str, str | float]:
     """Forces and energy above the perfect crystal, against the best run."""
     forces, best_forces = (1e3 * np.array(_labels(results, one)["forces"]) for one in (job, best))
-    energy, best_energy = (_relative_energy(results, one) for one in (job, best))
+    energies: dict[str, str | float] = {}
+    if job.parent_id != job.config_id:
+        energy, best_energy = (_relative_energy(results, one) for one in (job, best))
+        energies = {
+            "relative_energy_mev_per_atom": round(energy, 2),
+            "relative_energy_difference_mev_per_atom": round(energy - best_energy, 2),
+        }
     return {
         "kind": kind,
         "config_id": job.config_id,
@@ -275,8 +305,7 @@ def _comparison_row(kind: str, job: Job, best: Job, results: Results) -> dict[st
         "force_rms_mev_per_ang": round(_rms(forces), 1),
         "force_difference_rms_mev_per_ang": round(_rms(forces - best_forces), 2),
         "force_difference_max_mev_per_ang": round(float(np.abs(forces - best_forces).max()), 2),
-        "relative_energy_mev_per_atom": round(energy, 2),
-        "relative_energy_difference_mev_per_atom": round(energy - best_energy, 2),
+        **energies,
         "cpu_seconds": results[job.config_id]["cpu_seconds"],
     }
 

@@ -1,4 +1,4 @@
-"""The DFT settings table and the jobs that follow from it.
+"""The DFT jobs that follow from the settings table.
 
 A job is one JSON file that defines one calculation completely. Its fingerprint is the hash of
 that definition: a result with the same fingerprint is the same calculation.
@@ -6,81 +6,46 @@ that definition: a result with the same fingerprint is the same calculation.
 
 import hashlib
 import json
-import tomllib
-from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from ase import Atoms
 from ase.cell import Cell
 
-from engine.errors import SettingsError
+from engine.alloy_structures import Alloy, alloy_structures
+from engine.defect_structures import more_structures
 from engine.structures import (
-    Lattice,
     NamedStructure,
     primitive_cell,
-    rattled_structures,
     structures,
     two_atom_cell,
 )
-from precompute.data_folder import EMBEDDED
-
-SETTINGS_FILE = EMBEDDED / "reference-settings.toml"
+from precompute.reference_settings import ReferenceSettings
 
 MESH_DENSITIES = (2.65, 3.98, 5.31, 6.37)
 CUTOFF_STEP = 150.0
+SCANNED_CUTOFFS = (350.0, 450.0, 550.0)
 DISPLACEMENT_FRACTION = 0.04
 NOISE_DENSITY = 5.31
+NOISE_CUTOFF_STEP = 100.0
+# Recomputed at tighter settings: every group of small cells, simple and transition metals, one magnet.
+NOISE_CONFIGS = (
+    "al-fcc-vacancy-01",
+    "ag-fcc-surface-01",
+    "be-hcp-rattled-02",
+    "ca-fcc-fault-02",
+    "cu-fcc-vacancy-01",
+    "fe-bcc-displaced-02",
+    "li-bcc-rattled-02",
+    "mg-hcp-vacancy-01",
+    "na-bcc-vacancy-01",
+    "nb-bcc-displaced-02",
+    "ti-hcp-displaced-02",
+    "w-bcc-fault-02",
+)
 LATTICE_DENSITY = 5.31
 LATTICE_VOLUME_FACTORS = (0.94, 0.97, 1.0, 1.03, 1.06)
-
-
-@dataclass(frozen=True)
-class CommonSettings:
-    """Settings shared by all metals; one field per key of `[common]`, units in the names."""
-
-    functional: str
-    smearing_ev: float
-    kpoints_per_inverse_angstrom: float
-    energy_tolerance_ev_per_electron: float
-    density_tolerance_electrons: float
-    eigenstates_tolerance_ev2: float
-    max_iterations: int
-
-
-@dataclass(frozen=True)
-class ElementSettings:
-    """Settings of one metal; one field per key of `[elements.X]`, lengths in Å."""
-
-    structure: str
-    a: float
-    setup: str
-    cutoff_ev: float
-    spin_polarized: bool
-    ships_stress: bool
-    c: float | None = None
-    initial_magnetic_moment: float | None = None
-
-
-@dataclass(frozen=True)
-class ReferenceSettings:
-    """The whole table."""
-
-    common: CommonSettings
-    elements: dict[str, ElementSettings]
-
-    def lattice(self, symbol: str) -> Lattice:
-        """The crystal of one metal.
-
-        Args:
-            symbol: Chemical symbol, a key of `elements`.
-
-        Returns:
-            Its lattice.
-        """
-        element = self.elements[symbol]
-        return Lattice(symbol, element.structure, element.a, element.c)
 
 
 @dataclass(frozen=True)
@@ -91,7 +56,7 @@ class Job:
         config_id: Id of the configuration, or of the convergence run.
         group: Group of the configuration.
         parent_id: Perfect crystal in the same cell and mesh.
-        symbol: The metal.
+        symbol: The metal or alloy, one of `ReferenceSettings.systems`.
         atoms: The structure, Å.
         kpoints: Numbers of k-points of the Gamma-centred mesh.
         use_point_group: Whether the crystal's point group reduces the mesh.
@@ -120,21 +85,19 @@ class Job:
         Returns:
             JSON-ready dictionary.
         """
-        element = settings.elements[self.symbol]
-        moment = element.initial_magnetic_moment
         content: dict[str, Any] = {
             "config_id": self.config_id,
             "numbers": self.atoms.numbers.tolist(),
             "positions": self.atoms.positions.tolist(),
             "cell": self.atoms.cell.tolist(),
-            "initial_magnetic_moments": None if moment is None else [moment] * len(self.atoms),
+            "initial_magnetic_moments": self.initial_magnetic_moments(settings),
             "kpoints": list(self.kpoints),
             "use_point_group": self.use_point_group,
             "settings": {
                 **asdict(settings.common),
-                "setup": element.setup,
+                "setup": self.setup(settings),
                 "cutoff_ev": self.cutoff_ev,
-                "spin_polarized": element.spin_polarized,
+                "spin_polarized": self.is_spin_polarized(settings),
             },
         }
         return {
@@ -143,29 +106,67 @@ class Job:
             "computes_stress": self.computes_stress,
         }
 
+    def setup(self, settings: ReferenceSettings) -> str | dict[str, str]:
+        """GPAW's setup: one name where all elements have the same, else symbol to name.
 
-def load_settings(path: Path = SETTINGS_FILE) -> ReferenceSettings:
-    """Read and check the settings table.
+        Args:
+            settings: The table that the job was made from.
 
-    Args:
-        path: A TOML file shaped like the shipped one.
+        Returns:
+            What GPAW takes.
+        """
+        setups = {symbol: settings.species(symbol).setup for symbol in sorted(set(self.atoms.symbols))}
+        names = set(setups.values())
+        return names.pop() if len(names) == 1 else setups
 
-    Returns:
-        The table.
+    def is_spin_polarized(self, settings: ReferenceSettings) -> bool:
+        """Whether any of the elements is.
 
-    Raises:
-        SettingsError: The file is missing, or a key is unknown, missing or of a wrong kind.
-    """
-    if not path.exists():
-        raise SettingsError(f"{path} does not exist; restore it from the repository.")
-    try:
-        table = tomllib.loads(path.read_text())
-        common = CommonSettings(**table["common"])
-        elements = {symbol: ElementSettings(**entry) for symbol, entry in table["elements"].items()}
-    except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
-        known = ", ".join(field.name for field in (*fields(CommonSettings), *fields(ElementSettings)))
-        raise SettingsError(f"{path}: {error}; known keys: {known}.") from error
-    return ReferenceSettings(common, elements)
+        Args:
+            settings: The table that the job was made from.
+
+        Returns:
+            True for a magnetic metal or an alloy with one.
+        """
+        return any(settings.species(symbol).spin_polarized for symbol in set(self.atoms.symbols))
+
+    def initial_magnetic_moments(self, settings: ReferenceSettings) -> list[float] | None:
+        """Start of the spin density.
+
+        Args:
+            settings: The table that the job was made from.
+
+        Returns:
+            One moment per atom, in Bohr magnetons, alternating between the corners and the
+            centres of the bcc cells of an antiferromagnet; None without spin polarisation.
+        """
+        if not self.is_spin_polarized(settings):
+            return None
+        moments = np.array([settings.species(symbol).initial_magnetic_moment or 0.0 for symbol in self.atoms.symbols])
+        if self.symbol in settings.elements and settings.elements[self.symbol].is_antiferromagnetic:
+            moments *= 1 - 2 * (_half_planes(self.atoms.positions, settings.elements[self.symbol].a) % 2)
+        found: list[float] = moments.tolist()
+        return found
+
+    def seconds(self, settings: ReferenceSettings) -> float:
+        """Rough CPU time, from a fit to the runs of Al, Cu, Mg, Mo and W.
+
+        Args:
+            settings: The table that the job was made from.
+
+        Returns:
+            CPU seconds, right to a factor of about two.
+        """
+        electrons = sum(settings.species(symbol).valence_electrons for symbol in self.atoms.symbols)
+        bands = 0.65 * electrons + 1
+        is_cubic = min(self.kpoints) == max(self.kpoints)
+        symmetry = (12 if is_cubic else 4) if self.use_point_group else 2
+        kpoints = np.prod(self.kpoints) / symmetry + 1
+        basis = self.atoms.get_volume() * (self.cutoff_ev / 350) ** 0.7
+        is_hard = self.is_spin_polarized(settings) or self.group == "surface"
+        iterations = 16 if is_hard else 9 if self.use_point_group else 11
+        spins = 2 if self.is_spin_polarized(settings) else 1
+        return float(3 + 2.6e-5 * spins * iterations * kpoints * bands * basis)
 
 
 def fingerprint(content: dict[str, Any]) -> str:
@@ -210,15 +211,56 @@ def dataset_jobs(settings: ReferenceSettings, symbols: list[str]) -> list[Job]:
     Returns:
         One job per configuration. Every job has the mesh of its parent's cell.
     """
-    return [job for symbol in symbols for job in _jobs_of(settings, symbol, structures(settings.lattice(symbol)))]
+    return [job for symbol in symbols for job in _jobs_of(settings, symbol, named_structures(settings, symbol))]
+
+
+def named_structures(settings: ReferenceSettings, symbol: str) -> list[NamedStructure]:
+    """All structures of one metal or alloy.
+
+    Args:
+        settings: The settings table.
+        symbol: One of `ReferenceSettings.systems`.
+
+    Returns:
+        Structures; every parent is one of them. Those whose cell cannot hold the order of an
+        antiferromagnet are left out.
+    """
+    if symbol in settings.alloys:
+        alloy = settings.alloys[symbol]
+        return alloy_structures(Alloy(symbol, alloy.structure, alloy.a, tuple(alloy.species)))
+    element, lattice = settings.elements[symbol], settings.lattice(symbol)
+    made = [*structures(lattice), *more_structures(lattice, tuple(element.solutes), element.takes_hydrogen)]
+    if not element.is_antiferromagnetic:
+        return made
+    kept = [one for one in made if _is_even(one.atoms, element.a)]
+    names = {one.config_id for one in kept}
+    return [one for one in kept if one.parent_id in names]
+
+
+def by_breadth(settings: ReferenceSettings, jobs: list[Job]) -> list[Job]:
+    """Jobs in the order in which they are to be computed: cheap ones first, whatever the metal.
+
+    Args:
+        settings: The table that the jobs were made from.
+        jobs: Any jobs.
+
+    Returns:
+        The same jobs; a parent comes before its first child, and not much earlier.
+    """
+    cost = {job.config_id: job.seconds(settings) for job in jobs}
+    turn = {job.config_id: cost[job.config_id] + cost.get(job.parent_id, 0.0) for job in jobs}
+    for job in jobs:
+        if job.parent_id in turn and job.parent_id != job.config_id:
+            turn[job.parent_id] = min(turn[job.parent_id], turn[job.config_id])
+    return sorted(jobs, key=lambda job: (turn[job.config_id], job.parent_id != job.config_id))
 
 
 def convergence_jobs(settings: ReferenceSettings, symbols: list[str]) -> list[Job]:
     """Jobs beside the dataset's own, the cheapest evidence of every metal first.
 
-    Meshes and a higher cutoff on a two-atom cell with one displaced atom (`mesh_jobs`,
-    `cutoff_jobs`), the lattice constants (`lattice_jobs`), and one shipped rattled cell with its
-    parent on a denser mesh (`noise_jobs`).
+    Cutoffs and meshes on a two-atom cell with one displaced atom (`scan_jobs`, `mesh_jobs`,
+    `cutoff_jobs`), the lattice constants (`lattice_jobs`), and some shipped cells with their
+    parents at tighter settings (`noise_jobs`).
 
     Args:
         settings: The settings table.
@@ -228,7 +270,8 @@ def convergence_jobs(settings: ReferenceSettings, symbols: list[str]) -> list[Jo
         Jobs whose ids end in what was varied, for example `w-displaced@kd5.31`.
     """
     makers = (mesh_jobs, cutoff_jobs, lattice_jobs, noise_jobs)
-    return [job for make in makers for symbol in symbols for job in make(settings, symbol)]
+    scans = [job for symbol in (*symbols, *settings.additions) for job in scan_jobs(settings, symbol)]
+    return scans + [job for make in makers for symbol in symbols for job in make(settings, symbol)]
 
 
 def mesh_jobs(settings: ReferenceSettings, symbol: str) -> list[Job]:
@@ -261,22 +304,45 @@ def cutoff_jobs(settings: ReferenceSettings, symbol: str) -> list[Job]:
     return [_variant(job, MESH_DENSITIES[0], cutoff) for job in pair]
 
 
+def scan_jobs(settings: ReferenceSettings, symbol: str) -> list[Job]:
+    """A displaced atom with each of `SCANNED_CUTOFFS`, from which an element's cutoff was chosen.
+
+    Args:
+        settings: The settings table.
+        symbol: A metal, in its two-atom cell, or hydrogen, in the cell of Al with four atoms.
+
+    Returns:
+        One job per cutoff, each its own parent: only the forces are compared.
+    """
+    displaced = _displaced_pair(settings, symbol)[1] if symbol in settings.elements else _displaced_addition(settings)
+    jobs = []
+    for cutoff in SCANNED_CUTOFFS:
+        job = _variant(displaced, MESH_DENSITIES[0], cutoff)
+        name = f"{displaced.config_id}@scan{cutoff:.0f}"
+        jobs.append(replace(job, config_id=name, parent_id=name))
+    return jobs
+
+
 def noise_jobs(settings: ReferenceSettings, symbol: str) -> list[Job]:
-    """The shipped cell rattled by 2 % and its parent, on a mesh of `NOISE_DENSITY`.
+    """The metal's configurations of `NOISE_CONFIGS` and their parents, at tighter settings.
 
     Args:
         settings: The settings table.
         symbol: The metal.
 
     Returns:
-        Two jobs, parent first.
+        Jobs on a mesh of `NOISE_DENSITY` with a cutoff raised by `NOISE_CUTOFF_STEP`.
     """
-    lattice = settings.lattice(symbol)
-    rattled = rattled_structures(lattice)[-1]
-    jobs = _jobs_of(settings, symbol, structures(lattice))
-    pair = [job for job in jobs if job.config_id in (rattled.config_id, rattled.parent_id)]
-    cutoff = settings.elements[symbol].cutoff_ev
-    return [_variant(job, NOISE_DENSITY, cutoff) for job in pair]
+    jobs = {job.config_id: job for job in dataset_jobs(settings, [symbol])}
+    chosen = [jobs[name] for name in NOISE_CONFIGS if name in jobs]
+    wanted = dict.fromkeys(name for job in chosen for name in (job.parent_id, job.config_id))
+    tight = []
+    for job in (jobs[name] for name in wanted):
+        parent_cell = jobs[job.parent_id].atoms.cell
+        variant = _variant(job, NOISE_DENSITY, job.cutoff_ev + NOISE_CUTOFF_STEP)
+        mesh = kpoint_mesh(parent_cell, NOISE_DENSITY, has_vacuum=job.group == "surface")
+        tight.append(replace(variant, kpoints=mesh))
+    return tight
 
 
 def lattice_jobs(settings: ReferenceSettings, symbol: str) -> list[Job]:
@@ -289,7 +355,8 @@ def lattice_jobs(settings: ReferenceSettings, symbol: str) -> list[Job]:
     Returns:
         One job per entry of `LATTICE_VOLUME_FACTORS`.
     """
-    primitive = primitive_cell(settings.lattice(symbol))
+    has_two = settings.elements[symbol].is_antiferromagnetic
+    primitive = (two_atom_cell if has_two else primitive_cell)(settings.lattice(symbol))
     parent_id = f"{symbol.lower()}-lattice@volume1.00"
     jobs = []
     for factor in LATTICE_VOLUME_FACTORS:
@@ -331,9 +398,21 @@ def _job(
         kpoints=mesh,
         use_point_group=structure.is_symmetric,
         kpoint_density=density,
-        cutoff_ev=settings.elements[symbol].cutoff_ev,
-        computes_stress=settings.elements[symbol].ships_stress,
+        cutoff_ev=max(settings.species(one).cutoff_ev for one in set(structure.atoms.symbols)),
+        computes_stress=symbol in settings.elements and settings.elements[symbol].ships_stress,
     )
+
+
+def _half_planes(positions: np.ndarray, a: float) -> np.ndarray:
+    """In which (002) plane of the bcc crystal each position lies."""
+    planes: np.ndarray = np.rint(2 * positions[..., 2] / a).astype(int)
+    return planes
+
+
+def _is_even(atoms: Atoms, a: float) -> bool:
+    """Whether the cell repeats corners on corners and centres on centres of the bcc crystal."""
+    vectors = np.array(atoms.cell) / a
+    return bool(np.allclose(vectors, np.rint(vectors), atol=1e-5))
 
 
 def _displaced_pair(settings: ReferenceSettings, symbol: str) -> list[Job]:
@@ -351,6 +430,15 @@ def _displaced_pair(settings: ReferenceSettings, symbol: str) -> list[Job]:
             NamedStructure(names[1], "rattled", displaced, names[0], True),
         ],
     )
+
+
+def _displaced_addition(settings: ReferenceSettings) -> Job:
+    """Hydrogen in Al, displaced from the octahedral site along a cube edge."""
+    jobs = {job.config_id: job for job in dataset_jobs(settings, ["Al"])}
+    job = jobs["al-fcc-hydrogen-01"]
+    atoms = job.atoms.copy()
+    atoms.positions[-1, 2] += DISPLACEMENT_FRACTION * settings.elements["Al"].a
+    return replace(job, config_id="h-displaced", atoms=atoms)
 
 
 def _variant(job: Job, density: float, cutoff_ev: float) -> Job:

@@ -185,6 +185,34 @@ def _click_tile(page: Page, chart: Locator, symbol: str) -> None:
     page.mouse.click(*at)
 
 
+def test_a_model_is_opened_by_keyboard_and_left_with_back(page):
+    page.set_viewport_size({"width": 900, "height": 1000})
+    visit(page, "/models", ".js-plotly-plot")
+
+    page.get_by_role("combobox", name=re.compile("Open one of")).focus()
+    page.keyboard.type("Morse")
+    page.keyboard.press("Enter")
+
+    page.wait_for_function("() => new URLSearchParams(location.search).get('id') === 'morse'")
+    expect(page.get_by_role("heading", name="Morse", exact=True)).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("24 of 24").first).to_be_visible(timeout=PATIENCE)
+    settle(page)
+    menu = page.get_by_role("button", name="Export").bounding_box()
+    assert menu["x"] + menu["width"] <= 900 and menu["height"] < 60  # neither outside the window nor wrapped
+
+    page.go_back()
+    expect(page.get_by_role("heading", name="Models", exact=True)).to_be_visible(timeout=PATIENCE)
+
+
+def test_a_link_changes_what_the_sidebar_had_chosen(page):
+    """Streamlit lets a widget's own value win over the address of a link."""
+    visit(page, "/models?id=morse&model=emt", ".js-plotly-plot")
+
+    page.get_by_role("link", name="Parity on Fe").click()
+
+    expect(page.get_by_role("heading", name="Parity: Morse on Fe")).to_be_visible(timeout=PATIENCE)
+
+
 def test_box_on_parity_lists_configurations(page):
     visit(page, "/parity?model=morse&quantity=Force", ".js-plotly-plot .nsewdrag")
     area = page.locator(".js-plotly-plot .nsewdrag").first.bounding_box()
@@ -353,3 +381,24 @@ def test_browser_without_webgl_gets_a_sentence_instead_of_a_picture(browser, ser
 
     page.wait_for_selector("text=This browser cannot draw 3D pictures")
     page.close()
+
+
+def test_a_dataset_of_a_link_is_shown_and_another_chosen_by_keyboard(page):
+    visit(page, "/datasets?dataset=fe", VIEWER)
+    expect(page.get_by_role("heading", name="Datasets: Fe")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_role("button", name="Export").first).to_be_visible(timeout=PATIENCE)
+
+    page.get_by_role("combobox", name=re.compile("Dataset")).focus()
+    page.keyboard.type("gb-56")
+    page.keyboard.press("Enter")
+
+    page.wait_for_function("() => new URLSearchParams(location.search).get('dataset') === 'gb-56'")
+    expect(page.get_by_text("GB-56 is not here")).to_be_visible(timeout=PATIENCE)
+    page.get_by_role("radio", name="Compatibility").or_(page.get_by_role("button", name="Compatibility")).first.click()
+    page.wait_for_function("() => new URLSearchParams(location.search).get('part') === 'Compatibility'")
+    expect(page.get_by_role("heading", name="Models on GB-56")).to_be_visible(timeout=PATIENCE)
+    # A page that has no numbers of it falls back to a dataset that has.
+    page.get_by_role("link", name="Overview").click()
+    expect(page.get_by_role("heading", name="Overview", exact=True)).to_be_visible(timeout=PATIENCE)
+    settle(page)
+    expect(page.get_by_text(re.compile("Ranking on (Al-Cu|Fe)"))).to_be_visible(timeout=PATIENCE)

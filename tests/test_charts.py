@@ -8,9 +8,9 @@ import pytest
 from ase.data import chemical_symbols
 from plotly.colors import sample_colorscale
 
-from app import charts, costchart, errorchart, export, tilechart
+from app import barchart, charts, costchart, datasetchart, errorchart, export, tilechart
 from app.charts import DARK, LIGHT
-from engine import queries
+from engine import dataset_queries, queries
 from engine.pareto import pareto_front
 
 ORIGIN = export.Provenance("parity", "A title", ("emt",), ("al-cu",), "24 configurations", "v1", "Somebody")
@@ -19,7 +19,7 @@ PLACEHOLDER = re.compile(r"#0000(0[1-9]|[12][0-9]|3[0-2])\b")
 
 
 def _matrix(quantity: str, ink: charts.Ink = LIGHT) -> tuple[pd.DataFrame, go.Figure]:
-    metrics = queries.dataset_metrics("raw")
+    metrics = queries.dataset_metrics("raw").assign(comparable=True, why_not="")
     models = pd.DataFrame({"model_id": ["emt", "morse", "other"], "label": ["EMT", "Morse", "Other"]})
     datasets = pd.DataFrame({"dataset_id": ["al-cu", "fe"], "label": ["Al-Cu", "Fe"]})
     cells = tilechart.matrix_cells(metrics, models, datasets)
@@ -40,7 +40,24 @@ def _all_figures(ink: charts.Ink) -> list[go.Figure]:
         errorchart.deviation_points(queries.energy_deviations("emt-morse", "al-cu"), *args),
         errorchart.deviation_density(queries.force_deviation_density("emt-morse", "al-cu"), *args),
         costchart.pareto(_costs(), pareto_front([1, 2, 4], [9, 5, 6]), "force", *args, highlight=["b"]),
+        datasetchart.element_table(dataset_queries.element_counts(), *args, framed=["Cu"]),
+        datasetchart.histograms(_panels(), *args),
+        datasetchart.alignment_change(dataset_queries.alignment_change("al-cu"), *args),
+        tilechart.compatibility(_judged(), *args),
     ]
+
+
+def _panels() -> list[datasetchart.Panel]:
+    kinds = ("energy_above", "force_length", "n_atoms")
+    found = [dataset_queries.histogram("al-cu", kind) for kind in kinds]
+    return [
+        datasetchart.Panel(kind, "samples", h, kind == "force_length") for kind, h in zip(kinds, found, strict=True)
+    ]
+
+
+def _judged() -> pd.DataFrame:
+    pairs = tilechart.grid(queries.models().head(20), queries.datasets()[["dataset_id", "label"]])
+    return pairs.merge(dataset_queries.compatibility(), on=["model_id", "dataset_id"])
 
 
 def _costs() -> pd.DataFrame:
@@ -54,6 +71,9 @@ def _costs() -> pd.DataFrame:
             "force_rmse_mev_per_ang": [9.0, 5.0, 6.0],
             "force_rmse_mev_per_ang_lo": [8.0, 4.0, np.nan],
             "force_rmse_mev_per_ang_hi": [10.0, 6.0, np.nan],
+            "is_ranked": [True, True, False],
+            "n_configs": [47, 47, 20],
+            "n_expected": 47,
         }
     )
 
@@ -112,6 +132,72 @@ def test_only_elements_with_values_are_coloured_and_failed_ones_hatched(store):
     assert [row[0] for row in values.customdata] == ["Al", "Cu"]
     hatched = [s for s, shape in zip(chemical_symbols[1:], strip.marker.pattern.shape, strict=True) if shape]
     assert hatched == ["Fe"]
+
+
+def _coverage(ink: charts.Ink = LIGHT) -> tuple[pd.DataFrame, go.Figure]:
+    models = pd.DataFrame({"model_id": ["full", "sample", "fragile", "absent"], "label": ["F", "S", "Fr", "A"]})
+    datasets = pd.DataFrame({"dataset_id": ["hand", "none"], "label": ["By hand", "Not here"]})
+    known = queries.coverage().drop(columns=["label", "dataset_label"])
+    cells = tilechart.grid(models, datasets).merge(known, on=["model_id", "dataset_id"]).assign(mark="–")
+    return cells, tilechart.coverage(cells, ink, "Coverage", ORIGIN.source_line())
+
+
+def test_coverage_shows_counts_and_marks_empty_cells(sampled_store):
+    cells, figure = _coverage()
+    texts = dict(zip(zip(cells["model_id"], cells["dataset_id"], strict=True), figure.data[0].text, strict=True))
+    assert texts["full", "hand"] == "120"
+    assert texts["sample", "hand"] == "100"
+    assert texts["absent", "hand"] == texts["full", "none"] == "–"
+    hovers = dict(zip(zip(cells["model_id"], cells["dataset_id"], strict=True), figure.data[0].hovertext, strict=True))
+    assert "100 of 120 configurations" in hovers["sample", "hand"]
+    assert "No weights: ask their owner." in hovers["absent", "hand"]
+    frames = dict(zip(texts, figure.data[0].marker.line.width, strict=True))
+    assert frames["fragile", "hand"] > 0 == frames["full", "hand"]
+
+
+def test_a_model_over_other_configurations_is_marked_in_the_matrix(sampled_store):
+    models = pd.DataFrame({"model_id": ["full", "few"], "label": ["Full", "Few"]})
+    datasets = pd.DataFrame({"dataset_id": ["hand"], "label": ["By hand"]})
+    metrics = queries.shared_metrics("raw").assign(comparable=True, why_not="")
+    cells = tilechart.matrix_cells(metrics, models, datasets)
+    texts = tilechart.matrix(cells, "force", LIGHT, "Matrix", "source").data[0].text
+    assert texts[0] == "100"
+    assert "(10 of 120)" in texts[1]
+
+
+def test_energies_that_cannot_be_compared_have_no_colour(store):
+    models = pd.DataFrame({"model_id": ["emt", "morse"], "label": ["EMT", "Morse"]})
+    datasets = pd.DataFrame({"dataset_id": ["al-cu"], "label": ["Al-Cu"]})
+    metrics = queries.dataset_metrics("raw").assign(why_not="Another zero.")
+    metrics["comparable"] = metrics["model_id"] == "morse"
+    tiles = [_energy_tiles(part, models, datasets) for part in (metrics, metrics.assign(comparable=False))]
+    (one, heads), (none, heads_of_none) = tiles
+    assert one.marker.color[0] == LIGHT.tile != one.marker.color[1]
+    assert [text.endswith("‡") for text in one.text] == [True, False]
+    assert "Another zero." in one.hovertext[0]
+    assert "Another zero." not in one.hovertext[1]
+    assert heads == ("Al-Cu",)
+    assert set(none.marker.color) == {LIGHT.tile}
+    assert heads_of_none == ("Al-Cu ‡",)  # once for the whole column
+
+
+def _energy_tiles(
+    metrics: pd.DataFrame, models: pd.DataFrame, datasets: pd.DataFrame
+) -> tuple[go.Bar, tuple[str, ...]]:
+    cells = tilechart.matrix_cells(metrics, models, datasets)
+    figure = tilechart.matrix(cells, "energy", LIGHT, "Matrix", "source")
+    return figure.data[0], figure.layout.xaxis.ticktext
+
+
+def test_bars_end_at_the_limit_and_say_their_value(store):
+    table = queries.dataset_metrics("raw")
+    table = table[table["model_id"] == "emt"].assign(head=["Al-Cu", "Fe"], comparable=True, why_not="")
+    table["energy_rmse_mev_per_atom"] = [1_284_705.0, np.nan]
+    figure = barchart.dataset_bars(table, LIGHT, "Title", ORIGIN.source_line(), colour="#0072b2")
+    energy, numbers = figure.data[:2]
+    assert energy.x[0] == charts.LIMITS["energy"][1]
+    assert [text.strip() for text in numbers.text] == ["1,285k →", "all 2 failed"]
+    assert "0 of 2, 2 failed" in figure.layout.yaxis.ticktext[1]
 
 
 @pytest.mark.parametrize("quantity", ["energy", "force"])
@@ -192,3 +278,17 @@ def test_html_needs_no_network_and_is_in_report_colours():
     assert "<title>A title</title>" in page
     assert LIGHT.background in page
     assert not re.search(r"<(script|link)[^>]+(src|href)=\"http", page)
+
+
+def test_an_element_of_the_table_says_how_many_configurations(store):
+    bars = datasetchart.element_table(dataset_queries.element_counts("al-cu"), LIGHT, "Title", "source").data[0]
+    texts = dict(zip(chemical_symbols[1:], bars.text, strict=True))
+    assert texts["Cu"] == "<b>Cu</b><br>12"
+    assert texts["Fe"] == "Fe"
+    assert bars.hovertext[28] == "<b>Copper</b><br>12 configurations of 1 dataset<br>380 atoms"
+
+
+def test_states_of_compatibility_are_told_by_a_sign_too(store):
+    tiles = tilechart.compatibility(_judged(), LIGHT, "Title", "source").data[0]
+    pairs = set(zip(tiles.text, tiles.marker.color, strict=True))
+    assert len({text for text, _ in pairs}) == len(pairs)

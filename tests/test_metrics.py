@@ -3,7 +3,7 @@ import pytest
 
 from engine.alignment import fit_offsets
 from engine.errors import MetricError
-from engine.metrics import bootstrap_rmse, mae, rmse, slope
+from engine.metrics import bootstrap_rmse, force_metrics, mae, rmse
 from engine.uncertainty import energy_deviation, force_deviation, spearman
 
 
@@ -19,10 +19,18 @@ def test_what_is_not_a_number_is_never_averaged(values):
         rmse(values)
 
 
-def test_slope_is_the_softening_factor():
-    reference = np.random.default_rng(0).normal(size=(50, 3))
-    assert slope(reference, 0.6 * reference) == pytest.approx(0.6)
-    assert np.isnan(slope([0.0, 0.0], [1.0, 2.0]))
+def test_force_metrics_pool_all_components_of_configurations_of_different_size():
+    # One atom with errors of 0.3 eV/Å, three atoms with 0.1: sqrt((3 * 0.09 + 9 * 0.01) / 12) = 0.17321,
+    # (3 * 0.3 + 9 * 0.1) / 12 = 0.15; the slope is the ratio of the sums, (1 + 2) / (1 + 4) = 0.6.
+    found = force_metrics([1, 3], ["a", "b"], *np.array([[0.3, 0.1], [0.3, 0.1], [1.0, 2.0], [1.0, 4.0]]))
+    assert found["force_rmse_mev_per_ang"] == pytest.approx(173.205, abs=1e-3)
+    assert found["force_mae_mev_per_ang"] == pytest.approx(150.0)
+    assert found["force_slope"] == pytest.approx(0.6)
+
+
+def test_without_any_reference_force_there_is_no_slope():
+    found = force_metrics([1], ["a"], *np.array([[0.3], [0.3], [0.0], [0.0]]))
+    assert np.isnan(found["force_slope"])
 
 
 def test_bootstrap_bounds_hold_the_rmse_and_repeat():

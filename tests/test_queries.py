@@ -10,13 +10,9 @@ from scipy.stats import spearmanr
 from engine import queries, results
 from engine.errors import StoreError
 from engine.quantities import METRICS, QUANTITIES, significant
-from engine.store import SCHEMA_VERSION, publish
+from engine.store import publish
 
 ALL = queries.Box(-1e9, 1e9, -1e9, 1e9)
-
-
-def test_reader_and_writer_agree_on_the_schema_version():
-    assert results.SCHEMA_VERSION == SCHEMA_VERSION
 
 
 def test_a_missing_store_names_the_next_command(tmp_path, monkeypatch):
@@ -68,6 +64,92 @@ def test_metrics_carry_origin_and_source(store):
     metrics = queries.dataset_metrics("raw").set_index(["dataset_id", "model_id"])
     assert metrics.loc[("al-cu", "emt"), "origin"] == "computed"
     assert metrics.loc[("al-cu", "morse"), ["origin", "source"]].tolist() == ["imported", "a colleague"]
+
+
+def test_a_ranking_runs_over_the_configurations_that_its_models_share(sampled_store):
+    own = queries.dataset_metrics("raw").set_index("model_id")
+    shared = queries.shared_metrics("raw").set_index("model_id")
+    # All 120: sqrt((100 * 0.1² + 20 * 0.5²) / 120) = 0.223607; the 100 of the sample: 0.1
+    assert own.loc["full", "energy_rmse_mev_per_atom"] == pytest.approx(223.607, abs=1e-3)
+    assert shared.loc["full", "energy_rmse_mev_per_atom"] == pytest.approx(100.0)
+    assert shared.loc["full", "force_rmse_mev_per_ang"] == pytest.approx(100.0)
+    assert shared.loc["sample", "force_mae_mev_per_ang"] == pytest.approx(200.0)
+    # Reference components are 1, predictions 1.1: the slope is 1.1 on the shared ones, 1 + (10 + 10) / 120 on all.
+    assert shared.loc["full", "force_slope"] == pytest.approx(1.1)
+    assert own.loc["full", "force_slope"] == pytest.approx(1 + 20 / 120)
+    assert shared.loc[["full", "sample"], "n_configs"].tolist() == [100, 100]
+    assert shared.loc[["full", "sample"], "n_own"].tolist() == [120, 100]
+
+
+def test_bounds_are_those_of_the_shared_configurations(sampled_store):
+    row = queries.shared_metrics("raw").set_index("model_id").loc["full"]
+    bounds = row[["energy_rmse_mev_per_atom_lo", "energy_rmse_mev_per_atom_hi"]]
+    assert bounds.tolist() == pytest.approx([100.0, 100.0])  # 100 equal errors leave no doubt
+
+
+def test_offsets_are_fitted_to_the_shared_configurations(sampled_store):
+    aligned = queries.shared_metrics("per_element").set_index("model_id")["energy_rmse_mev_per_atom"]
+    own = queries.dataset_metrics("per_element").set_index("model_id")["energy_rmse_mev_per_atom"]
+    assert aligned["full"] == pytest.approx(0.0, abs=1e-9)  # a constant error is an offset
+    assert own["full"] > 100
+
+
+def test_models_that_share_too_few_or_fail_too_often_are_not_ranked(sampled_store):
+    shared = queries.shared_metrics("raw").set_index("model_id")
+    assert shared["is_ranked"].to_dict() == {"full": True, "sample": True, "few": False, "fragile": False}
+    assert shared.loc["few", "n_configs"] == 10
+    assert shared.loc["fragile", ["n_configs", "n_failed"]].tolist() == [90, 30]
+
+
+def test_without_samples_in_play_all_configurations_count(sampled_store):
+    shared = queries.shared_metrics("raw", model_ids=("full",)).set_index("model_id")
+    assert shared.loc["full", ["n_configs", "is_ranked"]].tolist() == [120, True]
+
+
+def test_equal_coverage_leaves_the_stored_numbers(store):
+    own = queries.dataset_metrics("raw").set_index(["dataset_id", "model_id"])
+    shared = queries.shared_metrics("raw").set_index(["dataset_id", "model_id"])
+    assert shared.loc[("al-cu", "emt"), "force_rmse_mev_per_ang"] == own.loc[("al-cu", "emt"), "force_rmse_mev_per_ang"]
+    assert not shared.loc[("fe", "emt"), "is_ranked"]
+
+
+def test_elements_can_be_compared_on_shared_configurations(sampled_store):
+    alone = queries.element_metrics("full").set_index("element")["n_configs"]
+    both = queries.element_metrics("full", None, ("full", "sample")).set_index("element")
+    assert alone.sum() == 120
+    assert both["n_configs"].sum() == queries.n_shared(("full", "sample")) == 100
+    assert both["force_rmse_mev_per_ang"].tolist() == pytest.approx([100.0, 100.0], rel=1e-5)
+
+
+def test_coverage_counts_and_says_why_a_cell_is_empty(sampled_store):
+    table = queries.coverage().set_index(["model_id", "dataset_id"])
+    sample = table.loc[("sample", "hand")]
+    assert sample[["n_configs", "n_expected", "origin", "why"]].tolist() == [100, 120, "computed", ""]
+    assert table.loc[("absent", "hand"), "why"] == "No weights: ask their owner."
+    assert table.loc[("full", "none"), "why"] == "not fetched"
+
+
+def test_a_pair_that_could_be_run_names_the_command(store):
+    table = queries.coverage().set_index(["model_id", "dataset_id"])
+    assert "run --model chgnet-0.3.0 --dataset fe" in table.loc[("chgnet-0.3.0", "fe"), "why"]
+
+
+def test_groups_come_with_the_largest_force_error_first(store):
+    groups = queries.group_metrics("emt")
+    assert groups["force_rmse_mev_per_ang"].dropna().is_monotonic_decreasing
+    inside = groups.set_index(["dataset_id", "group_name"])[["n_configs", "n_expected", "in_dataset"]]
+    assert inside.loc[("al-cu", "vacancy")].tolist() == [8, 8, True]
+    assert inside.loc[("al-cu", "dimer")].tolist() == [1, 1, False]
+
+
+def test_failures_are_counted_by_reason(sampled_store):
+    counts = queries.failure_counts("fragile")
+    assert counts[["reason", "n_failed", "config_id"]].to_numpy().tolist() == [["no edge", 30, "c-000"]]
+
+
+def test_a_run_says_how_it_was_computed_and_how_much(sampled_store):
+    run = queries.runs().set_index("model_id").loc["fragile"]
+    assert run[["dtype", "d3", "n_configs", "n_failed"]].tolist() == ["float64", "no", 90, 30]
 
 
 def test_failed_is_neither_missing_nor_zero(store):

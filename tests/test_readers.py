@@ -261,5 +261,5 @@ def test_read_sets_the_group_of_a_file(frames: Path) -> None:
 
 
 def test_unknown_reader_is_refused(frames: Path) -> None:
-    with pytest.raises(DatasetError, match="no reader is called 'outcar'"):
-        read(frames, "outcar")
+    with pytest.raises(DatasetError, match="no reader is called 'castep'"):
+        read(frames, "castep")

@@ -1,4 +1,4 @@
-"""Data & methods: definitions, reference data, models, provenance, failures and downloads."""
+"""Data & methods: definitions, reference data, provenance, failures and downloads."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import components
+from app import components, export
 from engine import queries, results
 from engine.quantities import ALIGNMENTS, significant
 
@@ -28,6 +28,9 @@ DEFINITIONS = """
   norm of the vector.
 - **Cost** (ms per atom and step): energy and forces of one configuration, warm, divided by the number of
   atoms.
+- **Shared configurations**: models may have been run on different parts of a dataset, such as a sample. Rankings run
+  over the configurations for which every ranked model has a result; offsets and bounds are those of these
+  configurations. A model that failed on more than a tenth, or leaves fewer than about 90 shared ones, is not ranked.
 - **Missing** means not run, **failed** means run without a result. Neither is zero; both are counted.
 """
 
@@ -35,13 +38,11 @@ DEFINITIONS = """
 def show() -> None:
     """Everything that is needed to judge and to repeat the numbers."""
     components.header("Data & methods", "What the numbers mean, where they come from, and what is missing.")
-    names = ["Definitions", "Datasets", "Models", "Provenance", "Failures", "Paper", "Downloads"]
+    names = ["Definitions", "Datasets", "Provenance", "Failures", "Paper", "Downloads"]
     tabs = dict(zip(names, st.tabs(names), strict=True))
     tabs["Definitions"].markdown(DEFINITIONS, unsafe_allow_html=True)
     with tabs["Datasets"]:
         _datasets()
-    with tabs["Models"]:
-        _models()
     with tabs["Provenance"]:
         _runs()
     with tabs["Failures"]:
@@ -78,7 +79,13 @@ def _datasets() -> None:
         "elements": "Elements",
         "functional": "Functional",
         "code": "Code",
+        "potentials": st.column_config.TextColumn("Potentials and settings", width="medium"),
         "energy_reference": "Energy reference",
+        "comparable": st.column_config.CheckboxColumn(
+            "Raw energies comparable", help="With models of the Materials Project's energy reference."
+        ),
+        "comparable_note": st.column_config.TextColumn("Why, or why not", width="medium"),
+        "leakage": st.column_config.TextColumn("Seen in training by", width="medium"),
         "license": "Licence",
         "paper_row": "Row of Table 2",
         "stands_in_for": "Stands in for",
@@ -89,31 +96,6 @@ def _datasets() -> None:
     _table(table[list(heads)], "datasets", heads, "The registry of datasets is empty.")
 
 
-def _models() -> None:
-    table = queries.models()
-    table = table.assign(
-        training=table["training_sets"].map(" + ".join),
-        runs=table["runnable"].fillna(False).map({True: "yes", False: "no"}),
-    )
-    heads = {
-        "label": st.column_config.TextColumn("Model", pinned=True),
-        "model_id": "Id",
-        "family": "Family",
-        "n_datasets": "Datasets with numbers",
-        "runs": "Can be run here",
-        "reason": st.column_config.TextColumn("Why not, or what to know", width="large"),
-        "training": "Training data",
-        "n_training_structures": st.column_config.NumberColumn("Training structures", format="compact"),
-        "n_parameters": st.column_config.NumberColumn("Parameters", format="compact"),
-        "functional": "Functional",
-        "conservative": st.column_config.CheckboxColumn("Forces are gradients"),
-        "license": "Licence",
-        "paper_row": "Row of Table 1",
-        "source": "Source",
-    }
-    _table(table[list(heads)], "models", heads, "The registry of models is empty.")
-
-
 def _runs() -> None:
     table = queries.runs()
     table = table.assign(source=[components.source_name(source, link=False) for source in table["source"]])
@@ -122,10 +104,15 @@ def _runs() -> None:
         "dataset_id": "Dataset",
         "origin": "Origin",
         "source": "Source",
-        "settings": st.column_config.TextColumn("Settings, and what is inferred", width="medium"),
+        "n_configs": "Configurations",
+        "n_failed": "Failed",
+        "note": st.column_config.TextColumn("What is inferred", width="medium"),
         "device": "Device",
         "hardware": "Hardware",
         "n_threads": "Threads",
+        "dtype": "Precision",
+        "d3": "D3 in training",
+        "options": "Options",
         "packages": "Packages",
         "started_at": st.column_config.DatetimeColumn("Started", format="YYYY-MM-DD HH:mm"),
         "wall_seconds": st.column_config.NumberColumn("Wall time (s)", format="%.0f"),
@@ -175,18 +162,11 @@ def _downloads() -> None:
         "models": queries.models,
         "datasets": queries.datasets,
         "runs": queries.runs,
+        "coverage": queries.coverage,
     }
     with st.container(horizontal=True):
         for name, read in tables.items():
-            st.download_button(
-                f"{name}.csv",
-                partial(_csv, read),
-                file_name=f"{name}_{info.data_version}.csv",
-                mime="text/csv",
-                on_click="ignore",
-                key=f"download-{name}",
-                icon=":material/download:",
-            )
+            export.download(f"{name}.csv", partial(_csv, read), f"{name}_{info.data_version}.csv", width="content")
 
 
 show()

@@ -24,13 +24,19 @@ def show() -> None:
     with components.controls():
         alignment = components.alignment_switch() if chosen.quantity == "energy" else "raw"
         timings = _setting(costs)
-    table = _joined(timings, queries.dataset_metrics(alignment), chosen)
+    metrics = queries.shared_metrics(
+        alignment, dataset_id=chosen.dataset_id, model_ids=tuple(sorted(timings["model_id"]))
+    )
+    table = _joined(timings, metrics, chosen)
     if table.empty:
         _nothing_in_common(timings, chosen)
         return
     _chart(table, chosen, alignment, timings, slot)
+    st.markdown(components.comparison_note(metrics[metrics["model_id"].isin(table["model_id"])]))
     _table(table, chosen)
     _without_timing(timings, chosen)
+    if model_id := st.session_state.pop("open_model", None):
+        st.switch_page(components.MODEL_PAGE, query_params={"id": model_id})
 
 
 def _setting(costs: pd.DataFrame) -> pd.DataFrame:
@@ -49,8 +55,7 @@ def _setting(costs: pd.DataFrame) -> pd.DataFrame:
 def _joined(timings: pd.DataFrame, metrics: pd.DataFrame, chosen: components.Selection) -> pd.DataFrame:
     column = METRICS[chosen.quantity].rmse
     # An error of zero, that of a potential against its own labels, has no place on a logarithmic axis.
-    here = metrics[(metrics["dataset_id"] == chosen.dataset_id) & (metrics[column] > 0)]
-    errors = here.drop(columns=["label", "family", "origin", "source"])
+    errors = metrics[metrics[column] > 0].drop(columns=["label", "family", "origin", "source"])
     table = timings.merge(errors, on="model_id", how="inner")
     cost = table["us_per_atom_step"] * QUANTITIES["us_per_atom_step"].factor
     return table.assign(cost=cost).sort_values("cost").reset_index(drop=True)
@@ -64,11 +69,14 @@ def _chart(
     slot: DeltaGenerator,
 ) -> None:
     column = METRICS[chosen.quantity].rmse
-    front = pareto_front(table["cost"], table[column])
+    ranked = table.index[table["is_ranked"]].to_numpy()
+    front = ranked[pareto_front(table.loc[ranked, "cost"], table.loc[ranked, column])]
     machine = timings.iloc[0]
     wording = f" ({ALIGNMENTS[alignment]})" if chosen.quantity == "energy" else ""
     title = f"{QUANTITIES[column].label}{wording} on {components.dataset_label(chosen.dataset_id)} against cost"
-    origin = components.provenance("cost", title, table["model_id"], [chosen.dataset_id], f"{len(table)} models")
+    n = table.loc[ranked, "n_configs"].min() if len(ranked) else 0
+    n_of = f", compared on {n:,} of {table['n_expected'].iloc[0]:,} configurations"
+    origin = components.provenance("cost", title, table["model_id"], [chosen.dataset_id], f"{len(table)} models{n_of}")
     components.figure(
         lambda ink: costchart.pareto(
             table,
@@ -79,22 +87,32 @@ def _chart(
             origin.source_line(),
             highlight=[chosen.model_id, *chosen.compare],
         ),
-        table[["model_id", "label", "cost", column, f"{column}_lo", f"{column}_hi"]],
+        table[["model_id", "label", "cost", column, f"{column}_lo", f"{column}_hi", "n_configs", "is_ranked"]],
         origin,
         f"{title}; on the Pareto front: {', '.join(table.iloc[front]['label'])}.",
         key="pareto",
         slot=slot,
+        on_select=_open_model,
     )
     st.caption(
         f"Cost: measured on {machine['setting']}, energy and forces of one configuration at a time. "
-        f"Bars: 95 % bounds of the RMSE. Ringed: models chosen at the left. Colour: architecture. "
+        f"Bars: 95 % bounds of the RMSE. Ringed: models chosen at the left. Colour: architecture. Open: not ranked. "
+        f"Click on a point for its model's page. "
         f"{costchart.TRAINING_LEGEND}"
     )
 
 
+def _open_model() -> None:
+    """Ask for the page of the model whose point was clicked."""
+    point = components.clicked("pareto")
+    if point:
+        st.session_state["open_model"] = point[0]
+
+
 def _table(table: pd.DataFrame, chosen: components.Selection) -> None:
     column = METRICS[chosen.quantity].rmse
-    view = table[["label", "us_per_atom_step", column, f"{column}_lo", f"{column}_hi", "peak_memory_mb", "n_configs"]]
+    names = ["label", "us_per_atom_step", column, f"{column}_lo", f"{column}_hi", "peak_memory_mb", "n_configs"]
+    view = table[[*names, "n_own", "n_expected"]]
     components.view_data(components.shown(view), "cost")
 
 

@@ -7,7 +7,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from app import charts, components, tilechart
-from engine import queries
+from engine import dataset_queries, queries
 from engine.quantities import METRICS, QUANTITIES
 
 BOTH = "both"
@@ -93,8 +93,35 @@ def _table(
         slot=slot,
         on_select=_choose_element,
     )
-    st.caption("Pale: no data. Hatched: all configurations failed. Colours are logarithmic.")
+    st.caption(
+        f"Pale: no data. Hatched: all configurations failed. Colours are logarithmic. {_coverage(chosen, datasets)}"
+    )
+    if METRICS["energy"].rmse in columns.values():
+        _other_zeros(chosen.model_id, datasets)
     components.view_data(table, "elements")
+
+
+def _coverage(chosen: components.Selection, dataset_ids: list[str]) -> str:
+    """Of how many configurations the table is made."""
+    metrics = queries.dataset_metrics("raw")
+    here = metrics[(metrics["model_id"] == chosen.model_id) & metrics["dataset_id"].isin(dataset_ids)]
+    pooled = here[["n_configs", "n_failed", "n_expected"]].sum()
+    sets = f"of the {len(here)} datasets that it was run on" if len(here) > 1 else "of the dataset"
+    return f"{components.counts(pooled)} configurations {sets}."
+
+
+def _other_zeros(model_id: str, dataset_ids: list[str]) -> None:
+    """Warn of datasets that make raw energy errors of the model meaningless."""
+    judged = dataset_queries.compatibility()
+    others = judged[
+        (judged["model_id"] == model_id) & judged["dataset_id"].isin(dataset_ids) & (judged["state"] == "no")
+    ]
+    if len(others):
+        names = ", ".join(components.dataset_label(dataset_id) for dataset_id in others["dataset_id"])
+        st.caption(
+            f":material/warning: Raw energies of {components.model_labels()[model_id]} cannot be compared with those "
+            f"of {names}; use aligned energies. Why: Datasets, Compatibility."
+        )
 
 
 def _own_limits(values: pd.Series, otherwise: tuple[float, float]) -> tuple[float, float]:
@@ -116,20 +143,34 @@ def _choose_element() -> None:
 def _compared(
     chosen: components.Selection, table: pd.DataFrame, columns: dict[str, str], dataset_id: str | None
 ) -> None:
-    """Side by side with the models to compare, element by element."""
+    """Side by side with the models to compare, element by element, over the configurations that all have."""
     if not chosen.compare:
         return
     labels = components.model_labels()
-    wide = table[["element", *columns.values()]].set_index("element").add_suffix(f" · {labels[chosen.model_id]}")
-    for model_id in chosen.compare:
-        other = queries.element_metrics(model_id, dataset_id).set_index("element")[list(columns.values())]
-        wide = wide.join(other.add_suffix(f" · {labels[model_id]}"), how="left")
+    models = (chosen.model_id, *chosen.compare)
     st.subheader("Compared by element", anchor=False)
+    n = queries.n_shared(models, dataset_id)
+    if not n:
+        components.empty(
+            "No configuration in common",
+            f"No configuration has a result of all of these: {', '.join(labels[model] for model in models)}. "
+            "Choose others at the left, or all datasets.",
+        )
+        return
+    place = components.dataset_label(dataset_id) if dataset_id else "all datasets"
+    st.markdown(f"Over the **{n:,} configurations** of {place} that each of the {len(models)} models has a result for.")
+    wide = pd.DataFrame({"element": table["element"]}).set_index("element")
+    for model_id in models:
+        one = queries.element_metrics(model_id, dataset_id, models).set_index("element")
+        wide["n_configs"] = one["n_configs"]  # the same for all of them
+        wide = wide.join(one[list(columns.values())].add_suffix(f" · {labels[model_id]}"), how="left")
+    wide = wide[wide["n_configs"] > 0].astype({"n_configs": int})
     heads: dict[str, Any] = {
         name: st.column_config.NumberColumn(
             f"{QUANTITIES[name.split(' · ')[0]].title(symbol=True)} · {name.split(' · ')[1]}", format="%.1f"
         )
         for name in wide.columns
+        if " · " in name
     }
     components.table_view(wide.reset_index(), "compared", heads)
 

@@ -8,8 +8,6 @@ from app import charts, components, tilechart
 from engine import queries
 from engine.quantities import ALIGNMENTS, METRICS, QUANTITIES, significant
 
-OWN_MARK = "‡"
-
 
 def show() -> None:
     """Four numbers, the matrix, the ranking on the chosen dataset, and what has not been run."""
@@ -22,17 +20,19 @@ def show() -> None:
     metric = METRICS[chosen.quantity]
     with components.controls():
         alignment = components.alignment_switch()
-    metrics = queries.dataset_metrics(alignment)
+        is_shared = components.comparison_switch()
+    metrics = queries.shared_metrics(alignment) if is_shared else queries.dataset_metrics(alignment)
     metrics = metrics.assign(source=[components.source_name(s, link=False) or None for s in metrics["source"]])
+    metrics = components.judged(metrics, is_raw=chosen.quantity == "energy" and alignment == "raw")
     _headline(metrics, chosen, metric.rmse)
-    _matrix(metrics, chosen, alignment, slot)
-    _ranking(metrics, chosen, alignment)
+    _matrix(metrics, chosen, alignment, is_shared, slot)
+    _ranking(metrics, chosen, is_shared)
     _not_run(metrics)
 
 
 def _headline(metrics: pd.DataFrame, chosen: components.Selection, column: str) -> None:
-    here = metrics[(metrics["dataset_id"] == chosen.dataset_id) & metrics["is_complete"]]
-    here = here.dropna(subset=[column]).sort_values(column)
+    here = metrics[(metrics["dataset_id"] == chosen.dataset_id) & metrics["is_ranked"]]
+    here = here[here["comparable"]].dropna(subset=[column]).sort_values(column)
     totals, quantity = queries.totals(), QUANTITIES[column]
     place = components.dataset_label(chosen.dataset_id)
     best = here.iloc[0] if len(here) else None
@@ -41,9 +41,10 @@ def _headline(metrics: pd.DataFrame, chosen: components.Selection, column: str) 
             (
                 f"Lowest {quantity.symbol} on {place} ({quantity.unit})",
                 significant(best[column]) if best is not None else "–",
-                f"{components.marked(best['label'], best['origin'])}, 95 %: {components.bounds(best, column)}"
+                f"{components.marked(best['label'], best['origin'])}, 95 %: {components.bounds(best, column)}, "
+                f"n = {best['n_configs']:,} of {best['n_expected']:,}"
                 if best is not None
-                else "no model has been run on all of it",
+                else "no model can be ranked on it as it is",
             ),
             (
                 "Models with numbers",
@@ -62,7 +63,7 @@ def _headline(metrics: pd.DataFrame, chosen: components.Selection, column: str) 
 
 def _ordered(metrics: pd.DataFrame, column: str, dataset_id: str) -> pd.DataFrame:
     """Models with numbers, those with the lowest error on the chosen dataset first."""
-    here = metrics[(metrics["dataset_id"] == dataset_id) & metrics["is_complete"]]
+    here = metrics[(metrics["dataset_id"] == dataset_id) & metrics["is_ranked"]]
     models = metrics.drop_duplicates("model_id")[["model_id", "label"]]
     return (
         models.assign(rank=models["model_id"].map(here.set_index("model_id")[column]))
@@ -71,16 +72,15 @@ def _ordered(metrics: pd.DataFrame, column: str, dataset_id: str) -> pd.DataFram
     )
 
 
-def _matrix(metrics: pd.DataFrame, chosen: components.Selection, alignment: str, slot: DeltaGenerator) -> None:
+def _matrix(
+    metrics: pd.DataFrame, chosen: components.Selection, alignment: str, is_shared: bool, slot: DeltaGenerator
+) -> None:
     column = METRICS[chosen.quantity].rmse
     datasets = queries.datasets()
-    datasets = datasets.loc[datasets["n_models"] > 0, ["dataset_id", "label", "energy_reference"]]
-    is_raw = chosen.quantity == "energy" and alignment == "raw"
-    if is_raw:
-        is_own = datasets["energy_reference"] == "own"
-        datasets = datasets.assign(label=datasets["label"].where(~is_own, datasets["label"] + f" {OWN_MARK}"))
+    datasets = datasets.loc[datasets["n_models"] > 0, ["dataset_id", "label"]]
     cells = tilechart.matrix_cells(metrics, _ordered(metrics, column, chosen.dataset_id), datasets)
     wording = f", {ALIGNMENTS[alignment]}" if chosen.quantity == "energy" else ""
+    wording += ", shared configurations" if is_shared and (cells["n_configs"] < cells["n_own"]).any() else ""
     title = f"{QUANTITIES[column].label}{wording} ({QUANTITIES[column].unit})"
     origin = components.provenance(
         "overview",
@@ -102,9 +102,14 @@ def _matrix(metrics: pd.DataFrame, chosen: components.Selection, alignment: str,
     )
     st.caption(
         "Click on a cell for its parity chart. † and italics: numbers imported from another group. "
-        "Red frame: some configurations failed. Hatched: all failed. Grey: not run. In brackets: a run that "
-        "is not finished."
-        + (f" {OWN_MARK}: energies of its own reference, to be compared only aligned." if is_raw else "")
+        "Red frame: some configurations failed. Hatched: all failed. Pale: not run. In brackets or with a star: "
+        "over other configurations than the rest of its column, so not ranked. "
+        + ("Columns are compared on the configurations that their models share. " if is_shared else "")
+        + (
+            f"{tilechart.OWN_MARK} and grey: raw energies that cannot be compared; the pointer says why. Use Aligned."
+            if not cells["comparable"].all()
+            else ""
+        )
     )
     components.view_data(
         cells[
@@ -115,6 +120,8 @@ def _matrix(metrics: pd.DataFrame, chosen: components.Selection, alignment: str,
                 f"{column}_lo",
                 f"{column}_hi",
                 "n_configs",
+                "n_own",
+                "n_expected",
                 "n_failed",
                 "origin",
             ]
@@ -122,7 +129,7 @@ def _matrix(metrics: pd.DataFrame, chosen: components.Selection, alignment: str,
         "matrix",
     )
     if st.session_state.pop("open_parity", False):
-        st.switch_page("views/parity.py", query_params={})
+        st.switch_page(components.PARITY_PAGE, query_params={})
 
 
 def _open_cell() -> None:
@@ -133,48 +140,47 @@ def _open_cell() -> None:
         st.session_state["open_parity"] = True
 
 
-def _ranking(metrics: pd.DataFrame, chosen: components.Selection, alignment: str) -> None:
+def _ranking(metrics: pd.DataFrame, chosen: components.Selection, is_shared: bool) -> None:
     column = METRICS[chosen.quantity].rmse
     label = components.dataset_label(chosen.dataset_id)
     st.subheader(f"Ranking on {label} by {QUANTITIES[column].label}", anchor=False)
     here = metrics[metrics["dataset_id"] == chosen.dataset_id].sort_values(
-        ["is_complete", column], ascending=[False, True]
+        ["is_ranked", column], ascending=[False, True]
     )
-    is_ranked = here["is_complete"] & here[column].notna()
+    if is_shared:
+        st.markdown(components.comparison_note(here))
+    is_ranked = here["is_ranked"] & here[column].notna()
     table = here.assign(
         rank=is_ranked.cumsum().where(is_ranked).astype("Int64"),
         label=[components.marked(row.label, row.origin) for row in here.itertuples()],
+        n_of=[f"{row.n_configs:,} of {row.n_expected:,}" for row in here.itertuples()],
         training=here["training_sets"].map(" + ".join),
         **{
             f"{m.rmse}_bounds": [components.bounds(row, m.rmse) for _, row in here.iterrows()] for m in METRICS.values()
         },
     )
     pairs = [name for metric in METRICS.values() for name in (metric.rmse, f"{metric.rmse}_bounds")]
-    table = table[
-        [
-            "rank",
-            "label",
-            *pairs,
-            "force_slope",
-            "n_configs",
-            "n_failed",
-            "training",
-            "origin",
-            "source",
-            "note",
-        ]
-    ]
+    columns = ["rank", "label", *pairs, "force_slope", "n_of", "n_failed", "training", "origin", "source", "note"]
+    if not table["comparable"].all():
+        columns.insert(4, "why_not")
     heads = {f"{metric.rmse}_bounds": "95 % bounds" for metric in METRICS.values()} | {
         "rank": st.column_config.NumberColumn("#", width=40, pinned=True),
         "label": st.column_config.TextColumn("Model", width=220, pinned=True),
+        "n_of": st.column_config.TextColumn("Configurations", help="In these numbers, of all in the dataset."),
         "training": "Training data",
         "note": st.column_config.TextColumn("What is inferred", width="large"),
+        "why_not": st.column_config.TextColumn("Why raw energies cannot be compared", width="medium"),
     }
-    components.table_view(table, "ranking", heads, height="content")
+    place = st.container(horizontal=True, vertical_alignment="center")
+    row = components.chosen_row(table[["model_id", *columns]], "ranking", heads, columns=columns, height="content")
+    with place:
+        components.model_link(row["model_id"])
+        st.caption("Choose a row for the page of another model.")
     st.caption(
         f"{charts.IMPORTED_MARK} imported from the source in the last columns; the others were run here. "
-        "Models without a number at the left have not been run on the whole dataset."
+        "Models without a number at the left are over other configurations than the rest."
     )
+    components.warn_of_leakage([chosen.dataset_id])
 
 
 def _not_run(metrics: pd.DataFrame) -> None:

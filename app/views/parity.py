@@ -46,7 +46,7 @@ def show() -> None:
         if found is not None
     }
     _main_chart(chosen, samples[chosen.model_id], *figures[chosen.model_id], view, alignment, group, slot)
-    _comparison(chosen, samples, figures)
+    _comparison(chosen, samples, figures, alignment, group)
 
 
 def _controls(chosen: components.Selection) -> tuple[str, str, str, bool]:
@@ -105,7 +105,11 @@ def _headline(row: pd.Series, chosen: components.Selection) -> None:
             f"95 %: {components.bounds(row, metric.rmse)}",
         ),
         (QUANTITIES[metric.mae].title(), significant(row[metric.mae]), ""),
-        ("Configurations", f"{row['n_configs']:,.0f}", f"{row['n_failed']:,.0f} failed"),
+        (
+            "Configurations",
+            f"{row['n_configs']:,.0f}",
+            f"of {row['n_expected']:,.0f}, {row['n_failed']:,.0f} failed",
+        ),
         ("Origin", str(row["origin"]), components.source_name(row["source"])),
     ]
     if chosen.quantity == "force":
@@ -131,7 +135,7 @@ def _figure(
         f"{components.dataset_label(chosen.dataset_id)}{part}"
     )
     n = samples.n_total if isinstance(samples, Density) else len(samples)
-    count = f"{n:,} {METRICS[chosen.quantity].noun}"
+    count = f"{n:,} {METRICS[chosen.quantity].noun}{_part_of(model_id, chosen.dataset_id, alignment, group)}"
     origin = components.provenance("parity", title, [model_id], [chosen.dataset_id], count)
     draw = partial(
         errorchart.residual,
@@ -144,6 +148,15 @@ def _figure(
         colour=charts.model_colour(model_id),
     )
     return draw, origin
+
+
+def _part_of(model_id: str, dataset_id: str, alignment: str, group: str) -> str:
+    """Says so where a model was not run on all configurations."""
+    metrics = queries.dataset_metrics(alignment, group)
+    row = metrics[(metrics["model_id"] == model_id) & (metrics["dataset_id"] == dataset_id)].iloc[0]
+    if row["n_configs"] == row["n_expected"]:
+        return ""
+    return f" from {row['n_configs']:,} of {row['n_expected']:,} configurations"
 
 
 def _main_chart(
@@ -212,11 +225,14 @@ def _comparison(
     chosen: components.Selection,
     samples: dict[str, errorchart.Samples | None],
     figures: dict[str, tuple[partial[go.Figure], export.Provenance]],
+    alignment: str,
+    group: str,
 ) -> None:
     """The same figure, smaller and in the same limits, for each model to compare."""
     if not chosen.compare:
         return
     st.subheader("Compared with, in the same limits", anchor=False)
+    _numbers_side_by_side(chosen, alignment, group)
     columns = st.columns(2)
     for k, model_id in enumerate(chosen.compare):
         with columns[k % 2]:
@@ -227,6 +243,23 @@ def _comparison(
             table = errorchart.table_of(samples[model_id])
             smaller = partial(draw, height=400)
             components.figure(smaller, table, origin, origin.title, key=f"compare-{model_id}")
+
+
+def _numbers_side_by_side(chosen: components.Selection, alignment: str, group: str) -> None:
+    """Errors of the shown models over the configurations that they share; the charts show all of each model."""
+    metrics = queries.shared_metrics(
+        alignment,
+        dataset_id=chosen.dataset_id,
+        group=group,
+        model_ids=tuple(sorted((chosen.model_id, *chosen.compare))),
+    )
+    st.markdown(components.comparison_note(metrics))
+    columns = ["label", *(name for m in METRICS.values() for name in (m.rmse, m.mae)), "force_slope"]
+    table = metrics.sort_values(["is_ranked", METRICS[chosen.quantity].rmse], ascending=[False, True])
+    table = table[columns].assign(n_of=[f"{row.n_configs:,} of {row.n_expected:,}" for row in table.itertuples()])
+    components.table_view(table, "side-by-side", {"n_of": "Configurations"}, height="content")
+    if (metrics["n_own"] > metrics["n_configs"]).any():
+        st.caption("The charts show all configurations of each model; n in their last line says how many.")
 
 
 show()

@@ -314,7 +314,7 @@ def _headline(results: LiveResults) -> None:
     if reference is not None:
         rmse = rms(results.mean - reference)
         values.append(("Force RMSE of the mean (meV/Å)", significant(rmse), "against the reference"))
-    structure_parts.facts(values)
+    components.numbers(values)
 
 
 def _show_models(table: pd.DataFrame) -> None:
@@ -393,7 +393,7 @@ def _downloads(
     origin: export.Provenance,
     slot: DeltaGenerator,
 ) -> None:
-    save = structure_parts.download
+    save = export.download
     with slot, st.popover("Export", icon=":material/download:", help="Save the results"):
         save("Extended XYZ, forces of every model", results.to_extxyz, origin.file_name("extxyz"))
         save("CSV, models", lambda: export.to_csv(table, origin), origin.file_name("models.csv"))

@@ -198,7 +198,7 @@ def _facts(sight: Sight) -> None:
     rmse = None if errors is None else 1000 * float(np.sqrt(np.mean(errors**2)))
     worst = None if errors is None else 1000 * float(np.linalg.norm(errors, axis=1).max())
     aligned = _aligned_error(sight)
-    structure_parts.facts(
+    components.numbers(
         [
             (sight.formula, f"{c.n_atoms} atoms", f"group {c.group_name}"),
             ("Reference energy (eV/atom)", _fixed(reference), components.dataset_label(sight.dataset_id)),
@@ -386,7 +386,7 @@ def _downloads(sight: Sight, colors: AtomColors | None, table: pd.DataFrame, pla
         )
 
     with place, st.popover("Save", icon=":material/download:", help="Save this structure"):
-        save = structure_parts.download
+        save = export.download
         save("Extended XYZ, with forces", lambda: sight.to_extxyz(version), origin.file_name("extxyz"))
         save("HTML, 3D, offline", page, origin.file_name("html"))
         save("CSV, atoms", lambda: export.to_csv(table, origin), origin.file_name("csv"))

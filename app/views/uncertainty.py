@@ -47,9 +47,14 @@ def _no_ensemble(ensembles: pd.DataFrame, label: str) -> None:
 
 def _headline(ensemble: pd.Series, chosen: components.Selection) -> None:
     values = []
-    for quantity, noun in (("energy", "configurations"), ("force", "atoms")):
+    size = queries.datasets().set_index("dataset_id").loc[chosen.dataset_id]
+    for quantity, noun, total in (
+        ("energy", "configurations", size["n_configs"]),
+        ("force", "atoms", size["n_atoms"]),
+    ):
         rho, n = queries.spearman(ensemble["ensemble_id"], chosen.dataset_id, quantity)
-        values.append((f"Spearman ρ, {quantity}", significant(rho, 2), f"n = {n:,} {noun}"))
+        n_of = f"{n:,}" if n == total else f"{n:,} of {total:,}"
+        values.append((f"Spearman ρ, {quantity}", significant(rho, 2), f"n = {n_of} {noun}"))
     values.append(("Members", f"{len(ensemble['model_ids'])}", str(ensemble["label"])))
     components.numbers(values)
 
@@ -116,7 +121,7 @@ def _definitions(ensemble: pd.Series) -> None:
     labels = components.model_labels()
     members = ", ".join(labels.get(model, model) for model in ensemble["model_ids"])
     st.markdown(
-        f"**Members:** {members}.\n\n"
+        f"**Members:** {members}. Only configurations count for which all members have a result.\n\n"
         "dev(E) = max over members k of |Eₖ − ⟨E⟩| per atom, and dev(Fᵢ) = max over k of ‖Fᵢₖ − ⟨Fᵢ⟩‖ for "
         "atom i. "
         "The error is that of the ensemble mean against the reference. Below the dashed line the deviation "

@@ -1,0 +1,521 @@
+"""Datasets: what the models are tested on, and what a comparison with it can mean.
+
+The sidebar's dataset is the one that is shown; on this page it may be any of the registry, whether or not it is here.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from app import charts, components, datasetchart, export, tilechart
+from app.atomview import atomview
+from app.sight import Sight
+from engine import dataset_queries, queries
+
+CONTENTS, ALIGNMENT, COMPATIBILITY = "contents", "alignment", "compatibility"
+PARTS = (CONTENTS, ALIGNMENT, COMPATIBILITY)
+EVERYTHING = "all"
+ZEROS = {"mp": "that of the Materials Project", "matpes": "that of MatPES", "own": "its own"}
+ENOUGH_PER_ELEMENT = 5  # configurations for each fitted offset; with fewer, alignment hides errors
+
+
+def show() -> None:
+    """One of three parts: what datasets hold, what alignment changed, and which pairs can be compared."""
+    datasets = queries.datasets()
+    chosen = components.selection()
+    dataset = datasets.set_index("dataset_id", drop=False).loc[chosen.dataset_id]
+    slot = components.header(
+        f"Datasets: {dataset['label']}",
+        "What are the models tested on, how was it computed, and what can a comparison with it mean?",
+    )
+    with components.controls():
+        part = st.segmented_control(
+            "Show", PARTS, default=CONTENTS, required=True, format_func=str.capitalize, key="part", bind="query-params",
+            help="What datasets hold; what alignment of energies changed; which models' raw energies can be compared.",
+        )  # fmt: skip
+    if part == ALIGNMENT:
+        _alignment(dataset, slot)
+    elif part == COMPATIBILITY:
+        _compatibility(dataset, datasets, slot)
+    else:
+        _contents(dataset, datasets, slot)
+
+
+def _is_here(datasets: pd.DataFrame) -> pd.Series:
+    return datasets["available"].fillna(False).astype(bool)
+
+
+# What is in it
+
+
+def _contents(dataset: pd.Series, datasets: pd.DataFrame, slot: DeltaGenerator) -> None:
+    _headline(datasets)
+    _elements(dataset, slot)
+    _list(datasets)
+    st.subheader(str(dataset["label"]), anchor=False)
+    st.markdown(dataset["description"])
+    _card(dataset, datasets)
+    if dataset["n_configs"]:
+        _distributions(dataset, datasets)
+        _groups(dataset)
+
+
+def _headline(datasets: pd.DataFrame) -> None:
+    totals = queries.totals()
+    counts = dataset_queries.element_counts()
+    components.numbers(
+        [
+            ("Datasets here", f"{_is_here(datasets).sum()}", f"of {len(datasets)} in the registry"),
+            ("Configurations", f"{totals['n_configs']:,}", "54,084 in the paper"),
+            ("Atoms", f"{totals['n_atoms']:,}", "7,326,684 in the paper"),
+            ("Elements", f"{len(counts)}", f"most often {', '.join(counts['element'].head(3))}"),
+        ]
+    )
+
+
+def _elements(dataset: pd.Series, slot: DeltaGenerator) -> None:
+    """The periodic table with counts of configurations."""
+    is_alone = st.toggle(
+        "Chosen dataset only", key="alone", bind="query-params", help="Otherwise all datasets together, with the "
+        "elements of the chosen one framed."
+    )  # fmt: skip
+    dataset_id = dataset["dataset_id"] if is_alone else None
+    table = dataset_queries.element_counts(dataset_id)
+    if table.empty:
+        _nothing(dataset)
+        return
+    place = dataset["label"] if is_alone else "all datasets"
+    title = f"Configurations with each element: {place}"
+    ids = [dataset_id] if dataset_id else queries.datasets().query("n_configs > 0")["dataset_id"].tolist()
+    origin = components.provenance("elements-of", title, [], ids, f"{int(table['n_atoms'].sum()):,} atoms")
+    framed = [] if is_alone else list(dataset["elements"])
+    components.figure(
+        lambda ink: datasetchart.element_table(table, ink, title, origin.source_line(), framed=framed),
+        table,
+        origin,
+        f"Periodic table of {title}, {len(table)} elements; the table below holds the same numbers.",
+        key="element-counts",
+        slot=slot,
+    )
+    components.view_data(table, "element-counts")
+
+
+def _nothing(dataset: pd.Series) -> None:
+    """Why a dataset is not here, and the next step."""
+    reason = dataset["reason"] or "It holds no configurations."
+    if dataset["n_configs_paper"] > 0:
+        reason += f" The paper has {dataset['n_configs_paper']:,.0f} configurations."
+    components.empty(f"{dataset['label']} is not here", reason)
+
+
+def _list(datasets: pd.DataFrame) -> None:
+    """All datasets; a row opens its dataset."""
+    is_here = _is_here(datasets)
+    table = datasets.assign(
+        state=is_here.map({True: "here", False: "not here"}),
+        elements=datasets["elements"].map(
+            lambda names: ", ".join(names) if len(names) < 9 else f"{len(names)} elements"
+        ),
+        n_configs=datasets["n_configs"].where(is_here).astype("Int64"),
+        n_atoms=datasets["n_atoms"].where(is_here).astype("Int64"),
+    )
+    heads: dict[str, Any] = {
+        "label": st.column_config.TextColumn("Dataset", pinned=True, width=200),
+        "state": "State",
+        "elements": "Elements",
+        "n_configs": st.column_config.NumberColumn("Configurations", format="localized"),
+        "n_atoms": st.column_config.NumberColumn("Atoms", format="localized"),
+        "functional": "Functional",
+        "code": "Code",
+        "energy_reference": "Zero of energy",
+        "n_models": st.column_config.NumberColumn("Models with numbers"),
+        "paper_row": st.column_config.NumberColumn("Row of Table 2", format="%d"),
+        "n_configs_paper": st.column_config.NumberColumn("Configurations in the paper", format="localized"),
+        "stands_in_for": "In place of rows",
+        "reason": st.column_config.TextColumn("Why it is not here", width="large"),
+    }
+    ids = table["dataset_id"].tolist()
+
+    def open_row() -> None:
+        rows = st.session_state["dataset-list"]["selection"]["rows"]
+        if rows:
+            st.session_state["dataset"] = ids[rows[0]]
+
+    with st.expander(f"All {len(ids)} datasets: {is_here.sum()} here", expanded=True):
+        st.caption("Choose a row, or a dataset at the left.")
+        st.dataframe(
+            table,
+            hide_index=True,
+            key="dataset-list",
+            height=300,
+            placeholder=components.NOTHING,
+            column_config=heads,
+            column_order=list(heads),
+            on_select=open_row,
+            selection_mode="single-row",
+        )
+
+
+def _card(dataset: pd.Series, datasets: pd.DataFrame) -> None:
+    if not dataset["n_configs"]:
+        _nothing(dataset)
+    size = f"{dataset['n_configs']:,} configurations, {dataset['n_atoms']:,} atoms" if dataset["n_configs"] else "none"
+    components.details(
+        [
+            ("Id", f"`{dataset['dataset_id']}`"),
+            ("Here", size),
+            ("In the paper", _in_paper(dataset)),
+            ("Stands in for", _rows_of_paper(dataset["stands_in_for"], datasets)),
+            ("In its place", _stand_ins(dataset, datasets)),
+            ("Elements", ", ".join(dataset["elements"])),
+            ("Level of theory", f"{dataset['functional']}, {dataset['code']}"),
+            ("Pseudopotentials and settings", dataset["potentials"]),
+            ("Zero of energy", f"{ZEROS[dataset['energy_reference']]}. {dataset['comparable_note']}"),
+            ("Seen in training", dataset["leakage"] or "not checked"),
+            ("Licence", dataset["license"]),
+            ("Cite", dataset["citation"]),
+            ("Source", components.source_name(dataset["source"])),
+        ]
+    )
+
+
+def _in_paper(dataset: pd.Series) -> str:
+    if pd.isna(dataset["paper_row"]):
+        return "not one of its datasets"
+    return f"row {dataset['paper_row']:.0f} of Table 2, {dataset['n_configs_paper']:,.0f} configurations"
+
+
+def _rows_of_paper(rows: str | None, datasets: pd.DataFrame) -> str:
+    """Labels of the paper's datasets that were named by row, such as `1, 6`."""
+    labels = {f"{row.paper_row:.0f}": row.label for row in datasets.itertuples() if pd.notna(row.paper_row)}
+    named = [row.strip() for row in (rows or "").split(",") if row.strip()]
+    return ", ".join(f"{labels.get(row, 'row')} ({row})" for row in named)
+
+
+def _stand_ins(dataset: pd.Series, datasets: pd.DataFrame) -> str:
+    """Datasets that are here and stand in for this one of the paper."""
+    if pd.isna(dataset["paper_row"]) or dataset["n_configs"]:
+        return ""
+    row = f"{dataset['paper_row']:.0f}"
+    here = datasets[_is_here(datasets)]
+    found = [other.label for other in here.itertuples() if row in (other.stands_in_for or "").split(", ")]
+    return ", ".join(found) or "nothing yet"
+
+
+# Distributions
+
+
+def _distributions(dataset: pd.Series, datasets: pd.DataFrame) -> None:
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.subheader("Energies, forces and sizes", anchor=False, width="stretch")
+        slot = st.container(width="content")
+    groups = dataset_queries.groups(dataset["dataset_id"])["group_name"].tolist()
+    with components.controls():
+        is_pooled = st.toggle(
+            "All datasets together", key="together", bind="query-params",
+            help="Energies then count from the lowest of each dataset.",
+        )  # fmt: skip
+        group = st.selectbox(
+            "Group of structures",
+            [EVERYTHING, *groups],
+            format_func=lambda name: "all that count as the dataset" if name == EVERYTHING else name,
+            key=f"group-{dataset['dataset_id']}",
+            disabled=is_pooled,
+            width=300,
+        )
+    dataset_id = None if is_pooled else str(dataset["dataset_id"])
+    group = EVERYTHING if is_pooled else group
+    panels = _panels(dataset_id, group, is_relative=is_pooled or dataset["energy_reference"] == "own")
+    if not panels:
+        components.empty("No energies and forces", "The source has none for these configurations.")
+        return
+    place = "all datasets" if is_pooled else dataset["label"]
+    title = f"Reference data: {place}" + ("" if group == EVERYTHING else f", {group}")
+    ids = datasets.query("n_configs > 0")["dataset_id"].tolist() if dataset_id is None else [dataset_id]
+    n = panels[-1].histogram.n_total
+    origin = components.provenance("distributions", title, [], ids, f"{n:,} configurations")
+
+    def draw(ink: charts.Ink) -> go.Figure:
+        return datasetchart.histograms(panels, ink, title, origin.source_line())
+
+    table = _counts(panels)
+    with slot:
+        export.menu(draw, table, origin, has_camera=False)
+    components.figure(
+        draw,
+        table,
+        origin,
+        f"Histograms of {', '.join(panel.title for panel in panels)} of {place}; the table below holds the counts.",
+        key=f"distributions-{dataset_id}-{group}",
+    )
+    st.caption(
+        "Of the DFT reference alone. Beyond the axes lies 0.1 % of the samples at each end; brackets say how many."
+    )
+    components.view_data(table, "distributions")
+
+
+def _panels(dataset_id: str | None, group: str, *, is_relative: bool) -> list[datasetchart.Panel]:
+    """The histograms that there are samples for."""
+    energy = ("energy_above", "Energy above the lowest of the dataset (eV/atom)")
+    kind, title = energy if is_relative else ("energy", "Energy (eV/atom)")
+    wanted = (
+        (kind, title, "configurations", False),
+        ("force_component", "Force component (eV/Å)", "force components", True),
+        ("force_length", "Length of the force (eV/Å)", "atoms", True),
+        ("n_atoms", "Atoms in a configuration", "configurations", False),
+    )
+    panels = []
+    for kind, title, noun, is_log in wanted:
+        found = dataset_queries.histogram(dataset_id, kind, group)
+        if found is not None:
+            panels.append(datasetchart.Panel(title, noun, found, is_log))
+    return panels
+
+
+def _counts(panels: Sequence[datasetchart.Panel]) -> pd.DataFrame:
+    """The bins of all histograms, one below the other."""
+    parts = [
+        pd.DataFrame(
+            {
+                "what": panel.title,
+                "from": panel.histogram.edges[:-1],
+                "to": panel.histogram.edges[1:],
+                "n": panel.histogram.counts,
+            }
+        )
+        for panel in panels
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+# Groups and structures
+
+
+def _groups(dataset: pd.Series) -> None:
+    st.subheader("Groups of structures", anchor=False)
+    dataset_id = dataset["dataset_id"]
+    typical = dataset_queries.representatives(dataset_id)[["group_name", "config_id"]]
+    table = dataset_queries.groups(dataset_id).merge(typical, on="group_name")
+    number = st.column_config.NumberColumn
+    heads: dict[str, Any] = {
+        "group_name": st.column_config.TextColumn("Group", pinned=True),
+        "in_dataset": st.column_config.CheckboxColumn(
+            "Counts", help="Some groups are kept but do not count as the dataset, such as dimers."
+        ),
+        "composition": st.column_config.TextColumn("Composition", help="Shares of all atoms of the group."),
+        "n_atoms": number("Atoms", format="localized"),
+        "n_atoms_min": "Fewest atoms",
+        "n_atoms_max": "Most atoms",
+        "energy_min": number("Lowest energy (eV/atom)", format="%.3f"),
+        "energy_max": number("Highest energy (eV/atom)", format="%.3f"),
+        "force_rms": number("Force, RMS (eV/Å)", format="%.2f", help="Root mean square of the length on an atom."),
+        "config_id": "Shown below",
+    }
+    row = components.chosen_row(table, f"groups-{dataset_id}", heads)
+    _structure(dataset, row)
+
+
+def _structure(dataset: pd.Series, row: pd.Series) -> None:
+    """The representative of one group in 3D."""
+    configuration = queries.configuration(dataset["dataset_id"], row["config_id"])
+    assert configuration is not None  # its id was read from the same store
+    sight = Sight(dataset["dataset_id"], "", configuration, None, None, "")
+    origin = components.provenance(
+        f"structure-{row['config_id']}", row["config_id"], [], [dataset["dataset_id"]], f"{configuration.n_atoms} atoms"
+    )
+    st.markdown(
+        f"**{row['group_name']}**: {sight.formula}, {configuration.n_atoms} atoms, `{row['config_id']}`. Of the "
+        f"{row['n_configs']:,} configurations of the group it has the median number of atoms and, among those of that "
+        "size, the median force. Choose a row for another group."
+    )
+    atomview(
+        configuration.numbers,
+        configuration.positions,
+        configuration.cell,
+        key="dataset-structure",
+        alt=f"{sight.formula}, {configuration.n_atoms} atoms in their cell, coloured by element.",
+        filename=origin.file_name("png"),
+        height=380,
+    )
+    with st.container(horizontal=True, vertical_alignment="center"):
+        export.download(
+            "Extended XYZ",
+            lambda: sight.to_extxyz(queries.store_info().data_version),
+            origin.file_name("extxyz"),
+            width="content",
+        )
+        if dataset["n_models"]:
+            st.page_link(
+                components.STRUCTURE_PAGE,
+                label=f"Open {row['config_id']} in Structure",
+                icon=":material/deployed_code:",
+                query_params={"dataset": dataset["dataset_id"], "cfg": row["config_id"]},
+            )
+
+
+# What alignment changed
+
+
+def _alignment(dataset: pd.Series, slot: DeltaGenerator) -> None:
+    """Ranks before and after alignment, and the offsets that were removed."""
+    dataset_id, label = dataset["dataset_id"], dataset["label"]
+    table = dataset_queries.alignment_change(dataset_id)
+    if table.empty:
+        components.empty(
+            f"No energies of models for {label}",
+            dataset["reason"]
+            or f"Run `python -m precompute run --dataset {dataset_id} --model all`, then `python -m precompute build`.",
+        )
+        return
+    st.markdown(
+        "Alignment removes the least-squares energy offset per element of each model. What it removes is the model's "
+        "different zero of energy and any constant error per element; what is left are errors of energy differences "
+        "at equal composition."
+    )
+    offsets = dataset_queries.element_offsets(dataset_id)
+    elements = offsets.columns.drop(["model_id", "label", "n_configs"]).tolist()
+    n, n_elements = int(table["n_configs"].min()), len(elements)
+    if n < ENOUGH_PER_ELEMENT * n_elements:
+        st.warning(
+            f"{n_elements} offsets are fitted to {n:,} configurations: aligned errors are smaller than they would be "
+            "on more data, and single offsets mean little."
+        )
+    in_milli = offsets[elements] * 1000
+    title = f"Energy RMSE before and after alignment per element: {label}"
+    origin = components.provenance("alignment", title, table["model_id"], [dataset_id], f"{n:,} shared configurations")
+    wide = in_milli.add_prefix("offset_mev_per_atom_").assign(model_id=offsets["model_id"])
+    components.figure(
+        lambda ink: datasetchart.alignment_change(table, ink, title, origin.source_line()),
+        table.merge(wide, on="model_id", how="left"),
+        origin,
+        f"{title}, for {len(table)} models; the table below holds the same numbers.",
+        key=f"alignment-{dataset_id}",
+        slot=slot,
+    )
+    st.caption(
+        "Numbers at the names: rank by raw and by aligned energies, ▲ gains places, ▼ loses some. Over the "
+        f"{n:,} configurations that all {len(table)} ranked models have a result for."
+    )
+    _ranks(table)
+    _offsets(offsets, in_milli, n_elements)
+
+
+def _ranks(table: pd.DataFrame) -> None:
+    table = table.assign(
+        label=[components.marked(row.label, row.origin) for row in table.itertuples()],
+        state=table["state"].map(components.STATES),
+    )
+    heads: dict[str, Any] = {
+        "label": st.column_config.TextColumn("Model", pinned=True, width=220),
+        "rank_raw": "Rank, raw",
+        "rank_aligned": "Rank, aligned",
+        "rank_change": st.column_config.NumberColumn("Places gained", format="%+d"),
+        "state": "Raw energies",
+        "state_reason": st.column_config.TextColumn("Because", width="large"),
+    }
+    names = ["energy_rmse_mev_per_atom", "energy_rmse_mev_per_atom_aligned"]
+    columns = ["label", "rank_raw", "rank_aligned", "rank_change", *names, "state", "state_reason"]
+    components.table_view(table[columns], "ranks", heads, height="content" if len(table) < 20 else 500)
+
+
+def _offsets(offsets: pd.DataFrame, in_milli: pd.DataFrame, n_elements: int) -> None:
+    st.subheader("Offsets per element (meV/atom)", anchor=False)
+    table = pd.concat([offsets[["label", "n_configs"]], in_milli], axis=1)
+    heads: dict[str, Any] = {name: st.column_config.NumberColumn(name, format="%+.0f") for name in in_milli}
+    heads["label"] = st.column_config.TextColumn("Model", pinned=True, width=220)
+    components.table_view(table, "offsets", heads, height="content" if len(table) < 20 else 500)
+    st.caption(
+        "Predicted minus reference energy of an atom of the element, fitted to all configurations that each model has "
+        "a result for; missing where it has none with the element."
+        + (
+            ""
+            if n_elements == 1
+            else " Where compositions do not determine them, those of the smallest size are taken."
+        )
+    )
+
+
+# Compatibility
+
+
+def _compatibility(dataset: pd.Series, datasets: pd.DataFrame, slot: DeltaGenerator) -> None:
+    """Which models' raw energies may be compared with which dataset's, and why not."""
+    everything = st.toggle(
+        "Everything in the registry", key="registry", bind="query-params",
+        help="Otherwise models that were run and datasets that are here.",
+    )  # fmt: skip
+    models = queries.models()
+    if not everything:
+        models, datasets = models[models["n_tried"] > 0], datasets[_is_here(datasets)]
+    if datasets.empty:
+        components.empty("No dataset is here", "Run: `python -m precompute fetch --dataset open-defects`")
+        return
+    judged = dataset_queries.compatibility()
+    # Alike ones side by side, those that fit the Materials Project first.
+    order = datasets.assign(fits=~datasets["comparable"].fillna(False).astype(bool))
+    order = order.sort_values(["fits", "energy_reference"], kind="stable")
+    models = models.sort_values(["energy_reference", "label"], key=lambda c: c.str.lower())
+    cells = tilechart.grid(models, order[["dataset_id", "label"]]).merge(judged, on=["model_id", "dataset_id"])
+    title = "Can raw energies be compared?"
+    origin = components.provenance(
+        "compatibility", title, models["model_id"], datasets["dataset_id"].tolist(), f"{len(cells):,} pairs"
+    )
+    table = cells[["label", "dataset_label", "state", "state_reason", "model_id", "dataset_id"]]
+    counts = cells["state"].value_counts()
+    components.figure(
+        partial(_draw_compatibility, cells, title, origin),
+        table,
+        origin,
+        f"{title} {len(models)} models by {len(datasets)} datasets: "
+        f"{', '.join(f'{counts.get(name, 0)} {text}' for name, text in components.STATES.items())}.",
+        key="compatibility",
+        slot=slot,
+        on_select=_open_cell,
+    )
+    st.caption(
+        f"{tilechart.STATE_MARKS['yes']} comparable. {tilechart.STATE_MARKS['care']} with care: a part of the error is "
+        f"the set-up's. {tilechart.STATE_MARKS['no']} only aligned: raw errors are a matter of the zero of energy, and "
+        "the app greys them. Judged by functional, zero of energy and pseudopotentials, code, +U, spin and D3. Click "
+        "on a cell for its dataset; the pointer and the table say why."
+    )
+    _reasons(dataset, judged, models)
+
+
+def _draw_compatibility(cells: pd.DataFrame, title: str, origin: export.Provenance, ink: charts.Ink) -> go.Figure:
+    return tilechart.compatibility(cells, ink, title, origin.source_line())
+
+
+def _open_cell() -> None:
+    """Choose the dataset of the clicked cell."""
+    cell = components.clicked("compatibility")
+    if cell:
+        st.session_state["dataset"] = cell[1]
+
+
+def _reasons(dataset: pd.Series, judged: pd.DataFrame, models: pd.DataFrame) -> None:
+    st.subheader(f"Models on {dataset['label']}", anchor=False)
+    st.markdown(
+        f"{dataset['functional']}, {dataset['code']}; {dataset['potentials'] or 'settings not stated'}. "
+        f"Zero of energy: {ZEROS[dataset['energy_reference']]}. {dataset['comparable_note']}"
+    )
+    here = judged[judged["dataset_id"] == dataset["dataset_id"]].merge(models, on="model_id")
+    order = np.argsort(here["state"].map(list(components.STATES).index), kind="stable")
+    here = here.iloc[order].assign(state=here["state"].map(components.STATES))
+    heads: dict[str, Any] = {
+        "label": st.column_config.TextColumn("Model", pinned=True, width=220),
+        "state": "Raw energies",
+        "state_reason": st.column_config.TextColumn("Because", width="large"),
+        "functional": "Functional of the labels",
+        "energy_reference": "Zero of energy",
+        "d3": st.column_config.CheckboxColumn("D3"),
+    }
+    components.table_view(here[list(heads)], "reasons", heads, height="content" if len(here) < 15 else 500)
+
+
+show()

@@ -1,0 +1,458 @@
+"""Models: what is known of each of them, and how far it can be trusted; one page for each, named in the address."""
+
+import json
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from app import barchart, charts, components, tilechart
+from engine import queries
+from engine.quantities import ALIGNMENTS, METRICS, QUANTITIES, significant
+
+ANY, WITH_NUMBERS, CAN_RUN, CANNOT_RUN = "any", "numbers", "can-run", "cannot-run"
+STATES = {ANY: "All", WITH_NUMBERS: "With numbers", CAN_RUN: "Can run here", CANNOT_RUN: "Cannot run here"}
+N_WEAKEST = 8
+MARKS = {"no-data": "–", "cannot-run": "✕", "not-run": ""}
+
+
+def show() -> None:
+    """The page of the model in the address; without one, the list of all models and the coverage matrix."""
+    models = queries.models()
+    model_id = st.query_params.get("id", "")
+    found = models[models["model_id"] == model_id]
+    if len(found):
+        _page(found.iloc[0])
+        return
+    slot = components.header(
+        "Models", "Which models are there, on what were they trained, and on what have they been run?"
+    )
+    if model_id:
+        components.empty(f"No model '{model_id}'", "The registry has no such id. Choose one from the list.")
+    chosen = _filtered(models)
+    if chosen.empty:
+        components.empty("No model fits", "Take a filter away.")
+        return
+    _list(chosen)
+    _coverage(chosen, slot)
+
+
+# The list
+
+
+def _filtered(models: pd.DataFrame) -> pd.DataFrame:
+    with components.controls():
+        words = st.text_input(
+            "Search", key="find", persist_state="session", placeholder="name, id or training set", width=240
+        )
+        families = st.multiselect(
+            "Family", sorted(models["family"].unique()), key="family", persist_state="session", width=240
+        )
+        state = st.segmented_control(
+            "State", list(STATES), default=ANY, required=True, format_func=STATES.__getitem__, key="state",
+            persist_state="session",
+        )  # fmt: skip
+        is_of_paper = st.toggle(
+            "Table 1 of the paper only",
+            key="paper",
+            persist_state="session",
+            help="The 26 models of Shuang et al. (2025).",
+        )
+    text = models["label"] + " " + models["model_id"] + " " + models["training_sets"].map(" ".join)
+    keep = pd.Series(True, index=models.index)
+    for word in words.lower().split():
+        keep &= text.str.lower().str.contains(word, regex=False)
+    runs = models["runnable"].fillna(False).astype(bool)
+    keep &= {ANY: True, WITH_NUMBERS: models["n_datasets"] > 0, CAN_RUN: runs, CANNOT_RUN: ~runs}[state]
+    if families:
+        keep &= models["family"].isin(families)
+    if is_of_paper:
+        keep &= models["paper_row"].notna()
+    return models[keep].sort_values("paper_row") if is_of_paper else models[keep]
+
+
+def _list(models: pd.DataFrame) -> None:
+    table = models.assign(
+        training=models["training_sets"].map(" + ".join),
+        runs=models["runnable"].fillna(False).map({True: "yes", False: "no"}),
+    )
+    heads: dict[str, Any] = {
+        "label": st.column_config.TextColumn("Model", pinned=True, width=220),
+        "family": "Family",
+        "paper_row": st.column_config.NumberColumn("Row of Table 1", format="%d"),
+        "n_datasets": st.column_config.NumberColumn("Datasets with numbers"),
+        "runs": "Can run here",
+        "training": "Training data",
+        "n_training_structures": st.column_config.NumberColumn("Training structures", format="compact"),
+        "n_parameters": st.column_config.NumberColumn("Parameters", format="compact"),
+        "functional": "Functional",
+        "conservative": st.column_config.CheckboxColumn("Forces are gradients"),
+        "license": "Licence",
+        "model_id": "Id",
+    }
+    ids = table["model_id"].tolist()
+
+    def open_row() -> None:
+        rows = st.session_state["models"]["selection"]["rows"]
+        if rows:
+            st.query_params["id"] = ids[rows[0]]
+
+    def open_named() -> None:
+        if st.session_state["open"]:
+            st.query_params["id"] = st.session_state["open"]
+
+    labels = components.model_labels()
+    st.selectbox(
+        f"Open one of {len(ids)} models, or choose its row",
+        ids,
+        index=None,
+        format_func=labels.__getitem__,
+        key="open",
+        placeholder="type a name",
+        on_change=open_named,
+        width=400,
+    )
+    st.dataframe(
+        table,
+        hide_index=True,
+        key="models",
+        height=min(35 * (len(table) + 1) + 3, 460),
+        placeholder=components.NOTHING,
+        column_config=heads,
+        column_order=list(heads),
+        on_select=open_row,
+        selection_mode="single-row",
+    )
+
+
+def _coverage(models: pd.DataFrame, slot: DeltaGenerator) -> None:
+    """Which model was run on how much of which dataset, and why not."""
+    st.subheader("Coverage: models and datasets", anchor=False)
+    everything = st.toggle(
+        "Datasets that are not here too", key="absent", bind="query-params",
+        help="Datasets of the registry that are not public, not fetched or not read yet.",
+    )  # fmt: skip
+    datasets = queries.datasets()
+    is_here = datasets["available"].fillna(False).astype(bool)
+    datasets = datasets if everything else datasets[is_here]
+    if datasets.empty:
+        components.empty("No dataset is here", "Run: `python -m precompute fetch --dataset open-defects`")
+        return
+    pairs = tilechart.grid(models, datasets[["dataset_id", "label"]])
+    known = queries.coverage().drop(columns=["label", "dataset_label"])
+    cells = pairs.merge(known, on=["model_id", "dataset_id"])
+    reasons = _reasons(cells, datasets.loc[is_here, "dataset_id"].tolist(), models)
+    cells = cells.assign(mark=reasons.map(MARKS))
+    n_cells = int((cells["n_configs"] > 0).sum())
+    title = "Configurations with a result, by model and dataset"
+    origin = components.provenance(
+        "coverage",
+        title,
+        models["model_id"],
+        datasets["dataset_id"].tolist(),
+        f"{int(cells['n_configs'].sum()):,} predictions",
+    )
+    columns = ["label", "dataset_label", "n_configs", "n_failed", "n_expected", "origin", "source", "why"]
+    table = cells[[*columns, "model_id", "dataset_id"]]
+    components.figure(
+        lambda ink: tilechart.coverage(cells, ink, title, origin.source_line()),
+        table,
+        origin,
+        f"{title}: {n_cells} of {len(cells)} pairs have results; the table below says why the others have none.",
+        key="coverage",
+        slot=slot,
+        on_select=_open_cell,
+    )
+    st.caption(
+        "Click on a cell for its model's page. Numbers: configurations with a result, of those in brackets above. "
+        "† and italics: imported. Red frame: some "
+        f"failed; {MARKS['cannot-run']} hatched: all failed. Pale {MARKS['cannot-run']}: the model cannot run here. "
+        f"{MARKS['no-data']}: the dataset is not here. Pale and blank: can be run, but was not. The pointer and the "
+        "table say why."
+    )
+    components.view_data(table[columns], "coverage")
+
+
+def _reasons(cells: pd.DataFrame, here: list[str], models: pd.DataFrame) -> pd.Series:
+    """Key of `MARKS` for cells without a run."""
+    runs = models.loc[models["runnable"].fillna(False).astype(bool), "model_id"]
+    reasons = pd.Series("not-run", index=cells.index)
+    reasons[~cells["model_id"].isin(runs)] = "cannot-run"
+    reasons[~cells["dataset_id"].isin(here)] = "no-data"
+    return reasons
+
+
+def _open_cell() -> None:
+    """Open the page of the clicked cell's model."""
+    cell = components.clicked("coverage")
+    if cell:
+        st.query_params["id"] = cell[0]
+
+
+# The page of one model
+
+
+def _page(model: pd.Series) -> None:
+    slot = components.header(
+        str(model["label"]), "What is it, how far can it be trusted, at what cost, and who made the numbers?"
+    )
+    # A link to the page that is open would keep its parameters.
+    st.button("All models", icon=":material/arrow_back:", type="tertiary", on_click=_close)
+    runs = queries.runs()
+    runs = runs[runs["model_id"] == model["model_id"]]
+    _headline(model)
+    _state(model, has_runs=len(runs) > 0)
+    _facts(model, runs)
+    if model["n_tried"]:
+        _datasets(model, slot)
+        _weakest(model)
+        _failures(model)
+    if len(runs):
+        _cost(model)
+        _provenance(runs)
+
+
+def _close() -> None:
+    st.query_params.pop("id", None)
+
+
+def _metrics_of(model_id: str, alignment: str) -> pd.DataFrame:
+    """The model's metrics in the order of the datasets."""
+    metrics = queries.dataset_metrics(alignment)
+    table = queries.datasets()[["dataset_id"]].merge(metrics[metrics["model_id"] == model_id], on="dataset_id")
+    return components.judged(table, is_raw=alignment == "raw")
+
+
+def _headline(model: pd.Series) -> None:
+    metrics = _metrics_of(model["model_id"], "raw")
+    costs = queries.costs()
+    costs = costs[costs["model_id"] == model["model_id"]]
+    n_here = int(queries.datasets()["available"].fillna(False).sum())
+    values = [
+        (
+            "Family",
+            str(model["family"]),
+            f"row {model['paper_row']:.0f} of Table 1" if pd.notna(model["paper_row"]) else "",
+        ),
+        ("Parameters", _count(model["n_parameters"]), ""),
+        ("Training structures", _count(model["n_training_structures"]), ""),
+        ("Datasets with numbers", f"{model['n_datasets']}", f"of {n_here} here"),
+    ]
+    if len(metrics):
+        values.append(("Configurations", f"{metrics['n_configs'].sum():,}", f"{metrics['n_failed'].sum():,} failed"))
+    if len(costs):
+        first = costs.iloc[0]
+        cost = first["us_per_atom_step"] * QUANTITIES["us_per_atom_step"].factor
+        values.append(("Cost (ms per atom and step)", significant(cost), f"{first['hardware']}, {first['device']}"))
+    components.numbers(values)
+
+
+def _count(value: float) -> str:
+    """A number of things in few characters."""
+    if pd.isna(value):
+        return "unknown"
+    for size, letter in ((1e6, " M"), (1e3, " k")):
+        if value >= size:
+            return f"{significant(value / size)}{letter}"
+    return f"{value:.0f}"
+
+
+def _state(model: pd.Series, *, has_runs: bool) -> None:
+    """Why it cannot run or was not run, and what to do."""
+    if model["reason"] and not model["runnable"]:
+        note = " The numbers below were imported." if has_runs else ""
+        components.empty("Cannot run here yet", f"{model['reason']}{note}")
+    elif not has_runs:
+        components.empty(
+            "Not run yet",
+            f"Run `python -m precompute fetch --model {model['model_id']}`, then `python -m precompute run --model "
+            f"{model['model_id']} --dataset open-defects` and `python -m precompute build`.",
+        )
+
+
+def _facts(model: pd.Series, runs: pd.DataFrame) -> None:
+    computed = runs[runs["origin"] == "computed"].sort_values("started_at")
+    packages = computed["packages"].iloc[-1] if len(computed) else ""
+    forces = "minus the gradient of the energy" if model["conservative"] else "predicted directly, not a gradient"
+    d3 = "training labels include it" if model["d3"] else "not in the training labels"
+    components.details(
+        [
+            ("Id", f"`{model['model_id']}`"),
+            ("Checkpoint", ", ".join(f"`{name}`" for name in model["checkpoint"].split(", ") if name)),
+            ("Packages", packages),
+            ("Training data", " + ".join(model["training_sets"]) or "none"),
+            ("Functional of the labels", model["functional"]),
+            ("Energy reference", model["energy_reference"]),
+            ("D3 dispersion", d3),
+            ("Forces", forces),
+            ("Licence of the weights", model["license"]),
+            ("Before the download", model["gate"]),
+            ("Source", components.source_name(model["source"])),
+            ("Note", model["note"]),
+        ]
+    )
+
+
+def _datasets(model: pd.Series, slot: DeltaGenerator) -> None:
+    st.subheader("Errors by dataset", anchor=False)
+    with components.controls():
+        alignment = components.alignment_switch()
+    table = _metrics_of(model["model_id"], alignment)
+    meant = table["comparable"]
+    table = table.assign(
+        head=[
+            components.marked(label, origin) + ("" if fits else f" {tilechart.OWN_MARK}")
+            for label, origin, fits in zip(table["dataset_label"], table["origin"], meant, strict=True)
+        ],
+    )
+    title = f"{model['label']}: RMSE by dataset, energies {ALIGNMENTS[alignment]}"
+    origin = components.provenance(
+        "model",
+        title,
+        [model["model_id"]],
+        table["dataset_id"].tolist(),
+        f"{table['n_configs'].sum():,} configurations",
+    )
+    names = [name for m in METRICS.values() for name in (m.rmse, f"{m.rmse}_lo", f"{m.rmse}_hi")]
+    columns = ["dataset_label", "n_configs", "n_expected", "n_failed", *names, "force_slope", "origin", "source"]
+    components.figure(
+        lambda ink: barchart.dataset_bars(
+            table, ink, title, origin.source_line(), colour=charts.model_colour(model["model_id"])
+        ),
+        table[columns],
+        origin,
+        f"{title}; the table below holds the same numbers.",
+        key=f"bars-{model['model_id']}",
+        slot=slot,
+    )
+    st.caption(
+        "Over all configurations of each dataset that this model has a result for, so bars of two models may rest on "
+        "different ones; the Overview compares models on shared ones. Hatched: a part of the dataset. "
+        "Lines: 95 % bounds. →: beyond the axis. †: imported."
+        + (
+            ""
+            if meant.all()
+            else f" {tilechart.OWN_MARK} and grey: raw energies that cannot be compared (see the pointer); use Aligned."
+        )
+    )
+    components.view_data(table[columns], "bars")
+    with st.container(horizontal=True, gap="small"):
+        for row in table[table["n_configs"] > 0].itertuples():
+            st.page_link(
+                components.PARITY_PAGE, label=f"Parity on {row.dataset_label}", icon=":material/scatter_plot:",
+                query_params={"model": model["model_id"], "dataset": row.dataset_id}, width="content",
+            )  # fmt: skip
+    components.warn_of_leakage(table["dataset_id"].tolist())
+
+
+def _weakest(model: pd.Series) -> None:
+    """The elements and groups with the largest force errors."""
+    force, energy = METRICS["force"].rmse, METRICS["energy"].rmse
+    elements = queries.element_metrics(model["model_id"])
+    elements = elements.sort_values(force, ascending=False, na_position="last").head(N_WEAKEST)
+    groups = queries.group_metrics(model["model_id"])
+    groups = groups.assign(n_of=[components.counts(row) for _, row in groups.iterrows()])
+    heads: dict[str, Any] = {
+        name: st.column_config.NumberColumn(QUANTITIES[name].title(symbol=True), format="%.0f")
+        for name in (force, energy, f"{energy}_aligned")
+    }
+    side_by_side = st.container(horizontal=True, gap="large")
+    with side_by_side.container(width=430):
+        st.subheader("Weakest elements", anchor=False)
+        names = ["element", force, f"{energy}_aligned", "n_configs", "n_failed"]
+        if len(elements):
+            components.table_view(elements[names], "weakest-elements", heads, height="content")
+            st.page_link(
+                "views/elements.py", label="Periodic table of this model", icon=":material/apps:",
+                query_params={"model": model["model_id"]},
+            )  # fmt: skip
+    with side_by_side.container(width="stretch"):
+        st.subheader("Weakest groups of structures", anchor=False)
+        names = ["dataset_label", "group_name", force, energy, "force_slope", "n_of", "in_dataset"]
+        heads |= {
+            "n_of": "Configurations",
+            "force_slope": st.column_config.NumberColumn("Slope", format="%.2f"),
+            "in_dataset": st.column_config.CheckboxColumn(
+                "Counts", help="Some groups are kept but do not count as the dataset, such as dimers."
+            ),
+        }
+        components.table_view(groups[names].head(N_WEAKEST), "weakest-groups", heads, height="content")
+        if len(groups) > N_WEAKEST:
+            with st.expander(f"All {len(groups)} groups"):
+                components.table_view(groups[names], "all-groups", heads)
+    st.caption("By force RMSE over all configurations with the element, or of the group; energies are aligned.")
+
+
+def _failures(model: pd.Series) -> None:
+    st.subheader("Failures", anchor=False)
+    failures = queries.failure_counts(model["model_id"])
+    if failures.empty:
+        st.markdown("None: every configuration that it was run on has a result.")
+        return
+    n = int(failures["n_failed"].sum())
+    reasons = failures["reason"].nunique()
+    st.markdown(f"**{n:,} configurations** failed, for {reasons} {'reason' if reasons == 1 else 'reasons'}.")
+    heads = {"config_id": "One of them", "n_failed": "Failed"}
+    names = ["dataset_label", "reason", "n_failed", "config_id"]
+    components.table_view(failures[names], "failures", heads, height="content" if len(failures) < 12 else "auto")
+
+
+def _cost(model: pd.Series) -> None:
+    st.subheader("Cost", anchor=False)
+    costs = queries.costs()
+    costs = costs[costs["model_id"] == model["model_id"]]
+    if costs.empty:
+        components.empty(
+            "Not timed",
+            f"Run `python -m precompute bench --model {model['model_id']}` and then `python -m precompute build`."
+            if model["runnable"]
+            else "A model that cannot run here cannot be timed here; imported numbers carry no timing.",
+        )
+        return
+    names = ["us_per_atom_step", "ms_per_step", "n_atoms", "batch", "device", "hardware", "n_threads"]
+    heads = {
+        "batch": "Batch",
+        "device": "Device",
+        "hardware": st.column_config.TextColumn("Hardware", width="medium"),
+        "measured_at": st.column_config.DatetimeColumn("Measured", format="YYYY-MM-DD"),
+    }
+    components.table_view(
+        components.shown(costs)[[*names, "peak_memory_mb", "measured_at"]], "costs", heads, height="content"
+    )
+
+
+def _provenance(runs: pd.DataFrame) -> None:
+    st.subheader("Where the numbers come from", anchor=False)
+    table = runs.assign(
+        source=[components.source_name(source, link=False) for source in runs["source"]],
+        options=[_options(text) for text in runs["options"]],
+    )
+    heads: dict[str, Any] = {
+        "dataset_label": st.column_config.TextColumn("Dataset", pinned=True),
+        "origin": "Origin",
+        "source": "By",
+        "n_configs": "Configurations",
+        "n_failed": "Failed",
+        "packages": st.column_config.TextColumn("Versions", width="medium"),
+        "device": "Device",
+        "hardware": "Hardware",
+        "dtype": "Precision",
+        "d3": "D3 in training",
+        "options": "Options",
+        "started_at": st.column_config.DatetimeColumn("Started", format="YYYY-MM-DD HH:mm"),
+        "checkpoint_sha256": "Checkpoint, SHA-256",
+        "note": st.column_config.TextColumn("What is inferred", width="large"),
+    }
+    empty = [name for name in ("dtype", "d3", "options", "note") if not table[name].fillna("").astype(bool).any()]
+    columns = [name for name in heads if name not in empty]
+    components.table_view(table[columns], "provenance", heads, height="content" if len(table) < 20 else 600)
+
+
+def _options(text: object) -> str:
+    """Keywords of `load` as `name = value`; empty where there are none."""
+    options = json.loads(str(text)) if text else {}
+    return ", ".join(f"{key} = {value}" for key, value in options.items())
+
+
+show()
