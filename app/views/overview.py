@@ -44,7 +44,7 @@ def _headline(metrics: pd.DataFrame, chosen: components.Selection, column: str) 
                 f"{components.marked(best['label'], best['origin'])}, 95 %: {components.bounds(best, column)}, "
                 f"n = {best['n_configs']:,} of {best['n_expected']:,}"
                 if best is not None
-                else "no model can be ranked on it as it is",
+                else "no model's numbers can be compared as they are",
             ),
             (
                 "Models with numbers",
