@@ -1,6 +1,6 @@
 """Our workers against a plain ASE loop, family by family: one machine, one run, the same atoms and weights.
 
-    python benchmarks/throughput.py [--family chgnet ...] [--device cpu] [--output benchmarks/throughput.json]
+    python -m benchmarks.throughput [--family chgnet ...] [--device cpu] [--output benchmarks/throughput.json]
 
 For every family whose environment is built: its fastest pretrained model that can run here, else the small checkpoint
 with random weights of `tests/tiny` (whose per-atom times say nothing about the real models, but whose ratios show the
