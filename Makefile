@@ -5,6 +5,8 @@ PORT ?= 8501
 SERVE ?= 1
 PY = .venv/bin/python
 
+FAMILIES = $(filter-out __init__,$(basename $(notdir $(wildcard engine/families/*.py))))
+
 .PHONY: demo setup test lint format families clean $(FAMILIES:%=family-%)
 
 demo: setup ## set up, predict the embedded dataset with CHGNet for real, build the store, serve the app
@@ -45,11 +47,9 @@ format: setup
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
-FAMILIES = $(filter-out __init__,$(basename $(notdir $(wildcard engine/families/*.py))))
-
 families: $(FAMILIES:%=family-%) ## build every family's environment and check it
 
-family-%: setup ## build one family's environment and check it: make family-mace
+$(FAMILIES:%=family-%): family-%: setup ## build one family's environment and check it: make family-mace
 	$(PY) -m precompute envs $*
 	$(PY) -m pytest tests/test_conformance.py -k "[$*] or [$*-"
 
