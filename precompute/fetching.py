@@ -11,18 +11,15 @@ import os
 import shutil
 import socket
 import sys
-import tarfile
 import time
 import urllib.error
 import urllib.request
-import zipfile
 from pathlib import Path
 
 from engine.errors import FetchError
 
 CHUNK = 1 << 20
 ATTEMPTS = 4
-ANY_MEMBER = "*"
 
 
 def sha256_of(path: Path) -> str:
@@ -80,54 +77,6 @@ def recorded_sha256(target: Path) -> str:
 
 def _record(target: Path) -> Path:
     return target.with_name(target.name + ".sha256")
-
-
-def unpacked(archive: Path, member: str) -> Path:
-    """Where a member of an archive lies after `unpack`; for `*` the only entry at its top, if it was unpacked."""
-    folder = archive.with_name(archive.name + ".unpacked")
-    if member != ANY_MEMBER:
-        return folder / member
-    entries = list(folder.iterdir()) if folder.is_dir() else []
-    return entries[0] if len(entries) == 1 else folder / "nothing"
-
-
-def unpack(archive: Path, member: str) -> None:
-    """Take one file or directory out of a zip or tar archive, unless it is there.
-
-    Args:
-        archive: The downloaded file.
-        member: Path inside it; `*` for the only entry at its top, whatever its name.
-
-    Raises:
-        FetchError: The archive cannot be read, holds no such member, or a path that leads out of it.
-    """
-    if unpacked(archive, member).exists():
-        return
-    partial = archive.with_name(archive.name + ".unpacking")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        if zipfile.is_zipfile(archive):
-            with zipfile.ZipFile(archive) as opened:
-                # zipfile itself drops absolute paths and "..".
-                names = opened.namelist()
-                opened.extractall(partial, [n for n in names if _belongs(n, member)])
-        else:
-            with tarfile.open(archive) as opened_tar:
-                members = opened_tar.getmembers()
-                names = [m.name for m in members]
-                opened_tar.extractall(partial, [m for m in members if _belongs(m.name, member)], filter="data")
-    except (OSError, zipfile.BadZipFile, tarfile.TarError) as error:
-        raise FetchError(f"{archive.name} cannot be unpacked: {error}.") from error
-    folder = archive.with_name(archive.name + ".unpacked")
-    shutil.rmtree(folder, ignore_errors=True)
-    if partial.is_dir():
-        partial.replace(folder)
-    if not unpacked(archive, member).exists():
-        raise FetchError(f"{archive.name} holds no '{member}'; it holds {', '.join(sorted(names)[:8]) or 'nothing'}.")
-
-
-def _belongs(name: str, member: str) -> bool:
-    return member == ANY_MEMBER or name.rstrip("/") == member or name.startswith(member + "/")
 
 
 def _download(url: str, part: Path) -> None:

@@ -9,9 +9,10 @@ from engine.errors import FetchError, RegistryError
 from engine.models import Model
 from engine.shards import FAMILIES, fingerprint
 from precompute import environments
+from precompute.archives import unpack, unpacked
 from precompute.data_folder import DataFolder
 from precompute.environments import WorkerCommand
-from precompute.fetching import fetch_file, recorded_sha256, sha256_of, unpack, unpacked
+from precompute.fetching import fetch_file, recorded_sha256, sha256_of
 
 
 def fetch_weights(model: Model, folder: DataFolder, mirror: Path | None) -> list[str]:

@@ -3,6 +3,7 @@
 import io
 import tarfile
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from engine.datasets import DataFile, get_dataset
 from engine.errors import FetchError
 from precompute import archives
-from precompute.archives import unpack_members
+from precompute.archives import unpack, unpack_members, unpacked
 from precompute.data_folder import DataFolder
 from precompute.datasets import fetch_dataset
 
@@ -118,3 +119,46 @@ def test_mg_container_is_read_from_an_archive(tmp_path: Path) -> None:
     write_tar(mirror / "structures_packed.tar.gz", {"structures_packed/structures/Everything.h5": data})
 
     assert fetch_dataset(get_dataset("mg-randspg"), DataFolder(tmp_path / "data"), mirror).endswith("3 configurations")
+
+
+def archive(path: Path, kind: str, names: list[str]) -> Path:
+    return {"zip": write_zip, "tar": write_tar}[kind](path, {name: name.encode() for name in names})
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_one_directory_of_an_archive_is_unpacked(kind, tmp_path):
+    path = archive(tmp_path / "model.archive", kind, ["top/model/a.bin", "top/model/b/c.bin", "top/other.bin"])
+    unpack(path, "top/model")
+    found = unpacked(path, "top/model")
+    assert sorted(p.relative_to(found).as_posix() for p in found.rglob("*.bin")) == ["a.bin", "b/c.bin"]
+    assert not unpacked(path, "top/other.bin").exists()
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_the_only_entry_of_an_archive_needs_no_name(kind, tmp_path):
+    path = archive(tmp_path / "model.archive", kind, ["any name/saved_model.pb", "any name/variables/v"])
+    unpack(path, "*")
+    assert unpacked(path, "*").name == "any name"
+    two = archive(tmp_path / "two.archive", kind, ["a", "b"])
+    with pytest.raises(FetchError, match=r"holds no '\*'"):
+        unpack(two, "*")
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_an_archive_cannot_write_outside_its_folder(kind, tmp_path):
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    path = archive(folder / "evil", kind, ["m/a", "m/../../../out"])
+    with suppress(FetchError):  # refused, or unpacked without the dots
+        unpack(path, "m")
+    assert [p for p in tmp_path.rglob("*") if not p.is_relative_to(folder)] == []
+    assert not (tmp_path.parent / "out").exists()
+
+
+def test_an_archive_without_the_member_is_refused(tmp_path):
+    path = archive(tmp_path / "model.zip", "zip", ["readme"])
+    with pytest.raises(FetchError, match="holds no 'model'; it holds readme"):
+        unpack(path, "model")
+    path.write_bytes(b"not an archive")
+    with pytest.raises(FetchError, match="cannot be unpacked"):
+        unpack(path, "model")

@@ -2,18 +2,14 @@
 
 import hashlib
 import http.server
-import io
-import tarfile
 import threading
-import zipfile
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import ClassVar
 
 import pytest
 
 from engine.errors import FetchError
-from precompute.fetching import fetch_file, unpack, unpacked
+from precompute.fetching import fetch_file
 
 BODY = bytes(range(256)) * 4096  # 1 MiB
 SHA256 = hashlib.sha256(BODY).hexdigest()
@@ -106,56 +102,3 @@ def test_a_mirror_comes_before_the_network(tmp_path):
     target = tmp_path / "w"
     assert fetch_file(target, sha256=SHA256, url="http://127.0.0.1:1/w", mirrored=tmp_path / "mirror") == "mirror"
     assert target.read_bytes() == BODY
-
-
-def archive(path, kind: str, names: list[str]):
-    if kind == "zip":
-        with zipfile.ZipFile(path, "w") as made:
-            for name in names:
-                made.writestr(name, name)
-    else:
-        with tarfile.open(path, "w:gz") as made:
-            for name in names:
-                member = tarfile.TarInfo(name)
-                member.size = len(name)
-                made.addfile(member, io.BytesIO(name.encode()))
-    return path
-
-
-@pytest.mark.parametrize("kind", ["zip", "tar"])
-def test_one_directory_of_an_archive_is_unpacked(kind, tmp_path):
-    path = archive(tmp_path / "model.archive", kind, ["top/model/a.bin", "top/model/b/c.bin", "top/other.bin"])
-    unpack(path, "top/model")
-    found = unpacked(path, "top/model")
-    assert sorted(p.relative_to(found).as_posix() for p in found.rglob("*.bin")) == ["a.bin", "b/c.bin"]
-    assert not unpacked(path, "top/other.bin").exists()
-
-
-@pytest.mark.parametrize("kind", ["zip", "tar"])
-def test_the_only_entry_of_an_archive_needs_no_name(kind, tmp_path):
-    path = archive(tmp_path / "model.archive", kind, ["any name/saved_model.pb", "any name/variables/v"])
-    unpack(path, "*")
-    assert unpacked(path, "*").name == "any name"
-    two = archive(tmp_path / "two.archive", kind, ["a", "b"])
-    with pytest.raises(FetchError, match=r"holds no '\*'"):
-        unpack(two, "*")
-
-
-@pytest.mark.parametrize("kind", ["zip", "tar"])
-def test_an_archive_cannot_write_outside_its_folder(kind, tmp_path):
-    folder = tmp_path / "weights"
-    folder.mkdir()
-    path = archive(folder / "evil", kind, ["m/a", "m/../../../out"])
-    with suppress(FetchError):  # tar refuses the archive, zip drops the dots
-        unpack(path, "m")
-    assert [p for p in tmp_path.rglob("*") if not p.is_relative_to(folder)] == []
-    assert not (tmp_path.parent / "out").exists()
-
-
-def test_an_archive_without_the_member_is_refused(tmp_path):
-    path = archive(tmp_path / "model.zip", "zip", ["readme"])
-    with pytest.raises(FetchError, match="holds no 'model'; it holds readme"):
-        unpack(path, "model")
-    path.write_bytes(b"not an archive")
-    with pytest.raises(FetchError, match="cannot be unpacked"):
-        unpack(path, "model")
