@@ -109,13 +109,17 @@ class Evaluator:
         self.max_edges = max_edges or ONE_AT_A_TIME
 
     def predict(
-        self, configurations: Sequence[Configuration], announce: Callable[[list[str]], None] = lambda ids: None
+        self,
+        configurations: Sequence[Configuration],
+        announce: Callable[[list[str]], None] = lambda ids: None,
+        max_edges: int | None = None,
     ) -> list[Prediction]:
         """Energy, forces and stress of each configuration, or the reason why there are none.
 
         Args:
             configurations: Any number, of any sizes.
             announce: Told the ids of the next batch before it is evaluated.
+            max_edges: A smaller limit on the edges of a batch, for this call alone.
 
         Returns:
             Predictions in the order of `configurations`.
@@ -127,7 +131,7 @@ class Evaluator:
                 systems.append((index, *periodic_atoms(configuration, self._reach)))
             except Exception as error:
                 done[index] = _failed(configuration, error)
-        for batch in self._batches(systems):
+        for batch in self._batches(systems, max_edges):
             announce([configurations[index].config_id for index, _, _ in batch])
             started = time.perf_counter()
             answers = self._answers([atoms for _, atoms, _ in batch])
@@ -138,15 +142,18 @@ class Evaluator:
                 done[index] = _prediction(configurations[index], answer, padded, share)
         return [done[index] for index in range(len(configurations))]
 
-    def _batches(self, systems: list[tuple[int, Atoms, bool]]) -> Iterator[list[tuple[int, Atoms, bool]]]:
+    def _batches(
+        self, systems: list[tuple[int, Atoms, bool]], cap: int | None
+    ) -> Iterator[list[tuple[int, Atoms, bool]]]:
         """Neighbours in order, until the next one would make too many edges; reads `max_edges` anew each time."""
         members: list[tuple[int, Atoms, bool]] = []
         n_edges = 0
         for system in systems:
+            limit = self.max_edges if cap is None else min(self.max_edges, cap)
             size = 1
-            if self._batch and self.max_edges > ONE_AT_A_TIME:
+            if self._batch and limit > ONE_AT_A_TIME:
                 size = count_edges(system[1], self._reach) + EDGES_PER_ATOM * len(system[1])
-            if members and n_edges + size > self.max_edges:
+            if members and n_edges + size > limit:
                 yield members
                 members, n_edges = [], 0
             members.append(system)

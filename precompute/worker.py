@@ -53,12 +53,14 @@ def serve(evaluator: Evaluator, record: dict[str, str], reply: Reply) -> None:
         started = time.perf_counter()
         try:
             request = json.loads(line)
-            if "max_edges" in request:
-                evaluator.max_edges = min(evaluator.max_edges, request["max_edges"])
             skip = request.get("skip", {})
             configurations = read_configurations(Path(request["input"]))
             wanted = [c for c in configurations if c.config_id not in skip]
-            found = iter(evaluator.predict(wanted, lambda ids: reply(event="start", config_ids=ids)))
+            found = iter(
+                evaluator.predict(
+                    wanted, lambda ids: reply(event="start", config_ids=ids), max_edges=request.get("max_edges")
+                )
+            )
             predictions = [
                 Prediction(c.config_id, c.geometry_hash, "failed", skip[c.config_id])
                 if c.config_id in skip

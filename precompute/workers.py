@@ -98,7 +98,7 @@ class Worker:
             source: Configurations, as `engine.records.write_configurations` writes them.
             target: Predictions; appears complete or not at all.
             skip: config_id -> reason of configurations that are to become failed rows unseen.
-            max_edges: Most edges in a batch from now on; 1 for one configuration at a time.
+            max_edges: Most edges in a batch of this request; 1 for one configuration at a time.
             timeout: Longest time for any one batch, s.
 
         Returns:

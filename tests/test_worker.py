@@ -196,6 +196,15 @@ def test_a_batch_that_does_not_fit_is_halved_and_nothing_is_lost():
     assert evaluator.max_edges < 10**6 / 4
 
 
+def test_a_smaller_limit_holds_for_one_request_only():
+    batch = Batched()
+    evaluator = Evaluator(EMT(), REACH, batch, max_edges=10**6)
+    evaluator.predict(coppers(3), max_edges=1)
+    assert batch.calls == []
+    evaluator.predict(coppers(3))
+    assert batch.calls == [3]
+
+
 def test_one_bad_system_in_a_batch_fails_alone():
     poisoned = [*coppers(3), dataclasses.replace(configuration(bulk("W")), config_id="w")]
     found = Evaluator(EMT(), REACH, Batched(poison=74), max_edges=10**6).predict(poisoned)
