@@ -2,7 +2,7 @@
 
     python -m benchmarks.throughput [--family chgnet ...] [--device cpu] [--output benchmarks/throughput.json]
 
-For every family whose environment is built: its fastest pretrained model that can run here, else the small checkpoint
+For every family whose environment is built: a pretrained model that can run here, else the small checkpoint
 with random weights of `tests/tiny` (whose per-atom times say nothing about the real models, but whose ratios show the
 overheads). The workload is the same for all: rattled bcc W with Mo, 24 cells of 2 atoms, 24 of 16, 8 of 54.
 
@@ -33,13 +33,14 @@ from precompute import environments
 from precompute.data_folder import ROOT, DataFolder
 from precompute.models import checkpoint_path, family_command, why_not_runnable
 from precompute.workers import Worker
+from tests.tiny.making import has_tiny, make_tiny
 
 PREFERRED = {  # the model of a family that stands for it
     "chgnet": "chgnet-0.3.0",
     "sevennet": "sevennet-0",
     "nequix": "nequix-omat-1",
     "matgl": "tensornet-matpes-pbe-2025.1",
-    "nep": "unep-v1",
+    "nep": "nep-unep-v1",
 }
 
 PLAIN_LOOP = """
@@ -47,12 +48,12 @@ import importlib, json, sys, time
 from pathlib import Path
 from ase import Atoms
 from engine.records import read_configurations
-family, checkpoint, options, source, answer = sys.argv[1:]
+family, device, checkpoint, options, source, answer = sys.argv[1:]
 load = importlib.import_module(f"engine.families.{family}").load
 if family == "nequix":  # our adapter replaces its calculator by a faster one
     from nequix.calculator import NequixCalculator
     load = lambda checkpoint, device: NequixCalculator(model_path=checkpoint, backend="jax", use_kernel=False)
-calculator = load(checkpoint, sys.argv[0] and "DEVICE", **json.loads(options))
+calculator = load(checkpoint, device, **json.loads(options))
 systems = [Atoms(c.numbers, c.positions, cell=c.cell, pbc=c.pbc) for c in read_configurations(Path(source))]
 for repeat in range(2):
     began = time.perf_counter()
@@ -88,24 +89,16 @@ def chosen(family: str, folder: DataFolder, scratch: Path) -> tuple[str, str, di
     """Label, checkpoint and options of the model that stands for a family."""
     models = [m for m in load_models().values() if m.family == family and not why_not_runnable(m, folder)]
     models.sort(key=lambda m: m.model_id != PREFERRED.get(family))
-    if models and (family in PREFERRED or not (ROOT / f"tests/tiny/tiny_{family}.py").is_file()):
+    if models and (family in PREFERRED or not has_tiny(family)):
         return models[0].model_id, checkpoint_path(models[0], folder), dict(models[0].options)
-    python = environments.python_path(family, folder.root)
-    made = subprocess.run(
-        [python, ROOT / f"tests/tiny/tiny_{family}.py", scratch],
-        env=os.environ | {"JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    tiny = json.loads(made.stdout.strip().splitlines()[-1])
-    return "random, small", str(scratch / tiny["checkpoint"]), tiny["options"]
+    tiny = make_tiny(family, folder, scratch)
+    return "random, small", tiny["checkpoint"], tiny["options"]
 
 
 def plain_loop(family: str, model: tuple[str, dict], source: Path, scratch: Path, folder: DataFolder, **how) -> dict:
     """Seconds and energies of the plain loop."""
     script, answer = scratch / "loop.py", scratch / "loop.json"
-    script.write_text(PLAIN_LOOP.replace('sys.argv[0] and "DEVICE"', repr(how["device"])))
+    script.write_text(PLAIN_LOOP)
     command = environments.python_command(
         family, folder.root, "none", (), device=how["device"], n_threads=how["n_threads"]
     )
@@ -113,13 +106,13 @@ def plain_loop(family: str, model: tuple[str, dict], source: Path, scratch: Path
     if how["n_threads"] == 0:  # the package decides
         env = {k: v for k, v in env.items() if not k.endswith(("NUM_THREADS", "_THREADS", "OP_PARALLELISM_THREADS"))}
         env.pop("XLA_FLAGS", None)
-    arguments = [family, model[0], json.dumps(model[1]), str(source), str(answer)]
+    arguments = [family, how["device"], model[0], json.dumps(model[1]), str(source), str(answer)]
     subprocess.run([command.argv[0], script, *arguments], env=env, cwd=ROOT, check=True, capture_output=True)
     return json.loads(answer.read_text())
 
 
 def workers(family: str, model: tuple[str, dict], n: int, scratch: Path, folder: DataFolder, **how) -> dict:
-    """Seconds and energies of n workers that share the cells."""
+    """Seconds and energies of n workers that share the cells, and where they ran."""
     cells = workload()
     parts = [cells[i::n] for i in range(n)]
     arguments = (
@@ -149,7 +142,12 @@ def workers(family: str, model: tuple[str, dict], n: int, scratch: Path, folder:
             worker.kill()
     for i in range(n):
         energies |= {p.config_id: p.energy for p in read_predictions(scratch / f"out-{i}.parquet")}
-    return {"seconds": seconds, "energies": [energies[c.config_id] for c in cells]}
+    return {
+        "seconds": seconds,
+        "energies": [energies[c.config_id] for c in cells],
+        "hardware": started[0].record["hardware"],
+        "packages": started[0].record["packages"],
+    }
 
 
 def measure(family: str, folder: DataFolder, device: str) -> dict:
@@ -177,6 +175,8 @@ def measure(family: str, folder: DataFolder, device: str) -> dict:
         "family": family,
         "model": label,
         "device": device,
+        "hardware": sides["batched"]["hardware"],
+        "packages": sides["batched"]["packages"],
         "n_atoms": n_atoms,
         "ms_per_atom": {name: side["seconds"] * 1e3 / n_atoms for name, side in sides.items()},
         "largest_difference_ev_per_atom": float(difference),

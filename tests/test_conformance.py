@@ -8,8 +8,6 @@ hide: a swapped axis, a lost periodic image, a sign. Pretrained weights are held
 """
 
 import json
-import os
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,9 +19,10 @@ from ase.build import bcc110, bulk
 from engine.models import families, load_models
 from engine.records import Configuration, Prediction, read_predictions, read_run_record, write_configurations
 from precompute import environments
-from precompute.data_folder import ROOT, DataFolder
+from precompute.data_folder import DataFolder
 from precompute.models import family_command
 from precompute.workers import Worker
+from tests.tiny.making import has_tiny, make_tiny
 
 pytestmark = pytest.mark.family
 
@@ -123,15 +122,8 @@ def checked(request, tmp_path_factory) -> Checked:
     if not environments.is_built(family, folder.root):
         pytest.skip(f"worker environment '{family}' is not built; run: make family-{family}")
     scratch: Path = tmp_path_factory.mktemp(family)
-    tiny = {"checkpoint": "", "options": {}}
-    script = ROOT / "tests" / "tiny" / f"tiny_{family}.py"
-    if script.is_file():
-        python = environments.python_path(family, folder.root)
-        env = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
-        made = subprocess.run([python, script, scratch], env=env, capture_output=True, text=True, check=False)
-        assert made.returncode == 0, made.stderr[-2000:]
-        tiny |= json.loads(made.stdout.strip().splitlines()[-1])
-    checkpoint = str(scratch / tiny["checkpoint"]) if tiny["checkpoint"] else ""
+    tiny = make_tiny(family, folder, scratch) if has_tiny(family) else {"checkpoint": "", "options": {}}
+    checkpoint = tiny["checkpoint"]
     arguments = ("--model", f"tiny-{family}", "--checkpoint", checkpoint, "--options", json.dumps(tiny["options"]))
     worker = Worker(family_command(family, folder, arguments, device="cpu"), scratch / "log")
     structures = variants(ELEMENTS.get(family, DEFAULT_ELEMENTS))
