@@ -226,7 +226,6 @@ def embed(arguments: argparse.Namespace) -> int:
 
 def table(arguments: argparse.Namespace) -> int:
     """Print the errors of all models on datasets as a Markdown table, from the built store."""
-    os.environ["DEFECT_ATLAS_DATA"] = str(_folder(arguments).root)
     if arguments.matrix:
         for line in markdown_matrix():
             print(line)

@@ -91,9 +91,11 @@ def _predictions(
         computed = sorted(target.glob("*.parquet"))
     shipped = embedded_predictions(dataset.dataset_id, model.model_id)
     imported = folder.imported(dataset.dataset_id, model.model_id)
-    origins = [computed, *([path] for path in (shipped, imported) if path.is_file())]
+    origins = [paths for paths in (computed, *([path] for path in (shipped, imported) if path.is_file())) if paths]
+    if len(origins) < 2:  # nothing to compare, so no file is read for it
+        return origins[0] if origins else []
     known = {(c.config_id, c.geometry_hash) for c in configurations}
-    return max(origins, key=lambda paths: len(known & done_keys(paths).keys()), default=[])
+    return max(origins, key=lambda paths: len(known & done_keys(paths).keys()))
 
 
 def _run_id(dataset: Dataset, model: Model, record: Mapping[str, str]) -> str:
