@@ -12,7 +12,7 @@ from engine import queries
 from engine.quantities import ALIGNMENTS, METRICS, QUANTITIES, significant
 
 ANY, WITH_NUMBERS, CAN_RUN, CANNOT_RUN = "any", "numbers", "can-run", "cannot-run"
-STATES = {ANY: "All", WITH_NUMBERS: "With numbers", CAN_RUN: "Can run here", CANNOT_RUN: "Cannot run here"}
+STATES = {ANY: "All", WITH_NUMBERS: "With numbers", CAN_RUN: "Has a loader", CANNOT_RUN: "No loader yet"}
 N_WEAKEST = 8
 MARKS = {"no-data": "–", "cannot-run": "✕", "not-run": ""}
 
@@ -82,7 +82,9 @@ def _list(models: pd.DataFrame) -> None:
         "family": "Family",
         "paper_row": st.column_config.NumberColumn("Row of Table 1", format="%d"),
         "n_datasets": st.column_config.NumberColumn("Datasets with numbers"),
-        "runs": "Can run here",
+        "runs": st.column_config.TextColumn(
+            "Has a loader", help="Whether its weights are on this machine too: `python -m precompute models` says so."
+        ),
         "training": "Training data",
         "n_training_structures": st.column_config.NumberColumn("Training structures", format="compact"),
         "n_parameters": st.column_config.NumberColumn("Parameters", format="compact"),
@@ -167,7 +169,7 @@ def _coverage(models: pd.DataFrame, slot: DeltaGenerator) -> None:
     st.caption(
         "Click on a cell for its model's page. Numbers: configurations with a result, of those in brackets above. "
         "† and italics: imported. Red frame: some "
-        f"failed; {MARKS['cannot-run']} hatched: all failed. Pale {MARKS['cannot-run']}: the model cannot run here. "
+        f"failed; {MARKS['cannot-run']} hatched: all failed. Pale {MARKS['cannot-run']}: the model has no loader yet. "
         f"{MARKS['no-data']}: the dataset is not here. Pale and blank: can be run, but was not. The pointer and the "
         "table say why."
     )
@@ -262,7 +264,7 @@ def _state(model: pd.Series, *, has_runs: bool) -> None:
     """Why it cannot run or was not run, and what to do."""
     if model["reason"] and not model["runnable"]:
         note = " The numbers below were imported." if has_runs else ""
-        components.empty("Cannot run here yet", f"{model['reason']}{note}")
+        components.empty("No loader yet", f"{model['reason']}{note}")
     elif not has_runs:
         components.empty(
             "Not run yet",
@@ -407,7 +409,7 @@ def _cost(model: pd.Series) -> None:
             "Not timed",
             f"Run `python -m precompute bench --model {model['model_id']}` and then `python -m precompute build`."
             if model["runnable"]
-            else "A model that cannot run here cannot be timed here; imported numbers carry no timing.",
+            else "A model without a loader cannot be timed; imported numbers carry no timing.",
         )
         return
     names = ["us_per_atom_step", "ms_per_step", "n_atoms", "batch", "device", "hardware", "n_threads"]
