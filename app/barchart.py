@@ -3,8 +3,9 @@
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from numpy.typing import NDArray
 
-from app import charts, tilechart
+from app import charts
 from app.charts import Ink
 from engine.quantities import METRICS, QUANTITIES, significant
 
@@ -20,8 +21,8 @@ def dataset_bars(table: pd.DataFrame, ink: Ink, title: str, source: str, *, colo
 
     Args:
         table: head (of the row), n_configs, n_failed, n_expected, `comparable` (energies may be compared
-            with the reference as they are) and `why_not`, and both RMSE with bounds, NaN where all configurations
-            failed.
+            with the reference as they are) and `why_not`, both RMSE with bounds, NaN where all configurations
+            failed, and the noise of both references, NaN where not measured.
         ink: Theme.
         title: Title of the figure.
         source: Provenance line.
@@ -32,8 +33,11 @@ def dataset_bars(table: pd.DataFrame, ink: Ink, title: str, source: str, *, colo
         column = METRICS[quantity].rmse
         limit = _limit(table, quantity)
         bars = _bars(table, quantity, axis, limit, ink, colour)
+        noise = _noise_of(table, quantity)
+        noise = noise.where((noise <= limit) & _is_meant(table, quantity)).to_numpy()
         figure.add_trace(bars)
-        figure.add_trace(_numbers(table, column, bars, limit, ink))
+        figure.add_trace(_numbers(table, column, bars, noise, limit, ink))
+        figure.add_trace(_noise_ticks(noise, axis, ink))
         figure.update_layout(
             {
                 f"{axis[0]}axis{axis[1:]}": {
@@ -58,11 +62,13 @@ def dataset_bars(table: pd.DataFrame, ink: Ink, title: str, source: str, *, colo
 
 
 def _limit(table: pd.DataFrame, quantity: str) -> float:
-    """Where the axis ends: at the longest bar that can be compared, within the limits of the quantity."""
+    """Where the axis ends: at the longest bar that can be compared, or a noise, within the limits of the quantity."""
     low, high = charts.LIMITS[quantity]
     column = METRICS[quantity].rmse
-    is_meant = table["comparable"] if quantity == "energy" else pd.Series(True, index=table.index)
-    longest = table.loc[is_meant, [column, f"{column}_hi"]].max(axis=None, skipna=True)
+    longest = np.fmax(
+        table.loc[_is_meant(table, quantity), [column, f"{column}_hi"]].max(axis=None, skipna=True),
+        _noise_of(table, quantity).max(),
+    )
     return float(np.clip(longest, low, high)) if np.isfinite(longest) else high
 
 
@@ -74,7 +80,7 @@ def _bars(table: pd.DataFrame, quantity: str, axis: str, limit: float, ink: Ink,
     high = np.clip(table[f"{column}_hi"].to_numpy(dtype=float), shown, limit) - shown
     low = shown - np.minimum(table[f"{column}_lo"].to_numpy(dtype=float), shown)
     has_bounds = np.isfinite(high) & np.isfinite(low) & ~is_cut
-    is_meant = table["comparable"].to_numpy(dtype=bool) | (quantity != "energy")
+    is_meant = _is_meant(table, quantity).to_numpy()
     is_part = (table["n_configs"] < table["n_expected"]).to_numpy(dtype=bool)
     return go.Bar(
         orientation="h",
@@ -83,6 +89,7 @@ def _bars(table: pd.DataFrame, quantity: str, axis: str, limit: float, ink: Ink,
         xaxis=axis,
         marker={
             "color": np.where(is_meant, colour, ink.tile).tolist(),
+            "opacity": 0.75,  # bounds and noise are drawn over it, white ones in the dark theme
             "line": {"color": ink.muted, "width": 1},
             "pattern": {
                 "shape": np.where(is_part, "/", "").tolist(),
@@ -106,10 +113,36 @@ def _bars(table: pd.DataFrame, quantity: str, axis: str, limit: float, ink: Ink,
     )
 
 
-def _numbers(table: pd.DataFrame, column: str, bars: go.Bar, limit: float, ink: Ink) -> go.Scatter:
-    """The values, right of bars and bounds: a bar's own text would lie on its bounds."""
+def _is_meant(table: pd.DataFrame, quantity: str) -> pd.Series:
+    """Whether each number can be compared with the reference; of forces all can."""
+    return table["comparable"].astype(bool) | (quantity != "energy")
+
+
+def _noise_of(table: pd.DataFrame, quantity: str) -> pd.Series:
+    """Noise of each reference in display units; NaN where it is not known."""
+    column = METRICS[quantity].noise
+    return table[column].astype(float) * QUANTITIES[column].factor
+
+
+def _noise_ticks(noise: NDArray[np.float64], axis: str, ink: Ink) -> go.Scatter:
+    """A line across each bar at the noise of its reference, longer than the caps of the bounds."""
     return go.Scatter(
-        x=np.asarray(bars.x) + np.asarray(bars.error_x.array),
+        x=noise,
+        y=list(range(len(noise))),
+        xaxis=axis,
+        mode="markers",
+        marker={"symbol": "line-ns", "size": 32, "line": {"color": ink.text, "width": 1.5}},
+        name="noise",
+        hovertemplate=f"{charts.NOISE_LABEL}: %{{x:.3g}}<extra></extra>",
+    )
+
+
+def _numbers(
+    table: pd.DataFrame, column: str, bars: go.Bar, noise: NDArray[np.float64], limit: float, ink: Ink
+) -> go.Scatter:
+    """The values, right of bars, bounds and noise: a bar's own text would lie on its bounds."""
+    return go.Scatter(
+        x=np.fmax(np.asarray(bars.x) + np.asarray(bars.error_x.array), noise),
         y=bars.y,
         xaxis=bars.xaxis,
         mode="text",
@@ -140,5 +173,5 @@ def _hover(row: pd.Series, column: str) -> str:
         f"<b>{row['head']}</b><br>{quantity.label} {significant(row[column])} {quantity.unit}"
         f"<br>95 % bounds {significant(row[f'{column}_lo'])} to {significant(row[f'{column}_hi'])}"
         f"<br>n = {row['n_configs']:,} of {row['n_expected']:,}, failed {row['n_failed']:,}"
-        + (f"<br>{tilechart.wrapped(row['why_not'])}" if row["why_not"] and column == METRICS["energy"].rmse else "")
+        + (f"<br>{charts.wrapped(row['why_not'])}" if row["why_not"] and column == METRICS["energy"].rmse else "")
     )

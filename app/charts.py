@@ -10,6 +10,7 @@ limits are fixed per quantity so that pictures of different models can be compar
 colour alone.
 """
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -57,6 +58,8 @@ SCALES = {"energy": list(reversed(sequential.Viridis)), "force": sequential.YlOr
 LIMITS = {"energy": (1.0, 200.0), "force": (10.0, 1000.0)}
 
 IMPORTED_MARK = "†"
+OWN_MARK = "‡"  # energies that count from another zero
+NOISE_LABEL = "noise of the DFT labels"
 
 
 def ink_of(theme: str | None) -> Ink:
@@ -149,6 +152,11 @@ def base_figure(ink: Ink, title: str, source: str, height: int, *, left: int = 7
     return figure
 
 
+def wrapped(text: str) -> str:
+    """A long sentence in lines that fit a hover label."""
+    return "<br>".join(textwrap.wrap(text, 70))
+
+
 def ticks_125(low: float, high: float) -> list[float]:
     """1-2-5 numbers within [low, high]."""
     decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
@@ -209,6 +217,11 @@ def hide_axes(figure: go.Figure) -> None:
     """Leave the traces alone: no lines, ticks or zoom."""
     figure.update_xaxes(showgrid=False, showline=False, ticks="", showticklabels=False, fixedrange=True)
     figure.update_yaxes(showgrid=False, showline=False, ticks="", showticklabels=False, fixedrange=True)
+
+
+def noise_line(ink: Ink) -> dict[str, object]:
+    """How the noise of the reference is drawn, the same in every figure: thin, and dashed finer than other lines."""
+    return {"color": ink.text, "width": 1, "dash": "3px,3px"}
 
 
 def model_colour(model_id: str) -> str:

@@ -22,6 +22,7 @@ STRUCTURE_PAGE = "views/structure.py"
 MODEL_PAGE = "views/model.py"
 PARITY_PAGE = "views/parity.py"
 NOTHING = "–"
+ENOUGH_PER_ELEMENT = 5  # configurations for each fitted offset; with fewer, alignment hides errors
 # Of `engine.compatibility`, each with its sign.
 STATES = {
     name: f"{tilechart.STATE_MARKS[name]} {text}"
@@ -190,6 +191,71 @@ def judged(metrics: pd.DataFrame, *, is_raw: bool) -> pd.DataFrame:
     return joined.drop(columns=["state", "state_reason"]).assign(comparable=comparable, why_not=why_not)
 
 
+def why_not(judged_pairs: pd.DataFrame) -> str:
+    """Which pairs hold raw energies that cannot be compared, with the reasons; empty where all can.
+
+    Args:
+        judged_pairs: label and dataset_label, with what `judged` adds.
+    """
+    others = judged_pairs[~judged_pairs["comparable"]]
+    if others.empty:
+        return ""
+    reasons = [
+        f"{', '.join(part['label'].unique())} on {', '.join(part['dataset_label'].unique())}: {reason}"
+        for reason, part in others.groupby("why_not", sort=False)
+    ]
+    return (
+        f":material/warning: {charts.OWN_MARK} and grey: raw energies that cannot be compared with the reference; use "
+        f"Aligned. {' '.join(reasons)}"
+    )
+
+
+def captions(*texts: str) -> None:
+    """Small lines below a chart or table; empty ones are left out."""
+    for text in filter(None, texts):
+        st.caption(text)
+
+
+def noise_of(dataset_id: str, quantity: str) -> float | None:
+    """Noise of a dataset's own energies or forces in display units; None where nobody measured it."""
+    column = METRICS[quantity].noise
+    value = queries.datasets().set_index("dataset_id").loc[dataset_id, column]
+    return None if pd.isna(value) else float(value) * QUANTITIES[column].factor
+
+
+def noise_note(dataset_id: str) -> str:
+    """How good the DFT labels of a dataset are themselves, and how that was measured; empty where not known."""
+    known = [(noise_of(dataset_id, quantity), QUANTITIES[metric.noise].unit) for quantity, metric in METRICS.items()]
+    values = [f"{significant(value, 2)} {unit}" for value, unit in known if value is not None]
+    if not values:
+        return ""
+    how = queries.datasets().set_index("dataset_id").loc[dataset_id, "noise_note"]
+    return (
+        f"The DFT labels of {dataset_label(dataset_id)} are good to about {' and '.join(values)}; models that come "
+        f"closer to them than that are not told apart. {how}"
+    )
+
+
+def few_for_offsets(here: pd.DataFrame) -> str:
+    """A warning where alignment fits nearly as many offsets as there are data; empty where it does not.
+
+    Args:
+        here: Ranked rows of one dataset as `queries.shared_metrics` gives them, with aligned energies.
+    """
+    ranked = here[here["is_ranked"]]
+    if ranked.empty:
+        return ""
+    n_configs = int(ranked["n_configs"].min())
+    n_elements = queries.n_shared_elements(tuple(sorted(ranked["model_id"])), str(ranked["dataset_id"].iloc[0]))
+    if n_configs >= ENOUGH_PER_ELEMENT * n_elements:
+        return ""
+    offsets = "1 offset is" if n_elements == 1 else f"{n_elements} offsets are"
+    return (
+        f":material/warning: {offsets} fitted to {n_configs:,} configurations: aligned errors are smaller than they "
+        "would be on more data, and single offsets mean little."
+    )
+
+
 def warn_of_leakage(dataset_ids: Sequence[str]) -> None:
     """Say which models may have been trained on a dataset, since their errors on it are no test."""
     datasets = queries.datasets()
@@ -281,18 +347,34 @@ def controls() -> DeltaGenerator:
 
 
 def alignment_switch() -> str:
-    """`raw` or `per_element`, the same switch with the same address parameter on every page."""
+    """`raw` or `per_element`, the same switch with the same address parameter on every page.
+
+    It begins with raw energies, but where those of no model can be compared with the sidebar's dataset. A dataset
+    that begins otherwise than the one before sets the switch, so that the address leads to the same page again.
+    """
+    begin = _first_alignment(st.session_state["dataset"])
+    if st.session_state.get("align") and st.session_state.get("align_began", begin) != begin:
+        st.session_state["align"] = begin
+    st.session_state["align_began"] = begin
     return st.segmented_control(
         "Energies",
         list(ALIGNMENTS),
-        default="raw",
+        default=begin,
         required=True,
         format_func=lambda name: {"raw": "Raw", "per_element": "Aligned"}[name],
         key="align",
         bind="query-params",
         help="Aligned removes the least-squares energy offset per element of each model on each dataset. "
-        "DFT set-ups differ in these offsets, so a raw error can be a matter of reference alone.",
+        "DFT set-ups differ in these offsets, so a raw error can be a matter of reference alone. A dataset with which "
+        "no model's raw energies can be compared begins with Aligned.",
     )
+
+
+def _first_alignment(dataset_id: str) -> str:
+    """Aligned where raw energies of none of the models with numbers can be compared."""
+    metrics = queries.dataset_metrics("raw")
+    here = judged(metrics.loc[metrics["dataset_id"] == dataset_id, ["model_id", "dataset_id"]], is_raw=True)
+    return "raw" if here.empty or here["comparable"].any() else "per_element"
 
 
 def comparison_switch() -> bool:
@@ -321,7 +403,9 @@ def comparison_note(here: pd.DataFrame) -> str:
     parts = []
     if len(ranked):
         n, n_expected = int(ranked["n_configs"].min()), int(ranked["n_expected"].iloc[0])
-        if n < n_expected:
+        if n < n_expected and len(ranked) == 1:
+            parts.append(f"Only {ranked['label'].iloc[0]} is ranked, on {n:,} of {n_expected:,} configurations.")
+        elif n < n_expected:
             fewest = ranked.loc[ranked["n_own"].idxmin()]
             parts.append(
                 f"Compared on the **{n:,} of {n_expected:,} configurations** for which all {len(ranked)} ranked models "
@@ -502,7 +586,8 @@ def _number_format(values: pd.Series) -> str:
     """Digits that suit the size of the column's values; integers stay whole."""
     if pd.api.types.is_integer_dtype(values):
         return "localized"
-    magnitude = float(np.nanmedian(np.abs(values.to_numpy(dtype=float)))) if values.notna().any() else 1.0
+    # Half of the forces can vanish by symmetry, so the median may say nothing of the column.
+    magnitude = float(np.nanquantile(np.abs(values.to_numpy(dtype=float)), 0.75)) if values.notna().any() else 1.0
     if magnitude >= 100:
         return "%.0f"
     return "%.1f" if magnitude >= 10 else "%.2f" if magnitude >= 0.1 else "%.4f"
@@ -567,7 +652,9 @@ def configuration_table(table: pd.DataFrame, key: str, model_id: str, dataset_id
 
 
 def bounds(row: pd.Series, column: str) -> str:
-    """The 95 % bounds of a metric, such as `5.56 – 6.40`."""
+    """The 95 % bounds of a metric, such as `5.56 – 6.40`; one dash where there are none."""
+    if pd.isna(row[f"{column}_lo"]) and pd.isna(row[f"{column}_hi"]):
+        return NOTHING
     return f"{significant(row[f'{column}_lo'])} – {significant(row[f'{column}_hi'])}"
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,8 @@ TRAINING_LEGEND = "● MPtrj only   ◆ OMat24 only   ■ OMat24 and more   ▲ 
 
 _CHARACTER_WIDTH = 6.8
 _LABEL_HEIGHT = 16.0
+_NOISE_MARGIN = 0.1  # decades beyond the noise of the reference, where the axis is made longer for it
+_NOISE_ROOM = 0.25  # share of the axis that may be added for it
 _BoxTuple = tuple[float, float, float, float]
 
 
@@ -94,18 +97,21 @@ def pareto(
     title: str,
     source: str,
     *,
+    noise: float | None = None,
     highlight: Sequence[str] = (),
 ) -> go.Figure:
     """RMSE against cost per atom and step with the Pareto front, labels beside the points and 95 % bounds.
 
     Args:
-        table: model_id, label, training_sets, cost (ms), the RMSE of the quantity with bounds, and is_ranked,
-            n_configs and n_expected: a model that is not ranked has an open marker and its own n.
+        table: model_id, label, training_sets, cost (ms), the RMSE of the quantity with bounds, is_ranked, n_configs
+            and n_expected: a model that is not ranked has an open marker and its own n; and comparable, why_not:
+            a model whose raw energies cannot be compared is grey.
         front: Positions in the table that lie on the front, by rising cost.
         quantity: `energy` or `force`.
         ink: Theme.
         title: Title of the figure.
         source: Provenance line.
+        noise: Of the reference, in the unit of the RMSE; a line where the axis reaches so far, or nearly.
         highlight: Models to ring.
     """
     column = METRICS[quantity].rmse
@@ -115,18 +121,10 @@ def pareto(
     low = table[column + "_lo"].to_numpy(dtype=float)
     low = np.where(low > 0, low, y)
     high = np.fmax(table[column + "_hi"].to_numpy(dtype=float), y)
-    x_range, y_range = charts.log_span(x, x, 0.12), charts.log_span(low, high, 0.12)
+    x_range, y_range = charts.log_span(x, x, 0.12), _with_noise(charts.log_span(low, high, 0.12), noise)
     figure = charts.base_figure(ink, title, source, int(height) + 150)
-    on_front = table.iloc[front]
-    figure.add_trace(
-        go.Scatter(
-            x=[*on_front["cost"], 10 ** x_range[1]],
-            y=[*on_front[column], *on_front[column].tail(1)],
-            mode="lines",
-            line={"color": ink.accent, "width": 2, "shape": "hv"},
-            hoverinfo="skip",
-        )
-    )
+    if len(front):
+        _draw_front(figure, table.iloc[front], column, 10 ** x_range[1], ink)
     figure.add_trace(_cost_markers(table, x, y, low, high, column, ink, highlight))
     px, py_low, py, py_high = (
         (np.log10(values) - span[0]) / (span[1] - span[0]) * size
@@ -138,18 +136,28 @@ def pareto(
         )
     )
     bars = [(a - 3, b, a + 3, c) for a, b, c in zip(px, py_low, py_high, strict=True)]
-    steps = _steps(px[front], py[front], width)
-    shifts = place_labels(px, py, table["label"].tolist(), width, height, [*bars, *steps])
+    steps = _steps(px[front], py[front], width) if len(front) else []
+    line: list[_BoxTuple] = []
+    if noise is not None and y_range[0] < np.log10(noise) < y_range[1]:
+        _draw_noise(figure, noise, x_range, ink)
+        at = float(np.log10(noise) - y_range[0]) / (y_range[1] - y_range[0]) * height
+        length = _CHARACTER_WIDTH * len(charts.NOISE_LABEL)
+        line = [(0.0, at - 1, width, at + 1), (0.0, at, length, at + _LABEL_HEIGHT)]
+    shifts = place_labels(px, py, table["label"].tolist(), width, height, [*bars, *steps, *line])
     for position, (label, (dx, dy)) in enumerate(zip(table["label"], shifts, strict=True)):
         weight = f"<b>{label}</b>" if position in front else label
+        is_beside = abs(dy) <= _LABEL_HEIGHT + 1
+        place = (
+            {"showarrow": False, "xshift": dx, "yshift": dy}
+            if is_beside  # else a thin line leads from the label to its point
+            else {"ax": dx, "ay": -dy, "arrowhead": 0, "arrowwidth": 1, "arrowcolor": ink.muted, "standoff": 7}
+        )
         figure.add_annotation(
             x=np.log10(x[position]),
             y=np.log10(y[position]),
             text=weight,
-            showarrow=False,
-            xshift=dx,
-            yshift=dy,
             font={"size": 12, "color": ink.text},
+            **place,
         )
     charts.log_axis(figure, "x", x_range, QUANTITIES["us_per_atom_step"].title())
     charts.log_axis(figure, "y", y_range, QUANTITIES[column].title())
@@ -158,9 +166,55 @@ def pareto(
 
 
 def _label(row: pd.Series) -> str:
-    if row["is_ranked"]:
-        return str(row["label"])
-    return f"{row['label']} ({row['n_configs']:,} of {row['n_expected']:,})"
+    name = row["label"] if row["comparable"] else f"{row['label']} {charts.OWN_MARK}"
+    return str(name) if row["is_ranked"] else f"{name} ({row['n_configs']:,} of {row['n_expected']:,})"
+
+
+def _with_noise(span: tuple[float, float], noise: float | None) -> tuple[float, float]:
+    """The ends of the axis in decades, moved to show the noise where that does not take much room."""
+    if noise is None:
+        return span
+    at = float(np.log10(noise))
+    wider = min(span[0], at - _NOISE_MARGIN), max(span[1], at + _NOISE_MARGIN)
+    return wider if wider[1] - wider[0] <= (1 + _NOISE_ROOM) * (span[1] - span[0]) else span
+
+
+def _draw_noise(figure: go.Figure, noise: float, x_range: tuple[float, float], ink: Ink) -> None:
+    """The line at the noise of the reference, named at its left end; annotations are placed by log10."""
+    figure.add_trace(
+        go.Scatter(
+            x=[10 ** x_range[0], 10 ** x_range[1]],
+            y=[noise, noise],
+            mode="lines",
+            name="noise",
+            hoverinfo="skip",
+            line=charts.noise_line(ink),
+        )
+    )
+    figure.add_annotation(
+        x=x_range[0],
+        y=float(np.log10(noise)),
+        text=charts.NOISE_LABEL,
+        showarrow=False,
+        xanchor="left",
+        yanchor="bottom",
+        xshift=4,
+        font={"size": 11, "color": ink.text},
+        name="noise",
+    )
+
+
+def _draw_front(figure: go.Figure, on_front: pd.DataFrame, column: str, end: float, ink: Ink) -> None:
+    """Steps from each model of the front to the next, and on to the end of the axis."""
+    figure.add_trace(
+        go.Scatter(
+            x=[*on_front["cost"], end],
+            y=[*on_front[column], *on_front[column].tail(1)],
+            mode="lines",
+            line={"color": ink.accent, "width": 2, "shape": "hv"},
+            hoverinfo="skip",
+        )
+    )
 
 
 def _steps(x: NDArray[np.float64], y: NDArray[np.float64], width: float) -> list[_BoxTuple]:
@@ -168,6 +222,13 @@ def _steps(x: NDArray[np.float64], y: NDArray[np.float64], width: float) -> list
     right = np.append(x[1:], width)
     flat = [(a, b - 2, c, b + 2) for a, b, c in zip(x, y, right, strict=True)]
     return flat + [(a - 2, low, a + 2, high) for a, low, high in zip(x[1:], y[1:], y[:-1], strict=True)]
+
+
+def _fill(row: Any, ink: Ink) -> str:
+    """Hue of the architecture, or grey; open markers have no inside, so theirs is that of an outline."""
+    if row.comparable:
+        return charts.model_colour(row.model_id)
+    return ink.tile if row.is_ranked else ink.muted
 
 
 def _cost_markers(
@@ -199,16 +260,17 @@ def _cost_markers(
             "symbol": [
                 training_marker(row.training_sets) + ("" if row.is_ranked else "-open") for row in table.itertuples()
             ],
-            "color": [charts.model_colour(model_id) for model_id in table["model_id"]],
+            "color": [_fill(row, ink) for row in table.itertuples()],
             "line": {
                 "color": np.where(ringed, ink.text, ink.muted).tolist(),
-                "width": np.where(ringed, 3, 1).tolist(),
+                "width": np.where(ringed, 3, np.where(table["is_ranked"], 1, 2)).tolist(),
             },
         },
         customdata=table[["model_id"]].to_numpy(),
         hovertext=[
             f"<b>{row.label}</b><br>{significant(row.cost)} {QUANTITIES['us_per_atom_step'].unit}<br>"
             f"{QUANTITIES[column].label} {significant(getattr(row, column))} {QUANTITIES[column].unit}"
+            + ("" if row.comparable else f"<br>{charts.wrapped(row.why_not)}")
             for row in table.itertuples()
         ],
         hovertemplate="%{hovertext}<extra></extra>",

@@ -222,5 +222,5 @@ def _change_hover(row: Any) -> str:
     return (
         f"<b>{row.label}</b><br>raw {significant(row.energy_rmse_mev_per_atom)} meV/atom, rank {row.rank_raw}"
         f"<br>aligned {significant(row.energy_rmse_mev_per_atom_aligned)} meV/atom, rank {row.rank_aligned}"
-        f"<br>{tilechart.wrapped(row.state_reason)}"
+        f"<br>{charts.wrapped(row.state_reason)}"
     )

@@ -1,6 +1,6 @@
 """Figures of errors: residual and parity against the reference, and error against an ensemble's deviation."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -16,6 +16,7 @@ from engine.queries import Density
 
 FloatArray = NDArray[np.float64]
 
+_LEAST_GAP = 0.01  # of the height of a figure, about 4 pixels
 
 Samples: TypeAlias = Density | pd.DataFrame
 
@@ -128,6 +129,8 @@ def residual(
     *,
     view: str = "residual",
     frame: Frame | None = None,
+    noise: float | None = None,
+    is_comparable: bool = True,
     colour: str = charts.ARCHITECTURE_COLOURS["eqv2"],
     height: int = 560,
 ) -> go.Figure:
@@ -141,15 +144,19 @@ def residual(
         source: Provenance line.
         view: `residual` or `parity`.
         frame: Limits to share with other figures; by default those of the samples.
+        noise: Of the reference, in display units; two lines in a residual figure that reaches so far.
+        is_comparable: Whether the energies may be compared with the reference as they are; otherwise all is grey.
         colour: Of single samples.
         height: Pixels.
     """
     frame = frame or frame_of([samples], quantity, view)
     figure = charts.base_figure(ink, title, source, height, left=76, right=96)
     if isinstance(samples, Density):
-        _draw_density(figure, samples, quantity, ink, view, frame)
+        _draw_density(figure, samples, quantity, ink, view, frame, is_comparable=is_comparable)
     else:
-        _draw_points(figure, samples, quantity, ink, view, frame, colour)
+        _draw_points(figure, samples, quantity, ink, view, frame, colour if is_comparable else ink.muted)
+    if noise is not None and view == "residual" and _is_visible(noise, frame):
+        _mark_noise(figure, noise, frame, ink)
     x_title, y_title = _axis_titles(quantity, view)
     figure.update_xaxes(title_text=x_title, range=frame.x)
     figure.update_yaxes(title_text=y_title, range=frame.y)
@@ -157,9 +164,52 @@ def residual(
     return figure
 
 
-def _draw_density(figure: go.Figure, density: Density, quantity: str, ink: Ink, view: str, frame: Frame) -> None:
+def _is_visible(noise: float, frame: Frame) -> bool:
+    """Whether a line at the noise lies inside the frame, and far enough from that at zero to be told from it."""
+    return frame.y[0] < noise < frame.y[1] and noise > _LEAST_GAP * (frame.y[1] - frame.y[0])
+
+
+def _mark_noise(figure: go.Figure, noise: float, frame: Frame, ink: Ink) -> None:
+    """Lines at plus and minus the noise of the reference, named apart from the quantile lines."""
+    for value in (noise, -noise):
+        figure.add_trace(
+            go.Scatter(
+                x=frame.x, y=[value, value], mode="lines", name="noise", hoverinfo="skip", line=charts.noise_line(ink)
+            )
+        )
+    _note_above(figure, f"finely dashed: ± {charts.NOISE_LABEL}", ink)
+
+
+def _note_above(figure: go.Figure, text: str, ink: Ink) -> None:
+    """What a line is, above the plot at its left, where no sample can be."""
+    figure.add_annotation(
+        text=text,
+        x=0,
+        y=1,
+        xref="paper",
+        yref="paper",
+        xanchor="left",
+        yanchor="bottom",
+        showarrow=False,
+        font={"size": 11, "color": ink.muted},
+    )
+
+
+def _draw_density(
+    figure: go.Figure,
+    density: Density,
+    quantity: str,
+    ink: Ink,
+    view: str,
+    frame: Frame,
+    *,
+    is_comparable: bool,
+) -> None:
     factor, noun = _factor(quantity, view), METRICS[quantity].noun
-    figure.add_trace(_density_trace(density.x_edges, density.y_edges * factor, density.counts, ink, noun, frame.c_max))
+    scale = charts.DENSITY_SCALE if is_comparable else [charts.OTHER_COLOUR, ink.text]
+    figure.add_trace(
+        _density_trace(density.x_edges, density.y_edges * factor, density.counts, ink, noun, frame.c_max, scale)
+    )
     _mark_truth(figure, view, *frame.x, ink)
     if view == "residual":
         _quantile_traces(figure, density.line_x, density.lines * factor, ink, frame.x)
@@ -172,6 +222,7 @@ def _density_trace(
     ink: Ink,
     noun: str,
     c_max: float | None = None,
+    scale: Sequence[str] = charts.DENSITY_SCALE,
 ) -> go.Heatmap:
     top = max(float(np.log10(c_max or np.nanmax(counts))), 0.5)
     decades = list(range(int(top) + 1))
@@ -182,7 +233,7 @@ def _density_trace(
         customdata=counts,
         hovertemplate=f"%{{customdata:,.0f}} {noun}<br>x %{{x:.3f}}<br>y %{{y:.4g}}<extra></extra>",
         hoverongaps=False,
-        colorscale=charts.DENSITY_SCALE,
+        colorscale=scale,
         zmin=0,
         zmax=top,
         colorbar={
@@ -233,7 +284,7 @@ def _draw_points(
             x=points["reference"],
             y=values,
             mode="markers",
-            marker={"size": 6, "color": colour, "opacity": 0.6, "line": {"width": 0}},
+            marker={"size": 6, "color": colour, "opacity": 0.6, "line": {"width": 0.5, "color": ink.muted}},
             customdata=points[["config_id", "group_name"]].to_numpy(),
             hovertemplate="<b>%{customdata[0]}</b><br>%{customdata[1]}<br>x %{x:.4f}, y %{y:.4g}<extra></extra>",
             unselected={"marker": {"opacity": 0.25}},
@@ -263,17 +314,7 @@ def _identity(figure: go.Figure, low: float, high: float, ink: Ink) -> None:
             line={"color": ink.muted, "width": 1, "dash": "dash"},
         )
     )
-    figure.add_annotation(
-        text="dashed: deviation = error",
-        x=0.01,
-        y=0.98,
-        xref="paper",
-        yref="paper",
-        xanchor="left",
-        yanchor="top",
-        showarrow=False,
-        font={"size": 11, "color": ink.muted},
-    )
+    _note_above(figure, "dashed: deviation = error", ink)
 
 
 def deviation_points(
@@ -301,7 +342,7 @@ def deviation_points(
             x=x,
             y=y,
             mode="markers",
-            marker={"size": 6, "color": colour, "opacity": 0.6},
+            marker={"size": 6, "color": colour, "opacity": 0.7, "line": {"width": 0.5, "color": ink.muted}},
             customdata=table[["config_id", "group_name"]].to_numpy(),
             hovertemplate="<b>%{customdata[0]}</b><br>%{customdata[1]}<br>deviation %{x:.3g}, error %{y:.3g}"
             "<extra></extra>",

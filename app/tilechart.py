@@ -3,7 +3,7 @@
 Tiles are bars and not heat maps: Streamlit reports a click on a bar, and one on a heat map not.
 """
 
-import textwrap
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,6 @@ from app import charts
 from app.charts import Ink
 from engine.quantities import METRICS, QUANTITIES, significant
 
-OWN_MARK = "‡"  # energies that count from another zero
 FEW_COLUMNS = 5  # with more, cells are too narrow for a note
 _HEAD_ROOM = 110  # characters that all heads together have room for side by side
 _LEAN = 45  # degrees, to the left, where the names of the rows leave room
@@ -38,7 +37,7 @@ def _cell_text(row: pd.Series, column: str, *, is_narrow: bool) -> str:
         return "✕" if is_narrow else f"{row['n_failed']:.0f} failed"
     value = _compact(row[column])
     if row["is_odd"]:
-        value += OWN_MARK
+        value += charts.OWN_MARK
     if "imported" in str(row["origin"]):
         value = f"<i>{value}</i>{charts.IMPORTED_MARK}"
     notes = {
@@ -68,13 +67,12 @@ def _cell_hover(row: pd.Series, column: str) -> str:
     return (
         f"{head}<br>{numbers}n = {row['n_configs']:,.0f} of {row['n_expected']:,.0f}{shared}, "
         f"failed {row['n_failed']:,.0f}<br>{row['origin']}{source}{note}"
-        + ("" if row["comparable"] else f"<br>{OWN_MARK} raw energies cannot be compared: {wrapped(row['why_not'])}")
+        + (
+            ""
+            if row["comparable"]
+            else f"<br>{charts.OWN_MARK} raw energies cannot be compared: {charts.wrapped(row['why_not'])}"
+        )
     )
-
-
-def wrapped(text: str) -> str:
-    """A long sentence in lines that fit a hover label."""
-    return "<br>".join(textwrap.wrap(text, 70))
 
 
 def _compact(value: float) -> str:
@@ -138,7 +136,7 @@ def matrix(cells: pd.DataFrame, quantity: str, ink: Ink, title: str, source: str
     run = cells[cells["state"] != "missing"]
     never = set(run["dataset_id"]) - set(run.loc[run["comparable"], "dataset_id"])
     is_marked = cells["dataset_id"].isin(never)  # once above the column, instead of in each of its cells
-    heads = cells["dataset_label"].where(~is_marked, cells["dataset_label"] + f" {OWN_MARK}")
+    heads = cells["dataset_label"].where(~is_marked, cells["dataset_label"] + f" {charts.OWN_MARK}")
     is_narrow = cells["column"].max() >= FEW_COLUMNS
     cells = cells.assign(is_odd=~cells["comparable"] & ~is_marked)
     cells = cells.assign(
@@ -208,7 +206,7 @@ def _coverage_text(row: Any) -> str:
 def _coverage_hover(row: Any) -> str:
     head = f"<b>{row.label}</b> on <b>{row.dataset_label}</b><br>"
     if row.why:
-        return head + "<br>".join(textwrap.wrap(row.why, 70))
+        return head + charts.wrapped(row.why)
     failed = f", {row.n_failed:,} failed" if row.n_failed else ""
     return f"{head}{row.n_configs:,} of {row.n_expected:,} configurations{failed}<br>{row.origin}"
 
@@ -232,7 +230,8 @@ def compatibility(cells: pd.DataFrame, ink: Ink, title: str, source: str) -> go.
         fill=cells["state"].map(STATE_COLOURS),
         text=cells["state"].map(STATE_MARKS),
         hover=[
-            f"<b>{row.label}</b> on <b>{row.dataset_label}</b><br>{STATE_MARKS[row.state]} {wrapped(row.state_reason)}"
+            f"<b>{row.label}</b> on <b>{row.dataset_label}</b><br>{STATE_MARKS[row.state]} "
+            f"{charts.wrapped(row.state_reason)}"
             for row in cells.itertuples()
         ],
         is_framed=False,
@@ -336,16 +335,25 @@ def grid_position(symbol: str) -> tuple[float, float]:
 def _short(value: float) -> str:
     """At most four characters, as much as half a tile can hold."""
     if value >= 1000:
-        return f"{value / 1000:.1f}k"
+        return f"{value / 1000:.1f}k" if value < 9950 else f"{value / 1000:.0f}k"
     return f"{value:.0f}" if value >= 10 else f"{value:.1f}"
 
 
 def _value_tiles(
-    table: pd.DataFrame, quantity: str, column: str, limits: tuple[float, float], left: float, width: float
+    table: pd.DataFrame,
+    quantity: str,
+    column: str,
+    limits: tuple[float, float],
+    left: float,
+    width: float,
+    ink: Ink,
+    grey: Collection[str],
 ) -> go.Bar:
     """The coloured part of the tiles for one quantity."""
     known = table[table[column].notna()]
-    fills = charts.log_colours(known[column].tolist(), charts.SCALES[quantity], limits)
+    is_grey = known["element"].isin(grey).to_numpy()
+    fills = np.array(charts.log_colours(known[column].tolist(), charts.SCALES[quantity], limits), dtype=object)
+    fills[is_grey] = ink.tile
     places = [grid_position(symbol) for symbol in known["element"]]
     unit = QUANTITIES[column].title()
     return go.Bar(
@@ -353,18 +361,24 @@ def _value_tiles(
         base=[-y - 0.46 for _, y in places],
         y=[0.54] * len(places),
         width=width,
-        marker={"color": fills, "line": {"width": 0}},
+        marker={"color": fills.tolist(), "line": {"width": 0}},
         text=[_short(value) for value in known[column]],
         textposition="inside",
         insidetextanchor="middle",
         textangle=0,
         constraintext="none",
-        textfont={"size": 10 if width < 0.6 else 13, "color": [charts.text_on(fill) for fill in fills]},
+        textfont={
+            "size": 10 if width < 0.6 else 13,
+            "color": [
+                ink.muted if hidden else charts.text_on(fill) for fill, hidden in zip(fills, is_grey, strict=True)
+            ],
+        },
         customdata=known[["element"]].to_numpy(),
         hovertext=[
             f"<b>{atomic_names[atomic_numbers[row.element]]}</b><br>{unit}: "
             f"{significant(getattr(row, column))}"
             f"<br>n = {row.n_configs:,} configurations, failed {row.n_failed:,}"
+            + (f"<br>{charts.OWN_MARK} raw energies that cannot be compared" if row.element in grey else "")
             for row in known.itertuples()
         ],
         hovertemplate="%{hovertext}<extra></extra>",
@@ -382,6 +396,7 @@ def periodic_table(
     *,
     selected: str | None = None,
     limits: dict[str, tuple[float, float]] | None = None,
+    grey: Collection[str] = (),
 ) -> go.Figure:
     """Errors by element on the periodic table: symbol above, one coloured value per quantity below.
 
@@ -393,13 +408,15 @@ def periodic_table(
         source: Provenance line.
         selected: Element to frame.
         limits: Colour limits by quantity; the fixed ones by default.
+        grey: Elements whose energies cannot be compared with the reference as they are.
     """
     limits = limits or charts.LIMITS
     figure = charts.base_figure(ink, title, source, 640, left=10, right=60 + 80 * len(columns))
     figure.add_trace(_symbol_tiles(table, list(columns.values()), ink))
     width = 0.94 / len(columns)
     for k, (quantity, column) in enumerate(columns.items()):
-        figure.add_trace(_value_tiles(table, quantity, column, limits[quantity], -0.47 + k * width, width))
+        hidden = grey if quantity == "energy" else ()
+        figure.add_trace(_value_tiles(table, quantity, column, limits[quantity], -0.47 + k * width, width, ink, hidden))
         bar = charts.log_colour_bar(
             ink,
             QUANTITIES[column].title(),

@@ -13,12 +13,16 @@ overheads). The workload is the same for all: rattled bcc W with Mo, 24 cells of
 - workers: one batched worker per core, one thread each
 
 Start-up is left out and every side is warmed up on the same cells first, since compiled models pay once per shape.
+
+Rows go into the output file one by one; each replaces that of the same family and device, all others stay. A family
+that fails is printed with its reason, keeps its old row, and makes the exit status 1 after the others have run.
 """
 
 import argparse
 import json
 import os
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -170,7 +174,9 @@ def measure(family: str, folder: DataFolder, device: str) -> dict:
             sides["workers"] = workers(family, model, n_cores, scratch, folder, device=device, max_edges=0)
     reference = np.array(sides["plain"]["energies"])
     sizes = np.array([c.n_atoms for c in cells])
-    difference = max(np.abs((np.array(s["energies"]) - reference) / sizes).max() for s in sides.values())
+    differences = [np.abs((np.array(s["energies"]) - reference) / sizes).max() for s in sides.values()]
+    if not np.isfinite(differences).all():  # the time of a cell that failed says nothing
+        raise RuntimeError("not every cell has an energy")
     return {
         "family": family,
         "model": label,
@@ -179,7 +185,7 @@ def measure(family: str, folder: DataFolder, device: str) -> dict:
         "packages": sides["batched"]["packages"],
         "n_atoms": n_atoms,
         "ms_per_atom": {name: side["seconds"] * 1e3 / n_atoms for name, side in sides.items()},
-        "largest_difference_ev_per_atom": float(difference),
+        "largest_difference_ev_per_atom": float(max(differences)),
     }
 
 
@@ -196,6 +202,19 @@ def markdown(rows: list[dict]) -> str:
     return "\n".join(lines)
 
 
+def merged(old: list[dict], row: dict) -> list[dict]:
+    """Rows sorted by family and device, with one that replaces its predecessor."""
+    by_key = {(r["family"], r["device"]): r for r in [*old, row]}
+    return [by_key[key] for key in sorted(by_key)]
+
+
+def reason_of(error: Exception) -> str:
+    """What went wrong, in a line; of another process, the last one that it wrote."""
+    if isinstance(error, subprocess.CalledProcessError) and error.stderr:
+        return error.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+    return f"{type(error).__name__}: {error}"
+
+
 def main() -> None:
     """Measure and print; keep the rows as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -203,16 +222,26 @@ def main() -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
-    folder = DataFolder.default()
-    rows = []
+    folder, output = DataFolder.default(), arguments.output
+    rows = json.loads(output.read_text()) if output and output.exists() else []
+    failed = []
     for family in arguments.family or [f for f in families() if environments.is_built(f, folder.root)]:
         if family == "emt":  # knows neither W nor Mo
             continue
-        rows.append(measure(family, folder, arguments.device))
-        print(json.dumps(rows[-1]), flush=True)
-        if arguments.output:
-            arguments.output.write_text(json.dumps(rows, indent=1) + "\n")
-    print(markdown(rows))
+        try:
+            row = measure(family, folder, arguments.device)
+        except Exception as error:  # whatever it is, the other families can be measured
+            failed.append(family)
+            print(f"{family} failed: {reason_of(error)}", file=sys.stderr, flush=True)
+            continue
+        print(json.dumps(row), flush=True)
+        rows = merged(rows, row)
+        if output:
+            output.write_text(json.dumps(rows, indent=1) + "\n")
+    if shown := [row for row in rows if row["device"] == arguments.device]:
+        print(markdown(shown))
+    if failed:
+        raise SystemExit(f"failed: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

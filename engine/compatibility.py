@@ -25,6 +25,7 @@ HUBBARD_METALS = {"Co", "Cr", "Fe", "Mn", "Mo", "Ni", "V", "W"}  # the Materials
 MAGNETIC = {"Co", "Cr", "Fe", "Mn", "Ni"}
 _NOT_STATED = {"", "unknown", "not stated"}
 _NAMES = {"mp": "the Materials Project", "matpes": "MatPES", "omat24": "OMat24"}
+_LEARNT_U = {"mp": True, "omat24": True, "matpes": False}  # as their input sets say; all three polarise spins
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,12 @@ class DatasetLabels:
 
     functional: str
     code: str
-    potentials: str
     energy_reference: str
     comparable: bool
     comparable_note: str
     elements: frozenset[str]
+    spin: str = "not stated"
+    hubbard_u: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def judge(model: ModelLabels, dataset: DatasetLabels) -> Compatibility:
 
     Example:
         >>> mp = ModelLabels("PBE", "mp", d3=False)
-        >>> vasp = DatasetLabels("PBE", "VASP", "Mo_pv", "mp", True, "Fits.", frozenset({"Mo"}))
+        >>> vasp = DatasetLabels("PBE", "VASP", "mp", True, "Fits.", frozenset({"Mo"}))
         >>> judge(mp, vasp)
         Compatibility(state='yes', reason='Same functional and same zero of energy. Fits.')
     """
@@ -133,18 +135,31 @@ def _code(model: ModelLabels, dataset: DatasetLabels) -> Finding:
 
 def _hubbard(model: ModelLabels, dataset: DatasetLabels) -> Finding:
     metals = sorted(HUBBARD_METALS & dataset.elements)
-    if not metals or not {"O", "F"} & dataset.elements or model.functional != "PBE":
+    learnt_u = _LEARNT_U.get(model.energy_reference.removesuffix("-d3"))
+    if not metals or not {"O", "F"} & dataset.elements or model.functional != "PBE" or learnt_u is None:
         return None
-    has = "has no +U" if model.energy_reference == "matpes" else "has +U"
-    return CARE, f"With O or F the model's training set {has} on {', '.join(metals)}; the dataset may differ."
+    if dataset.hubbard_u == learnt_u:
+        return None
+    learnt = f"With O or F the model's training set has {'+U' if learnt_u else 'no +U'} on {', '.join(metals)}"
+    if dataset.hubbard_u is None:
+        return CARE, f"{learnt}; the dataset may differ."
+    return NO, f"{learnt}, unlike the dataset: in effect, functionals differ, and forces and aligned energies by them."
 
 
 def _spin(model: ModelLabels, dataset: DatasetLabels) -> Finding:
-    """Asked only where nobody found the dataset's zero to be the Materials Project's, which needs the same spin."""
-    metals = sorted(MAGNETIC & dataset.elements)
-    if not metals or dataset.comparable or "spin" in dataset.potentials or model.functional == "none":
+    """What a source does not say is asked only where nobody found its zero to be the Materials Project's.
+
+    That zero needs the same spin, which all training sets with a name here polarise.
+    """
+    metals = ", ".join(sorted(MAGNETIC & dataset.elements))
+    if not metals or dataset.spin == "polarised" or model.functional == "none":
         return None
-    return CARE, f"The source does not say whether spins of {', '.join(metals)} are polarised."
+    if dataset.spin == "unpolarised":
+        return NO, (
+            f"Spins of {metals} are not polarised in the dataset; forces and aligned energies of a model that learnt "
+            "from polarised ones differ by that too."
+        )
+    return None if dataset.comparable else (CARE, f"The source does not say whether spins of {metals} are polarised.")
 
 
 def _dispersion(model: ModelLabels, dataset: DatasetLabels) -> Finding:

@@ -221,11 +221,12 @@ def compatibility() -> pd.DataFrame:
         row.dataset_id: rules.DatasetLabels(
             row.functional,
             row.code,
-            row.potentials or "",
             row.energy_reference,
             bool(row.comparable),
             row.comparable_note or "",
             frozenset(row.elements),
+            row.spin,
+            None if pd.isna(row.hubbard_u) else bool(row.hubbard_u),
         )
         for row in queries.datasets().itertuples()
     }

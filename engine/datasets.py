@@ -5,6 +5,7 @@ both. The file is read again when it changes, since a process may outlive an add
 """
 
 import functools
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from engine.results import data_folder
 DATASETS_PATH = Path(__file__).with_name("datasets.toml")
 
 ENERGY_REFERENCES = ("mp", "matpes", "own")
+
+SPINS = ("polarised", "unpolarised", "not stated")
 
 MAX_ID_LENGTH = 80
 
@@ -97,6 +100,9 @@ class Dataset:
         energy_reference: DFT set-up whose energy of the pure elements it shares; `own` for none of them.
         comparable: Whether raw energies may be compared with models of the Materials Project's reference.
         comparable_note: Why, with the measured shift.
+        spin: `polarised` where its elements or an odd number of electrons can give a moment, `unpolarised` nowhere, or
+            `not stated` by the source.
+        hubbard_u: Whether a Hubbard U was put on metals; None where the source does not say.
         leakage: Which models may have seen the configurations in training.
         license: Licence of the data.
         citation: Paper, with DOI.
@@ -106,6 +112,10 @@ class Dataset:
         n_configs_paper: Number of configurations in Table 2.
         n_configs: Number of configurations that the mirror holds; None where there is no mirror.
         n_configs_source: Number of configurations in the original files; None where nobody could count them.
+        energy_noise: How far its own energies are off by settings and code, root mean square, eV/atom; None where
+            nobody measured it. Models that come closer than that cannot be told apart.
+        force_noise: The same of a force component, eV/Å.
+        noise_note: How the noise was measured, in one sentence.
         file_note: What the files, or the mirror, leave out or change; empty where nothing.
         groups_outside: Groups that are kept but do not count as the dataset.
         files: Where the data are; either all files with a `mirror`, or all with a `url` and a `reader`.
@@ -132,6 +142,11 @@ class Dataset:
     n_configs_paper: int | None = None
     n_configs: int | None = None
     n_configs_source: int | None = None
+    spin: str = "not stated"
+    hubbard_u: bool | None = None
+    energy_noise: float | None = None
+    force_noise: float | None = None
+    noise_note: str = ""
     file_note: str = ""
     groups_outside: tuple[str, ...] = ()
     files: tuple[DataFile, ...] = ()
@@ -249,15 +264,26 @@ def _check(dataset: Dataset, where: str) -> None:
     """Checks that a type cannot express."""
     check_id(dataset.dataset_id, where)
     check_choice(dataset.energy_reference, ENERGY_REFERENCES, f"{where}: energy_reference")
+    check_choice(dataset.spin, SPINS, f"{where}: spin")
     if strangers := [symbol for symbol in dataset.elements if symbol not in chemical_symbols[1:]]:
         raise RegistryError(f"{where}: {strangers[0]!r} is not a chemical element.")
     if bool(dataset.files) == bool(dataset.not_available):
         raise RegistryError(f"{where}: needs either files, or not_available to say why there are none.")
+    _check_noise(dataset, where)
     for file in dataset.files:
         _check_file(file, f"{where}: file '{file.name}'")
     for predictions in dataset.published_predictions:
         if not SHA256.fullmatch(predictions.sha256):
             raise RegistryError(f"{where}: sha256 of '{predictions.mirror}' is not 64 hexadecimal digits.")
+
+
+def _check_noise(dataset: Dataset, where: str) -> None:
+    """A measured noise is above zero, and says how it was measured."""
+    known = [value for value in (dataset.energy_noise, dataset.force_noise) if value is not None]
+    if any(not 0 < value < math.inf for value in known):
+        raise RegistryError(f"{where}: energy_noise and force_noise are above zero, or left out where not measured.")
+    if bool(known) != bool(dataset.noise_note):
+        raise RegistryError(f"{where}: energy_noise, force_noise and noise_note, which says how, come together.")
 
 
 def _check_file(file: DataFile, where: str) -> None:

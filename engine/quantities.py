@@ -62,6 +62,21 @@ QUANTITIES: dict[str, Quantity] = {
         description="Least-squares slope through the origin of predicted against reference force components; "
         "below 1 means that the model is too soft.",
     ),
+    "energy_noise_per_atom": Quantity(
+        "Noise of the DFT energies",
+        "noise(E)",
+        _PER_ATOM,
+        1000.0,
+        "How far the reference energies themselves are off, root mean square; models that come closer than that "
+        "cannot be told apart.",
+    ),
+    "force_noise": Quantity(
+        "Noise of the DFT forces",
+        "noise(F)",
+        _PER_ANG,
+        1000.0,
+        "How far the reference force components themselves are off, root mean square.",
+    ),
     "reference_energy_per_atom": Quantity("Reference energy", "E(ref)/N", "eV/atom"),
     "energy_error_per_atom": Quantity("Energy error, raw", "ΔE/N", _PER_ATOM, 1000.0),
     "energy_error_per_atom_aligned": Quantity("Energy error, aligned", "ΔE/N", _PER_ATOM, 1000.0),
@@ -142,6 +157,7 @@ class Metric:
         mae: Column of the mean absolute error.
         reference: Quantity of the abscissa of residual and parity charts.
         error: Quantity of the residual.
+        noise: Noise of the reference, of a dataset where it was measured.
         noun: What one sample is, in the plural.
     """
 
@@ -149,6 +165,7 @@ class Metric:
     mae: str
     reference: str
     error: str
+    noise: str
     noun: str
 
 
@@ -158,6 +175,7 @@ METRICS = {
         "energy_mae_mev_per_atom",
         "reference_energy_per_atom",
         "energy_error_per_atom",
+        "energy_noise_per_atom",
         "configurations",
     ),
     "force": Metric(
@@ -165,6 +183,7 @@ METRICS = {
         "force_mae_mev_per_ang",
         "reference_force",
         "force_component_error",
+        "force_noise",
         "force components",
     ),
 }

@@ -235,15 +235,17 @@ def dataset_metrics(alignment: str, group: str = "all") -> pd.DataFrame:
         group: A group of structures, or `all` for the whole dataset.
 
     Returns:
-        One row per (dataset, model): the columns of `dataset_metrics`, the model's and the dataset's label,
-        family, training_sets, `origin` (`computed`, `imported` or both), `source` and `note` of imported
-        numbers, `n_own` (the same as n_configs here), `n_expected` (configurations of the group) and
-        `is_ranked` (it was run on each of them and failed on few).
+        One row per (dataset, model): the columns of `dataset_metrics`, the model's and the dataset's label, family,
+        training_sets, energy_noise_per_atom and force_noise of the dataset (missing where not measured), `origin`
+        (`computed`, `imported` or both), `source` and `note` of imported numbers, `n_own` (the same as n_configs
+        here), `n_expected` (configurations of the group) and `is_ranked` (it was run on each of them and failed on
+        few).
     """
     return results.frame(
         """
         select x.*, m.label, m.family, m.training_sets, m.n_parameters, m.paper_row,
-            d.label as dataset_label, r.origin, r.source, r.note, x.n_configs as n_own, c.n_expected,
+            d.label as dataset_label, d.energy_noise_per_atom, d.force_noise, r.origin, r.source, r.note,
+            x.n_configs as n_own, c.n_expected,
             x.n_configs + x.n_failed >= c.n_expected
                 and x.n_failed <= $max_failed * (x.n_configs + x.n_failed) as is_ranked
         from dataset_metrics x
@@ -432,6 +434,23 @@ def n_shared(model_ids: tuple[str, ...], dataset_id: str | None = None) -> int:
         f"""
         select count(*) from ({_SHARED}) join configurations c using (dataset_id, config_id)
         where c.in_dataset and ($dataset is null or dataset_id = $dataset)
+        """,
+        {"models": list(model_ids), "dataset": dataset_id},
+    )
+    assert row is not None  # an aggregate without grouping always gives one row
+    return int(row[0])
+
+
+@cached
+def n_shared_elements(model_ids: tuple[str, ...], dataset_id: str) -> int:
+    """Number of elements in the configurations that `n_shared` counts: each has an offset of its own."""
+    row = results.row(
+        f"""
+        select count(distinct element) from (
+            select unnest(c.elements) as element
+            from ({_SHARED}) join configurations c using (dataset_id, config_id)
+            where c.in_dataset and dataset_id = $dataset
+        )
         """,
         {"models": list(model_ids), "dataset": dataset_id},
     )

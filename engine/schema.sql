@@ -14,7 +14,9 @@ create table datasets (
     dataset_id varchar primary key, label varchar, elements varchar[], n_configs integer, n_atoms bigint,
     functional varchar, code varchar, license varchar, paper_row integer, source varchar, stands_in_for varchar,
     citation varchar, energy_reference varchar, description varchar, n_configs_paper integer, available boolean,
-    reason varchar, potentials varchar, comparable boolean, comparable_note varchar, leakage varchar
+    reason varchar, potentials varchar, comparable boolean, comparable_note varchar, leakage varchar,
+    spin varchar, hubbard_u boolean,
+    energy_noise_per_atom double, force_noise double, noise_note varchar
 );
 
 -- cluster_name: configurations that share one are neighbours of one MD run, and the bootstrap draws them together.

@@ -157,8 +157,9 @@ class StoreBuilder:
             [
                 _columns(dataset, "dataset_id", "label", "functional", "code", "license", "paper_row", "source",
                          "citation", "energy_reference", "description", "n_configs_paper", "comparable",
-                         "comparable_note", "leakage", "potentials")
+                         "comparable_note", "leakage", "potentials", "spin", "hubbard_u", "force_noise", "noise_note")
                 | {"elements": list(dataset.elements), "n_configs": len(inside),
+                   "energy_noise_per_atom": dataset.energy_noise,
                    "n_atoms": sum(c.n_atoms for c in inside), "available": bool(configurations), "reason": reason,
                    "stands_in_for": ", ".join(map(str, dataset.stands_in_for))}
             ],

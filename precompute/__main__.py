@@ -329,7 +329,12 @@ def main() -> int:
     if arguments.data:  # so that datasets added to that folder are known
         os.environ["DEFECT_ATLAS_DATA"] = arguments.data
     try:
-        return int(arguments.command(arguments))
+        code = int(arguments.command(arguments))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except EngineError as error:
         say(f"error: {error}")
         return 1

@@ -17,7 +17,7 @@ from typing import Any
 
 from ase.data import chemical_symbols
 
-from engine.datasets import DATASETS_PATH, ENERGY_REFERENCES, check_id, load_datasets
+from engine.datasets import DATASETS_PATH, ENERGY_REFERENCES, SPINS, check_id, load_datasets
 from engine.errors import DatasetError, RegistryError, SettingsError
 from engine.ingestion import GZIP_MAGIC, read_bytes
 from engine.plausibility import examine
@@ -47,6 +47,8 @@ class Description:
     code: str = _NOT_STATED
     potentials: str = _NOT_STATED
     energy_reference: str = "own"
+    spin: str = _NOT_STATED
+    hubbard_u: bool | None = None
     license: str = _NOT_STATED
     citation: str = _NOT_STATED
     source: str = _NOT_STATED
@@ -76,6 +78,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stress-key", metavar="KEY", default="", help="extended XYZ: key of the stress, eV/Å³")
     parser.add_argument("--label", metavar="TEXT", default="", help="name to show")
     parser.add_argument("--energy-reference", choices=ENERGY_REFERENCES, default="own", help="zero of energy it shares")
+    parser.add_argument("--spin", choices=SPINS, default=_NOT_STATED, help="whether spins of magnetic metals are")
+    parser.add_argument("--hubbard-u", action=argparse.BooleanOptionalAction, help="whether there is a +U on metals")
     for name in ("functional", "code", "potentials", "license", "citation", "source"):
         parser.add_argument(f"--{name}", metavar="TEXT", default=_NOT_STATED)
     parser.add_argument("--replace", action="store_true", help="let it take the place of what has this id")
@@ -255,7 +259,7 @@ def _entry(
     said = {f"{name}_key": key for name, key in dataclasses.asdict(keys).items() if key}
     note = f"Read with {', '.join(f'{name} {key!r}' for name, key in said.items())}." if said else ""
     return {
-        **dataclasses.asdict(description),
+        **{name: value for name, value in dataclasses.asdict(description).items() if value is not None},
         "label": description.label or dataset_id,
         "description": f"Added by a user from {_clean(path.name)}.",
         "elements": sorted(chemical_symbols[number] for number in numbers),
@@ -309,6 +313,8 @@ def _toml(value: Any) -> str:
 def _check_texts(description: Description, keys: Keys) -> None:
     """Refuse what cannot be shown."""
     for name, text in (dataclasses.asdict(description) | dataclasses.asdict(keys)).items():
+        if not isinstance(text, str):
+            continue
         if len(text) > MAX_TEXT_LENGTH:
             raise SettingsError(f"--{name} has {len(text)} characters, at most {MAX_TEXT_LENGTH} are kept.")
         if _clean(text) != text:

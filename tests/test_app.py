@@ -5,6 +5,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.main import PAGES
+from engine import dataset_queries
 from engine.store import StoreBuilder, publish
 
 APP = Path(__file__).resolve().parents[1] / "app"
@@ -79,12 +80,59 @@ def test_the_overview_marks_imported_numbers_and_lists_models_not_run(store):
     assert not_run["reason"].str.len().gt(0).all()
 
 
-def test_aligned_energies_are_a_switch_away(store):
+def test_raw_energies_are_a_switch_away_where_none_can_be_compared(store):
     at = _open()
-    raw = at.dataframe[1].value.set_index("label").loc["EMT", "energy_rmse_mev_per_atom"]
-    at.segmented_control(key="align").set_value("per_element").run()
-    aligned = at.dataframe[1].value.set_index("label").loc["EMT", "energy_rmse_mev_per_atom"]
+    assert at.segmented_control(key="align").value == "per_element"
+    aligned = _table(at, "rank").set_index("label").loc["EMT", "energy_rmse_mev_per_atom"]
+    at.segmented_control(key="align").set_value("raw").run()
+    raw = _table(at, "rank").set_index("label").loc["EMT", "energy_rmse_mev_per_atom"]
     assert aligned < raw
+
+
+def test_the_switch_of_alignment_follows_a_dataset_that_begins_otherwise(store, monkeypatch):
+    judged = dataset_queries.compatibility()
+    judged.loc[judged["dataset_id"] == "fe", "state"] = "yes"
+    monkeypatch.setattr(dataset_queries, "compatibility", lambda: judged)
+    at = _open()
+    assert at.segmented_control(key="align").value == "per_element"
+    at.selectbox(key="dataset").set_value("fe").run()
+    assert at.segmented_control(key="align").value == "raw"
+    at.segmented_control(key="align").set_value("per_element").run()
+    assert at.segmented_control(key="align").value == "per_element"
+    at.selectbox(key="dataset").set_value("al-cu").run()
+    assert at.segmented_control(key="align").value == "per_element"
+
+
+def test_noise_of_the_labels_is_said_where_it_was_measured(store):
+    sentence = "The DFT labels of Al-Cu are good to about 4.0 meV/atom and 20 meV/Å"
+    at = _open()
+    for page in ("overview", "elements", "cost", "datasets"):
+        at.switch_page(f"views/{page}.py").run()
+        assert sentence in _text(at), page
+    at.selectbox(key="dataset").set_value("fe").run()
+    assert "The DFT labels" not in _text(at)
+
+
+@pytest.mark.parametrize("page", ["cost", "parity", "elements"])
+def test_raw_energies_that_cannot_be_compared_say_why(store, page):
+    at = _open(f"views/{page}.py")
+    assert "cannot be compared" not in _text(at)
+    at.segmented_control(key="align").set_value("raw").run()
+    if page == "elements":
+        at.toggle(key="pooled").set_value(False).run()
+    assert not at.exception, at.exception
+    assert "use Aligned" in _text(at)
+    assert "on Al-Cu: The model was not fitted to one DFT functional." in _text(at)
+
+
+def test_offsets_fitted_to_few_configurations_are_warned_of(store):
+    warning = "1 offset is fitted to 2 configurations"
+    at = _open()
+    assert warning not in _text(at)
+    at.selectbox(key="dataset").set_value("fe").run()
+    assert warning in _text(at)
+    at.segmented_control(key="align").set_value("raw").run()
+    assert warning not in _text(at)
 
 
 def test_an_element_of_the_address_is_opened(store):
@@ -135,12 +183,16 @@ def _table(at: AppTest, column: str) -> pd.DataFrame:
 
 def test_a_ranking_says_on_which_configurations_it_was_made(sampled_store):
     at = _open()
+    at.segmented_control(key="quantity").set_value("force").run()
     assert "100 of 120 configurations" in _text(at)
     assert "Few (10 of 120)" in _text(at)
     assert "Fragile (90 of 120, 30 failed)" in _text(at)
     ranking = _table(at, "rank").set_index("label")
     assert ranking["rank"].dropna().to_dict() == {"Full": 1, "Sample": 2}
     assert ranking.loc["Full", "n_of"] == "100 of 120"
+    at.segmented_control(key="quantity").set_value("energy").run()
+    at.segmented_control(key="align").set_value("raw").run()  # the zeros of these models are not the dataset's
+    assert _table(at, "rank")["rank"].isna().all()
 
 
 def test_every_model_on_all_of_its_own_configurations_is_a_switch_away(sampled_store):
@@ -283,6 +335,6 @@ def test_pairs_that_cannot_be_compared_say_why(store):
 
 def test_the_ranking_says_why_raw_energies_cannot_be_compared(store):
     at = _open()
-    assert _table(at, "rank")["why_not"].str.len().gt(0).all()
-    at.segmented_control(key="align").set_value("per_element").run()
     assert "why_not" not in _table(at, "rank").columns
+    at.segmented_control(key="align").set_value("raw").run()
+    assert _table(at, "rank")["why_not"].str.len().gt(0).all()

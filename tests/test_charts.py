@@ -74,6 +74,8 @@ def _costs() -> pd.DataFrame:
             "is_ranked": [True, True, False],
             "n_configs": [47, 47, 20],
             "n_expected": 47,
+            "comparable": True,
+            "why_not": "",
         }
     )
 
@@ -198,6 +200,9 @@ def test_bars_end_at_the_limit_and_say_their_value(store):
     assert energy.x[0] == charts.LIMITS["energy"][1]
     assert [text.strip() for text in numbers.text] == ["1,285k →", "all 2 failed"]
     assert "0 of 2, 2 failed" in figure.layout.yaxis.ticktext[1]
+    energy_noise, force_noise = _noise(figure)
+    assert energy_noise.x == pytest.approx([4.0, np.nan], nan_ok=True)  # nobody measured that of Fe
+    assert force_noise.x == pytest.approx([20.0, np.nan], nan_ok=True)
 
 
 @pytest.mark.parametrize("quantity", ["energy", "force"])
@@ -235,6 +240,72 @@ def test_figures_to_compare_share_their_limits(store):
 def test_the_table_of_a_density_holds_every_sample(store):
     density = queries.residuals("emt", "al-cu", "force", "raw", full_range=True)
     assert errorchart.table_of(density)["count"].sum() == density.n_total
+
+
+def _noise(figure: go.Figure) -> list[go.Scatter]:
+    return [trace for trace in figure.data if trace.name == "noise"]
+
+
+def test_noise_of_the_reference_is_two_lines_about_zero(store):
+    points = queries.residuals("morse", "al-cu", "energy", "raw")
+    args = (points, "energy", LIGHT, "Title", "source")
+    figure = errorchart.residual(*args, noise=2.0, frame=errorchart.Frame((-4, 0), (-9, 9), 1.0))
+    assert [tuple(line.y) for line in _noise(figure)] == [(2.0, 2.0), (-2.0, -2.0)]
+    for reach in (1, 900):  # beyond the frame; not to be told from the line at zero
+        frame = errorchart.Frame((-4, 0), (-reach, reach), 1.0)
+        assert not _noise(errorchart.residual(*args, noise=2.0, frame=frame))
+    assert not _noise(errorchart.residual(*args, noise=2.0, view="parity"))
+    assert not _noise(errorchart.residual(*args))
+
+
+def test_energies_that_cannot_be_compared_are_grey_samples(store):
+    points, density = (queries.residuals("emt", "al-cu", quantity, "raw") for quantity in ("energy", "force"))
+    args = (LIGHT, "Title", "source")
+    grey = errorchart.residual(points, "energy", *args, is_comparable=False, colour="#0072b2")
+    assert grey.data[0].marker.color == LIGHT.muted
+    colours = [
+        errorchart.residual(density, "force", *args, is_comparable=fits).data[0].colorscale for fits in (True, False)
+    ]
+    assert colours[0] != colours[1]
+
+
+@pytest.mark.parametrize(
+    ("noise", "is_drawn"), [(5.5, True), (3.7, True), (0.1, False), (None, False)], ids=["in", "near", "far", "unknown"]
+)
+def test_the_axis_of_errors_reaches_for_the_noise_only_where_it_is_near(noise, is_drawn):
+    front = np.array([0, 1])
+    plain = costchart.pareto(_costs(), front, "force", LIGHT, "Title", "source")
+    figure = costchart.pareto(_costs(), front, "force", LIGHT, "Title", "source", noise=noise)
+    low, high = figure.layout.yaxis.range
+    assert bool(_noise(figure)) == is_drawn
+    assert low <= plain.layout.yaxis.range[0] < plain.layout.yaxis.range[1] == high
+    if is_drawn:
+        assert low < np.log10(noise)
+    else:
+        assert figure.layout.yaxis.range == plain.layout.yaxis.range
+
+
+def test_models_that_cannot_be_compared_are_grey_and_marked_with_no_front():
+    table = _costs().assign(comparable=False, why_not="Another zero.")
+    figure = costchart.pareto(table, np.array([], dtype=int), "force", LIGHT, "Title", "source")
+    (markers,) = figure.data
+    assert markers.marker.color == (LIGHT.tile, LIGHT.tile, LIGHT.muted)  # an open marker is all outline
+    assert "Another zero." in markers.hovertext[0]
+    labels = [note.text for note in figure.layout.annotations if note.name != "source"]
+    assert labels == ["A ‡", "B ‡", "C ‡ (20 of 47)"]
+
+
+def test_elements_that_cannot_be_compared_are_grey_in_energy_alone(store):
+    columns = {"energy": "energy_rmse_mev_per_atom", "force": "force_rmse_mev_per_ang"}
+    table = queries.element_metrics("morse")
+    figure = tilechart.periodic_table(table, columns, LIGHT, "Title", "source", grey={"Al"})
+    energy, force = (
+        dict(zip([row[0] for row in bars.customdata], bars.marker.color, strict=True))
+        for bars in figure.data
+        if isinstance(bars, go.Bar) and len(bars.customdata) == len(table)
+    )
+    assert energy["Al"] == LIGHT.tile != energy["Cu"]
+    assert LIGHT.tile not in force.values()
 
 
 def test_the_front_is_drawn_as_steps_to_the_right():

@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from engine.compatibility import CARE, NO, YES, DatasetLabels, ModelLabels, judge
+from engine.compatibility import CARE, NO, YES, Compatibility, DatasetLabels, ModelLabels, judge
 from engine.datasets import load_datasets
 from engine.models import load_models
 
@@ -16,14 +16,23 @@ MODELS = {
     "own-zero": ModelLabels("PBE", "none", d3=False),
     "empirical": ModelLabels("none", "none", d3=False),
 }
-VASP = DatasetLabels("PBE", "VASP", "W_pv, 520 eV", "mp", True, "Fits.", frozenset({"W"}))
+VASP = DatasetLabels("PBE", "VASP", "mp", True, "Fits.", frozenset({"W"}))
 DATASETS = {
     "vasp": VASP,
     "vasp-cu": dataclasses.replace(VASP, elements=frozenset({"Cu", "W"})),
     "castep": dataclasses.replace(VASP, code="CASTEP", energy_reference="own", comparable=False),
     "matpes-zr": dataclasses.replace(VASP, energy_reference="matpes", comparable=False, elements=frozenset({"Zr"})),
     "matpes-fe": dataclasses.replace(VASP, energy_reference="matpes", comparable=False, elements=frozenset({"Fe"})),
+    "matpes-fe-spin": dataclasses.replace(
+        VASP, energy_reference="matpes", comparable=False, elements=frozenset({"Fe"}), spin="polarised"
+    ),
+    "fe": dataclasses.replace(VASP, elements=frozenset({"Fe"})),
+    "fe-no-spin": dataclasses.replace(VASP, elements=frozenset({"Fe"}), spin="unpolarised"),
+    "w-no-spin": dataclasses.replace(VASP, spin="unpolarised"),
     "oxide": dataclasses.replace(VASP, elements=frozenset({"O", "W"})),
+    "oxide-u": dataclasses.replace(VASP, elements=frozenset({"O", "W"}), hubbard_u=True),
+    "oxide-no-u": dataclasses.replace(VASP, elements=frozenset({"O", "W"}), hubbard_u=False),
+    "w-no-u": dataclasses.replace(VASP, hubbard_u=False),
     "pbe-d3": dataclasses.replace(VASP, functional="PBE-D3"),
     "unknown": dataclasses.replace(VASP, functional="unknown"),
     "pbesol": dataclasses.replace(VASP, functional="PBEsol"),
@@ -46,6 +55,10 @@ DATASETS = {
         ("mp", "matpes-zr", NO, "MatPES (dataset)"),
         ("omat24", "matpes-fe", CARE, "no large shift"),
         ("matpes", "matpes-fe", CARE, "spins of Fe"),
+        ("matpes", "matpes-fe-spin", YES, ""),
+        ("mp", "fe", YES, ""),
+        ("mp", "fe-no-spin", NO, "Spins of Fe are not polarised"),
+        ("mp", "w-no-spin", YES, ""),
         ("d3", "vasp", CARE, "D3"),
         ("d3", "pbe-d3", CARE, "PBE-D3"),
         ("mp", "pbe-d3", CARE, "those of the model do not"),
@@ -54,6 +67,11 @@ DATASETS = {
         ("mp", "unknown", CARE, "not known"),
         ("mp", "oxide", CARE, "+U on W"),
         ("matpes", "oxide", CARE, "no +U"),
+        ("mp", "oxide-u", YES, ""),
+        ("mp", "oxide-no-u", NO, "+U on W, unlike the dataset"),
+        ("matpes", "oxide-u", NO, "no +U on W, unlike the dataset"),
+        ("matpes", "oxide-no-u", CARE, "pseudopotentials"),
+        ("mp", "w-no-u", YES, ""),
         ("mp", "off", NO, "Lies 0.2 eV off."),
         ("mp", "claimed", CARE, "not checked"),
         ("own-zero", "vasp", NO, "zero of its own"),
@@ -66,6 +84,10 @@ def test_a_pair_is_judged_with_a_reason(model, dataset, state, said):
     assert said in found.reason
 
 
+def test_a_model_with_a_zero_of_its_own_is_not_said_to_have_learnt_plus_u():
+    assert "+U" not in judge(MODELS["own-zero"], DATASETS["oxide-no-u"]).reason
+
+
 def test_the_gravest_reason_comes_first():
     reason = judge(MODELS["d3"], DATASETS["castep"]).reason
     assert reason.index("zero of its own") < reason.index("D3")
@@ -74,15 +96,21 @@ def test_the_gravest_reason_comes_first():
 def test_the_known_sets_get_the_verdicts_that_their_notes_ask_for():
     models, datasets = load_models(), load_datasets()
 
-    def state(model_id: str, dataset_id: str) -> str:
+    def judged(model_id: str, dataset_id: str) -> Compatibility:
         m, d = models[model_id], datasets[dataset_id]
         labels = DatasetLabels(
-            d.functional, d.code, d.potentials, d.energy_reference, d.comparable, d.comparable_note,
-            frozenset(d.elements),
+            d.functional, d.code, d.energy_reference, d.comparable, d.comparable_note, frozenset(d.elements), d.spin,
+            d.hubbard_u,
         )  # fmt: skip
-        return judge(ModelLabels(m.functional, m.energy_reference, m.d3), labels).state
+        return judge(ModelLabels(m.functional, m.energy_reference, m.d3), labels)
+
+    def state(model_id: str, dataset_id: str) -> str:
+        return judged(model_id, dataset_id).state
 
     assert state("sevennet-0", "w-g") == YES
     assert state("mace-omat-0", "w-g") == CARE
     assert state("nequix-omat-1", "mo-snap") == NO  # its raw RMSE there is 92 meV/atom, and 34 aligned
     assert {state("sevennet-0", name) for name in ("open-defects", "zr-gb-castep", "cu-fhiaims", "fe-fitsnap")} == {NO}
+    assert "spins of" in judged("mace-omat-0", "hea25").reason  # its source is silent
+    assert "spins of" not in judged("mace-omat-0", "crconi").reason
+    assert "spins of" not in judged("sevennet-0", "ni-snap").reason  # silent, but its zero was measured

@@ -1,6 +1,7 @@
 """What one family alone must keep; what all must keep is in test_conformance.py."""
 
 import json
+import os
 import subprocess
 
 import numpy as np
@@ -61,3 +62,67 @@ def test_nequix_in_chunks_gives_the_numbers_of_its_package(tmp_path):
     np.testing.assert_allclose(ours["forces"], theirs["forces"], atol=1e-5)
     np.testing.assert_allclose(ours["stress"], theirs["stress"], atol=1e-6)
     assert np.abs(theirs["forces"]).max() > 1e-3
+
+
+DEEPMD_FROZEN = """
+import json, sys
+import numpy as np
+import torch
+from ase.build import bulk
+from engine.families.deepmd import batch, load
+from tests.tiny import tiny_deepmd
+
+tiny_deepmd.main()  # writes tiny.pt into the folder of sys.argv[1]
+from deepmd.pt.entrypoints.main import freeze
+from deepmd.pt.model.model import EnergyModel
+
+folder = sys.argv[1]
+freeze(f"{folder}/tiny.pt", f"{folder}/today.pth", head="metals")
+torch.jit._recursive.concrete_type_store = torch.jit._recursive.ConcreteTypeStore()  # forget the class as compiled
+of_today, EnergyModel.forward = EnergyModel.forward, tiny_deepmd.forward_before_charge_and_spin
+freeze(f"{folder}/tiny.pt", f"{folder}/earlier.pth", head="metals")
+EnergyModel.forward = of_today
+
+cells = []
+for seed, size in enumerate([(2, 2, 2), (2, 2, 2), (1, 1, 1), (2, 2, 1)]):
+    cells.append(bulk("W", a=3.17, cubic=True).repeat(size))
+    cells[-1].numbers[::3] = 42
+    cells[-1].rattle(0.1, seed=seed)
+
+answers = {}
+for name, options in {"tiny.pt": {"head": "metals"}, "today.pth": {}, "earlier.pth": {}}.items():
+    calculator = load(f"{folder}/{name}", "cpu", **options)
+    for atoms in cells:
+        calculator.calculate(atoms)
+        answers.setdefault(f"{name}, alone", []).append(dict(calculator.results))
+    answers[f"{name}, batch"] = batch(calculator, cells)
+refused = ""
+try:
+    load(f"{folder}/today.pth", "cpu", head="metals")
+except ValueError as error:
+    refused = str(error)
+plain = lambda r: {k: np.asarray(r[k]).tolist() for k in ("energy", "forces", "stress")}
+print(json.dumps({"refused": refused, "answers": {k: [plain(r) for r in rows] for k, rows in answers.items()}}))
+"""
+
+
+def test_a_frozen_dpa3_gives_the_numbers_of_its_checkpoint(tmp_path):
+    data = DataFolder.default().root
+    if not environments.is_built("deepmd", data):
+        pytest.skip("worker environment 'deepmd' is not built; run: python -m precompute envs deepmd")
+    done = subprocess.run(
+        [environments.python_path("deepmd", data), "-c", DEEPMD_FROZEN, tmp_path],
+        cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    said = json.loads(done.stdout.splitlines()[-1])
+    assert "head 'metals'" in said["refused"]
+    answers = said["answers"]
+    wanted = answers.pop("tiny.pt, alone")
+    assert len(answers) == 5
+    for way, found in answers.items():
+        for mine, theirs in zip(found, wanted, strict=True):
+            assert mine["energy"] == pytest.approx(theirs["energy"], abs=1e-9), way
+            np.testing.assert_allclose(mine["forces"], theirs["forces"], atol=1e-9, err_msg=way)
+            np.testing.assert_allclose(mine["stress"], theirs["stress"], atol=1e-11, err_msg=way)
+    assert np.abs(wanted[0]["forces"]).max() > 0.1

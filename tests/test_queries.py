@@ -66,6 +66,20 @@ def test_metrics_carry_origin_and_source(store):
     assert metrics.loc[("al-cu", "morse"), ["origin", "source"]].tolist() == ["imported", "a colleague"]
 
 
+def test_metrics_carry_the_noise_of_their_reference(store):
+    metrics = queries.shared_metrics("raw").set_index(["dataset_id", "model_id"])
+    names = ["energy_noise_per_atom", "force_noise"]
+    assert metrics.loc[("al-cu", "emt"), names].tolist() == [0.004, 0.02]
+    assert metrics.loc[("fe", "morse"), names].isna().all()  # nobody measured it
+
+
+def test_offsets_are_counted_by_the_elements_of_the_shared_configurations(store, sampled_folder, monkeypatch):
+    assert queries.n_shared_elements(("emt", "morse"), "al-cu") == 2
+    assert queries.n_shared_elements(("emt", "morse"), "fe") == 0  # EMT failed on all of them
+    monkeypatch.setenv("DEFECT_ATLAS_DATA", str(sampled_folder))
+    assert queries.n_shared_elements(("full", "sample"), "hand") == 2
+
+
 def test_a_ranking_runs_over_the_configurations_that_its_models_share(sampled_store):
     own = queries.dataset_metrics("raw").set_index("model_id")
     shared = queries.shared_metrics("raw").set_index("model_id")

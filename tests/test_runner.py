@@ -246,3 +246,11 @@ def test_the_run_record_says_how_numbers_came_about(folder):
     assert {"packages", "hardware", "python", "checkpoint_sha256", "options", "max_edges", "wall_seconds"} <= set(
         record
     )
+
+
+def test_a_reader_that_has_seen_enough_ends_a_command_quietly():
+    argv = [sys.executable, "-m", "precompute", "models", "--json"]
+    with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as command:
+        command.stdout.close()
+        assert command.stderr.read() == b""
+    assert command.returncode == 0

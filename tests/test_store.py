@@ -31,7 +31,8 @@ def predicted(configuration: Configuration, energy: float, force: float = 0.0) -
 
 @pytest.fixture
 def dataset() -> Dataset:
-    return dataclasses.replace(get_dataset("w-g"), dataset_id="hand", groups_outside=("dimer",))
+    noise = {"energy_noise": 0.002, "force_noise": 0.015, "noise_note": "Against denser k-points."}
+    return dataclasses.replace(get_dataset("w-g"), dataset_id="hand", groups_outside=("dimer",), **noise)
 
 
 @pytest.fixture
@@ -111,6 +112,18 @@ def test_an_ensemble_covers_what_all_members_can_do(built):
 def test_a_dataset_that_is_not_here_says_why(built):
     rows = built.execute("select available, reason from datasets where dataset_id = 'empty'").fetchall()
     assert rows == [(False, "not fetched")]
+
+
+def test_the_noise_of_the_labels_is_stored(built):
+    rows = built.execute(
+        "select energy_noise_per_atom, force_noise, noise_note from datasets where dataset_id = 'hand'"
+    ).fetchall()
+    assert rows == [(0.002, 0.015, "Against denser k-points.")]
+
+
+def test_spin_and_hubbard_u_are_stored_as_far_as_they_are_known(built):
+    rows = built.execute("select spin, hubbard_u from datasets where dataset_id = 'hand'").fetchall()
+    assert rows == [("polarised", None)]
 
 
 def test_publishing_moves_the_link_in_one_step(tmp_path):

@@ -190,12 +190,14 @@ def test_text_that_cannot_be_shown_is_refused(folder: DataFolder, description: D
 
 def test_added_dataset_is_what_its_file_says(folder: DataFolder) -> None:
     said = Description(label='My "Cu", Å', functional="PBE", energy_reference="mp", license="CC-BY-4.0", source="me")
+    said = dataclasses.replace(said, spin="unpolarised", hubbard_u=False)
     add(CU, "mine", folder, description=said)
 
     mine = get_dataset("mine")
 
     assert (mine.label, mine.functional, mine.license, mine.source) == ('My "Cu", Å', "PBE", "CC-BY-4.0", "me")
     assert (mine.elements, mine.n_configs, mine.comparable, mine.is_added) == (("Cu",), 3, True, True)
+    assert (mine.spin, mine.hubbard_u) == ("unpolarised", False)
     assert [c.config_id for c in configurations_of(mine, folder)] == ["cu-0", "cu-1", "cu-2"]
     assert fetch_dataset(mine, folder, None) == "mine: added by you, up to date"
 

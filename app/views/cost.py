@@ -24,15 +24,22 @@ def show() -> None:
     with components.controls():
         alignment = components.alignment_switch() if chosen.quantity == "energy" else "raw"
         timings = _setting(costs)
+    is_raw = chosen.quantity == "energy" and alignment == "raw"
     metrics = queries.shared_metrics(
         alignment, dataset_id=chosen.dataset_id, model_ids=tuple(sorted(timings["model_id"]))
     )
-    table = _joined(timings, metrics, chosen)
+    table = _joined(timings, components.judged(metrics, is_raw=is_raw), chosen)
     if table.empty:
         _nothing_in_common(timings, chosen)
         return
     _chart(table, chosen, alignment, timings, slot)
-    st.markdown(components.comparison_note(metrics[metrics["model_id"].isin(table["model_id"])]))
+    shown = metrics[metrics["model_id"].isin(table["model_id"])]
+    st.markdown(components.comparison_note(shown))
+    components.captions(
+        components.why_not(table),
+        components.few_for_offsets(shown) if alignment == "per_element" else "",
+        components.noise_note(chosen.dataset_id),
+    )
     _table(table, chosen)
     _without_timing(timings, chosen)
     if model_id := st.session_state.pop("open_model", None):
@@ -69,13 +76,13 @@ def _chart(
     slot: DeltaGenerator,
 ) -> None:
     column = METRICS[chosen.quantity].rmse
-    ranked = table.index[table["is_ranked"]].to_numpy()
+    ranked = table.index[table["is_ranked"] & table["comparable"]].to_numpy()
     front = ranked[pareto_front(table.loc[ranked, "cost"], table.loc[ranked, column])]
     machine = timings.iloc[0]
     wording = f" ({ALIGNMENTS[alignment]})" if chosen.quantity == "energy" else ""
     title = f"{QUANTITIES[column].label}{wording} on {components.dataset_label(chosen.dataset_id)} against cost"
     n = table.loc[ranked, "n_configs"].min() if len(ranked) else 0
-    n_of = f", compared on {n:,} of {table['n_expected'].iloc[0]:,} configurations"
+    n_of = f", compared on {n:,} of {table['n_expected'].iloc[0]:,} configurations" if n else ""
     origin = components.provenance("cost", title, table["model_id"], [chosen.dataset_id], f"{len(table)} models{n_of}")
     components.figure(
         lambda ink: costchart.pareto(
@@ -85,11 +92,14 @@ def _chart(
             ink,
             title,
             origin.source_line(),
+            noise=components.noise_of(chosen.dataset_id, chosen.quantity),
             highlight=[chosen.model_id, *chosen.compare],
         ),
-        table[["model_id", "label", "cost", column, f"{column}_lo", f"{column}_hi", "n_configs", "is_ranked"]],
+        table[
+            ["model_id", "label", "cost", column, f"{column}_lo", f"{column}_hi", "n_configs", "is_ranked", "why_not"]
+        ],
         origin,
-        f"{title}; on the Pareto front: {', '.join(table.iloc[front]['label'])}.",
+        f"{title}; on the Pareto front: {', '.join(table.iloc[front]['label']) or 'no model'}.",
         key="pareto",
         slot=slot,
         on_select=_open_model,

@@ -22,7 +22,6 @@ CONTENTS, ALIGNMENT, COMPATIBILITY = "contents", "alignment", "compatibility"
 PARTS = (CONTENTS, ALIGNMENT, COMPATIBILITY)
 EVERYTHING = "all"
 ZEROS = {"mp": "that of the Materials Project", "matpes": "that of MatPES", "own": "its own"}
-ENOUGH_PER_ELEMENT = 5  # configurations for each fitted offset; with fewer, alignment hides errors
 
 
 def show() -> None:
@@ -177,6 +176,7 @@ def _card(dataset: pd.Series, datasets: pd.DataFrame) -> None:
             ("Level of theory", f"{dataset['functional']}, {dataset['code']}"),
             ("Pseudopotentials and settings", dataset["potentials"]),
             ("Zero of energy", f"{ZEROS[dataset['energy_reference']]}. {dataset['comparable_note']}"),
+            ("Noise of the labels", components.noise_note(dataset["dataset_id"])),
             ("Seen in training", dataset["leakage"] or "not checked"),
             ("Licence", dataset["license"]),
             ("Cite", dataset["citation"]),
@@ -381,11 +381,8 @@ def _alignment(dataset: pd.Series, slot: DeltaGenerator) -> None:
     offsets = dataset_queries.element_offsets(dataset_id)
     elements = offsets.columns.drop(["model_id", "label", "n_configs"]).tolist()
     n, n_elements = int(table["n_configs"].min()), len(elements)
-    if n < ENOUGH_PER_ELEMENT * n_elements:
-        st.warning(
-            f"{n_elements} offsets are fitted to {n:,} configurations: aligned errors are smaller than they would be "
-            "on more data, and single offsets mean little."
-        )
+    if warning := components.few_for_offsets(table.assign(dataset_id=dataset_id, is_ranked=True)):
+        st.warning(warning)
     in_milli = offsets[elements] * 1000
     title = f"Energy RMSE before and after alignment per element: {label}"
     origin = components.provenance("alignment", title, table["model_id"], [dataset_id], f"{n:,} shared configurations")

@@ -7,7 +7,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from app import charts, components, tilechart
-from engine import dataset_queries, queries
+from engine import queries
 from engine.quantities import METRICS, QUANTITIES
 
 BOTH = "both"
@@ -45,7 +45,9 @@ def show() -> None:
         return
     columns = _columns(shown, alignment)
     element = _element(table)
-    _table(chosen, table, columns, dataset_id, element, rescale, slot)
+    is_raw = METRICS["energy"].rmse in columns.values()
+    pairs = components.judged(_pairs(chosen.model_id, dataset_id), is_raw=is_raw)
+    _table(chosen, table, columns, dataset_id, element, pairs, rescale, slot)
     _compared(chosen, table, columns, dataset_id)
     _configurations(chosen, element, alignment, dataset_id)
 
@@ -70,21 +72,24 @@ def _table(
     columns: dict[str, str],
     dataset_id: str | None,
     element: str,
+    pairs: pd.DataFrame,
     rescale: bool,
     slot: DeltaGenerator,
 ) -> None:
     model = components.model_labels()[chosen.model_id]
     place = components.dataset_label(dataset_id) if dataset_id else "all datasets"
     title = f"{' and '.join(QUANTITIES[c].label for c in columns.values())} by element: {model}, {place}"
-    datasets = [dataset_id] if dataset_id else _datasets_of(chosen.model_id)
+    datasets = pairs["dataset_id"].tolist()
     n_configs = int(table["n_configs"].sum())
     origin = components.provenance(
         "elements", title, [chosen.model_id], datasets, f"{n_configs:,} (element, configuration) pairs"
     )
-    limits = {q: _own_limits(table[c], charts.LIMITS[q]) for q, c in columns.items()} if rescale else None
+    grey = _grey(pairs)
+    meant = {q: ~table["element"].isin(grey) | (q != "energy") for q in columns}
+    limits = {q: _own_limits(table.loc[meant[q], c], charts.LIMITS[q]) for q, c in columns.items()} if rescale else None
     components.figure(
         lambda ink: tilechart.periodic_table(
-            table, columns, ink, title, origin.source_line(), selected=element, limits=limits
+            table, columns, ink, title, origin.source_line(), selected=element, limits=limits, grey=grey
         ),
         table,
         origin,
@@ -96,8 +101,9 @@ def _table(
     st.caption(
         f"Pale: no data. Hatched: all configurations failed. Colours are logarithmic. {_coverage(chosen, datasets)}"
     )
-    if METRICS["energy"].rmse in columns.values():
-        _other_zeros(chosen.model_id, datasets)
+    components.captions(
+        components.why_not(pairs) if dataset_id else _other_zeros(pairs), components.noise_note(chosen.dataset_id)
+    )
     components.view_data(table, "elements")
 
 
@@ -110,18 +116,21 @@ def _coverage(chosen: components.Selection, dataset_ids: list[str]) -> str:
     return f"{components.counts(pooled)} configurations {sets}."
 
 
-def _other_zeros(model_id: str, dataset_ids: list[str]) -> None:
-    """Warn of datasets that make raw energy errors of the model meaningless."""
-    judged = dataset_queries.compatibility()
-    others = judged[
-        (judged["model_id"] == model_id) & judged["dataset_id"].isin(dataset_ids) & (judged["state"] == "no")
-    ]
-    if len(others):
-        names = ", ".join(components.dataset_label(dataset_id) for dataset_id in others["dataset_id"])
-        st.caption(
-            f":material/warning: Raw energies of {components.model_labels()[model_id]} cannot be compared with those "
-            f"of {names}; use aligned energies. Why: Datasets, Compatibility."
-        )
+def _other_zeros(pairs: pd.DataFrame) -> str:
+    """Names the datasets that make raw energy errors of the model meaningless; the reasons would fill the page."""
+    names = ", ".join(pairs.loc[~pairs["comparable"], "dataset_label"])
+    if not names:
+        return ""
+    return (
+        f":material/warning: Grey: elements of {names}, with which raw energies of the model cannot be compared; use "
+        "Aligned. Why: Datasets, Compatibility."
+    )
+
+
+def _grey(pairs: pd.DataFrame) -> set[str]:
+    """Elements of the datasets with which raw energies cannot be compared."""
+    elements = queries.datasets().set_index("dataset_id")["elements"]
+    return {element for dataset_id in pairs.loc[~pairs["comparable"], "dataset_id"] for element in elements[dataset_id]}
 
 
 def _own_limits(values: pd.Series, otherwise: tuple[float, float]) -> tuple[float, float]:
@@ -129,9 +138,11 @@ def _own_limits(values: pd.Series, otherwise: tuple[float, float]) -> tuple[floa
     return (low, high) if 0 < low < high else otherwise
 
 
-def _datasets_of(model_id: str) -> list[str]:
+def _pairs(model_id: str, dataset_id: str | None) -> pd.DataFrame:
+    """Rows of the model on the dataset, or on all that it was run on."""
     metrics = queries.dataset_metrics("raw")
-    return list(metrics.loc[metrics["model_id"] == model_id, "dataset_id"])
+    metrics = metrics[metrics["model_id"] == model_id]
+    return metrics[metrics["dataset_id"] == dataset_id] if dataset_id else metrics
 
 
 def _choose_element() -> None:

@@ -304,7 +304,7 @@ def _datasets(model: pd.Series, slot: DeltaGenerator) -> None:
     meant = table["comparable"]
     table = table.assign(
         head=[
-            components.marked(label, origin) + ("" if fits else f" {tilechart.OWN_MARK}")
+            components.marked(label, origin) + ("" if fits else f" {charts.OWN_MARK}")
             for label, origin, fits in zip(table["dataset_label"], table["origin"], meant, strict=True)
         ],
     )
@@ -331,11 +331,11 @@ def _datasets(model: pd.Series, slot: DeltaGenerator) -> None:
     st.caption(
         "Over all configurations of each dataset that this model has a result for, so bars of two models may rest on "
         "different ones; the Overview compares models on shared ones. Hatched: a part of the dataset. "
-        "Lines: 95 % bounds. →: beyond the axis. †: imported."
+        f"Lines: 95 % bounds. Long tick: {charts.NOISE_LABEL}, where measured. →: beyond the axis. †: imported."
         + (
             ""
             if meant.all()
-            else f" {tilechart.OWN_MARK} and grey: raw energies that cannot be compared (see the pointer); use Aligned."
+            else f" {charts.OWN_MARK} and grey: raw energies that cannot be compared (see the pointer); use Aligned."
         )
     )
     components.view_data(table[columns], "bars")

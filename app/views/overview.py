@@ -26,7 +26,7 @@ def show() -> None:
     metrics = components.judged(metrics, is_raw=chosen.quantity == "energy" and alignment == "raw")
     _headline(metrics, chosen, metric.rmse)
     _matrix(metrics, chosen, alignment, is_shared, slot)
-    _ranking(metrics, chosen, is_shared)
+    _ranking(metrics, chosen, alignment, is_shared)
     _not_run(metrics)
 
 
@@ -106,7 +106,7 @@ def _matrix(
         "over other configurations than the rest of its column, so not ranked. "
         + ("Columns are compared on the configurations that their models share. " if is_shared else "")
         + (
-            f"{tilechart.OWN_MARK} and grey: raw energies that cannot be compared; the pointer says why. Use Aligned."
+            f"{charts.OWN_MARK} and grey: raw energies that cannot be compared; the pointer says why. Use Aligned."
             if not cells["comparable"].all()
             else ""
         )
@@ -140,16 +140,18 @@ def _open_cell() -> None:
         st.session_state["open_parity"] = True
 
 
-def _ranking(metrics: pd.DataFrame, chosen: components.Selection, is_shared: bool) -> None:
+def _ranking(metrics: pd.DataFrame, chosen: components.Selection, alignment: str, is_shared: bool) -> None:
     column = METRICS[chosen.quantity].rmse
     label = components.dataset_label(chosen.dataset_id)
     st.subheader(f"Ranking on {label} by {QUANTITIES[column].label}", anchor=False)
-    here = metrics[metrics["dataset_id"] == chosen.dataset_id].sort_values(
-        ["is_ranked", column], ascending=[False, True]
-    )
+    here = metrics[metrics["dataset_id"] == chosen.dataset_id].drop(columns=["comparable", "why_not"])
+    here = components.judged(here, is_raw=alignment == "raw")
     if is_shared:
         st.markdown(components.comparison_note(here))
-    is_ranked = here["is_ranked"] & here[column].notna()
+    has_meaning = here["comparable"] | (chosen.quantity != "energy")
+    here = here.assign(has_rank=here["is_ranked"] & here[column].notna() & has_meaning)
+    here = here.sort_values(["has_rank", "is_ranked", column], ascending=[False, False, True])
+    is_ranked = here["has_rank"]
     table = here.assign(
         rank=is_ranked.cumsum().where(is_ranked).astype("Int64"),
         label=[components.marked(row.label, row.origin) for row in here.itertuples()],
@@ -178,7 +180,12 @@ def _ranking(metrics: pd.DataFrame, chosen: components.Selection, is_shared: boo
         st.caption("Choose a row for the page of another model.")
     st.caption(
         f"{charts.IMPORTED_MARK} imported from the source in the last columns; the others were run here. "
-        "Models without a number at the left are over other configurations than the rest."
+        "Models without a number at the left are over other configurations than the rest, or their raw energies cannot "
+        "be compared."
+    )
+    components.captions(
+        components.noise_note(chosen.dataset_id),
+        components.few_for_offsets(here) if alignment == "per_element" else "",
     )
     components.warn_of_leakage([chosen.dataset_id])
 

@@ -31,6 +31,12 @@ def show() -> None:
         components.not_run(chosen)
         return
     _headline(row.iloc[0], chosen)
+    is_raw = chosen.quantity == "energy" and alignment == "raw"
+    pairs = metrics[
+        (metrics["dataset_id"] == chosen.dataset_id) & metrics["model_id"].isin([chosen.model_id, *chosen.compare])
+    ]
+    pairs = components.judged(pairs, is_raw=is_raw)
+    components.captions(components.why_not(pairs))
     samples = {
         model_id: queries.residuals(model_id, chosen.dataset_id, chosen.quantity, alignment, group, view, full_range)
         for model_id in (chosen.model_id, *chosen.compare)
@@ -40,8 +46,9 @@ def show() -> None:
         return
     known = [found for found in samples.values() if found is not None]
     frame = errorchart.frame_of(known, chosen.quantity, view)
+    apart = set(pairs.loc[~pairs["comparable"], "model_id"])
     figures = {
-        model_id: _figure(chosen, model_id, found, view, alignment, group, frame)
+        model_id: _figure(chosen, model_id, found, view, alignment, group, frame, is_comparable=model_id not in apart)
         for model_id, found in samples.items()
         if found is not None
     }
@@ -126,9 +133,12 @@ def _figure(
     alignment: str,
     group: str,
     frame: errorchart.Frame,
+    *,
+    is_comparable: bool,
 ) -> tuple[partial[go.Figure], export.Provenance]:
     """How to draw one model's figure, still without colours and height, and where it comes from."""
     wording = f", {ALIGNMENTS[alignment]}" if chosen.quantity == "energy" else ""
+    wording += "" if is_comparable else f" {charts.OWN_MARK}"
     part = "" if group == WHOLE else f", {group}"
     title = (
         f"{chosen.quantity.capitalize()} {view}{wording}: {components.model_labels()[model_id]} on "
@@ -145,6 +155,8 @@ def _figure(
         source=origin.source_line(),
         view=view,
         frame=frame,
+        noise=components.noise_of(chosen.dataset_id, chosen.quantity) if is_comparable else None,
+        is_comparable=is_comparable,
         colour=charts.model_colour(model_id),
     )
     return draw, origin

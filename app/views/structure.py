@@ -410,6 +410,7 @@ def _all_models(dataset_id: str, config_id: str) -> None:
         table[columns],
         hide_index=True,
         key="configuration-models",
+        placeholder=components.NOTHING,
         height=structure_parts.table_height(table),
         column_config=components.column_config(table[columns])
         | {"label": st.column_config.TextColumn("Model", width="medium")},

@@ -48,7 +48,8 @@ def calculator(family: str, checkpoint: str, options: dict):
         return NequixCalculator(model_path=checkpoint, backend="jax", use_kernel=False)
     if family == "matgl":
         # Not by the environment's matgl 4, which sums the messages of these weights the wrong way, but by matgl 2.0.4
-        # (with dgl 2.1.0 and MATGL_BACKEND=DGL for M3GNet), which they were made with.
+        # (with dgl 2.1.0 and MATGL_BACKEND=DGL for M3GNet, QET and the first TensorNet on MatPES), which knows them as
+        # they were made. dgl imports its graphbolt, linked for older PyTorch; an empty module in its place will do.
         import matgl
         import torch
         from matgl.ext.ase import PESCalculator

@@ -7,8 +7,10 @@ import copy
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from engine.families.deepmd import _import_without_compiled_operators
@@ -27,6 +29,20 @@ def model_options(seed: int) -> dict[str, object]:
         "type_map": ["H", "Mo", "Nb", "Ta", "W"],
         "descriptor": {"type": "dpa3", "precision": "float64", "seed": seed, "repflow": repflow},
         "fitting_net": {"neuron": [8, 8], "resnet_dt": True, "precision": "float64", "seed": seed},
+    }
+
+
+def forward_before_charge_and_spin(
+    self: Any, coord: Tensor, atype: Tensor, box: Tensor | None = None, fparam: Tensor | None = None,
+    aparam: Tensor | None = None, do_atomic_virial: bool = False,
+) -> dict[str, Tensor]:  # fmt: skip
+    """An energy model's method with the arguments that it had before deepmd-kit 3.2: frozen, it refuses others."""
+    found = self.forward_common(coord, atype, box, fparam=fparam, aparam=aparam, do_atomic_virial=do_atomic_virial)
+    return {
+        "energy": found["energy_redu"],
+        "atom_energy": found["energy"],
+        "force": found["energy_derv_r"].squeeze(-2),
+        "virial": found["energy_derv_c_redu"].squeeze(-2),
     }
 
 
