@@ -1,4 +1,4 @@
-"""More defect cells of elemental metals: displaced atoms, interstitials, hydrogen and solutes.
+"""More defect cells of elemental metals: displaced atoms, divacancies, interstitials, hydrogen and solutes.
 
 Continues `engine.structures` with the same names, parents and seeds. What `structures` makes comes
 first everywhere; a structure that is made here never changes one of those.
@@ -25,7 +25,7 @@ from engine.structures import (
     vacancy_cell,
 )
 
-ALL_GROUPS = (*GROUPS, "displaced", "fault", "boundary", "interstitial", "hydrogen", "solute")
+ALL_GROUPS = (*GROUPS, "displaced", "fault", "boundary", "interstitial", "divacancy", "hydrogen", "solute")
 
 TWO_ATOM_PARENT = 4
 SIXTEEN_SITE_PARENT = 7
@@ -59,6 +59,7 @@ def more_structures(
         *solute_structures(lattice, solutes),
         *boundary_structures(lattice),
         *interstitial_structures(lattice),
+        *divacancy_structures(lattice),
     ]
     for structure in made:
         # The last digits may differ between machines, and a fingerprint would see them.
@@ -165,6 +166,29 @@ def interstitial_structures(lattice: Lattice) -> list[NamedStructure]:
         named(lattice, "interstitial", 1, crowded, parent_number=parent, is_symmetric=True),
         rattled_copy(lattice, "interstitial", 2, crowded, RATTLE_FRACTIONS[0], parent_number=parent),
     ]
+
+
+def divacancy_structures(lattice: Lattice) -> list[NamedStructure]:
+    """Sixteen-site cells without two atoms, first neighbours (01) and second ones (02), unrelaxed.
+
+    With the vacancy (`vacancy-03`) and the perfect cell (`bulk-07`) of the metal these give the binding energy
+    2 E(vacancy) - E(divacancy) - E(perfect).
+
+    Args:
+        lattice: The crystal.
+
+    Returns:
+        Two structures of 14 atoms.
+    """
+    perfect = sixteen_site_cell(lattice)
+    others = np.arange(1, len(perfect))
+    distances = perfect.get_distances(0, others, mic=True)
+    made = []
+    for number, shell in enumerate(np.unique(distances.round(3))[:2], start=1):
+        atoms = perfect.copy()
+        del atoms[[0, int(others[np.isclose(distances, shell, atol=1e-3)][0])]]
+        made.append(named(lattice, "divacancy", number, atoms, parent_number=SIXTEEN_SITE_PARENT, is_symmetric=True))
+    return made
 
 
 def sixteen_site_cell(lattice: Lattice) -> Atoms:

@@ -303,7 +303,7 @@ class Progress:
         """
         self.n_done += 1
         self.seconds_done += seconds
-        self.seconds_left -= seconds
+        self.seconds_left = max(0.0, self.seconds_left - seconds)  # rounding must not leave less than nothing
         minutes = (time.monotonic() - self.start) / 60
         left = self.seconds_left / self.seconds_done * minutes
         status = "ok" if reason is None else f"FAILED {reason}"

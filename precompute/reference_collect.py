@@ -63,15 +63,22 @@ Results = dict[str, dict[str, Any]]
 def write_dataset(settings: ReferenceSettings, results: Results, output: Path) -> None:
     """Write the extended XYZ file, atomically and in the order of the settings table.
 
-    A configuration waits for its parent, without which its energy says nothing.
+    A configuration waits for its parent and for the reference crystal of its metal, without which its energy says
+    nothing.
 
     Args:
         settings: The settings table.
         results: Config id to finished result.
         output: Folder of the shipped files.
     """
-    jobs = dataset_jobs(settings, settings.systems)
-    frames = [labelled(job, settings, results[job.config_id]) for job in jobs if _are_done([job], results)]
+    frames = []
+    for symbol in settings.systems:
+        jobs = dataset_jobs(settings, [symbol])
+        crystals = [job for job in jobs if job.group == "bulk"]
+        reference = min(crystals, key=lambda job: len(job.atoms)) if symbol in settings.elements else None
+        wanted = [] if reference is None else [reference]
+        done = [job for job in jobs if _are_done([job, *wanted], results)]
+        frames += [labelled(job, settings, results, reference) for job in done]
     if not frames:
         return
     text = io.StringIO()
@@ -79,18 +86,22 @@ def write_dataset(settings: ReferenceSettings, results: Results, output: Path) -
     _write(output / DATASET_FILE, text.getvalue())
 
 
-def labelled(job: Job, settings: ReferenceSettings, result: dict[str, Any]) -> Atoms:
+def labelled(job: Job, settings: ReferenceSettings, results: Results, reference: Job | None) -> Atoms:
     """Atoms with labels and provenance in `info` and `arrays`.
 
     Args:
         job: The calculation.
         settings: The settings table.
-        result: Its finished result.
+        results: Finished results, those of the job, its parent and the reference crystal among them.
+        reference: The perfect crystal that all energies of a metal count from; None for an alloy, whose perfect
+            crystals are not one crystal.
 
     Returns:
-        Atoms with `REF_energy` (free energy, eV), `REF_energy_sigma0` (eV), `REF_stress` (nine
-        numbers, eV/Å^3, where the metal ships it), and the array `REF_forces` (eV/Å).
+        Atoms with `REF_energy` (free energy, eV), `REF_energy_sigma0` (eV), `mesh_correction` (eV, part of both),
+        `REF_stress` (nine numbers, eV/Å^3, where the metal ships it), and the array `REF_forces` (eV/Å).
     """
+    result = results[job.config_id]
+    correction = 0.0 if reference is None else _mesh_correction(job, results, reference)
     atoms = Atoms(job.atoms.numbers, positions=job.atoms.positions, cell=job.atoms.cell, pbc=True)
     labels, scf, versions = result["labels"], result["scf"], result["versions"]
     setup = job.setup(settings)
@@ -99,8 +110,9 @@ def labelled(job: Job, settings: ReferenceSettings, result: dict[str, Any]) -> A
         "dataset": DATASET_ID,
         "group": job.group,
         "parent_id": job.parent_id,
-        "REF_energy": labels["energy"],
-        "REF_energy_sigma0": labels["energy_sigma0"],
+        "REF_energy": labels["energy"] + correction,
+        "REF_energy_sigma0": labels["energy_sigma0"] + correction,
+        "mesh_correction": correction,
     }
     if job.computes_stress and "stress" in labels:
         atoms.info["REF_stress"] = np.array(labels["stress"]).ravel()
@@ -218,7 +230,7 @@ def report_difference(shipped: Atoms, result: dict[str, Any]) -> bool:
         `VERIFY_FORCE_MEV_PER_ANG`.
     """
     labels = result["labels"]
-    energy = 1e3 * abs(labels["energy"] - shipped.info["REF_energy"]) / len(shipped)
+    energy = 1e3 * abs(labels["energy"] + shipped.info["mesh_correction"] - shipped.info["REF_energy"]) / len(shipped)
     force = 1e3 * float(np.abs(labels["forces"] - shipped.arrays["REF_forces"]).max())
     agrees = energy <= VERIFY_ENERGY_MEV_PER_ATOM and force <= VERIFY_FORCE_MEV_PER_ANG
     print(
@@ -338,6 +350,21 @@ def _settings_columns(job: Job) -> dict[str, str | float]:
     }
 
 
+def _mesh_correction(job: Job, results: Results, reference: Job) -> float:
+    """What moves an energy from the mesh of its own cell to that of the reference crystal, eV.
+
+    The perfect crystal has one energy per atom on the job's mesh and another on that of the reference crystal. The
+    difference, for each atom of the host, is taken off. A slab has no perfect crystal in its own cell, and keeps the
+    error of its mesh.
+    """
+    if "-bulk-" not in job.parent_id:
+        return 0.0
+    host = int((job.atoms.numbers == reference.atoms.numbers[0]).sum())
+    labels = [results[name]["labels"] for name in (reference.config_id, job.parent_id)]
+    best, parent = (one["energy"] / len(one["forces"]) for one in labels)
+    return host * float(best - parent)
+
+
 def _relative_energy(results: Results, job: Job) -> float:
     """Energy above the perfect crystal in the same cell and mesh, meV/atom."""
     parent = results[job.parent_id]["labels"]["energy"]
@@ -348,8 +375,8 @@ def _result_of(atoms: Atoms) -> dict[str, Any]:
     """A shipped configuration in the shape of a result file; the inverse of `labelled`."""
     info = atoms.info
     labels = {
-        "energy": info["REF_energy"],
-        "energy_sigma0": info["REF_energy_sigma0"],
+        "energy": info["REF_energy"] - info["mesh_correction"],
+        "energy_sigma0": info["REF_energy_sigma0"] - info["mesh_correction"],
         "forces": atoms.arrays["REF_forces"].tolist(),
     }
     if "REF_stress" in info:

@@ -29,20 +29,20 @@ SCANNED_CUTOFFS = (350.0, 450.0, 550.0)
 DISPLACEMENT_FRACTION = 0.04
 NOISE_DENSITY = 5.31
 NOISE_CUTOFF_STEP = 100.0
-# Recomputed at tighter settings: every group of small cells, simple and transition metals, one magnet.
+# Recomputed at tighter settings: groups with forces, simple and transition metals of the three lattices, one magnet.
 NOISE_CONFIGS = (
+    "al-fcc-rattled-02",
     "al-fcc-vacancy-01",
-    "ag-fcc-surface-01",
-    "be-hcp-rattled-02",
-    "ca-fcc-fault-02",
-    "cu-fcc-vacancy-01",
+    "be-hcp-fault-01",
+    "cu-fcc-displaced-02",
     "fe-bcc-displaced-02",
-    "li-bcc-rattled-02",
-    "mg-hcp-vacancy-01",
-    "na-bcc-vacancy-01",
+    "li-bcc-boundary-02",
+    "li-bcc-surface-02",
+    "na-bcc-displaced-02",
     "nb-bcc-displaced-02",
     "ti-hcp-displaced-02",
-    "w-bcc-fault-02",
+    "v-bcc-displaced-02",
+    "w-bcc-displaced-02",
 )
 LATTICE_DENSITY = 5.31
 LATTICE_VOLUME_FACTORS = (0.94, 0.97, 1.0, 1.03, 1.06)

@@ -295,6 +295,7 @@ def test_a_dataset_shows_its_groups_card_and_export(store):
     assert _table(at, "n_datasets").set_index("element")["n_configs"].to_dict() == {"Al": 12, "Cu": 12, "Fe": 2}
     assert "Jacobsen et al." in _text(at)
     assert "its own" in _text(at)
+    assert "spin not stated, +U not stated" in _text(at)
 
 
 def test_a_dataset_that_is_not_here_says_why(store):

@@ -172,6 +172,23 @@ def test_relaxed_interstitials_are_stationary_and_apart(lattice):
     assert np.abs(gradient).max() < 1e-5  # what rounding to 1e-7 Å leaves
 
 
+@every_lattice
+def test_divacancies_are_first_and_second_neighbours(lattice):
+    out_of_plane = np.hypot(lattice.a / np.sqrt(3), (lattice.c or 0) / 2)
+    shells = {
+        "fcc": [lattice.a / np.sqrt(2), lattice.a],
+        "bcc": [lattice.a * np.sqrt(3) / 2, lattice.a],
+        "hcp": sorted([lattice.a, out_of_plane]),
+    }[lattice.structure]
+    perfect = defect_structures.sixteen_site_cell(lattice)
+
+    for one, shell in zip(defect_structures.divacancy_structures(lattice), shells, strict=True):
+        kept = {tuple(position) for position in one.atoms.positions.round(6)}
+        missing = [k for k, position in enumerate(perfect.positions.round(6)) if tuple(position) not in kept]
+        assert len(missing) == 2
+        assert perfect.get_distance(*missing, mic=True) == pytest.approx(shell, abs=1e-3)
+
+
 def test_hydrogen_sits_where_its_name_says():
     fcc = made(ALUMINIUM)["al-fcc-hydrogen-01"].atoms
     bcc = made(TUNGSTEN)["w-bcc-hydrogen-01"].atoms

@@ -123,7 +123,7 @@ def test_without_an_order_there_is_no_rank_correlation(predicted):
 def test_the_table_has_the_152_energies_of_zr_and_those_of_our_own_set():
     counts = {set_id: sum(one.set_id == set_id for one in load_interactions()) for set_id in SETS}
     assert counts["zr-i-cs"] == 152
-    assert counts["open-defects"] >= 11
+    assert counts["open-defects"] >= 10
     assert set(needed_configurations(load_interactions())) <= set(load_datasets())
 
 

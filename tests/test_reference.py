@@ -1,6 +1,7 @@
 """The DFT settings table, the jobs made from it, and the shipped dataset "Open Defects"."""
 
 import argparse
+import csv
 import json
 from collections import Counter
 
@@ -11,11 +12,13 @@ from ase.neighborlist import neighbor_list
 from ase.units import GPa
 
 from engine import structures
+from engine.datasets import get_dataset
 from engine.errors import SettingsError, WorkerEnvError
 from precompute import gpaw_env, reference, reference_collect, reference_jobs, reference_settings
-from precompute.data_folder import DataFolder
+from precompute.data_folder import EMBEDDED, DataFolder
 
 SETTINGS = reference_settings.load_settings()
+RELATIVE = "relative_energy_difference_mev_per_atom"
 DATA = DataFolder.default().root
 every_metal = pytest.mark.parametrize("symbol", SETTINGS.elements)
 every_system = pytest.mark.parametrize("symbol", SETTINGS.systems)
@@ -124,7 +127,9 @@ def test_antiferromagnetic_moments_alternate_between_neighbours():
         moments = np.array(job.content(SETTINGS)["initial_magnetic_moments"])
         first, second = neighbor_list("ij", job.atoms, 2.6)  # 8 neighbours at 2.48 Å, no more
         assert (moments[first] == -moments[second]).all()
-        assert abs(moments.sum()) <= abs(moments).max() + 1e-9  # one too many beside a vacancy
+        # One too many beside a vacancy, and two beside a pair of them on one sublattice.
+        n_missing = 2 if job.group == "divacancy" else 1
+        assert abs(moments.sum()) <= n_missing * abs(moments).max() + 1e-9
 
 
 def test_a_ferromagnet_starts_with_equal_moments_and_an_alloy_with_those_of_its_metals():
@@ -137,7 +142,8 @@ def test_a_ferromagnet_starts_with_equal_moments_and_an_alloy_with_those_of_its_
 def test_tighter_settings_are_tighter_and_keep_the_structure():
     shipped, tight = jobs_of("Al"), reference_jobs.noise_jobs(SETTINGS, "Al")
 
-    assert [job.config_id for job in tight] == [f"al-fcc-{name}@kd5.31-cutoff450" for name in ("bulk-03", "vacancy-01")]
+    names = ("bulk-02", "rattled-02", "bulk-03", "vacancy-01")
+    assert [job.config_id for job in tight] == [f"al-fcc-{name}@kd5.31-cutoff450" for name in names]
     for job in tight:
         loose = shipped[job.config_id.partition("@")[0]]
         assert np.prod(job.kpoints) > np.prod(loose.kpoints)
@@ -255,26 +261,52 @@ def test_labels_are_finite_and_net_forces_small(shipped):
 def test_perfect_crystals_have_no_forces(shipped):
     for atoms in shipped.values():
         if atoms.info["group"] == "bulk" and is_element(atoms):
-            assert np.abs(atoms.arrays["REF_forces"]).max() < 0.01
+            # Meshes that are not as symmetric as the crystal leave some; most in the four-atom cell of Be.
+            assert np.abs(atoms.arrays["REF_forces"]).max() < 0.015
 
 
-def test_perfect_crystals_of_one_metal_agree_within_the_mesh_noise(shipped):
+def test_perfect_crystals_of_one_metal_have_one_energy_and_small_mesh_corrections(shipped):
     for symbol in SETTINGS.elements:
-        energies = [
-            atoms.info["REF_energy"] / len(atoms)
-            for atoms in shipped.values()
-            if set(atoms.symbols) == {symbol} and atoms.info["group"] == "bulk"
-        ]
-        assert np.ptp(energies) < 0.03 if energies else True
+        metal = [a for a in shipped.values() if is_element(a) and a.symbols[0] == symbol]
+        energies = [a.info["REF_energy"] / len(a) for a in metal if a.info["group"] == "bulk"]
+        assert not energies or np.ptp(energies) < 1e-6
+        assert all(abs(a.info["mesh_correction"]) < 0.03 * len(a) for a in metal)
 
 
-def test_rattled_crystals_lie_above_the_perfect_one_and_rise_with_the_amplitude(shipped):
-    for config_id, atoms in shipped.items():
+def test_the_mesh_correction_is_that_of_the_parent_for_each_atom_of_the_host():
+    crystal, parent, vacancy = (
+        next(job for job in reference_jobs.dataset_jobs(SETTINGS, ["Al"]) if job.config_id == f"al-fcc-{name}")
+        for name in ("bulk-01", "bulk-03", "vacancy-01")
+    )
+    energies = {crystal.config_id: -4.0, parent.config_id: -31.6, vacancy.config_id: -27.0}  # 1, 8 and 7 atoms
+    results = {
+        job.config_id: {
+            "labels": {"energy": energies[job.config_id], "energy_sigma0": 0.0, "forces": [[0.0] * 3] * len(job.atoms)},
+            "scf": {"converged": True, "n_iterations": 9},
+            "cpu_seconds": 1.0,
+            "fingerprint": "none",
+            "versions": dict.fromkeys(reference_collect.PACKAGES, "1"),
+        }
+        for job in (crystal, parent, vacancy)
+    }
+
+    atoms = reference_collect.labelled(vacancy, SETTINGS, results, crystal)
+
+    # The parent has -3.95 eV/atom instead of -4.0, so seven atoms come down by 0.05 eV each.
+    assert atoms.info["mesh_correction"] == pytest.approx(-0.35)
+    assert atoms.info["REF_energy"] == pytest.approx(-27.35)
+    assert atoms.info["REF_energy_sigma0"] == pytest.approx(-0.35)
+
+
+def test_rattled_crystals_lie_above_the_perfect_one_by_the_work_of_their_forces(shipped):
+    for atoms in shipped.values():
         if atoms.info["group"] == "rattled":
+            parent = shipped[atoms.info["parent_id"]]
+            moved = atoms.positions - parent.positions
+            moved -= moved.mean(axis=0)  # a shift of the whole crystal costs nothing
+            mean_force = (atoms.arrays["REF_forces"] + parent.arrays["REF_forces"]) / 2
             assert 0 < excess_energy(atoms, shipped) / len(atoms) < 0.2
-        if config_id.endswith("rattled-02"):
-            smaller = shipped[config_id.replace("-02", "-01")]
-            assert excess_energy(atoms, shipped) > excess_energy(smaller, shipped)
+            assert excess_energy(atoms, shipped) == pytest.approx(-np.vdot(mean_force, moved), rel=0.1)
 
 
 def test_strained_crystals_lie_above_the_perfect_one(shipped):
@@ -287,7 +319,7 @@ def test_vacancy_formation_energies_are_physical(shipped):
     # Published PBE values run from 0.3 eV (K) to 3.3 eV (W); unrelaxed eight-site cells, whose
     # vacancies are neighbours of their own images, lie within a factor of two of them.
     for config_id, atoms in shipped.items():
-        if config_id.endswith("vacancy-01") and is_element(atoms):
+        if config_id.endswith("-vacancy-01") and is_element(atoms):
             assert 0.15 < excess_energy(atoms, shipped) < 6.0
 
 
@@ -333,6 +365,16 @@ def test_interaction_energies_of_solute_and_vacancy_are_moderate(shipped):
             assert abs(interaction) < 2.0
 
 
+def test_binding_energies_of_two_vacancies_are_moderate(shipped):
+    for config_id, atoms in shipped.items():
+        if atoms.info["group"] == "divacancy":
+            prefix = config_id.rpartition("-divacancy")[0]
+            alone = shipped.get(f"{prefix}-vacancy-03")
+            if alone is not None:
+                binding = 2 * excess_energy(alone, shipped) - excess_energy(atoms, shipped)
+                assert abs(binding) < 1.5
+
+
 def test_magnets_keep_a_moment(shipped):
     # Bulk values: Fe 2.2, Co 1.6, Ni 0.6 Bohr magnetons per atom; Cr is antiferromagnetic.
     ranges = {"Fe": (1.8, 3.2), "Co": (1.2, 2.2), "Ni": (0.3, 0.9), "Cr": (-0.6, 0.6)}
@@ -340,6 +382,18 @@ def test_magnets_keep_a_moment(shipped):
         if is_element(atoms) and atoms.symbols[0] in ranges:
             low, high = ranges[str(atoms.symbols[0])]
             assert low < atoms.info["REF_magnetic_moment"] / len(atoms) < high
+
+
+def test_the_registered_noise_is_that_of_the_tighter_settings():
+    rows = csv.DictReader((EMBEDDED / reference_collect.CONVERGENCE_FILE).read_text().splitlines())
+    tight = [row for row in rows if row["kind"] == "noise"]
+    forces = [float(row["force_difference_rms_mev_per_ang"]) for row in tight]
+    energies = [float(row[RELATIVE]) for row in tight if row[RELATIVE]]
+    dataset = get_dataset("open-defects")
+
+    assert {row["config_id"] for row in tight} == set(reference_jobs.NOISE_CONFIGS)
+    assert 1e3 * dataset.force_noise == pytest.approx(np.sqrt(np.mean(np.square(forces))), abs=0.06)
+    assert 1e3 * dataset.energy_noise == pytest.approx(np.sqrt(np.mean(np.square(energies))), abs=0.06)
 
 
 def test_stress_is_shipped_only_where_the_basis_allows(shipped):

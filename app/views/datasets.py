@@ -175,6 +175,7 @@ def _card(dataset: pd.Series, datasets: pd.DataFrame) -> None:
             ("Elements", ", ".join(dataset["elements"])),
             ("Level of theory", f"{dataset['functional']}, {dataset['code']}"),
             ("Pseudopotentials and settings", dataset["potentials"]),
+            ("Spin and +U", f"spin {dataset['spin']}, {_plus_u(dataset['hubbard_u'])}"),
             ("Zero of energy", f"{ZEROS[dataset['energy_reference']]}. {dataset['comparable_note']}"),
             ("Noise of the labels", components.noise_note(dataset["dataset_id"])),
             ("Seen in training", dataset["leakage"] or "not checked"),
@@ -183,6 +184,12 @@ def _card(dataset: pd.Series, datasets: pd.DataFrame) -> None:
             ("Source", components.source_name(dataset["source"])),
         ]
     )
+
+
+def _plus_u(is_used: bool | None) -> str:
+    if pd.isna(is_used):
+        return "+U not stated"
+    return "with +U" if is_used else "no +U"
 
 
 def _in_paper(dataset: pd.Series) -> str:
