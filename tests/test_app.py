@@ -298,6 +298,12 @@ def test_a_dataset_shows_its_groups_card_and_export(store):
     assert "spin not stated, +U not stated" in _text(at)
 
 
+def test_a_structure_says_which_raw_energies_cannot_be_compared(store):
+    at = _open("views/structure.py")
+    assert not at.exception, at.exception
+    assert "Raw energies of any model here cannot be compared with this dataset" in _text(at)
+
+
 def test_a_dataset_that_is_not_here_says_why(store):
     at = _open("views/datasets.py")
     at.selectbox(key="dataset").set_value("gb-56").run()

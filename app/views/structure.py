@@ -415,6 +415,13 @@ def _all_models(dataset_id: str, config_id: str) -> None:
         column_config=components.column_config(table[columns])
         | {"label": st.column_config.TextColumn("Model", width="medium")},
     )
+    others = components.judged(table.assign(dataset_id=dataset_id), is_raw=True).query("not comparable")
+    if len(others):
+        names = "any model here" if len(others) == len(table) else ", ".join(others["label"])
+        st.caption(
+            f":material/warning: Raw energies of {names} cannot be compared with this dataset; use the aligned errors. "
+            "Why: Datasets, Compatibility."
+        )
 
 
 show()
