@@ -7,7 +7,7 @@ from ase import Atoms
 from ase.build import bulk
 
 from engine.errors import SettingsError
-from engine.pair_relaxation import DECIMALS
+from engine.pair_relaxation import round_coordinates
 from engine.stacked_structures import bravais_stack
 from engine.structures import (
     EOS_VOLUME_FACTORS,
@@ -74,8 +74,7 @@ def alloy_structures(alloy: Alloy) -> list[NamedStructure]:
         rattled_copy(lattice, "rattled", 3, random, RATTLE_FRACTIONS[1], parent_number=2),
     ]
     for structure in made:
-        structure.atoms.positions = np.round(structure.atoms.positions, DECIMALS) + 0.0
-        structure.atoms.set_cell(np.round(structure.atoms.cell, DECIMALS) + 0.0)
+        round_coordinates(structure.atoms)
     return made
 
 

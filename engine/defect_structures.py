@@ -10,7 +10,7 @@ import numpy as np
 from ase import Atoms
 from ase.build import bulk
 
-from engine.pair_relaxation import DECIMALS, relaxed
+from engine.pair_relaxation import relaxed, round_coordinates
 from engine.stacked_structures import boundary_structures, fault_structures
 from engine.structures import (
     GROUPS,
@@ -62,9 +62,7 @@ def more_structures(
         *divacancy_structures(lattice),
     ]
     for structure in made:
-        # The last digits may differ between machines, and a fingerprint would see them.
-        structure.atoms.positions = np.round(structure.atoms.positions, DECIMALS) + 0.0
-        structure.atoms.set_cell(np.round(structure.atoms.cell, DECIMALS) + 0.0)
+        round_coordinates(structure.atoms)
     return tuple(made)
 
 

@@ -25,6 +25,12 @@ FRESH_HESSIANS = 3
 DECIMALS = 7  # of coordinates in Å: below GPAW's symmetry tolerance, far above rounding noise
 
 
+def round_coordinates(atoms: Atoms) -> None:
+    """Round positions and cell in place: the last digits may differ between machines, and a fingerprint sees them."""
+    atoms.positions = np.round(atoms.positions, DECIMALS) + 0.0  # no negative zeros
+    atoms.set_cell(np.round(atoms.cell, DECIMALS) + 0.0)
+
+
 def relaxed(
     atoms: Atoms,
     lattice: Lattice,

@@ -357,7 +357,7 @@ def _mesh_correction(job: Job, results: Results, reference: Job) -> float:
     difference, for each atom of the host, is taken off. A slab has no perfect crystal in its own cell, and keeps the
     error of its mesh.
     """
-    if "-bulk-" not in job.parent_id:
+    if "-bulk-" not in job.parent_id:  # the parent of a slab is a slab
         return 0.0
     host = int((job.atoms.numbers == reference.atoms.numbers[0]).sum())
     labels = [results[name]["labels"] for name in (reference.config_id, job.parent_id)]

@@ -298,6 +298,13 @@ def test_the_mesh_correction_is_that_of_the_parent_for_each_atom_of_the_host():
     assert atoms.info["REF_energy_sigma0"] == pytest.approx(-0.35)
 
 
+def test_slabs_have_no_mesh_correction():
+    crystal, *slabs = (jobs_of("Al")[f"al-fcc-{name}"] for name in ("bulk-01", "surface-01", "surface-02"))
+
+    for slab in slabs:
+        assert reference_collect._mesh_correction(slab, {}, crystal) == 0.0
+
+
 def test_rattled_crystals_lie_above_the_perfect_one_by_the_work_of_their_forces(shipped):
     for atoms in shipped.values():
         if atoms.info["group"] == "rattled":
