@@ -22,6 +22,8 @@ STRUCTURE_PAGE = "views/structure.py"
 MODEL_PAGE = "views/model.py"
 PARITY_PAGE = "views/parity.py"
 NOTHING = "–"
+GREY = f"{charts.OWN_MARK} and grey: raw energies that cannot be compared with the reference; use Aligned."
+WHERE_WHY = "Why: Datasets, Compatibility."
 ENOUGH_PER_ELEMENT = 5  # configurations for each fitted offset; with fewer, alignment hides errors
 # Of `engine.compatibility`, each with its sign.
 STATES = {
@@ -204,10 +206,7 @@ def why_not(judged_pairs: pd.DataFrame) -> str:
         f"{', '.join(part['label'].unique())} on {', '.join(part['dataset_label'].unique())}: {reason}"
         for reason, part in others.groupby("why_not", sort=False)
     ]
-    return (
-        f":material/warning: {charts.OWN_MARK} and grey: raw energies that cannot be compared with the reference; use "
-        f"Aligned. {' '.join(reasons)}"
-    )
+    return f":material/warning: {GREY} {' '.join(reasons)}"
 
 
 def captions(*texts: str) -> None:

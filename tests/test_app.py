@@ -301,7 +301,7 @@ def test_a_dataset_shows_its_groups_card_and_export(store):
 def test_a_structure_says_which_raw_energies_cannot_be_compared(store):
     at = _open("views/structure.py")
     assert not at.exception, at.exception
-    assert "Raw energies of any model here cannot be compared with this dataset" in _text(at)
+    assert "Raw energies of any model here cannot be compared with the reference" in _text(at)
 
 
 def test_a_dataset_that_is_not_here_says_why(store):

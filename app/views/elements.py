@@ -121,10 +121,7 @@ def _other_zeros(pairs: pd.DataFrame) -> str:
     names = ", ".join(pairs.loc[~pairs["comparable"], "dataset_label"])
     if not names:
         return ""
-    return (
-        f":material/warning: Grey: elements of {names}, with which raw energies of the model cannot be compared; use "
-        "Aligned. Why: Datasets, Compatibility."
-    )
+    return f":material/warning: {components.GREY} Here the elements of {names}. {components.WHERE_WHY}"
 
 
 def _grey(pairs: pd.DataFrame) -> set[str]:

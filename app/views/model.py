@@ -332,11 +332,7 @@ def _datasets(model: pd.Series, slot: DeltaGenerator) -> None:
         "Over all configurations of each dataset that this model has a result for, so bars of two models may rest on "
         "different ones; the Overview compares models on shared ones. Hatched: a part of the dataset. "
         f"Lines: 95 % bounds. Long tick: {charts.NOISE_LABEL}, where measured. →: beyond the axis. †: imported."
-        + (
-            ""
-            if meant.all()
-            else f" {charts.OWN_MARK} and grey: raw energies that cannot be compared (see the pointer); use Aligned."
-        )
+        + ("" if meant.all() else f" {components.GREY} The pointer says why.")
     )
     components.view_data(table[columns], "bars")
     with st.container(horizontal=True, gap="small"):

@@ -105,11 +105,7 @@ def _matrix(
         "Red frame: some configurations failed. Hatched: all failed. Pale: not run. In brackets or with a star: "
         "over other configurations than the rest of its column, so not ranked. "
         + ("Columns are compared on the configurations that their models share. " if is_shared else "")
-        + (
-            f"{charts.OWN_MARK} and grey: raw energies that cannot be compared; the pointer says why. Use Aligned."
-            if not cells["comparable"].all()
-            else ""
-        )
+        + (f"{components.GREY} The pointer says why." if not cells["comparable"].all() else "")
     )
     components.view_data(
         cells[

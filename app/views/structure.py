@@ -419,8 +419,8 @@ def _all_models(dataset_id: str, config_id: str) -> None:
     if len(others):
         names = "any model here" if len(others) == len(table) else ", ".join(others["label"])
         st.caption(
-            f":material/warning: Raw energies of {names} cannot be compared with this dataset; use the aligned errors. "
-            "Why: Datasets, Compatibility."
+            f":material/warning: Raw energies of {names} cannot be compared with the reference; use Aligned. "
+            f"{components.WHERE_WHY}"
         )
 
 
