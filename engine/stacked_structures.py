@@ -71,6 +71,15 @@ class Stack:
         positions = np.column_stack([offsets, self.heights])
         return Atoms([symbol] * len(offsets), positions=positions, cell=cell, pbc=True)
 
+    @property
+    def is_upright(self) -> bool:
+        """Whether the third cell vector is at right angles to the layers.
+
+        The point group of a leaning cell exchanges its long axis with the short ones. GPAW then wants as many
+        grid points along these as along the long one, which costs ten times more than the k-points that it saves.
+        """
+        return bool(np.allclose(_shortest(self.closing, self.in_plane), 0.0, atol=1e-6))
+
     def mirrored(self) -> "Stack":
         """The lower half of the layers and its mirror image above the layer in the middle.
 
@@ -105,8 +114,8 @@ def fault_structures(lattice: Lattice) -> list[NamedStructure]:
     made = [_parent(lattice, stack, FAULT_PARENT)]
     for number, fraction in enumerate(FAULT_FRACTIONS[lattice.structure], start=1):
         faulted = replace(stack, closing=stack.closing + fraction * slip)
-        atoms = faulted.atoms(lattice.symbol)
-        made.append(named(lattice, "fault", number, atoms, parent_number=FAULT_PARENT, is_symmetric=True))
+        atoms, is_symmetric = faulted.atoms(lattice.symbol), faulted.is_upright
+        made.append(named(lattice, "fault", number, atoms, parent_number=FAULT_PARENT, is_symmetric=is_symmetric))
     return made
 
 
@@ -223,7 +232,7 @@ def _twin_stack(lattice: Lattice, n_layers: int) -> Stack:
 def _parent(lattice: Lattice, stack: Stack, number: int) -> NamedStructure:
     """The perfect stack as a configuration."""
     atoms = stack.atoms(lattice.symbol)
-    return named(lattice, "bulk", number, atoms, parent_number=number, is_symmetric=True)
+    return named(lattice, "bulk", number, atoms, parent_number=number, is_symmetric=stack.is_upright)
 
 
 def _lattice_vectors(structure: str) -> NDArray[np.int64]:

@@ -67,8 +67,8 @@ class NamedStructure:
         parent_id: Id of the perfect crystal whose energy this one is compared with and whose
             k-point mesh it shares; its own id for a perfect crystal, and for a slab, which
             has a mesh of its own.
-        is_symmetric: True when no atom was displaced at random, so that the crystal's point
-            group may be used.
+        is_symmetric: True when no atom was displaced at random and no stack of layers leans, so
+            that the crystal's point group is of use.
         has_vacuum: True when the third cell vector crosses vacuum.
     """
 

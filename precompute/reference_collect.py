@@ -34,6 +34,7 @@ DATASET_ID = "open-defects"
 PACKAGES = ("gpaw", "gpaw-data", "ase", "numpy", "scipy")
 DATASET_FILE = "open-defects.extxyz"
 CONVERGENCE_FILE = "convergence.csv"
+FINGERPRINT_PREFIX = "sha256:"  # without it, readers of extended XYZ take a fingerprint of digits for a number
 
 VERIFY_ENERGY_MEV_PER_ATOM = 0.5
 VERIFY_FORCE_MEV_PER_ANG = 3.0
@@ -128,7 +129,7 @@ def labelled(job: Job, settings: ReferenceSettings, results: Results, reference:
         "scf_converged": scf["converged"],
         "scf_iterations": scf["n_iterations"],
         "cpu_seconds": result["cpu_seconds"],
-        "fingerprint": result["fingerprint"],
+        "fingerprint": FINGERPRINT_PREFIX + result["fingerprint"],
         **{_version_key(package): versions[package] for package in PACKAGES},
     }
     atoms.set_array("REF_forces", np.array(labels["forces"]))
@@ -186,7 +187,7 @@ def read_shipped(output: Path = EMBEDDED) -> list[Atoms]:
         output: Folder of the shipped files.
 
     Returns:
-        Atoms as `labelled` makes them.
+        Atoms as `labelled` makes them, fingerprints without their prefix.
 
     Raises:
         DatasetError: There is no such file.
@@ -194,7 +195,10 @@ def read_shipped(output: Path = EMBEDDED) -> list[Atoms]:
     path = output / DATASET_FILE
     if not path.exists():
         raise DatasetError(f"{path} does not exist; compute it with: python -m precompute reference")
-    return list(ase.io.iread(path, index=":", format="extxyz"))
+    shipped = list(ase.io.iread(path, index=":", format="extxyz"))
+    for atoms in shipped:
+        atoms.info["fingerprint"] = atoms.info["fingerprint"].removeprefix(FINGERPRINT_PREFIX)
+    return shipped
 
 
 def draw_shipped(output: Path, n_configs: int, seed: int) -> dict[str, Atoms]:

@@ -5,8 +5,10 @@ import csv
 import json
 from collections import Counter
 
+import ase.io
 import numpy as np
 import pytest
+from ase.build import bulk
 from ase.data import atomic_numbers
 from ase.neighborlist import neighbor_list
 from ase.units import GPa
@@ -130,6 +132,23 @@ def test_antiferromagnetic_moments_alternate_between_neighbours():
         # One too many beside a vacancy, and two beside a pair of them on one sublattice.
         n_missing = 2 if job.group == "divacancy" else 1
         assert abs(moments.sum()) <= n_missing * abs(moments).max() + 1e-9
+
+
+def test_moments_of_an_fcc_antiferromagnet_alternate_from_plane_to_plane():
+    for job in (job for job in jobs_of("Mn").values() if job.group == "bulk"):
+        moments = np.array(job.content(SETTINGS)["initial_magnetic_moments"])
+        first, second = neighbor_list("ij", job.atoms, 2.6)  # 12 neighbours at 2.53 Å, no more
+        unlike = np.bincount(first[moments[first] == -moments[second]], minlength=len(moments))
+        assert (unlike == 8).all() and len(first) == 12 * len(moments)
+
+
+@every_system
+def test_the_point_group_is_used_in_no_leaning_stack(symbol):
+    for job in jobs_of(symbol).values():
+        long, *short = np.argsort(-job.atoms.cell.lengths())
+        is_leaning = abs(job.atoms.cell[short] @ job.atoms.cell[long]).max() > 1e-4
+        if len(job.atoms) >= 6 and job.group in ("fault", "boundary") and is_leaning:
+            assert not job.use_point_group
 
 
 def test_a_ferromagnet_starts_with_equal_moments_and_an_alloy_with_those_of_its_metals():
@@ -298,6 +317,16 @@ def test_the_mesh_correction_is_that_of_the_parent_for_each_atom_of_the_host():
     assert atoms.info["REF_energy_sigma0"] == pytest.approx(-0.35)
 
 
+def test_a_fingerprint_of_digits_stays_text(tmp_path):
+    atoms = bulk("Al")
+    atoms.info["fingerprint"] = reference_collect.FINGERPRINT_PREFIX + "0046481058839e95"
+    ase.io.write(tmp_path / reference_collect.DATASET_FILE, atoms, format="extxyz")
+
+    (again,) = reference_collect.read_shipped(tmp_path)
+
+    assert again.info["fingerprint"] == "0046481058839e95"
+
+
 def test_slabs_have_no_mesh_correction():
     crystal, *slabs = (jobs_of("Al")[f"al-fcc-{name}"] for name in ("bulk-01", "surface-01", "surface-02"))
 
@@ -357,7 +386,8 @@ def test_the_intrinsic_fault_costs_less_than_the_way_there(shipped):
             area = np.linalg.norm(np.cross(atoms.cell[0], atoms.cell[1]))
             # At most 0.3 J/m^2 are published for intrinsic faults of fcc (Ir, Rh, Pt) and hcp metals, Re and Ru apart.
             joule_per_m2 = excess_energy(atoms, shipped) / area / GPa * 0.1
-            assert excess_energy(half, shipped) > excess_energy(atoms, shipped)
+            noise = len(atoms) * get_dataset("open-defects").energy_noise
+            assert excess_energy(half, shipped) > excess_energy(atoms, shipped) - noise
             assert -0.1 < joule_per_m2 < 1.0
 
 
@@ -383,8 +413,8 @@ def test_binding_energies_of_two_vacancies_are_moderate(shipped):
 
 
 def test_magnets_keep_a_moment(shipped):
-    # Bulk values: Fe 2.2, Co 1.6, Ni 0.6 Bohr magnetons per atom; Cr is antiferromagnetic.
-    ranges = {"Fe": (1.8, 3.2), "Co": (1.2, 2.2), "Ni": (0.3, 0.9), "Cr": (-0.6, 0.6)}
+    # Bulk values: Fe 2.2, Co 1.6, Ni 0.6 Bohr magnetons per atom; Cr and Mn are antiferromagnetic.
+    ranges = {"Fe": (1.8, 3.2), "Co": (1.2, 2.2), "Ni": (0.3, 0.9), "Cr": (-0.6, 0.6), "Mn": (-0.6, 0.6)}
     for atoms in shipped.values():
         if is_element(atoms) and atoms.symbols[0] in ranges:
             low, high = ranges[str(atoms.symbols[0])]
