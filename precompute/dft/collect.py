@@ -1,0 +1,422 @@
+"""Collected DFT results: the extended XYZ file, the convergence table and the comparison of both.
+
+Reads finished results and writes the files that ship in `data/embedded/`; starts no calculation.
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import ase.io
+import numpy as np
+from ase import Atoms
+from ase.eos import EquationOfState
+from ase.units import GPa
+
+from engine.data_folder import EMBEDDED
+from engine.errors import DatasetError, SettingsError
+from precompute.dft.jobs import (
+    LATTICE_VOLUME_FACTORS,
+    NOISE_CONFIGS,
+    Job,
+    cutoff_jobs,
+    dataset_jobs,
+    lattice_jobs,
+    mesh_jobs,
+    noise_jobs,
+    scan_jobs,
+)
+from precompute.dft.settings import ReferenceSettings
+
+DATASET_ID = "open-defects"
+PACKAGES = ("gpaw", "gpaw-data", "ase", "numpy", "scipy")
+DATASET_FILE = "open-defects.extxyz"
+CONVERGENCE_FILE = "convergence.csv"
+FINGERPRINT_PREFIX = "sha256:"  # without it, readers of extended XYZ take a fingerprint of digits for a number
+
+VERIFY_ENERGY_MEV_PER_ATOM = 0.5
+VERIFY_FORCE_MEV_PER_ANG = 3.0
+
+CONVERGENCE_COLUMNS = (
+    "kind",
+    "config_id",
+    "kpoints_per_inverse_angstrom",
+    "kpoints",
+    "cutoff_ev",
+    "compared_with",
+    "force_rms_mev_per_ang",
+    "force_difference_rms_mev_per_ang",
+    "force_difference_max_mev_per_ang",
+    "relative_energy_mev_per_atom",
+    "relative_energy_difference_mev_per_atom",
+    "volume_ang3_per_atom",
+    "bulk_modulus_gpa",
+    "plane_wave_pressure_gpa",
+    "cpu_seconds",
+    "fingerprint",
+)
+
+Results = dict[str, dict[str, Any]]
+
+
+def write_dataset(settings: ReferenceSettings, results: Results, output: Path) -> None:
+    """Write the extended XYZ file, atomically and in the order of the settings table.
+
+    A configuration waits for its parent and for the reference crystal of its metal, without which its energy says
+    nothing.
+
+    Args:
+        settings: The settings table.
+        results: Config id to finished result.
+        output: Folder of the shipped files.
+    """
+    frames = []
+    for symbol in settings.systems:
+        jobs = dataset_jobs(settings, [symbol])
+        crystals = [job for job in jobs if job.group == "bulk"]
+        reference = min(crystals, key=lambda job: len(job.atoms)) if symbol in settings.elements else None
+        wanted = [] if reference is None else [reference]
+        done = [job for job in jobs if _are_done([job, *wanted], results)]
+        frames += [labelled(job, settings, results, reference) for job in done]
+    if not frames:
+        return
+    text = io.StringIO()
+    ase.io.write(text, frames, format="extxyz")
+    _write(output / DATASET_FILE, text.getvalue())
+
+
+def labelled(job: Job, settings: ReferenceSettings, results: Results, reference: Job | None) -> Atoms:
+    """Atoms with labels and provenance in `info` and `arrays`.
+
+    Args:
+        job: The calculation.
+        settings: The settings table.
+        results: Finished results, those of the job, its parent and the reference crystal among them.
+        reference: The perfect crystal that all energies of a metal count from; None for an alloy, whose perfect
+            crystals are not one crystal.
+
+    Returns:
+        Atoms with `REF_energy` (free energy, eV), `REF_energy_sigma0` (eV), `mesh_correction` (eV, part of both),
+        `REF_stress` (nine numbers, eV/Å^3, where the metal ships it), and the array `REF_forces` (eV/Å).
+    """
+    result = results[job.config_id]
+    correction = 0.0 if reference is None else _mesh_correction(job, results, reference)
+    atoms = Atoms(job.atoms.numbers, positions=job.atoms.positions, cell=job.atoms.cell, pbc=True)
+    labels, scf, versions = result["labels"], result["scf"], result["versions"]
+    setup = job.setup(settings)
+    atoms.info = {
+        "config_id": job.config_id,
+        "dataset": DATASET_ID,
+        "group": job.group,
+        "parent_id": job.parent_id,
+        "REF_energy": labels["energy"] + correction,
+        "REF_energy_sigma0": labels["energy_sigma0"] + correction,
+        "mesh_correction": correction,
+    }
+    if job.computes_stress and "stress" in labels:
+        atoms.info["REF_stress"] = np.array(labels["stress"]).ravel()
+    if job.is_spin_polarized(settings):
+        atoms.info["REF_magnetic_moment"] = labels["magnetic_moment"]
+        atoms.set_array("REF_magnetic_moments", np.array(labels["magnetic_moments"]))
+    atoms.info |= {
+        "functional": settings.common.functional,
+        "cutoff_ev": job.cutoff_ev,
+        "kpoints": "x".join(str(number) for number in job.kpoints),
+        "smearing_ev": settings.common.smearing_ev,
+        "setup": setup if isinstance(setup, str) else " ".join(f"{key}:{setup[key]}" for key in setup),
+        "scf_converged": scf["converged"],
+        "scf_iterations": scf["n_iterations"],
+        "cpu_seconds": result["cpu_seconds"],
+        "fingerprint": FINGERPRINT_PREFIX + result["fingerprint"],
+        **{_version_key(package): versions[package] for package in PACKAGES},
+    }
+    atoms.set_array("REF_forces", np.array(labels["forces"]))
+    return atoms
+
+
+def shipped_results(settings: ReferenceSettings, output: Path) -> Results:
+    """The shipped configurations that still fit the settings table, as results.
+
+    Args:
+        settings: The settings table.
+        output: Folder of the shipped files; may be empty.
+
+    Returns:
+        Config id to result, with what the extended XYZ file keeps of it.
+    """
+    if not (output / DATASET_FILE).exists():
+        return {}
+    shipped = {atoms.info["config_id"]: atoms for atoms in read_shipped(output)}
+    return {
+        job.config_id: _result_of(shipped[job.config_id])
+        for job in dataset_jobs(settings, settings.systems)
+        if job.config_id in shipped
+        and shipped[job.config_id].info["fingerprint"] == job.content(settings)["fingerprint"]
+    }
+
+
+def write_convergence(settings: ReferenceSettings, results: Results, output: Path) -> None:
+    """Write the convergence table from what is there.
+
+    Args:
+        settings: The settings table.
+        results: Config id to finished result.
+        output: Folder of the shipped files.
+    """
+    path = output / CONVERGENCE_FILE
+    old = list(csv.DictReader(path.read_text().splitlines())) if path.exists() else []
+    kept = {(row["kind"], row["fingerprint"]): row for row in old}
+    rows = [row for symbol in settings.elements for row in _rows(settings, results, symbol, kept)]
+    for symbol in settings.additions:
+        rows += _compared(settings, results, kept, _scans(settings, symbol))
+    if not rows:
+        return
+    text = io.StringIO()
+    writer = csv.DictWriter(text, CONVERGENCE_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    _write(path, text.getvalue())
+
+
+def read_shipped(output: Path = EMBEDDED) -> list[Atoms]:
+    """The shipped configurations.
+
+    Args:
+        output: Folder of the shipped files.
+
+    Returns:
+        Atoms as `labelled` makes them, fingerprints without their prefix.
+
+    Raises:
+        DatasetError: There is no such file.
+    """
+    path = output / DATASET_FILE
+    if not path.exists():
+        raise DatasetError(f"{path} does not exist; compute it with: python -m precompute reference")
+    shipped = list(ase.io.iread(path, index=":", format="extxyz"))
+    for atoms in shipped:
+        atoms.info["fingerprint"] = atoms.info["fingerprint"].removeprefix(FINGERPRINT_PREFIX)
+    return shipped
+
+
+def draw_shipped(output: Path, n_configs: int, seed: int) -> dict[str, Atoms]:
+    """Random shipped configurations.
+
+    Args:
+        output: Folder of the shipped files.
+        n_configs: How many.
+        seed: Which ones.
+
+    Returns:
+        Config id to atoms.
+
+    Raises:
+        SettingsError: Fewer than one or more than there are were asked for.
+    """
+    shipped = read_shipped(output)
+    if not 1 <= n_configs <= len(shipped):
+        raise SettingsError(f"--verify {n_configs}: give 1 to {len(shipped)} configurations.")
+    chosen = np.random.RandomState(seed).choice(len(shipped), n_configs, replace=False)
+    return {shipped[index].info["config_id"]: shipped[index] for index in chosen}
+
+
+def report_difference(shipped: Atoms, result: dict[str, Any]) -> bool:
+    """Print how far a recomputed configuration is from the shipped one.
+
+    Args:
+        shipped: Atoms with the shipped labels.
+        result: The recomputed result.
+
+    Returns:
+        Whether energy and forces agree within `VERIFY_ENERGY_MEV_PER_ATOM` and
+        `VERIFY_FORCE_MEV_PER_ANG`.
+    """
+    labels = result["labels"]
+    energy = 1e3 * abs(labels["energy"] + shipped.info["mesh_correction"] - shipped.info["REF_energy"]) / len(shipped)
+    force = 1e3 * float(np.abs(labels["forces"] - shipped.arrays["REF_forces"]).max())
+    agrees = energy <= VERIFY_ENERGY_MEV_PER_ATOM and force <= VERIFY_FORCE_MEV_PER_ANG
+    print(
+        f"{shipped.info['config_id']}: energy {energy:.3f} meV/atom (tolerance "
+        f"{VERIFY_ENERGY_MEV_PER_ATOM}), force {force:.2f} meV/Å at most (tolerance "
+        f"{VERIFY_FORCE_MEV_PER_ANG}): {'agrees' if agrees else 'DIFFERS'}"
+    )
+    return agrees
+
+
+def _rows(
+    settings: ReferenceSettings,
+    results: Results,
+    symbol: str,
+    kept: dict[tuple[str, str], dict[str, str]],
+) -> Iterable[Mapping[str, str | float]]:
+    """Rows of one metal, computed from results or kept from the shipped table."""
+    lattice = lattice_jobs(settings, symbol)
+    middle = lattice[LATTICE_VOLUME_FACTORS.index(1.0)].content(settings)["fingerprint"]
+    if _are_done(lattice, results):
+        yield {**_lattice_row(lattice, results), "fingerprint": middle}
+    elif ("lattice", middle) in kept:
+        yield kept["lattice", middle]
+    yield from _compared(settings, results, kept, _comparisons(settings, symbol))
+
+
+def _compared(
+    settings: ReferenceSettings,
+    results: Results,
+    kept: dict[tuple[str, str], dict[str, str]],
+    comparisons: Iterable[tuple[str, Job, Job]],
+) -> Iterable[Mapping[str, str | float]]:
+    """Rows of comparisons, computed from results or kept from the shipped table."""
+    for kind, job, best in comparisons:
+        mark = job.content(settings)["fingerprint"]
+        if _are_done((job, best), results):
+            yield {**_comparison_row(kind, job, best, results), "fingerprint": mark}
+        elif (kind, mark) in kept:
+            yield kept[kind, mark]
+
+
+def _comparisons(settings: ReferenceSettings, symbol: str) -> Iterable[tuple[str, Job, Job]]:
+    """What is compared with what: kind, job, and the best job of its kind."""
+    meshes = [job for job in mesh_jobs(settings, symbol) if job.config_id != job.parent_id]
+    for job in meshes:
+        yield "kpoints", job, meshes[-1]
+    *_, high = cutoff_jobs(settings, symbol)
+    yield "cutoff", meshes[0], high
+    yield from _scans(settings, symbol)
+    shipped = {job.config_id: job for job in dataset_jobs(settings, [symbol])}
+    for tight in noise_jobs(settings, symbol):
+        name = tight.config_id.partition("@")[0]
+        if name in NOISE_CONFIGS:
+            yield "noise", shipped[name], tight
+
+
+def _scans(settings: ReferenceSettings, symbol: str) -> Iterable[tuple[str, Job, Job]]:
+    """The lower cutoffs of a scan, compared with the highest one."""
+    *lower, highest = scan_jobs(settings, symbol)
+    for job in lower:
+        yield "scan", job, highest
+
+
+def _are_done(jobs: Iterable[Job], results: Results) -> bool:
+    """Whether the jobs and their parents have results."""
+    return all(name in results for job in jobs for name in (job.config_id, job.parent_id))
+
+
+def _comparison_row(kind: str, job: Job, best: Job, results: Results) -> dict[str, str | float]:
+    """Forces and energy above the perfect crystal, against the best run."""
+    forces, best_forces = (1e3 * np.array(_labels(results, one)["forces"]) for one in (job, best))
+    energies: dict[str, str | float] = {}
+    if job.parent_id != job.config_id:
+        energy, best_energy = (_relative_energy(results, one) for one in (job, best))
+        energies = {
+            "relative_energy_mev_per_atom": round(energy, 2),
+            "relative_energy_difference_mev_per_atom": round(energy - best_energy, 2),
+        }
+    return {
+        "kind": kind,
+        "config_id": job.config_id,
+        **_settings_columns(job),
+        "compared_with": best.config_id,
+        "force_rms_mev_per_ang": round(_rms(forces), 1),
+        "force_difference_rms_mev_per_ang": round(_rms(forces - best_forces), 2),
+        "force_difference_max_mev_per_ang": round(float(np.abs(forces - best_forces).max()), 2),
+        **energies,
+        "cpu_seconds": results[job.config_id]["cpu_seconds"],
+    }
+
+
+def _lattice_row(jobs: list[Job], results: Results) -> dict[str, str | float]:
+    """Equilibrium volume and bulk modulus, and what the fixed basis does to the pressure."""
+    volumes = [job.atoms.get_volume() / len(job.atoms) for job in jobs]
+    energies = [_labels(results, job)["energy"] / len(job.atoms) for job in jobs]
+    volume, _, modulus = EquationOfState(volumes, energies, eos="birchmurnaghan").fit()
+    middle = LATTICE_VOLUME_FACTORS.index(1.0)
+    stress = np.array(_labels(results, jobs[middle])["stress"])
+    slope = np.polyval(np.polyder(np.polyfit(volumes, energies, 3)), volumes[middle])
+    return {
+        "kind": "lattice",
+        "config_id": jobs[middle].config_id,
+        **_settings_columns(jobs[middle]),
+        "volume_ang3_per_atom": round(volume, 3),
+        "bulk_modulus_gpa": round(modulus / GPa, 1),
+        "plane_wave_pressure_gpa": round(float(slope - np.trace(stress) / 3) / GPa, 2),
+        "cpu_seconds": round(sum(results[job.config_id]["cpu_seconds"] for job in jobs), 2),
+    }
+
+
+def _settings_columns(job: Job) -> dict[str, str | float]:
+    """What was varied."""
+    return {
+        "kpoints_per_inverse_angstrom": job.kpoint_density,
+        "kpoints": "x".join(str(number) for number in job.kpoints),
+        "cutoff_ev": job.cutoff_ev,
+    }
+
+
+def _mesh_correction(job: Job, results: Results, reference: Job) -> float:
+    """What moves an energy from the mesh of its own cell to that of the reference crystal, eV.
+
+    The perfect crystal has one energy per atom on the job's mesh and another on that of the reference crystal. The
+    difference, for each atom of the host, is taken off. A slab has no perfect crystal in its own cell, and keeps the
+    error of its mesh.
+    """
+    if "-bulk-" not in job.parent_id:  # the parent of a slab is a slab
+        return 0.0
+    host = int((job.atoms.numbers == reference.atoms.numbers[0]).sum())
+    labels = [results[name]["labels"] for name in (reference.config_id, job.parent_id)]
+    best, parent = (one["energy"] / len(one["forces"]) for one in labels)
+    return host * float(best - parent)
+
+
+def _relative_energy(results: Results, job: Job) -> float:
+    """Energy above the perfect crystal in the same cell and mesh, meV/atom."""
+    parent = results[job.parent_id]["labels"]["energy"]
+    return 1e3 * float(_labels(results, job)["energy"] - parent) / len(job.atoms)
+
+
+def _result_of(atoms: Atoms) -> dict[str, Any]:
+    """A shipped configuration in the shape of a result file; the inverse of `labelled`."""
+    info = atoms.info
+    labels = {
+        "energy": info["REF_energy"] - info["mesh_correction"],
+        "energy_sigma0": info["REF_energy_sigma0"] - info["mesh_correction"],
+        "forces": atoms.arrays["REF_forces"].tolist(),
+    }
+    if "REF_stress" in info:
+        labels["stress"] = info["REF_stress"].tolist()
+    if "REF_magnetic_moment" in info:
+        labels["magnetic_moment"] = info["REF_magnetic_moment"]
+        labels["magnetic_moments"] = atoms.arrays["REF_magnetic_moments"].tolist()
+    return {
+        "config_id": info["config_id"],
+        "fingerprint": info["fingerprint"],
+        "labels": labels,
+        "scf": {"converged": info["scf_converged"], "n_iterations": info["scf_iterations"]},
+        "cpu_seconds": info["cpu_seconds"],
+        "versions": {package: info[_version_key(package)] for package in PACKAGES},
+    }
+
+
+def _version_key(package: str) -> str:
+    """Key of a package's version in `info`."""
+    return f"{package.replace('-', '_')}_version"
+
+
+def _labels(results: Results, job: Job) -> dict[str, Any]:
+    """The labels of a job's result."""
+    labels: dict[str, Any] = results[job.config_id]["labels"]
+    return labels
+
+
+def _rms(values: np.ndarray) -> float:
+    """Root mean square of all entries."""
+    return float(np.sqrt(np.mean(values**2)))
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file under a temporary name, then rename it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(path.suffix + ".tmp")
+    temporary.write_text(text)
+    temporary.replace(path)

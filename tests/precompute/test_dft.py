@@ -1,0 +1,458 @@
+"""The DFT settings table, the jobs made from it, and the shipped dataset "Open Defects"."""
+
+import argparse
+import csv
+import json
+from collections import Counter
+
+import ase.io
+import numpy as np
+import pytest
+from ase.build import bulk
+from ase.data import atomic_numbers
+from ase.neighborlist import neighbor_list
+from ase.units import GPa
+
+from engine.cells import lattices
+from engine.data_folder import EMBEDDED, DataFolder
+from engine.errors import SettingsError, WorkerEnvError
+from engine.registry.datasets import get_dataset
+from precompute.dft import collect as collecting
+from precompute.dft import gpaw_env, settings
+from precompute.dft import jobs as dft_jobs
+from precompute.dft import run as dft
+
+SETTINGS = settings.load_settings()
+RELATIVE = "relative_energy_difference_mev_per_atom"
+DATA = DataFolder.default().root
+every_metal = pytest.mark.parametrize("symbol", SETTINGS.elements)
+every_system = pytest.mark.parametrize("symbol", SETTINGS.systems)
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    """Config id to shipped atoms."""
+    return {atoms.info["config_id"]: atoms for atoms in collecting.read_shipped()}
+
+
+def excess_energy(atoms, shipped):
+    """Energy above as many atoms of the perfect crystal in the same cell and mesh, eV."""
+    parent = shipped[atoms.info["parent_id"]]
+    return atoms.info["REF_energy"] - len(atoms) * parent.info["REF_energy"] / len(parent)
+
+
+def is_element(atoms):
+    """Whether there is one element only."""
+    return len(set(atoms.symbols)) == 1
+
+
+def jobs_of(symbol):
+    """Config id to job, of one metal or alloy."""
+    return {job.config_id: job for job in dft_jobs.dataset_jobs(SETTINGS, [symbol])}
+
+
+def options(*words):
+    """Parsed command line."""
+    parser = argparse.ArgumentParser()
+    dft.add_arguments(parser)
+    return parser.parse_args(words)
+
+
+@every_metal
+def test_settings_of_every_metal_are_complete(symbol):
+    element = SETTINGS.elements[symbol]
+
+    assert symbol in atomic_numbers
+    assert 2.0 < element.a < 6.0
+    assert element.cutoff_ev >= 350
+    assert element.spin_polarized == (element.initial_magnetic_moment is not None)
+    assert SETTINGS.lattice(symbol).structure == element.structure
+
+
+def test_an_unknown_key_in_the_table_is_refused(tmp_path):
+    path = tmp_path / "settings.toml"
+    path.write_text(settings.SETTINGS_FILE.read_text().replace("cutoff_ev", "cutof_ev"))
+
+    with pytest.raises(SettingsError, match="cutof_ev"):
+        settings.load_settings(path)
+
+
+def test_mesh_has_the_paper_like_spacing():
+    # |b| = 2 pi / 4 Å = 1.571 /Å; times 3.98 is 6.25, so 7 points; one across vacuum.
+    cell = lattices.bulk_structures(lattices.Lattice("Al", "fcc", 4.0))[1].atoms.cell
+
+    assert dft_jobs.kpoint_mesh(cell, 3.98) == (7, 7, 7)
+    assert dft_jobs.kpoint_mesh(cell, 3.98, has_vacuum=True) == (7, 7, 1)
+
+
+@every_system
+def test_every_job_has_the_mesh_of_its_parent(symbol):
+    jobs = jobs_of(symbol)
+
+    for job in jobs.values():
+        assert job.kpoints == jobs[job.parent_id].kpoints
+
+
+@every_system
+def test_a_parent_is_computed_before_its_children(symbol):
+    jobs = list(jobs_of(symbol).values())
+
+    order = [job.config_id for job in dft_jobs.by_breadth(SETTINGS, jobs)]
+
+    assert sorted(order) == sorted(job.config_id for job in jobs)
+    for job in jobs:
+        assert order.index(job.parent_id) <= order.index(job.config_id)
+
+
+def test_the_queue_starts_with_cheap_cells_of_many_metals():
+    queue = dft_jobs.by_breadth(SETTINGS, dft_jobs.dataset_jobs(SETTINGS, list(SETTINGS.elements)))
+
+    assert len({job.symbol for job in queue[:100]}) >= 15
+
+
+def test_a_foreign_atom_leaves_cutoff_and_mesh_of_the_interaction_alone():
+    jobs = jobs_of("Al")
+
+    partners = [jobs[f"al-fcc-{name}"] for name in ("bulk-03", "vacancy-01", "solute-01", "solute-02")]
+
+    assert {(job.cutoff_ev, job.kpoints) for job in partners} == {(350.0, partners[0].kpoints)}
+    assert {job.content(SETTINGS)["settings"]["setup"] for job in partners} == {"paw"}
+
+
+def test_a_solute_that_needs_more_than_its_host_is_refused(tmp_path):
+    path = tmp_path / "settings.toml"
+    path.write_text(settings.SETTINGS_FILE.read_text().replace('solutes = ["Mg", "Li"]', 'solutes = ["Cu"]'))
+
+    with pytest.raises(SettingsError, match="Cu needs a higher cutoff than its host Al"):
+        settings.load_settings(path)
+
+
+def test_antiferromagnetic_moments_alternate_between_neighbours():
+    for job in (job for job in jobs_of("Cr").values() if job.group != "interstitial"):
+        moments = np.array(job.content(SETTINGS)["initial_magnetic_moments"])
+        first, second = neighbor_list("ij", job.atoms, 2.6)  # 8 neighbours at 2.48 Å, no more
+        assert (moments[first] == -moments[second]).all()
+        # One too many beside a vacancy, and two beside a pair of them on one sublattice.
+        n_missing = 2 if job.group == "divacancy" else 1
+        assert abs(moments.sum()) <= n_missing * abs(moments).max() + 1e-9
+
+
+def test_moments_of_an_fcc_antiferromagnet_alternate_from_plane_to_plane():
+    for job in (job for job in jobs_of("Mn").values() if job.group == "bulk"):
+        moments = np.array(job.content(SETTINGS)["initial_magnetic_moments"])
+        first, second = neighbor_list("ij", job.atoms, 2.6)  # 12 neighbours at 2.53 Å, no more
+        unlike = np.bincount(first[moments[first] == -moments[second]], minlength=len(moments))
+        assert (unlike == 8).all() and len(first) == 12 * len(moments)
+
+
+@every_system
+def test_the_point_group_is_used_in_no_leaning_stack(symbol):
+    for job in jobs_of(symbol).values():
+        long, *short = np.argsort(-job.atoms.cell.lengths())
+        is_leaning = abs(job.atoms.cell[short] @ job.atoms.cell[long]).max() > 1e-4
+        if len(job.atoms) >= 6 and job.group in ("fault", "boundary") and is_leaning:
+            assert not job.use_point_group
+
+
+def test_a_ferromagnet_starts_with_equal_moments_and_an_alloy_with_those_of_its_metals():
+    iron, alloy = jobs_of("Fe")["fe-bcc-bulk-02"], jobs_of("CrCoNi")["crconi-fcc-bulk-01"]
+
+    assert iron.content(SETTINGS)["initial_magnetic_moments"] == [2.2] * 4
+    assert alloy.content(SETTINGS)["initial_magnetic_moments"] == [1.2, 1.7, 0.7]
+
+
+def test_tighter_settings_are_tighter_and_keep_the_structure():
+    shipped, tight = jobs_of("Al"), dft_jobs.noise_jobs(SETTINGS, "Al")
+
+    names = ("bulk-02", "rattled-02", "bulk-03", "vacancy-01")
+    assert [job.config_id for job in tight] == [f"al-fcc-{name}@kd5.31-cutoff450" for name in names]
+    for job in tight:
+        loose = shipped[job.config_id.partition("@")[0]]
+        assert np.prod(job.kpoints) > np.prod(loose.kpoints)
+        assert np.array_equal(job.atoms.positions, loose.atoms.positions)
+
+
+def test_the_noise_is_taken_of_twelve_configurations_that_exist():
+    names = {job.config_id for job in dft_jobs.dataset_jobs(SETTINGS, list(SETTINGS.elements))}
+
+    assert len(dft_jobs.NOISE_CONFIGS) == 12
+    assert set(dft_jobs.NOISE_CONFIGS) <= names
+
+
+def test_a_changed_setting_changes_the_fingerprint():
+    job = dft_jobs.dataset_jobs(SETTINGS, ["Al"])[0]
+    other = dft_jobs.replace(job, cutoff_ev=job.cutoff_ev + 50)
+
+    assert job.content(SETTINGS)["fingerprint"] == job.content(SETTINGS)["fingerprint"]
+    assert job.content(SETTINGS)["fingerprint"] != other.content(SETTINGS)["fingerprint"]
+
+
+def test_a_result_of_other_settings_is_not_taken(tmp_path):
+    job = dft_jobs.dataset_jobs(SETTINGS, ["Al"])[0]
+    path = tmp_path / "results" / f"{job.config_id}.result"
+    path.parent.mkdir()
+    path.write_text(json.dumps({"fingerprint": "of another job"}))
+
+    assert dft.read_result(job, SETTINGS, tmp_path) is None
+
+
+def test_running_without_the_environment_names_the_command(tmp_path):
+    with pytest.raises(WorkerEnvError, match="reference --setup"):
+        dft.main(options("--data", str(tmp_path)))
+
+
+def test_missing_libraries_are_named_as_debian_packages(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+
+    with pytest.raises(WorkerEnvError, match=r"apt-get install .*libxc-dev"):
+        gpaw_env.check_compiler()
+
+
+@pytest.mark.parametrize("words", [("--element", "Xx"), ("--jobs", "0"), ("--verify", "0")])
+def test_impossible_options_are_refused(words, tmp_path):
+    with pytest.raises(SettingsError, match=words[0]):
+        dft.main(options("--data", str(tmp_path), *words))
+
+
+def test_calculations_that_take_too_long_are_left_out(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(gpaw_env, "python", lambda data: tmp_path)
+    asked = []
+    monkeypatch.setattr(dft, "run_jobs", lambda jobs, *rest, **names: asked.extend(jobs) or 0)
+    monkeypatch.setattr(dft, "collect", lambda *rest: None)
+
+    words = ("--data", str(tmp_path), "--output", str(tmp_path), "--element", "Li", "--up-to", "5")
+    assert dft.main(options(*words)) == 0
+
+    assert {"li-bcc-bulk-01"} <= {job.config_id for job in asked}
+    assert all(job.seconds(SETTINGS) <= 5 for job in asked)
+    assert "left out" in capsys.readouterr().out
+
+
+def test_time_left_follows_the_estimates(capsys, monkeypatch):
+    clock = iter([0.0, 60.0])
+    monkeypatch.setattr(dft.time, "monotonic", lambda: next(clock))
+    progress = dft.Progress([10.0, 40.0])
+
+    progress.advance(None, 10.0)
+
+    # A fifth of the estimated cost took one minute, so the rest takes four.
+    assert "[1/2] ok; 1 min gone, about 4 min left" in capsys.readouterr().out
+
+
+def test_the_dataset_has_enough_configurations(shipped):
+    metals = Counter(atoms.symbols[0] for atoms in shipped.values())
+
+    assert len(shipped) >= 24
+    assert sum(count >= 6 for count in metals.values()) >= 4
+
+
+def test_every_group_is_there_for_the_first_four_metals(shipped):
+    for symbol in list(SETTINGS.elements)[:4]:
+        groups = {a.info["group"] for a in shipped.values() if a.symbols[0] == symbol}
+        assert groups >= set(lattices.GROUPS)
+
+
+def test_shipped_structures_are_those_of_the_generators(shipped):
+    jobs = {job.config_id: job for job in dft_jobs.dataset_jobs(SETTINGS, SETTINGS.systems)}
+
+    for config_id, atoms in shipped.items():
+        job = jobs[config_id]
+        assert np.allclose(atoms.positions, job.atoms.positions, atol=1e-7)
+        assert np.allclose(atoms.cell, job.atoms.cell, atol=1e-7)
+        assert atoms.info["fingerprint"] == job.content(SETTINGS)["fingerprint"]
+
+
+def test_every_parent_is_shipped(shipped):
+    assert {atoms.info["parent_id"] for atoms in shipped.values()} <= set(shipped)
+
+
+def test_every_calculation_converged(shipped):
+    for atoms in shipped.values():
+        assert atoms.info["scf_converged"]
+        assert 1 < atoms.info["scf_iterations"] < SETTINGS.common.max_iterations
+
+
+def test_labels_are_finite_and_net_forces_small(shipped):
+    for atoms in shipped.values():
+        forces = atoms.arrays["REF_forces"]
+        assert np.isfinite(forces).all() and np.isfinite(atoms.info["REF_energy"])
+        # A little net force is left: the grid of exchange and correlation is not invariant.
+        assert np.abs(forces.sum(axis=0)).max() < 0.02 * len(atoms)
+
+
+def test_perfect_crystals_have_no_forces(shipped):
+    for atoms in shipped.values():
+        if atoms.info["group"] == "bulk" and is_element(atoms):
+            # Meshes that are not as symmetric as the crystal leave some; most in the four-atom cell of Be.
+            assert np.abs(atoms.arrays["REF_forces"]).max() < 0.015
+
+
+def test_perfect_crystals_of_one_metal_have_one_energy_and_small_mesh_corrections(shipped):
+    for symbol in SETTINGS.elements:
+        metal = [a for a in shipped.values() if is_element(a) and a.symbols[0] == symbol]
+        energies = [a.info["REF_energy"] / len(a) for a in metal if a.info["group"] == "bulk"]
+        assert not energies or np.ptp(energies) < 1e-6
+        assert all(abs(a.info["mesh_correction"]) < 0.03 * len(a) for a in metal)
+
+
+def test_the_mesh_correction_is_that_of_the_parent_for_each_atom_of_the_host():
+    crystal, parent, vacancy = (
+        next(job for job in dft_jobs.dataset_jobs(SETTINGS, ["Al"]) if job.config_id == f"al-fcc-{name}")
+        for name in ("bulk-01", "bulk-03", "vacancy-01")
+    )
+    energies = {crystal.config_id: -4.0, parent.config_id: -31.6, vacancy.config_id: -27.0}  # 1, 8 and 7 atoms
+    results = {
+        job.config_id: {
+            "labels": {"energy": energies[job.config_id], "energy_sigma0": 0.0, "forces": [[0.0] * 3] * len(job.atoms)},
+            "scf": {"converged": True, "n_iterations": 9},
+            "cpu_seconds": 1.0,
+            "fingerprint": "none",
+            "versions": dict.fromkeys(collecting.PACKAGES, "1"),
+        }
+        for job in (crystal, parent, vacancy)
+    }
+
+    atoms = collecting.labelled(vacancy, SETTINGS, results, crystal)
+
+    # The parent has -3.95 eV/atom instead of -4.0, so seven atoms come down by 0.05 eV each.
+    assert atoms.info["mesh_correction"] == pytest.approx(-0.35)
+    assert atoms.info["REF_energy"] == pytest.approx(-27.35)
+    assert atoms.info["REF_energy_sigma0"] == pytest.approx(-0.35)
+
+
+def test_a_fingerprint_of_digits_stays_text(tmp_path):
+    atoms = bulk("Al")
+    atoms.info["fingerprint"] = collecting.FINGERPRINT_PREFIX + "0046481058839e95"
+    ase.io.write(tmp_path / collecting.DATASET_FILE, atoms, format="extxyz")
+
+    (again,) = collecting.read_shipped(tmp_path)
+
+    assert again.info["fingerprint"] == "0046481058839e95"
+
+
+def test_slabs_have_no_mesh_correction():
+    crystal, *slabs = (jobs_of("Al")[f"al-fcc-{name}"] for name in ("bulk-01", "surface-01", "surface-02"))
+
+    for slab in slabs:
+        assert collecting._mesh_correction(slab, {}, crystal) == 0.0
+
+
+def test_rattled_crystals_lie_above_the_perfect_one_by_the_work_of_their_forces(shipped):
+    for atoms in shipped.values():
+        if atoms.info["group"] == "rattled":
+            parent = shipped[atoms.info["parent_id"]]
+            moved = atoms.positions - parent.positions
+            moved -= moved.mean(axis=0)  # a shift of the whole crystal costs nothing
+            mean_force = (atoms.arrays["REF_forces"] + parent.arrays["REF_forces"]) / 2
+            assert 0 < excess_energy(atoms, shipped) / len(atoms) < 0.2
+            assert excess_energy(atoms, shipped) == pytest.approx(-np.vdot(mean_force, moved), rel=0.1)
+
+
+def test_strained_crystals_lie_above_the_perfect_one(shipped):
+    for atoms in shipped.values():
+        if atoms.info["group"] == "eos" and is_element(atoms):
+            assert 0 < excess_energy(atoms, shipped) / len(atoms) < 0.2
+
+
+def test_vacancy_formation_energies_are_physical(shipped):
+    # Published PBE values run from 0.3 eV (K) to 3.3 eV (W); unrelaxed eight-site cells, whose
+    # vacancies are neighbours of their own images, lie within a factor of two of them.
+    for config_id, atoms in shipped.items():
+        if config_id.endswith("-vacancy-01") and is_element(atoms):
+            assert 0.15 < excess_energy(atoms, shipped) < 6.0
+
+
+def test_surface_energies_are_physical(shipped):
+    # Published PBE surface energies of densest facets run from 0.1 J/m^2 (K) to 3.3 J/m^2 (W).
+    for config_id, atoms in shipped.items():
+        if config_id.endswith("surface-01"):
+            bulk = shipped[config_id.replace("surface", "bulk")]
+            per_atom = bulk.info["REF_energy"] / len(bulk)
+            area = np.linalg.norm(np.cross(atoms.cell[0], atoms.cell[1]))
+            excess = atoms.info["REF_energy"] - len(atoms) * per_atom
+            joule_per_m2 = excess / (2 * area) / GPa * 0.1
+            assert 0.05 < joule_per_m2 < 4.5
+
+
+def test_displaced_atoms_cost_energy_that_grows_with_the_square(shipped):
+    for config_id, atoms in shipped.items():
+        if config_id.endswith("displaced-02") and config_id.replace("-02", "-01") in shipped:
+            ratio = excess_energy(atoms, shipped) / excess_energy(shipped[config_id.replace("-02", "-01")], shipped)
+            # Harmonic: 4; SCF and mesh leave a little noise on the smaller one.
+            assert 3.0 < ratio < 5.0
+
+
+def test_the_intrinsic_fault_costs_less_than_the_way_there(shipped):
+    for config_id, atoms in shipped.items():
+        if "-bcc-" not in config_id and config_id.endswith("fault-02"):
+            half = shipped[config_id.replace("-02", "-01")]
+            area = np.linalg.norm(np.cross(atoms.cell[0], atoms.cell[1]))
+            # At most 0.3 J/m^2 are published for intrinsic faults of fcc (Ir, Rh, Pt) and hcp metals, Re and Ru apart.
+            joule_per_m2 = excess_energy(atoms, shipped) / area / GPa * 0.1
+            noise = len(atoms) * get_dataset("open-defects").energy_noise
+            assert excess_energy(half, shipped) > excess_energy(atoms, shipped) - noise
+            assert -0.1 < joule_per_m2 < 1.0
+
+
+def test_interaction_energies_of_solute_and_vacancy_are_moderate(shipped):
+    for config_id, atoms in shipped.items():
+        metal, structure, group, number = config_id.split("-")
+        if group == "solute" and int(number) % 2 == 0:
+            alone = shipped[f"{metal}-{structure}-solute-{int(number) - 1:02d}"]
+            vacancy, perfect = (shipped[f"{metal}-{structure}-{name}"] for name in ("vacancy-01", "bulk-03"))
+            energies = [one.info["REF_energy"] for one in (atoms, vacancy, alone, perfect)]
+            interaction = energies[0] - energies[1] - (energies[2] - energies[3])
+            assert abs(interaction) < 2.0
+
+
+def test_binding_energies_of_two_vacancies_are_moderate(shipped):
+    for config_id, atoms in shipped.items():
+        if atoms.info["group"] == "divacancy":
+            prefix = config_id.rpartition("-divacancy")[0]
+            alone = shipped.get(f"{prefix}-vacancy-03")
+            if alone is not None:
+                binding = 2 * excess_energy(alone, shipped) - excess_energy(atoms, shipped)
+                assert abs(binding) < 1.5
+
+
+def test_magnets_keep_a_moment(shipped):
+    # Bulk values: Fe 2.2, Co 1.6, Ni 0.6 Bohr magnetons per atom; Cr and Mn are antiferromagnetic.
+    ranges = {"Fe": (1.8, 3.2), "Co": (1.2, 2.2), "Ni": (0.3, 0.9), "Cr": (-0.6, 0.6), "Mn": (-0.6, 0.6)}
+    for atoms in shipped.values():
+        if is_element(atoms) and atoms.symbols[0] in ranges:
+            low, high = ranges[str(atoms.symbols[0])]
+            assert low < atoms.info["REF_magnetic_moment"] / len(atoms) < high
+
+
+def test_the_registered_noise_is_that_of_the_tighter_settings():
+    rows = csv.DictReader((EMBEDDED / collecting.CONVERGENCE_FILE).read_text().splitlines())
+    tight = [row for row in rows if row["kind"] == "noise"]
+    forces = [float(row["force_difference_rms_mev_per_ang"]) for row in tight]
+    energies = [float(row[RELATIVE]) for row in tight if row[RELATIVE]]
+    dataset = get_dataset("open-defects")
+
+    assert {row["config_id"] for row in tight} == set(dft_jobs.NOISE_CONFIGS)
+    assert 1e3 * dataset.force_noise == pytest.approx(np.sqrt(np.mean(np.square(forces))), abs=0.06)
+    assert 1e3 * dataset.energy_noise == pytest.approx(np.sqrt(np.mean(np.square(energies))), abs=0.06)
+
+
+def test_stress_is_shipped_only_where_the_basis_allows(shipped):
+    for config_id, atoms in shipped.items():
+        element = SETTINGS.elements.get(config_id.partition("-")[0].title())
+        assert ("REF_stress" in atoms.info) == (element is not None and element.ships_stress)
+
+
+@pytest.mark.skipif(
+    not (DATA / "worker_envs" / "gpaw" / "complete").exists(),
+    reason="the GPAW environment is not built (python -m precompute reference --setup)",
+)
+def test_a_recomputed_configuration_agrees_with_the_shipped_one(tmp_path):
+    shipped = {atoms.info["config_id"]: atoms for atoms in collecting.read_shipped()}
+    job = dft_jobs.dataset_jobs(SETTINGS, ["Al"])[0]
+
+    reason = dft.run_job(job, SETTINGS, tmp_path, gpaw_env.python(DATA))
+
+    result = dft.read_result(job, SETTINGS, tmp_path)
+    assert reason is None
+    assert result is not None
+    assert collecting.report_difference(shipped[job.config_id], result)
