@@ -201,3 +201,9 @@ def test_force_deviation_is_the_largest_distance_from_the_mean():
     forces = [np.zeros((1, 3)), np.zeros((1, 3)), np.array([[3.0, 0, 0]])]
 
     assert force_deviation(forces).tolist() == [2.0]
+
+
+def test_baselines_do_not_know_what_they_were_not_fitted_to():
+    tungsten = Configuration("w", "", np.array([74]), np.zeros((1, 3)), 3 * np.eye(3), (True,) * 3)
+    unknown = {m: uncovered_elements(m, tungsten) for m in ("eam-zhou-2004", "ace-w", "snap-ni-2018", "mtp-li-2020")}
+    assert unknown == {"eam-zhou-2004": [], "ace-w": [], "snap-ni-2018": ["W"], "mtp-li-2020": ["W"]}
