@@ -17,7 +17,7 @@ MOVED = 0.05  # eV/atom; a zero that lies further off would pass for an error of
 # Zero of energy of OMat24 and MatPES, which use newer pseudopotentials, minus that of the Materials Project, eV/atom.
 # Measured on crystals as nequix-omat-1 minus nequix-oam-1. Listed are elements of which these and two MatPES models
 # (m3gnet, tensornet) minus models of the Materials Project's zero all say that it moved by more than `MOVED`. DFT
-# moves alike where both are known: Ni 0.30, Cu 0.36, Fe 0.21 (engine/registry/datasets.toml).
+# moves alike where both are known: Ni 0.30, Cu 0.36, Fe 0.21 (engine/registry/datasets).
 NEWER_POTENTIALS = {
     "Ag": 0.11, "Cd": 0.17, "Co": 0.06, "Cu": 0.35, "Fe": 0.18, "Mg": 0.10, "Mo": -0.07, "Ni": 0.29, "Pb": 0.14,
     "Sc": 0.08, "Ti": 0.10, "V": 0.14, "Yb": -2.51, "Zn": 0.17,

@@ -60,7 +60,7 @@ def build(kind: type[T], table: object, where: str, **known: object) -> T:
     Args:
         kind: The dataclass; its annotations say what each key must hold.
         table: The parsed TOML table.
-        where: Names the entry in messages, such as `models.toml, 'chgnet-0.3.0'`.
+        where: Names the entry in messages, such as `chgnet.toml, 'chgnet-0.3.0'`.
         known: Fields that do not come from the table, such as the id.
 
     Raises:
