@@ -85,12 +85,12 @@ def test_the_same_structure_is_computed_once(predictor):
 
 def test_a_loaded_model_serves_the_next_structure(predictor):
     finished(predictor, predictor.submit("me", copper(), ["emt"]))
-    pid = predictor._warm["emt"].worker.pid
+    pid = predictor._pool.loaded()["emt"].pid
 
     finished(predictor, predictor.submit("me", copper(0.1), ["emt"]))
 
     assert predictor.warm_models() == ["emt"]
-    assert predictor._warm["emt"].worker.pid == pid
+    assert predictor._pool.loaded()["emt"].pid == pid
 
 
 def test_unknown_element_fails_without_starting_a_worker(predictor):
@@ -158,7 +158,7 @@ def test_an_idle_model_is_unloaded(folder):
 def test_a_closed_predictor_leaves_no_process(folder):
     predictor = LivePredictor(folder, device="cpu")
     finished(predictor, predictor.submit("me", copper(), ["emt"]))
-    worker = predictor._warm["emt"].worker
+    worker = predictor._pool.loaded()["emt"]
 
     predictor.close()
 

@@ -18,7 +18,7 @@ from engine.errors import WorkerEnvError, WorkerError
 from engine.records import Configuration, read_predictions, read_run_record, write_configurations
 from engine.registry.models import get_model
 from engine.shards import done_keys
-from precompute.acquire.weights import model_fingerprint
+from precompute.acquire.weights import Checkpoint
 from precompute.jobs import runner
 from precompute.workers import worker_envs
 from precompute.workers.launch import worker_command
@@ -54,7 +54,7 @@ def run(folder: DataFolder, configurations: list[Configuration], **options) -> r
 
 
 def results(folder: DataFolder) -> dict:
-    target = folder.predictions(DATASET, "emt", model_fingerprint(get_model("emt"), folder))
+    target = folder.predictions(DATASET, "emt", Checkpoint(get_model("emt"), folder).fingerprint)
     return {p.config_id: p for path in sorted(target.glob("*.parquet")) for p in read_predictions(path)}
 
 
@@ -135,11 +135,11 @@ def test_a_dead_worker_is_replaced(folder, monkeypatch):
 def test_a_configuration_that_kills_its_worker_twice_becomes_a_failed_row(folder, monkeypatch):
     request = Worker.request
 
-    def die_at_the_bad_one(self, source, target, *, skip=None, max_edges=None, timeout=None):
+    def die_at_the_bad_one(self, source, target, *, skip=None, max_edges=None, **options):
         if "bad" not in (skip or {}):
             self.kill()
             raise WorkerDiedError("worker died (signal SIGSEGV)", ["bad"] if max_edges == 1 else ["cu-0", "bad"])
-        return request(self, source, target, skip=skip, max_edges=max_edges, timeout=timeout)
+        return request(self, source, target, skip=skip, max_edges=max_edges, **options)
 
     monkeypatch.setattr(Worker, "request", die_at_the_bad_one)
     outcome = run(folder, [copper("cu-0"), copper("bad", seed=1)])
