@@ -132,6 +132,17 @@ def test_cancelling_ends_waiting_and_running_tasks(predictor):
     assert after.state == live.DONE
 
 
+def test_an_unforeseen_exception_fails_its_task_and_the_thread_serves_the_next(predictor, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(live.Pool, "borrow", lambda self, model: 1 / 0)
+        (task,) = finished(predictor, predictor.submit("me", copper(0.8), ["emt"]))
+    assert task.state == live.FAILED
+    assert "ZeroDivisionError" in task.message
+
+    (after,) = finished(predictor, predictor.submit("me", copper(0.8), ["emt"]))
+    assert after.state == live.DONE
+
+
 def test_a_computation_that_takes_too_long_is_stopped(folder):
     predictor = LivePredictor(folder, device="cpu", limit_seconds=0.0, first_limit_seconds=0.0)
     try:

@@ -15,9 +15,16 @@ from ase.calculators.emt import EMT
 
 from engine.data_folder import ROOT, DataFolder
 from engine.errors import WorkerEnvError, WorkerError
-from engine.records import Configuration, read_predictions, read_run_record, write_configurations
+from engine.records import (
+    Configuration,
+    Prediction,
+    read_predictions,
+    read_run_record,
+    write_configurations,
+    write_predictions,
+)
 from engine.registry.models import get_model
-from engine.shards import done_keys
+from engine.shards import done_keys, merged
 from precompute.acquire.weights import Checkpoint
 from precompute.jobs import runner
 from precompute.workers import worker_envs
@@ -256,3 +263,45 @@ def test_a_reader_that_has_seen_enough_ends_a_command_quietly():
         command.stdout.close()
         assert command.stderr.read() == b""
     assert command.returncode == 0
+
+
+def _run_command(folder: DataFolder, monkeypatch: pytest.MonkeyPatch) -> int:
+    from precompute import __main__ as command_line
+
+    arguments = ["run", "--dataset", DATASET, "--model", "emt", "--device", "cpu", "--data", str(folder.root)]
+    monkeypatch.setattr(sys, "argv", ["precompute", *arguments])
+    return command_line.main()
+
+
+def test_run_exits_0_when_all_is_done(folder, monkeypatch):
+    write_configurations(folder.configurations(DATASET), [copper("cu-0"), tungsten("w-0")])
+    assert _run_command(folder, monkeypatch) == 0
+
+
+def test_run_does_not_exit_0_when_nothing_can_be_written(folder, monkeypatch, capsys):
+    write_configurations(folder.configurations(DATASET), [copper("cu-0")])
+    (folder.root / "predictions").write_text("a file where a folder should be")
+    assert _run_command(folder, monkeypatch) == 1
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_run_does_not_exit_0_when_scratch_files_cannot_be_written(folder, monkeypatch, capsys):
+    def full(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    write_configurations(folder.configurations(DATASET), [copper("cu-0")])
+    monkeypatch.setattr("precompute.workers.process.write_configurations", full)
+    assert _run_command(folder, monkeypatch) == 1
+    assert "1 of 1 configurations are not done" in capsys.readouterr().err
+
+
+def test_a_lack_of_memory_is_said_and_tried_again(folder, monkeypatch, capsys):
+    cell = copper("cu-0")
+    write_configurations(folder.configurations(DATASET), [cell])
+    target = folder.predictions(DATASET, "emt", Checkpoint(get_model("emt"), folder).fingerprint)
+    row = Prediction("cu-0", cell.geometry_hash, "failed", "MemoryError: 32 atoms do not fit into memory")
+    write_predictions(target / "0.parquet", [row])
+    assert _run_command(folder, monkeypatch) == 0
+    ((prediction, _),) = merged(sorted(target.glob("*.parquet"))).values()
+    assert prediction.status == "ok"
+    assert "1 to do, 0 done before" in capsys.readouterr().err
