@@ -11,7 +11,8 @@ ROOT = Path(__file__).resolve().parents[2]
 RULES = {
     "engine.errors": set(),
     "engine.quantities": set(),
-    "engine.records": set(),
+    "engine.files": set(),
+    "engine.records": {"engine.files"},
     "engine.data_folder": set(),
     "engine.shards": {"engine.records"},
     "engine.families": set(),
@@ -26,10 +27,11 @@ RULES = {
     },
     "precompute.progress": {"engine.shards"},
     "precompute.acquire": {
-        "engine.data_folder", "engine.errors", "engine.readers", "engine.records", "engine.registry", "engine.shards",
+        "engine.data_folder", "engine.errors", "engine.files", "engine.readers", "engine.records", "engine.registry",
+        "engine.shards",
     },
     "precompute.workers": {
-        "engine.data_folder", "engine.errors", "engine.records", "engine.registry", "engine.shards",
+        "engine.data_folder", "engine.errors", "engine.files", "engine.records", "engine.registry", "engine.shards",
         "precompute.acquire",
     },
     # What runs inside a family's environment.
@@ -46,7 +48,10 @@ RULES = {
         "engine", "precompute.acquire", "precompute.dft", "precompute.jobs", "precompute.progress",
         "precompute.workers",
     },
-    "precompute.__main__": {"engine.errors", "precompute.acquire", "precompute.commands", "precompute.dft"},
+    "precompute.__main__": {
+        "engine.data_folder", "engine.errors", "engine.store.connection", "precompute.acquire", "precompute.commands",
+        "precompute.dft",
+    },
     "app.figures": {"engine.numerics", "engine.quantities", "engine.queries", "engine.records"},
     "app.structures": {"app.figures", "engine.queries", "engine.readers", "engine.records", "precompute.live"},
     "app.export": {"app.figures", "engine.queries", "engine.quantities"},
