@@ -61,11 +61,9 @@ def _columns(shown: str, alignment: str) -> dict[str, str]:
 
 
 def _element(table: pd.DataFrame) -> str:
-    """The element of the address where it is one of the table's, else the one with most configurations."""
-    known = table["element"].tolist()
+    """The element of the address, else the one with most configurations."""
     default = table.sort_values("n_configs", ascending=False)["element"].iloc[0]
-    asked = st.query_params.get("el", default)
-    return str(asked if asked in known else default)
+    return str(st.query_params.get("el", default))
 
 
 def _table(
@@ -87,11 +85,12 @@ def _table(
         "elements", title, [chosen.model_id], scope.on(*datasets), f"{n_configs:,} (element, configuration) pairs"
     )
     grey = _grey(pairs)
+    framed = element if element in set(table["element"]) else None
     meant = {q: ~table["element"].isin(grey) | (q != "energy") for q in columns}
     limits = {q: _own_limits(table.loc[meant[q], c], base.LIMITS[q]) for q, c in columns.items()} if rescale else None
     furniture.figure(
         lambda ink: periodic_table.periodic_table(
-            table, columns, ink, title, origin.source_line(), selected=element, limits=limits, grey=grey
+            table, columns, ink, title, origin.source_line(), selected=framed, limits=limits, grey=grey
         ),
         table,
         origin,
