@@ -55,7 +55,7 @@ RULES = {
     "app.figures": {"engine.numerics", "engine.quantities", "engine.queries", "engine.records"},
     "app.structures": {"app.figures", "engine.queries", "engine.readers", "engine.records", "precompute.live"},
     "app.export": {"app.figures", "engine.queries", "engine.quantities"},
-    "app.links": {"app.wording"},
+    "app.links": {"app.wording", "engine.queries.scope"},
     "app.wording": {"app.figures", "engine.quantities", "engine.queries", "engine.registry"},
     "app.tables": {"app.links", "app.wording", "engine.quantities"},
     "app.selection": {"app.links", "app.wording", "engine.errors", "engine.quantities", "engine.queries"},
@@ -65,7 +65,7 @@ RULES = {
     "app.views": {
         "app.export", "app.figures", "app.furniture", "app.links", "app.selection", "app.structures", "app.tables",
         "app.wording", "engine.errors", "engine.numerics", "engine.quantities", "engine.queries",
-        "engine.readers.uploads", "engine.records", "engine.store.connection", "precompute.live",
+        "engine.readers.uploads", "engine.records", "engine.registry", "engine.store.connection", "precompute.live",
     },
     "app.main": {"app.furniture", "app.selection", "engine.errors", "engine.store.connection"},
 }  # fmt: skip
