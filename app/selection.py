@@ -7,7 +7,7 @@ import streamlit as st
 from ase.data import chemical_symbols
 
 from app.links import DATASETS_ADDRESS, model_link
-from app.wording import STATES, counts, dataset_label, judged, model_labels, place, source_name
+from app.wording import SEEN, SEEN_SWITCH, STATES, counts, dataset_label, judged, model_labels, place, source_name
 from engine.errors import ScopeError, StoreError
 from engine.quantities import ALIGNMENTS, METRICS
 from engine.queries import catalog, comparability, error_metrics, reference_data
@@ -25,12 +25,14 @@ class Selection:
         compare: Up to four more models, in the order chosen.
         scope: Chosen dataset, under the conditions of the address.
         quantity: `energy` or `force`.
+        with_seen: Whether models are ranked on data that they were trained on.
     """
 
     model_id: str
     compare: tuple[str, ...]
     scope: Scope
     quantity: str
+    with_seen: bool = False
 
     @property
     def dataset_id(self) -> str:
@@ -46,7 +48,7 @@ def selection() -> Selection:
     """
     state = st.session_state
     others = tuple(model for model in state["compare"] if model != state["model"])
-    return Selection(state["model"], others, _scope(state["dataset"]), state["quantity"])
+    return Selection(state["model"], others, _scope(state["dataset"]), state["quantity"], state["seen"])
 
 
 def _scope(dataset_id: str) -> Scope:
@@ -106,6 +108,13 @@ def sidebar(address: str) -> None:
             key="quantity",
             bind="query-params",
             width="stretch",
+        )
+        st.toggle(
+            SEEN_SWITCH,
+            key="seen",
+            bind="query-params",
+            help="Errors on data that a model was trained on are no test of it. Such models are marked "
+            f"“{SEEN}” and left out of headlines, rankings and fronts; this brings them in.",
         )
         model_id, dataset_id = st.session_state["model"], st.session_state["dataset"]
         st.caption(_described(model_id, dataset_id, model_labels()))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from app.figures import base
 from app.figures.base import Ink
 from engine.quantities import METRICS, QUANTITIES, significant
+from engine.queries.training import SEEN_MARK
 
 
 def training_marker(training_sets: Iterable[str]) -> str:
@@ -104,8 +105,9 @@ def pareto(
 
     Args:
         table: model_id, label, training_sets, cost (ms), the RMSE of the quantity with bounds, is_ranked, n_configs
-            and n_expected: a model that is not ranked has an open marker and its own n; and comparable, why_not:
-            a model whose raw energies cannot be compared is grey.
+            and n_expected: a model that is not ranked has an open marker and its own n; comparable and why_not: a
+            model whose raw energies cannot be compared is grey; and is_seen: a model that was trained on the data
+            carries a mark.
         front: Positions in the table that lie on the front, by rising cost.
         quantity: `energy` or `force`.
         ink: Theme.
@@ -166,8 +168,13 @@ def pareto(
 
 
 def _label(row: pd.Series) -> str:
-    name = row["label"] if row["comparable"] else f"{row['label']} {base.OWN_MARK}"
-    return str(name) if row["is_ranked"] else f"{name} ({row['n_configs']:,} of {row['n_expected']:,})"
+    """The model with its marks; with its own n where it shares too little to be ranked."""
+    marks = [base.OWN_MARK] * (not row["comparable"]) + [SEEN_MARK] * row["is_seen"]
+    name = " ".join([row["label"], *marks])
+    has_all = row["n_configs"] == row["n_expected"]
+    if row["is_ranked"] or (row["is_seen"] and has_all):
+        return name
+    return f"{name} ({row['n_configs']:,} of {row['n_expected']:,})"
 
 
 def _with_noise(span: tuple[float, float], noise: float | None) -> tuple[float, float]:

@@ -62,8 +62,12 @@ RULES = {
     "app.furniture": {
         "app.export", "app.figures", "app.links", "app.selection", "app.tables", "app.wording", "engine.queries",
     },
+    "app.sections": {
+        "app.export", "app.figures", "app.furniture", "app.selection", "app.tables", "app.wording", "engine.queries",
+    },
     "app.views": {
-        "app.export", "app.figures", "app.furniture", "app.links", "app.selection", "app.structures", "app.tables",
+        "app.export", "app.figures", "app.furniture", "app.links", "app.sections", "app.selection", "app.structures",
+        "app.tables",
         "app.wording", "engine.errors", "engine.numerics", "engine.quantities", "engine.queries",
         "engine.readers.uploads", "engine.records", "engine.registry", "engine.store.connection", "precompute.live",
     },
