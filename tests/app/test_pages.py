@@ -314,14 +314,6 @@ def test_data_the_models_were_trained_on_are_marked(sampled_store):
 MARK = "§ trained on this"
 
 
-def _with_seen(page: str, **parameters: str) -> AppTest:
-    """A page with the switch that ranks models on data that they were trained on."""
-    at = _open(page, **parameters)
-    at.toggle(key="seen").set_value(True).run()
-    assert not at.exception, at.exception
-    return at
-
-
 @pytest.mark.parametrize("page", ["overview", "cost", "uncertainty", "structure", "model", "parity", "elements"])
 def test_a_model_trained_on_the_data_is_marked_with_the_reason(sampled_store, page):
     at = _open()
@@ -338,7 +330,7 @@ def test_a_model_trained_on_the_data_is_marked_with_the_reason(sampled_store, pa
 
 
 def test_the_overview_ranks_no_model_on_data_that_it_was_trained_on(sampled_store):
-    at = _open(quantity="force")
+    at = _open()
     at.segmented_control(key="quantity").set_value("force").run()
     ranking = _table(at, "rank").set_index("label")
     assert pd.isna(ranking.loc["Trained §", "rank"])
@@ -358,8 +350,7 @@ def test_the_front_leaves_out_models_trained_on_the_data(sampled_store):
     at = _open("views/cost.py")
     at.segmented_control(key="quantity").set_value("force").run()
     assert "on the Pareto front: Full" in at.get("plotly_chart")[0].proto.alt
-    at = _with_seen("views/cost.py")
-    at.segmented_control(key="quantity").set_value("force").run()
+    at.toggle(key="seen").set_value(True).run()
     assert "on the Pareto front: Trained" in at.get("plotly_chart")[0].proto.alt
 
 
@@ -373,19 +364,24 @@ def test_an_ensemble_without_members_trained_on_the_data_comes_first(sampled_sto
 
 
 def test_what_alignment_changed_leaves_out_models_trained_on_the_data(sampled_store):
-    assert "Trained §" not in set(_table(_open("views/datasets.py", part="alignment"), "rank_aligned")["label"])
-    at = _with_seen("views/datasets.py", part="alignment")
+    at = _open("views/datasets.py")
+    at.segmented_control(key="part").set_value("alignment").run()
+    assert "Trained §" not in set(_table(at, "rank_aligned")["label"])
+    at.toggle(key="seen").set_value(True).run()
     assert "Trained §" in set(_table(at, "rank_aligned")["label"])
 
 
 def test_compatibility_marks_models_trained_on_the_data(sampled_store):
-    reasons = _table(_open("views/datasets.py", part="compatibility"), "state_reason").set_index("label")
+    at = _open("views/datasets.py")
+    at.segmented_control(key="part").set_value("compatibility").run()
+    reasons = _table(at, "state_reason").set_index("label")
     assert "Fitted to it." in reasons.loc["Trained §", "seen_reason"]
     assert reasons.loc["Full", "seen_reason"] == ""
 
 
 def test_models_trained_on_a_group_come_last_at_its_structures(sampled_store):
-    at = _open("views/structure.py")
+    at = _open()
+    at.selectbox(key="model").set_value("trained").run().switch_page("views/structure.py").run()
     ok = _table(at, "force_max_error")
     assert ok["label"].tolist()[-1] == "Trained §"
     at.toggle(key="seen").set_value(True).run()
