@@ -262,21 +262,20 @@ def status(arguments: argparse.Namespace) -> int:
 def _status(dataset: Dataset, model: Model, folder: DataFolder) -> dict[str, Any]:
     """One row of `status`."""
     configurations = configurations_of(dataset, folder)
-    n_done, reasons = 0, Counter[str]()
+    done: dict[str, str | None] = {}  # several files may hold one configuration, and the later counts, as in `build`
     if (FAMILIES / f"{model.family}.lock").is_file():
         target = folder.predictions(dataset.dataset_id, model.model_id, model_fingerprint(model, folder))
         known = {(c.config_id, c.geometry_hash) for c in configurations}
         for path in sorted(target.glob("*.parquet")):
             for prediction in read_predictions(path):
                 if (prediction.config_id, prediction.geometry_hash) in known:
-                    n_done += 1
-                    if prediction.status == "failed":
-                        reasons[prediction.reason or ""] += 1
+                    done[prediction.config_id] = (prediction.reason or "") if prediction.status == "failed" else None
+    reasons = Counter(reason for reason in done.values() if reason is not None)
     return {
         "dataset_id": dataset.dataset_id,
         "model_id": model.model_id,
         "n_configs": len(configurations),
-        "n_done": n_done,
+        "n_done": len(done),
         "n_failed": sum(reasons.values()),
         "reasons": dict(reasons),
     }

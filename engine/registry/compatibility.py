@@ -85,6 +85,24 @@ def judge(model: ModelLabels, dataset: DatasetLabels) -> Compatibility:
     return Compatibility(YES, f"Same functional and same zero of energy. {dataset.comparable_note}".rstrip())
 
 
+def has_same_physics(model: ModelLabels, dataset: DatasetLabels) -> bool:
+    """Whether forces and aligned energies can be ranked: functional and dispersion are not known to differ.
+
+    A model that was fitted to no one functional stays in, as the baseline that it is.
+
+    Example:
+        >>> pbe = DatasetLabels("PBE", "VASP", "mp", True, "", frozenset({"Mo"}))
+        >>> [has_same_physics(ModelLabels("PBE", "mp", d3), pbe) for d3 in (False, True)]
+        [True, False]
+        >>> has_same_physics(ModelLabels("r2SCAN", "mp-r2scan", False), pbe)
+        False
+    """
+    if model.functional == "none":
+        return True
+    differs = _functional(model, dataset)
+    return (differs is None or differs[0] != NO) and _dispersion(model, dataset) is None
+
+
 def _functional(model: ModelLabels, dataset: DatasetLabels) -> Finding:
     if model.functional == "none":
         return NO, "The model was not fitted to one DFT functional."

@@ -2,19 +2,21 @@
 
 import json
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 from engine.data_folder import EMBEDDED, ROOT, DataFolder, embedded_predictions
 from engine.errors import StoreError
-from engine.records import Configuration, Prediction, read_predictions, read_run_record
+from engine.records import Prediction, read_predictions, read_run_record
+from engine.registry import compatibility
 from engine.registry.datasets import Dataset, load_datasets
 from engine.registry.ensembles import load_ensembles
 from engine.registry.models import Model, load_models
 from engine.shards import FAMILIES, done_keys
 from engine.store.builder import StoreBuilder, publish
 from engine.store.claims import measure_claims
+from engine.store.ranking import Comparable
 from engine.store.rows import Cost, Results, Run, run_id
 from precompute.acquire.datasets import configurations_of
 from precompute.acquire.weights import model_fingerprint
@@ -51,6 +53,7 @@ def build(folder: DataFolder) -> tuple[Path, list[str]]:
 def _fill(builder: StoreBuilder, folder: DataFolder) -> list[str]:
     models = load_models()
     builder.add_models(models.values())
+    comparable = _comparable(models.values(), load_datasets().values())
     lines = []
     for dataset in load_datasets().values():
         if not folder.configurations(dataset.dataset_id).is_file():
@@ -58,13 +61,16 @@ def _fill(builder: StoreBuilder, folder: DataFolder) -> list[str]:
             continue
         configurations = configurations_of(dataset, folder)
         builder.add_dataset(dataset, configurations)
+        known = {(c.config_id, c.geometry_hash) for c in configurations}
         results = []
         for model in models.values():
-            chosen = _predictions(dataset, configurations, model, folder)
-            if chosen:
-                builder.add_runs(_runs(dataset, model, chosen))
-                results.append(Results(model.model_id, _rows(dataset, model, chosen)))
-        builder.add_results(dataset, configurations, results, load_ensembles().values())
+            chosen = _predictions(dataset, known, model, folder)
+            rows = _rows(dataset, model, chosen, known)
+            if rows:
+                used = {run for _, run in rows}
+                builder.add_runs(run for run in _runs(dataset, model, chosen) if run.run_id in used)
+                results.append(Results(model.model_id, rows))
+        builder.add_results(dataset, configurations, results, load_ensembles().values(), comparable)
         lines.append(f"{dataset.dataset_id}: {len(configurations)} configurations, {len(results)} models")
     if not lines:
         raise StoreError("No dataset is here to build from. Run: python -m precompute fetch --dataset open-defects")
@@ -79,10 +85,25 @@ def _why_absent(dataset: Dataset) -> str:
     return f"Not fetched. Run: python -m precompute fetch --dataset {dataset.dataset_id}"
 
 
-def _predictions(
-    dataset: Dataset, configurations: Sequence[Configuration], model: Model, folder: DataFolder
-) -> list[Path]:
-    """Files with the predictions to use, all of one origin: the one that covers most configurations.
+def _comparable(models: Iterable[Model], datasets: Iterable[Dataset]) -> Comparable:
+    """Pairs that may be ranked, by what the registries say of their labels."""
+    physics, raw = set(), set()
+    labels = [(m.model_id, compatibility.ModelLabels(m.functional, m.energy_reference, m.d3)) for m in models]
+    for d in datasets:
+        of_dataset = compatibility.DatasetLabels(
+            d.functional, d.code, d.energy_reference, d.comparable, d.comparable_note, frozenset(d.elements), d.spin,
+            d.hubbard_u,
+        )  # fmt: skip
+        for model_id, of_model in labels:
+            if compatibility.has_same_physics(of_model, of_dataset):
+                physics.add((model_id, d.dataset_id))
+            if compatibility.judge(of_model, of_dataset).state != compatibility.NO:
+                raw.add((model_id, d.dataset_id))
+    return Comparable(physics, raw)
+
+
+def _predictions(dataset: Dataset, known: Collection[tuple[str, str]], model: Model, folder: DataFolder) -> list[Path]:
+    """Files with the predictions to use, all of one origin: the one that covers most configurations as they are now.
 
     Of equals, those computed on this machine come first, then those of the repository, then imported ones.
     """
@@ -95,8 +116,7 @@ def _predictions(
     origins = [paths for paths in (computed, *([path] for path in (shipped, imported) if path.is_file())) if paths]
     if len(origins) < 2:  # nothing to compare, so no file is read for it
         return origins[0] if origins else []
-    known = {(c.config_id, c.geometry_hash) for c in configurations}
-    return max(origins, key=lambda paths: len(known & done_keys(paths).keys()))
+    return max(origins, key=lambda paths: sum(key in known for key in done_keys(paths)))
 
 
 def _run_id(dataset: Dataset, model: Model, record: Mapping[str, str]) -> str:
@@ -105,13 +125,15 @@ def _run_id(dataset: Dataset, model: Model, record: Mapping[str, str]) -> str:
     return run_id(model.model_id, dataset.dataset_id, *parts)
 
 
-def _rows(dataset: Dataset, model: Model, paths: Iterable[Path]) -> list[tuple[Prediction, str]]:
-    """Predictions with their run; of two for one configuration the later file counts."""
+def _rows(
+    dataset: Dataset, model: Model, paths: Iterable[Path], known: Collection[tuple[str, str]]
+) -> list[tuple[Prediction, str]]:
+    """Predictions of known geometries with their run; of two for one configuration the later file counts."""
     rows: dict[tuple[str, str], tuple[Prediction, str]] = {}
     for path in paths:
         run = _run_id(dataset, model, read_run_record(path))
         rows |= {(p.config_id, p.geometry_hash): (p, run) for p in read_predictions(path)}
-    return list(rows.values())
+    return [row for key, row in rows.items() if key in known]
 
 
 def _runs(dataset: Dataset, model: Model, paths: Iterable[Path]) -> Iterator[Run]:
