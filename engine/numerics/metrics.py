@@ -143,7 +143,8 @@ def force_metrics(
 
     Returns:
         `n_force`, the number of configurations; RMSE with bounds, MAE and slope: the least-squares slope through the
-        origin of predicted over reference components, below 1 where a model is too soft, NaN where all references are zero.
+        origin of predicted over reference components, below 1 where a model is too soft, NaN where all references are
+        zero.
 
     Source:
         Deng et al., npj Comput. Mater. 11, 9 (2025), doi:10.1038/s41524-024-01500-6 (softening).

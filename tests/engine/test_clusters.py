@@ -14,9 +14,7 @@ def labels(*configurations: tuple[list[int], np.ndarray, np.ndarray]) -> list[in
     return cluster_labels([np.array(one) for one in numbers], positions, cells).tolist()
 
 
-def crystal(
-    edge: float, numbers: list[int], seed: int = 0, size: float = 0.0
-) -> tuple[list[int], np.ndarray, np.ndarray]:
+def crystal(edge: float, numbers: list[int], seed: int = 0, size: float = 0.0):
     """Atoms in a row of cubes, displaced at random."""
     n = len(numbers)
     sites = np.stack([np.arange(n) * edge, np.zeros(n), np.zeros(n)], axis=1)
@@ -56,7 +54,7 @@ def test_random_alloys_of_one_cell_are_apart_but_frames_of_each_are_not():
 
 def test_an_atom_that_crosses_the_boundary_has_not_moved_far():
     numbers, positions, cell = crystal(3.0, [42, 74] * 3)
-    assert labels((numbers, positions, cell), (numbers, positions + [17.9, 0, -0.1], cell)) == [0, 0]
+    assert labels((numbers, positions, cell), (numbers, positions + np.array([17.9, 0, -0.1]), cell)) == [0, 0]
 
 
 def test_many_metals_are_clusters_of_their_own_with_all_their_cells():
@@ -66,10 +64,8 @@ def test_many_metals_are_clusters_of_their_own_with_all_their_cells():
 
 
 def test_molecules_without_a_cell_are_clusters_by_composition():
-    none = np.zeros((3, 3))
-    assert labels(([74, 74], np.eye(3)[:2], none), ([74, 74], 2 * np.eye(3)[:2], none), ([42, 74], np.eye(3)[:2], none)) == [
-        0, 0, 1,
-    ]  # fmt: skip
+    none, pair = np.zeros((3, 3)), np.eye(3)[:2]
+    assert labels(([74, 74], pair, none), ([74, 74], 2 * pair, none), ([42, 74], pair, none)) == [0, 0, 1]
 
 
 def test_a_thousand_cells_of_ninety_atoms_take_seconds():

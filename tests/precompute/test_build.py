@@ -1,14 +1,20 @@
 """What the build takes over from the files of predictions."""
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from engine.records import Prediction, write_predictions
+from engine.data_folder import DataFolder
+from engine.queries import catalog, error_metrics
+from engine.records import Configuration, Prediction, write_configurations, write_predictions
 from engine.registry.datasets import get_dataset
 from engine.registry.models import get_model
 from engine.store.rows import Run
-from precompute.jobs.build import _runs
+from precompute.__main__ import main
+from precompute.acquire.weights import model_fingerprint
+from precompute.jobs.build import _runs, build
 
 
 def _run(folder: Path, *records: dict[str, str]) -> list[Run]:
@@ -34,3 +40,33 @@ def test_files_from_before_these_keys_leave_them_empty(tmp_path):
 def test_what_is_inferred_about_imported_numbers_is_a_note_and_no_option(tmp_path):
     [run] = _run(tmp_path, {"origin": "imported", "options": "name inferred", "file_sha256": "1"})
     assert (run.options, run.note) == ("", "name inferred")
+
+
+def _cells(moved: float) -> list[Configuration]:
+    return [
+        Configuration(
+            f"cu-{k}", "aimd", np.array([29, 29]), np.array([[0, 0, 0], [1.8, 1.8, 0.1 * k + moved]]), 3.6 * np.eye(3),
+            (True,) * 3, -7.0 - moved, np.zeros((2, 3)),
+        )
+        for k in range(12)
+    ]  # fmt: skip
+
+
+def test_labels_replaced_with_moved_atoms_are_met_by_no_old_prediction(tmp_path, monkeypatch, capsys):
+    """Twelve configurations were predicted, then replaced under the same ids, then four of them predicted again."""
+    monkeypatch.setenv("DEFECT_ATLAS_DATA", str(tmp_path))
+    folder, emt = DataFolder(tmp_path), get_model("emt")
+    old, new = _cells(0.0), _cells(0.3)
+    write_configurations(folder.configurations("cu-snap"), new)
+    target = folder.predictions("cu-snap", "emt", model_fingerprint(emt, folder))
+    for name, cells in (("1", old), ("2", new[:4]), ("3", new[:4])):  # the same four twice
+        rows = [Prediction(c.config_id, c.geometry_hash, "ok", energy=c.energy, forces=c.forces) for c in cells]
+        write_predictions(target / f"{name}.parquet", rows, {"origin": "computed", "pid": name})
+    build(folder)
+    metrics = error_metrics.dataset_metrics("raw").set_index("model_id").loc["emt"]
+    assert metrics["n_configs"] == 4  # neither 12 nor 24
+    assert metrics["energy_rmse_mev_per_atom"] == pytest.approx(0.0, abs=1e-9)  # an old one would be off by 150
+    assert len(catalog.runs()) == 1  # of the run of old geometries nothing is left
+    monkeypatch.setattr("sys.argv", ["precompute", "status", "--dataset", "cu-snap", "--model", "emt", "--json"])
+    assert main() == 0
+    assert json.loads(capsys.readouterr().out)[0]["n_done"] == 4
