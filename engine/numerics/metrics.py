@@ -98,7 +98,7 @@ def rmse_bounds(
     return float(np.sqrt(ratio) * np.exp(-step)), float(np.sqrt(ratio) * np.exp(step))
 
 
-@functools.lru_cache(maxsize=32)
+@functools.lru_cache(maxsize=4)
 def draws(n: int, n_resamples: int = N_RESAMPLES, seed: int = 0) -> FloatArray:
     """How often each of n clusters is drawn, shape (n_resamples, n); the same for all models on a dataset."""
     drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1.0 / n), size=n_resamples)

@@ -89,7 +89,7 @@ class StoreBuilder:
                    "is_one_composition": frame and frame.is_one_composition}
             ],
         )  # fmt: skip
-        clusters = map(str, frame.clusters) if frame else ()
+        clusters = [f"{dataset.dataset_id} {k}" for k in frame.clusters] if frame else []
         rows = [configuration_row(dataset, c, name) for c, name in zip(configurations, clusters, strict=True)]
         self._insert("configurations", rows)
 

@@ -10,11 +10,11 @@ from engine.data_folder import DataFolder
 from engine.queries import catalog, error_metrics
 from engine.records import Configuration, Prediction, write_configurations, write_predictions
 from engine.registry.datasets import get_dataset
-from engine.registry.models import get_model
+from engine.registry.models import get_model, load_models
 from engine.store.rows import Run
 from precompute.__main__ import main
 from precompute.acquire.weights import model_fingerprint
-from precompute.jobs.build import _runs, build
+from precompute.jobs.build import _comparable, _runs, build
 
 
 def _run(folder: Path, *records: dict[str, str]) -> list[Run]:
@@ -70,3 +70,10 @@ def test_labels_replaced_with_moved_atoms_are_met_by_no_old_prediction(tmp_path,
     monkeypatch.setattr("sys.argv", ["precompute", "status", "--dataset", "cu-snap", "--model", "emt", "--json"])
     assert main() == 0
     assert json.loads(capsys.readouterr().out)[0]["n_done"] == 4
+
+
+def test_models_of_another_functional_or_with_dispersion_are_not_ranked():
+    comparable = _comparable(load_models().values(), [get_dataset("w-g")])
+    ids = ["chgnet-0.3.0", "chgnet-r2scan", "orb-d3-v2", "eam-zhou-2004"]
+    assert comparable.models(ids, "w-g", is_raw=False) == ["chgnet-0.3.0", "eam-zhou-2004"]
+    assert comparable.models(ids, "w-g", is_raw=True) == ["chgnet-0.3.0"]  # EAM's zero is its own
