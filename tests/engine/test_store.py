@@ -120,6 +120,25 @@ def test_an_ensemble_covers_what_all_members_can_do(built):
     assert rows == [("w-0", pytest.approx(0.05), pytest.approx(0.05), pytest.approx([0.05 * 3**0.5] * 2))]
 
 
+def test_rank_correlations_leave_out_atoms_that_symmetry_leaves_no_force(tmp_path, dataset):
+    """Two members on six atoms, two of them without a force; both deviations and errors rise along the other four."""
+    cell = of_w("w", [[k, 0, 0] for k in range(6)], -78.0)
+    size = np.array([0.0, 0.0, 0.1, 0.2, 0.3, 0.4])
+    members = {}
+    for model_id, scale in (("chgnet-0.3.0", 1.0), ("emt", 3.0)):  # deviation is the size, error twice that
+        forces = np.stack([scale * size, np.zeros(6), np.zeros(6)], axis=1)
+        members[model_id] = [Prediction("w", cell.geometry_hash, "ok", energy=-78.0, forces=forces)]
+    builder = StoreBuilder(tmp_path / "results-2.duckdb")
+    results = [Results(model_id, [(p, "run") for p in found]) for model_id, found in members.items()]
+    builder.add_results(dataset, [cell], results, [Ensemble("two", "Two", tuple(members), "raw", "test")])
+    rows = builder.connection.execute("select is_zero_by_symmetry from uncertainties").fetchall()
+    assert rows == [([True, True, False, False, False, False],)]
+    rows = builder.connection.execute(
+        "select n_samples, n_zero, spearman, n_within from ensemble_metrics where quantity = 'force'"
+    ).fetchall()
+    assert rows == [(4, 2, pytest.approx(1.0), 0)]  # four atoms are too few for a correlation within
+
+
 def test_a_dataset_that_is_not_here_says_why(built):
     rows = built.execute("select available, reason from datasets where dataset_id = 'empty'").fetchall()
     assert rows == [(False, "not fetched")]
