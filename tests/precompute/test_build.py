@@ -1,26 +1,29 @@
 """What the build takes over from the files of predictions."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pytest
+from ase.build import bulk
 
 from engine.data_folder import DataFolder
 from engine.queries import catalog, error_metrics
-from engine.records import Configuration, Prediction, write_configurations, write_predictions
+from engine.records import Configuration, Prediction, RunRecord, write_configurations, write_predictions
 from engine.registry.datasets import get_dataset
 from engine.registry.models import get_model, load_models
-from engine.store.rows import Run
+from engine.store.rows import Cost, Run
 from precompute.__main__ import main
-from precompute.acquire.weights import model_fingerprint
-from precompute.jobs.build import _comparable, _runs, build
+from precompute.acquire.weights import Checkpoint
+from precompute.jobs.build import _comparable, _costs, _runs, build
 
 
 def _run(folder: Path, *records: dict[str, str]) -> list[Run]:
     paths = [folder / f"{k}.parquet" for k in range(len(records))]
     for path, record in zip(paths, records, strict=True):
-        write_predictions(path, [Prediction("a", "0", "failed", "no edge")], record)
+        write_predictions(path, [Prediction("a", "0", "failed", "no edge")], RunRecord.from_metadata(record))
     return list(_runs(get_dataset("w-g"), get_model("emt"), paths))
 
 
@@ -42,6 +45,57 @@ def test_what_is_inferred_about_imported_numbers_is_a_note_and_no_option(tmp_pat
     assert (run.options, run.note) == ("", "name inferred")
 
 
+@pytest.fixture
+def folder(tmp_path) -> DataFolder:
+    """A data folder with one small dataset."""
+    atoms = bulk("Cu", cubic=True)
+    cell = Configuration("cu-0", "g", atoms.numbers, atoms.positions, np.array(atoms.cell), (True,) * 3, 0.0)
+    write_configurations(DataFolder(tmp_path).configurations("cu-snap"), [cell])
+    return DataFolder(tmp_path)
+
+
+def _count(store: Path, table: str) -> int:
+    with duckdb.connect(str(store.resolve()), read_only=True) as connection:
+        return connection.execute(f"select count(*) from {table}").fetchone()[0]
+
+
+def test_two_builders_at_once_publish_one_whole_store_each(folder):
+    with ThreadPoolExecutor(2) as executor:
+        built = [job.result() for job in [executor.submit(build, folder) for _ in range(2)]]
+    assert built[0].path != built[1].path
+    assert all(_count(one.path, "configurations") == 1 for one in built)
+    assert _count(folder.store, "datasets") > 1
+
+
+def test_what_a_killed_build_left_is_cleaned_by_the_next(folder):
+    for name in ("results-1.building", "results-1.building.wal"):
+        (folder.root / name).write_text("half")
+    build(folder)
+    assert not [*folder.root.glob("*.building"), *folder.root.glob("*.wal")]
+
+
+def test_one_bad_shard_is_named_and_left_out(folder):
+    target = folder.predictions("cu-snap", "emt", Checkpoint(get_model("emt"), folder).fingerprint)
+    target.mkdir(parents=True)
+    (target / "bad.parquet").write_bytes(b"PAR1")
+    built = build(folder)
+    assert "bad.parquet cannot be read" in built.left_out[0]
+    assert _count(folder.store, "configurations") == 1
+
+
+def test_an_empty_cost_file_is_named_and_skipped(folder):
+    folder.costs.mkdir()
+    (folder.costs / "emt-cpu-1.json").write_text("")
+    left_out: list[str] = []
+    list(_costs(folder, left_out))
+    assert "emt-cpu-1.json is no cost" in left_out[0]
+
+
+def test_costs_from_before_occasions_are_of_their_day():
+    cost = Cost("emt", "cpu", "a machine", 1, 125, 1, 1.0, 8.0, 100.0, "computed", "2026-01-02 03:04:05")
+    assert (cost.occasion, cost.yardstick_ms) == ("2026-01-02", None)
+
+
 def _cells(moved: float) -> list[Configuration]:
     return [
         Configuration(
@@ -58,10 +112,10 @@ def test_labels_replaced_with_moved_atoms_are_met_by_no_old_prediction(tmp_path,
     folder, emt = DataFolder(tmp_path), get_model("emt")
     old, new = _cells(0.0), _cells(0.3)
     write_configurations(folder.configurations("cu-snap"), new)
-    target = folder.predictions("cu-snap", "emt", model_fingerprint(emt, folder))
+    target = folder.predictions("cu-snap", "emt", Checkpoint(emt, folder).fingerprint)
     for name, cells in (("1", old), ("2", new[:4]), ("3", new[:4])):  # the same four twice
         rows = [Prediction(c.config_id, c.geometry_hash, "ok", energy=c.energy, forces=c.forces) for c in cells]
-        write_predictions(target / f"{name}.parquet", rows, {"origin": "computed", "pid": name})
+        write_predictions(target / f"{name}.parquet", rows, RunRecord(origin="computed", pid=int(name)))
     build(folder)
     metrics = error_metrics.dataset_metrics("raw").set_index("model_id").loc["emt"]
     assert metrics["n_configs"] == 4  # neither 12 nor 24
