@@ -128,7 +128,7 @@ def _definitions(ensemble: pd.Series) -> None:
         "atom i. "
         "The error is that of the ensemble mean against the reference. Below the dashed line the deviation "
         "is larger "
-        "than the error. A rank correlation of 1 would sort configurations by their error exactly. Atoms with a force of "
+        "than the error. A rank correlation of 1 would sort configurations by their error exactly. Atoms with forces "
         "zero by symmetry are left out, since every model is right there. Within one configuration the deviation ranks "
         "atoms less well than over a whole dataset: it tells bad structures from good ones rather than bad atoms."
     )
