@@ -70,6 +70,10 @@ def _headline(ensemble: pd.Series, chosen: selection.Selection) -> None:
         n_of = f"{n:,}" if n == total else f"{n:,} of {total:,}"
         head = wording.seen_marked(f"Spearman ρ, {quantity}", len(ensemble["seen"]))
         values.append((head, significant(rho, 2), f"n = {n_of} {noun}"))
+    within, n_within = spread.spearman_within(ensemble["ensemble_id"], chosen.scope)
+    if n_within:
+        head = wording.seen_marked("Spearman ρ, within one configuration", len(ensemble["seen"]))
+        values.append((head, significant(within, 2), f"mean ρ of forces, {n_within:,} of them"))
     below = f"{len(ensemble['seen'])} {wording.SEEN}" if len(ensemble["seen"]) else str(ensemble["label"])
     values.append(("Members", f"{len(ensemble['model_ids'])}", below))
     furniture.numbers(values)
@@ -139,7 +143,9 @@ def _definitions(ensemble: pd.Series) -> None:
         "atom i. "
         "The error is that of the ensemble mean against the reference. Below the dashed line the deviation "
         "is larger "
-        "than the error. A rank correlation of 1 would sort configurations by their error exactly."
+        "than the error. A rank correlation of 1 would sort configurations by their error exactly. Atoms with forces "
+        "zero by symmetry are left out, since every model is right there. Within one configuration the deviation ranks "
+        "atoms less well than over a whole dataset: it tells bad structures from good ones rather than bad atoms."
     )
 
 

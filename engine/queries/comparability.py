@@ -66,7 +66,7 @@ def alignment_change(scope: Scope, *, with_seen: bool = False) -> pd.DataFrame:
     raw = error_metrics.shared_metrics("raw", scope, with_seen=with_seen)
     raw = raw.loc[raw["is_ranked"] & raw[name].notna(), ["model_id", "label", "origin", "is_seen", "n_configs", name]]
     aligned = error_metrics.shared_metrics("per_element", scope, with_seen=with_seen)[["model_id", name]]
-    table = raw.merge(aligned.rename(columns={name: f"{name}_aligned"}), on="model_id")
+    table = raw.merge(aligned.dropna().rename(columns={name: f"{name}_aligned"}), on="model_id")
     table = table.assign(rank_raw=_ranks(table[name]), rank_aligned=_ranks(table[f"{name}_aligned"]))
     table["rank_change"] = table["rank_raw"] - table["rank_aligned"]
     judged = compatibility()

@@ -18,6 +18,8 @@ from engine.registry.models import Model, get_model
 from precompute.acquire.datasets import configurations_of
 from precompute.acquire.fetching import fetch_file, sha256_of
 
+ROUNDED = 1e-3  # Å; text files round coordinates
+
 
 def import_file(
     dataset: Dataset, model: Model, path: Path, folder: DataFolder, *, source: str = "", note: str = ""
@@ -27,8 +29,9 @@ def import_file(
     Args:
         dataset: Must be fetched.
         model: Registry entry that the predictions belong to.
-        path: Parquet with config_id, energy (eV, total) and optionally forces (n_atoms x 3, eV/Å), or extended XYZ
-            with the keys config_id and energy and the column forces.
+        path: Parquet with config_id, energy (eV, total) and optionally forces (n_atoms x 3, eV/Å) and geometry_hash, or
+            extended XYZ with the keys config_id and energy and the column forces. Where the file says which atoms were
+            predicted, they must be those of the dataset.
         folder: The data folder.
         source: Who computed them; the file's name where it is not said.
         note: What is inferred about them.
@@ -88,7 +91,9 @@ def _rows(path: Path) -> Sequence[Mapping[str, Any]]:
     if not path.is_file():
         raise PredictionError(f"{path} does not exist.")
     if path.suffix != ".parquet":
-        return [{"config_id": c.config_id, "energy": c.energy, "forces": c.forces} for c in read_extxyz(path)]
+        return [
+            {"config_id": c.config_id, "energy": c.energy, "forces": c.forces, "atoms": c} for c in read_extxyz(path)
+        ]
     try:
         table = pq.read_table(path)
     except (pa.ArrowInvalid, OSError) as error:
@@ -98,7 +103,7 @@ def _rows(path: Path) -> Sequence[Mapping[str, Any]]:
             f"{path.name} has no columns config_id and energy; it has {', '.join(table.column_names)}."
         )
     rows: list[dict[str, Any]] = table.select(
-        [name for name in ("config_id", "energy", "forces") if name in table.column_names]
+        [name for name in ("config_id", "energy", "forces", "geometry_hash") if name in table.column_names]
     ).to_pylist()
     return rows
 
@@ -120,7 +125,30 @@ def _matched(configurations: Sequence[Configuration], rows: Sequence[Mapping[str
     return [found[c.config_id] for c in configurations if c.config_id in found]
 
 
+def _is_same_geometry(configuration: Configuration, row: Mapping[str, Any]) -> bool:
+    """Whether a row's atoms are those of the configuration, as far as it says; text files round positions."""
+    if row.get("geometry_hash"):
+        return bool(row["geometry_hash"] == configuration.geometry_hash)
+    atoms = row.get("atoms")
+    if atoms is None:
+        return True
+    if atoms.numbers.tolist() != configuration.numbers.tolist() or atoms.pbc != configuration.pbc:
+        return False
+    if not np.allclose(atoms.cell, configuration.cell, rtol=0, atol=ROUNDED):
+        return False
+    moved = atoms.positions - configuration.positions
+    if any(configuration.pbc) and abs(np.linalg.det(configuration.cell)) > 0:
+        fractions = moved @ np.linalg.inv(configuration.cell)  # a periodic image is the same atom
+        moved = (fractions - np.where(configuration.pbc, np.round(fractions), 0.0)) @ configuration.cell
+    return bool((np.abs(moved) <= ROUNDED).all())
+
+
 def _prediction(configuration: Configuration, row: Mapping[str, Any], where: str) -> Prediction:
+    if not _is_same_geometry(configuration, row):
+        raise PredictionError(
+            f"{where}: its atoms are not those of the dataset's configuration of that id, so it is a prediction of "
+            "something else; nothing was imported. Predict the configurations of the dataset as they are now."
+        )
     if row["energy"] is None or not np.isfinite(row["energy"]):
         raise PredictionError(f"{where}: energy is {row['energy']}; nothing was imported.")
     forces = None
