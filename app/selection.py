@@ -99,23 +99,7 @@ def sidebar(address: str) -> None:
             placeholder="up to 4 models",
         )
         st.selectbox("Dataset", dataset_ids, key="dataset", bind="query-params", on_change=_forget_group)
-        st.segmented_control(
-            "Quantity",
-            list(METRICS),
-            default="energy",
-            required=True,
-            format_func=str.capitalize,
-            key="quantity",
-            bind="query-params",
-            width="stretch",
-        )
-        st.toggle(
-            SEEN_SWITCH,
-            key="seen",
-            bind="query-params",
-            help="Errors on data that a model was trained on are no test of it. Such models are marked "
-            f"“{SEEN}” and left out of headlines, rankings and fronts; this brings them in.",
-        )
+        _what_counts()
         model_id, dataset_id = st.session_state["model"], st.session_state["dataset"]
         st.caption(_described(model_id, dataset_id, model_labels()))
         model_link(model_id)
@@ -124,6 +108,27 @@ def sidebar(address: str) -> None:
     if unknown:
         raise ScopeError(" ".join(unknown))
     _check_conditions(selection().scope)
+
+
+def _what_counts() -> None:
+    """Which error is shown, and whether data that a model was trained on count."""
+    st.segmented_control(
+        "Quantity",
+        list(METRICS),
+        default="energy",
+        required=True,
+        format_func=str.capitalize,
+        key="quantity",
+        bind="query-params",
+        width="stretch",
+    )
+    st.toggle(
+        SEEN_SWITCH,
+        key="seen",
+        bind="query-params",
+        help="Errors on data that a model was trained on are no test of it. Such models are marked "
+        f"“{SEEN}” and left out of headlines, rankings and fronts; this brings them in.",
+    )
 
 
 def _unknown_in_address() -> list[str]:

@@ -267,48 +267,11 @@ def _tiles(cells: pd.DataFrame, bar: go.Scatter, ink: Ink, title: str, source: s
     n_rows, n_columns = int(cells["row"].max()) + 1, int(cells["column"].max()) + 1
     names = cells.drop_duplicates("row").sort_values("row")["label"].tolist()
     heads = cells.drop_duplicates("column").sort_values("column")["head"].tolist()
-    is_narrow = n_columns > FEW_COLUMNS
     longest = max(map(len, heads))
     is_leaning = n_columns * longest > _HEAD_ROOM
     top = 54 + int(4.3 * longest) if is_leaning else 78
     figure = base.base_figure(ink, title, source, 86 + top + 27 * n_rows, left=220, right=90)
-    text_colours = [
-        base.text_on(fill) if fill.startswith("rgb(") else ink.muted if fill == ink.blank else ink.text
-        for fill in cells["fill"]
-    ]
-    figure.add_trace(
-        go.Bar(
-            orientation="h",
-            y=cells["row"],
-            x=np.full(len(cells), 0.97),
-            base=cells["column"] - 0.485,
-            width=0.92,
-            marker={
-                "color": cells["fill"].tolist(),
-                "line": {
-                    "color": np.where(cells["is_framed"], ink.alarm, "rgba(0,0,0,0)").tolist(),
-                    "width": np.where(cells["is_framed"], 2, 0).tolist(),
-                },
-                "pattern": {
-                    "shape": np.where(cells["is_hatched"], "/", "").tolist(),
-                    "fgcolor": ink.alarm,
-                    "size": 7,
-                    "solidity": 0.15,
-                },
-            },
-            text=cells["text"],
-            textposition="inside",
-            insidetextanchor="middle",
-            textangle=0,
-            constraintext="none",
-            textfont={"size": 11 if is_narrow else 13, "color": text_colours},
-            customdata=cells[["model_id", "dataset_id"]].to_numpy(),
-            hovertext=cells["hover"],
-            hovertemplate="%{hovertext}<extra></extra>",
-            selected={"marker": {"opacity": 1}},
-            unselected={"marker": {"opacity": 1}},
-        )
-    )
+    figure.add_trace(_tile_bars(cells, ink, text_size=11 if n_columns > FEW_COLUMNS else 13))
     figure.add_trace(bar)
     base.hide_axes(figure)
     figure.update_yaxes(range=[n_rows - 0.5, -0.5], showticklabels=True, tickvals=list(range(n_rows)), ticktext=names)
@@ -326,3 +289,42 @@ def _tiles(cells: pd.DataFrame, bar: go.Scatter, ink: Ink, title: str, source: s
     figure.update_layout(margin={"t": top, "b": 54}, dragmode=False)
     base.move_source(figure, -6)
     return figure
+
+
+def _tile_bars(cells: pd.DataFrame, ink: Ink, *, text_size: int) -> go.Bar:
+    """The tiles with their texts, as bars that lie side by side."""
+    text_colours = [
+        base.text_on(fill) if fill.startswith("rgb(") else ink.muted if fill == ink.blank else ink.text
+        for fill in cells["fill"]
+    ]
+    return go.Bar(
+        orientation="h",
+        y=cells["row"],
+        x=np.full(len(cells), 0.97),
+        base=cells["column"] - 0.485,
+        width=0.92,
+        marker={
+            "color": cells["fill"].tolist(),
+            "line": {
+                "color": np.where(cells["is_framed"], ink.alarm, "rgba(0,0,0,0)").tolist(),
+                "width": np.where(cells["is_framed"], 2, 0).tolist(),
+            },
+            "pattern": {
+                "shape": np.where(cells["is_hatched"], "/", "").tolist(),
+                "fgcolor": ink.alarm,
+                "size": 7,
+                "solidity": 0.15,
+            },
+        },
+        text=cells["text"],
+        textposition="inside",
+        insidetextanchor="middle",
+        textangle=0,
+        constraintext="none",
+        textfont={"size": text_size, "color": text_colours},
+        customdata=cells[["model_id", "dataset_id"]].to_numpy(),
+        hovertext=cells["hover"],
+        hovertemplate="%{hovertext}<extra></extra>",
+        selected={"marker": {"opacity": 1}},
+        unselected={"marker": {"opacity": 1}},
+    )
