@@ -9,7 +9,10 @@ from ase.build import bulk, molecule
 from ase.io import write
 
 from engine.errors import DatasetError
-from engine.readers.uploads import MAX_ATOMS, MAX_BYTES, check_structure, examples, file_format, read_structure
+from engine.readers.checks import check_structure
+from engine.readers.example_structures import examples
+from engine.readers.readings import MAX_ATOMS
+from engine.readers.uploads import MAX_BYTES, file_format, read_structure
 
 POSCAR = """W
 1.0
