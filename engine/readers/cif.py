@@ -142,6 +142,8 @@ def _cell(name: str, block: gemmi.cif.Block) -> FloatArray:
     """Lattice vectors, the first along x and the second in the xy plane."""
     if list(block.find_values("_cell_modulation_dimension")):
         raise DatasetError(f"{name} describes a modulated structure; give a commensurate one.")
+    if list(block.find_values("_space_group_symop_magn_operation.xyz")):
+        raise DatasetError(f"{name} is a magnetic CIF, whose symmetry is not read here; list all atoms in P 1.")
     values = {}
     for tag in (*_LENGTHS, *_ANGLES):
         text = first_text(block, (tag,))

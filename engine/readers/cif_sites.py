@@ -76,11 +76,9 @@ def read_sites(name: str, block: gemmi.cif.Block) -> tuple[list[Site], list[Chec
         _refuse_unsure(name, label, row)
         symbol = _element(name, label, row[_TYPE], row[_LABEL], formula)
         seen.add(symbol)
-        if (
-            (meant := _of_label(row[_LABEL], set()))
-            and len(meant) > 1
-            and symbol_number(meant) != symbol_number(symbol)
-        ):
+        meant = _of_label(row[_LABEL], set())
+        if len(meant) > 1 and symbol_number(meant) != symbol_number(symbol):
+            _refuse_cut_type(name, label, meant, symbol, formula)
             odd.append(f"{label} is of type {row[_TYPE]}")
         place = [_number(name, f"{tag} of site {label}", row[i]) for i, tag in enumerate(("x", "y", "z"))]
         multiplicity = row[_MULTIPLICITY] or row[_MULTIPLICITY_2]
@@ -116,6 +114,15 @@ def _refuse_unsure(name: str, label: str, row: Sequence[str]) -> None:
         raise DatasetError(f"{name}: site {label} has the occupancy {occupancy:g}; expected 1.")
     if re.fullmatch(r"0*[1-9]\d{0,2}", row[_HYDROGENS]):
         raise DatasetError(f"{name}: site {label} has hydrogen atoms without positions; give them as sites.")
+
+
+def _refuse_cut_type(name: str, label: str, meant: str, symbol: str, formula: set[str]) -> None:
+    """Refuse a type symbol that may be the first letter of the element, as C for cobalt, unless the formula has it."""
+    if meant.startswith(symbol) and (symbol not in formula or meant in formula):
+        raise DatasetError(
+            f"{name}: site {label} is labelled as {meant}, but its type symbol is {symbol}; a letter may be lost. "
+            "Mend one of them."
+        )
 
 
 def _number(name: str, what: str, text: str) -> float:

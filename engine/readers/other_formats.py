@@ -11,7 +11,7 @@ from pathlib import Path
 _LAST = "Take one frame: ase convert -n -1 {name} frame.extxyz"
 _CONVERT = "Convert it: ase convert {name} new.extxyz"
 _TYPED = (
-    "Convert one frame, with the element of each type: ase.io.read('{name}', format='{format}', ...).write('one.extxyz')"
+    "Convert one frame, with the elements of its types: ase.io.read('{name}', format='{format}', ...).write('a.extxyz')"
 )
 _PYMATGEN = (
     "Write one structure as CIF or POSCAR: pymatgen.core.Structure.from_dict(entry['structure']).to('one.cif'), "

@@ -39,8 +39,8 @@ def read_poscar(name: str, text: str) -> Reading:
     lines = text.split("\n")
     if n_frames := len(_FRAME.findall(text)):
         raise DatasetError(
-            f"{name} is an XDATCAR, a trajectory of {n_frames} structure{'s' if n_frames > 1 else ''}; give one of them "
-            "as a POSCAR. The last one: ase convert -n -1 XDATCAR POSCAR"
+            f"{name} is an XDATCAR, a trajectory of {n_frames} structure{'s' if n_frames > 1 else ''}; give one "
+            "of them as a POSCAR. The last one: ase convert -n -1 XDATCAR POSCAR"
         )
     if len(lines) < 8:
         raise DatasetError(f"{name} ends after {len(lines)} lines; a POSCAR has at least 8.")

@@ -1,8 +1,8 @@
 """Reading uploads where they can do no harm: in a process of bounded memory and time, a few at a time.
 
-A reader that is given a hostile file may ask for all memory or hold the interpreter lock for minutes; in a server
-that stops every visitor. A process of its own is ended by the system instead. It is a fresh one and no fork, since forks of a
-process with threads can hang.
+A reader that is given a hostile file may ask for all memory or hold the interpreter lock for minutes, which stops every
+visitor of a server. A process of its own is ended by the system instead. It is a fresh one and no fork, since forks of
+a process with threads can hang.
 """
 
 import json

@@ -49,6 +49,11 @@ def predict(configuration: Configuration, model: Model, folder: DataFolder, devi
         return read_predictions(target)[0]
 
 
+def predict_file(path: Path, models: Sequence[Model], folder: DataFolder, device: str) -> Iterator[dict[str, Any]]:
+    """What `predict_upload` yields, of a file."""
+    yield from predict_upload(read_file(path), models, folder, device)
+
+
 def predict_upload(
     upload: Upload, models: Sequence[Model], folder: DataFolder, device: str
 ) -> Iterator[dict[str, Any]]:
