@@ -24,6 +24,9 @@ PATIENCE = 60.0
 """Wall time that one file may take, s; its CPU time is limited in the process itself."""
 
 MAX_AT_A_TIME = 2
+COMMAND = ["-m", "engine.readers.upload_worker"]
+"""What Python runs; it limits its own memory and CPU time."""
+
 _ROOT = Path(__file__).resolve().parents[2]
 _slots = threading.BoundedSemaphore(MAX_AT_A_TIME)
 
@@ -53,7 +56,7 @@ def read_in_sandbox(name: str, data: bytes) -> Upload:
 
 
 def _ask(name: str, data: bytes) -> dict[str, Any]:
-    command = [sys.executable, "-m", "engine.readers.upload_worker"]
+    command = [sys.executable, *COMMAND]
     given = json.dumps(name).encode() + b"\n" + data
     with _slots:
         try:

@@ -64,7 +64,14 @@ def read_upload(name: str, data: bytes) -> Upload:
     Raises:
         DatasetError: As `read_structure`.
     """
-    name = plain_name(name)
+    try:
+        return _read(plain_name(name), data)
+    except DatasetError as error:
+        # A message may quote the file; no word of it may fill the screen.
+        raise DatasetError(re.sub(r"(\S{100})\S{20,}", r"\1…", str(error))) from error
+
+
+def _read(name: str, data: bytes) -> Upload:
     text, checks = _decode(name, data)
     kind = file_format(name, text)
     reading = _READERS[kind](name, text)

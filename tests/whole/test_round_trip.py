@@ -16,6 +16,7 @@ from ase.constraints import FixAtoms
 from ase.geometry import cellpar_to_cell
 from ase.io import write
 from ase.spacegroup import Spacegroup
+from ase.spacegroup.spacegroup import SpacegroupNotFoundError
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
@@ -206,6 +207,29 @@ def group(number: int, setting: int) -> Spacegroup:
     return Spacegroup(number, setting)
 
 
+@functools.cache
+def settings_of(number: int) -> list[int]:
+    """Settings of a group in the tables of ASE: origins, axes, or the unique axis."""
+    try:
+        group(number, 2)
+    except SpacegroupNotFoundError:
+        return [1]
+    return [1, 2]
+
+
+def is_unique_c(number: int, setting: int) -> bool:
+    """Whether a monoclinic group has its axis along c: its operations treat x and y alike."""
+    return 2 < number < 16 and all(r[0, 0] == r[1, 1] for r in group(number, setting).get_op()[0])
+
+
+def full_name(number: int, setting: int) -> str:
+    """Hermann-Mauguin name with all three directions of a monoclinic group."""
+    lattice, *rest = group(number, setting).symbol.split()
+    if not 2 < number < 16:
+        return " ".join([lattice, *rest])
+    return f"{lattice} 1 1 {rest[0]}" if is_unique_c(number, setting) else f"{lattice} 1 {rest[0]} 1"
+
+
 def system_cell(number: int, symbol: str, setting: int, rng: np.random.Generator) -> list[float]:
     """Lengths and angles that a space group allows."""
     a, b, c = np.round(rng.uniform(6, 12, 3), 4)
@@ -213,7 +237,7 @@ def system_cell(number: int, symbol: str, setting: int, rng: np.random.Generator
     if number <= 2:
         return [a, b, c, alpha, 85.0 + 5 * rng.random(), gamma]
     if number <= 15:
-        return [a, b, c, 90, beta, 90]
+        return [a, b, c, 90, 90, gamma] if is_unique_c(number, setting) else [a, b, c, 90, beta, 90]
     if number <= 74:
         return [a, b, c, 90, 90, 90]
     if number <= 142:
@@ -229,11 +253,8 @@ def symmetric(seed: int):
     """Group, cell, sites to write, and all atoms of the cell by the tables of ASE."""
     rng = np.random.default_rng(seed)
     number = int(rng.integers(1, 231))
-    setting = int(rng.integers(1, 3))
-    try:
-        sg = group(number, setting)
-    except Exception:  # ASE has a second setting of some groups only
-        setting, sg = 1, group(number, 1)
+    setting = int(rng.choice(settings_of(number)))
+    sg = group(number, setting)
     parameters = system_cell(number, sg.symbol, setting, rng)
     special = [0, 0.25, 0.5, 0.75, 1 / 3, 2 / 3, 0.125]
     sites = [
@@ -261,11 +282,7 @@ def is_sound(parameters, fractional) -> bool:
 
 def ambiguous(sg: Spacegroup) -> bool:
     """Whether a name or a number of this group leaves its origin open."""
-    try:
-        group(sg.no, 2)
-    except Exception:
-        return False
-    return not sg.symbol.startswith("R")
+    return len(settings_of(sg.no)) > 1 and not sg.symbol.startswith("R")
 
 
 def cif_text(source: str, sg: Spacegroup, setting: int, parameters, sites, symbols) -> str:
@@ -274,7 +291,8 @@ def cif_text(source: str, sg: Spacegroup, setting: int, parameters, sites, symbo
     lines += [f"_cell_{tag} {value:.5f}(2)" for tag, value in zip(tags, parameters, strict=True)]
     lines.append(f"_chemical_formula_sum '{Atoms(symbols).get_chemical_formula('metal')}'")
     mark = "HR"[setting - 1] if sg.symbol.startswith("R") else str(setting)
-    named = sg.symbol + (f" :{mark}" if ambiguous(sg) or sg.symbol.startswith("R") else "")
+    is_open = sg.symbol.startswith("R") or (ambiguous(sg) and sg.no > 15)
+    named = full_name(sg.no, setting) + (f" :{mark}" if is_open else "")
     if source == "name":
         lines.append(f"_symmetry_space_group_name_H-M '{named}'")
     elif source == "number":
