@@ -85,7 +85,7 @@ def refuse_impossible(name: str, configuration: Configuration) -> None:
         raise DatasetError(f"{name} holds an atom that is no chemical element.")
     if not (np.isfinite(configuration.positions).all() and np.isfinite(configuration.cell).all()):
         raise DatasetError(f"{name} holds a coordinate that is not a finite number.")
-    if np.abs(configuration.positions).max() > MAX_COORDINATE:
+    if max(np.abs(configuration.positions).max(), np.abs(configuration.cell).max()) > MAX_COORDINATE:
         raise DatasetError(f"{name} holds a coordinate beyond {MAX_COORDINATE:g} Å; check the unit.")
     _refuse_cell(name, configuration)
     _refuse_extent(name, configuration)

@@ -17,7 +17,7 @@ import numpy as np
 from ase.data import chemical_symbols
 
 from engine.errors import DatasetError
-from engine.readers.cif_sites import Site, read_sites
+from engine.readers.cif_sites import MAX_NUMBER, Site, read_sites
 from engine.readers.cif_symmetry import Symmetry, first_text, possible_symmetries
 from engine.readers.readings import MAX_ATOMS, Check, Reading, refuse_many
 from engine.readers.symbols import symbol_number
@@ -148,7 +148,7 @@ def _cell(name: str, block: gemmi.cif.Block) -> FloatArray:
     for tag in (*_LENGTHS, *_ANGLES):
         text = first_text(block, (tag,))
         values[tag] = float(gemmi.cif.as_number(text)) if text else math.nan
-        if not math.isfinite(values[tag]):
+        if not abs(values[tag]) < MAX_NUMBER:  # nan included
             raise DatasetError(f"{name}: {tag} is {text[:20]!r}; expected a number.")
     a, b, c = (values[tag] for tag in _LENGTHS)
     alpha, beta, gamma = (math.radians(values[tag]) for tag in _ANGLES)

@@ -19,6 +19,7 @@ from engine.readers.readings import Check, refuse_many
 from engine.readers.symbols import VACANCIES, ion_symbol, isotope_remark, symbol_number
 from engine.records import FloatArray
 
+MAX_NUMBER = 1e6
 FULL = 0.999
 """Occupancies from here on count as 1."""
 
@@ -128,7 +129,7 @@ def _refuse_cut_type(name: str, label: str, meant: str, symbol: str, formula: se
 def _number(name: str, what: str, text: str) -> float:
     """A number of a CIF, without its standard uncertainty."""
     value = float(gemmi.cif.as_number(text)) if text else math.nan
-    if not math.isfinite(value):
+    if not abs(value) < MAX_NUMBER:  # nan included
         raise DatasetError(f"{name}: {what} is {text[:20] or '?'!r}; expected a number.")
     return value
 

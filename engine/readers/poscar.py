@@ -24,6 +24,7 @@ _FLAG = re.compile(r"\.?[TtFf](?:rue|alse|RUE|ALSE)?\.?")
 _FRAME = re.compile(r"(?mi)^\s*(?:direct|cartesian)\s+configuration\s*=")
 _MAX_WORDS = 12  # of a line of coordinates: 3 numbers, 3 flags, a label and remarks
 _MAX_WORD = 40
+_MAX_NUMBER = 1e9
 
 
 def read_poscar(name: str, text: str) -> Reading:
@@ -86,7 +87,8 @@ def _numbers(name: str, lines: Sequence[str], index: int, n: int, what: str) -> 
 def _number(word: str) -> float | None:
     if len(word) > _MAX_WORD or not _NUMBER.fullmatch(word):
         return None
-    return float(word.replace("d", "e").replace("D", "e"))
+    value = float(word.replace("d", "e").replace("D", "e"))
+    return value if abs(value) < _MAX_NUMBER else None
 
 
 def _unglued(words: Sequence[str]) -> list[float]:
