@@ -6,10 +6,10 @@ that the file allows becomes a `Symmetry`; what it says of its contents decides 
 gemmi knows the groups; see https://gemmi.readthedocs.io/en/latest/symmetry.html
 """
 
+import dataclasses
 import functools
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import gemmi
 import numpy as np
@@ -41,11 +41,12 @@ NUMBER_TAGS = (
     "_symmetry.Int_Tables_number",
 )
 MAX_OPERATIONS = 192
+_HALL, _NAME = "the Hall symbol", "the name"
 _MISFIT = 0.02
 """Largest relative change of the metric of a cell under one of its operations; cells are given to a digit or two."""
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Symmetry:
     """One meaning of what a file says about symmetry.
 
@@ -54,6 +55,7 @@ class Symmetry:
         label: Name of the group, as far as known.
         rotations: Shape (n_operations, 3, 3), on fractional coordinates.
         shifts: Shape (n_operations, 3), fractional.
+        number: Of the group, 1 to 230; 0 where its setting is in no table.
         is_stated: False where the file says nothing and P 1 is assumed.
     """
 
@@ -61,12 +63,24 @@ class Symmetry:
     label: str
     rotations: FloatArray
     shifts: FloatArray
+    number: int = 0
     is_stated: bool = True
 
     @property
     def n_operations(self) -> int:
         """Order of the group, centring included."""
         return len(self.rotations)
+
+    @property
+    def operations(self) -> frozenset[tuple[int, ...]]:
+        """All operations in twenty-fourths, whatever their order."""
+        table = np.concatenate([self.rotations.reshape(-1, 9), self.shifts % 1.0], axis=1)
+        return frozenset(map(tuple, np.round(table * gemmi.Op.DEN).astype(int).tolist()))
+
+    def may_be(self, other: "Symmetry") -> bool:
+        """Whether another can be the same group, in whatever setting."""
+        same_number = 0 in (self.number, other.number) or self.number == other.number
+        return same_number and self.n_operations == other.n_operations
 
     def fits(self, cell: FloatArray) -> bool:
         """Whether every operation leaves the lengths and angles of a cell as they are.
@@ -92,7 +106,8 @@ def possible_symmetries(name: str, block: gemmi.cif.Block) -> list[Symmetry]:
     listed = _listed(name, block)
     hall = _by_hall(name, first_text(block, HALL_TAGS), is_needed=not listed)
     given_name, number = first_text(block, NAME_TAGS), first_text(block, NUMBER_TAGS)
-    named = _by_name(given_name) or _by_number(number)
+    named = _by_name(given_name) if given_name else _by_number(number)
+    # Its number alone would mean the standard setting, and an unknown name is likely to be of another one.
     if given_name and not (listed or hall or named):
         raise DatasetError(
             f"{name} names the space group {given_name[:40]!r}, which is not known; list its symmetry operations."
@@ -103,7 +118,7 @@ def possible_symmetries(name: str, block: gemmi.cif.Block) -> list[Symmetry]:
     if number:
         raise DatasetError(f"{name} gives {number[:20]!r} as number of its space group; expected 1 to 230.")
     identity = _symmetry("no symmetry in the file", "P 1", gemmi.GroupOps([gemmi.Op("x,y,z")]))
-    return [Symmetry(identity.source, identity.label, identity.rotations, identity.shifts, is_stated=False)]
+    return [dataclasses.replace(identity, is_stated=False)]
 
 
 def first_text(block: gemmi.cif.Block, tags: Sequence[str]) -> str:
@@ -118,11 +133,13 @@ def first_text(block: gemmi.cif.Block, tags: Sequence[str]) -> str:
 
 def _symmetry(source: str, label: str, operations: gemmi.GroupOps) -> Symmetry:
     pairs = [(op.rot, op.tran) for op in operations]
+    known = gemmi.find_spacegroup_by_ops(operations)
     return Symmetry(
         source,
         label,
         np.array([rotation for rotation, _ in pairs], dtype=float) / gemmi.Op.DEN,
         np.array([shift for _, shift in pairs], dtype=float) / gemmi.Op.DEN,
+        known.number if known else 0,
     )
 
 
@@ -188,7 +205,7 @@ def _by_hall(name: str, hall: str, *, is_needed: bool) -> Symmetry | None:
             raise DatasetError(f"{name} gives the Hall symbol {hall[:40]!r}, which cannot be read.") from None
         return None
     known = gemmi.find_spacegroup_by_ops(group)
-    return _symmetry(f"the Hall symbol {hall}", known.xhm() if known else hall, group)
+    return _symmetry(f"{_HALL} {hall}", known.xhm() if known else hall, group)
 
 
 @functools.lru_cache(maxsize=256)
@@ -200,7 +217,7 @@ def _by_name(text: str) -> list[Symmetry]:
     found = gemmi.find_spacegroup_by_name(plain) if plain else None
     if found is None:
         return []
-    return _settings(found, choice or _stated_choice(plain), f"the name {text}")
+    return _settings(found, choice or _stated_choice(plain), f"{_NAME} {text}")
 
 
 def _by_number(text: str) -> list[Symmetry]:
@@ -247,12 +264,18 @@ def _settings(found: gemmi.SpaceGroup, choice: str, source: str) -> list[Symmetr
 
 
 def _others(found: Sequence[Symmetry], compared: Sequence[Symmetry | None]) -> list[Symmetry]:
-    """What contradicts the symmetry that was found: groups of another order, by a source that has none of its order."""
+    """What contradicts the symmetry that was found: sources of which no setting can be the same group."""
     others: list[Symmetry] = []
-    orders = {one.n_operations for one in found}
     given = [one for one in compared if one is not None]
     for source in dict.fromkeys(one.source for one in given):
         alike = [one for one in given if one.source == source]
-        if not orders & {one.n_operations for one in alike}:
+        if not any(one.may_be(other) for one in found for other in alike) or _names_differ(found[0], alike):
             others += alike[:2]
     return others
+
+
+def _names_differ(found: Symmetry, alike: Sequence[Symmetry]) -> bool:
+    """Whether a Hall symbol and a name, both exact, mean other origins or axes."""
+    if not (found.source.startswith(_HALL) and alike[0].source.startswith(_NAME)):
+        return False
+    return all(found.operations != one.operations for one in alike)

@@ -101,6 +101,15 @@ def test_symmetry_is_understood(lengths, angles, head, rows, expected):
         ((4.0,) * 3, CUBIC, "_space_group_name_H-M_alt 'Q 4'", "W1 W 0 0 0", "is not known"),
         ((4.0,) * 3, CUBIC, "_space_group_name_Hall 'P 9z'", "W1 W 0 0 0", "cannot be read"),
         ((4.0,) * 3, CUBIC, "_space_group_IT_number 231", "W1 W 0 0 0", "expected 1 to 230"),
+        ((6.2, 7.0, 9.0), CUBIC, "_space_group_name_H-M_alt 'I 2/q'\n_space_group_IT_number 15", "W1 W 0 0 0",
+         "is not known; list"),
+        # two words of the file that mean different groups or origins
+        ((4.0,) * 3, CUBIC, "_space_group_name_H-M_alt 'P m -3 m'\n_space_group_IT_number 222", "W1 W 0.1 0.1 0.1",
+         "in 3 ways"),
+        ((7.0,) * 3, CUBIC, "_space_group_name_Hall 'F 4d 2 3 -1d'\n_space_group_name_H-M_alt 'F d -3 m :2'",
+         "Mg1 Mg 0.125 0.125 0.125\nCu1 Cu 0.5 0.5 0.5", "in 2 ways"),
+        ((3.3,) * 3, CUBIC, "_space_group_name_Hall '-I 4 2 3'\n_space_group_name_H-M_alt 'P 1'", "Ta1 Ta 0 0 0",
+         "in 2 ways"),
         # the file's own formula, Z and volume
         ((3.3,) * 3, CUBIC, "_chemical_formula_sum 'Nb2'", "Nb1 Nb 0 0 0", "make Nb1"),
         ((3.3,) * 3, CUBIC, "_chemical_formula_sum 'Nb Ti'", "Nb1 Nb 0 0 0\nNb2 Nb 0.5 0.5 0.5", "make Nb2"),
