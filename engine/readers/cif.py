@@ -188,7 +188,7 @@ def _parse_formula(text: str) -> dict[int, float] | None:
 def _expand(name: str, symmetry: Symmetry, sites: Sequence[Site], cell: FloatArray) -> _Expansion:
     """All atoms of the cell: the images of each site, those at one place merged."""
     numbers: list[int] = []
-    places: list[FloatArray] = []
+    places = np.zeros((0, 3))
     misfits: list[str] = []
     n_merged = 0
     for site in sites:
@@ -198,10 +198,10 @@ def _expand(name: str, symmetry: Symmetry, sites: Sequence[Site], cell: FloatArr
         fresh = _fresh(name, site, images, numbers, places, cell)
         n_merged += len(images) - len(fresh)
         numbers += [site.number] * len(fresh)
-        places += list(fresh)
+        places = np.concatenate([places, fresh])
         if len(numbers) > MAX_ATOMS:
             refuse_many(name, len(numbers))
-    return _Expansion(symmetry, numbers, np.array(places), misfits, n_merged)
+    return _Expansion(symmetry, numbers, places, misfits, n_merged)
 
 
 def _orbit(symmetry: Symmetry, place: FloatArray, cell: FloatArray) -> FloatArray:
@@ -223,16 +223,16 @@ def _orbit(symmetry: Symmetry, place: FloatArray, cell: FloatArray) -> FloatArra
 
 
 def _fresh(
-    name: str, site: Site, images: FloatArray, numbers: Sequence[int], places: Sequence[FloatArray], cell: FloatArray
+    name: str, site: Site, images: FloatArray, numbers: Sequence[int], places: FloatArray, cell: FloatArray
 ) -> FloatArray:
     """Images that are at no place taken before.
 
     Raises:
         DatasetError: Another element is there: a mixed site.
     """
-    if not places:
+    if not len(places):
         return images
-    apart = _distances(images, np.array(places), cell)
+    apart = _distances(images, places, cell)
     taken = apart.min(axis=1) < SAME_PLACE
     for k in np.flatnonzero(taken):
         there = numbers[int(np.argmin(apart[k]))]
