@@ -25,7 +25,7 @@ from precompute.jobs import bench as measuring
 from precompute.jobs import embedding, runner
 from precompute.jobs.build import build as build_store
 from precompute.jobs.executors import command_line, run_with_parsl
-from precompute.jobs.prediction import predict_file
+from precompute.jobs.prediction import predict_upload, read_file
 from precompute.jobs.tables import markdown_matrix, markdown_table
 from precompute.workers import worker_envs
 from precompute.workers.launch import why_not_runnable
@@ -211,9 +211,10 @@ def predict(arguments: argparse.Namespace) -> int:
     """Predict one structure file with one or more models."""
     if not arguments.model:
         raise SettingsError("predict needs --model ID.")
-    rows = list(
-        predict_file(Path(arguments.file), select_models(arguments.model), DataFolder.default(), arguments.device)
-    )
+    models, upload = select_models(arguments.model), read_file(Path(arguments.file))
+    for check in upload.checks:
+        say(f"{'' if check.is_fine else 'warning: '}{check.name}: {check.text}")
+    rows = list(predict_upload(upload, models, DataFolder.default(), arguments.device))
     if arguments.json:
         print(json.dumps(rows, indent=1))
     else:

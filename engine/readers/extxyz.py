@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from engine.errors import DatasetError
+from engine.readers.comments import parse_comment
 from engine.readers.ingestion import (
     MAX_ID_LENGTH,
     build_configuration,
@@ -28,8 +29,6 @@ STRESS_KEYS = ("REF_stress", "stress")
 VIRIAL_KEYS = ("REF_virial", "virial")
 
 GROUP_KEYS = ("group", "config_type")
-
-_KEY_VALUE = re.compile(r"""([^\s="]+)=("(?:\\.|[^"\\])*"|\{[^}]*\}|\[[^\]]*\]|\S+)""")
 
 _PROPERTIES = "species:S:1:pos:R:3"
 
@@ -108,7 +107,7 @@ class _Keys:
 
 def _parse_frame(comment: str, rows: list[str], keys: _Keys, where: str, default_id: str) -> Configuration:
     """One frame of extended XYZ: its comment line and its atom lines."""
-    found = {key: value.strip('"') for key, value in _KEY_VALUE.findall(comment)}
+    found = parse_comment(comment)
     info = {key.lower(): value for key, value in found.items()} | found
     config_id = info.get("config_id", default_id)
     where = f"{where} ({config_id[:MAX_ID_LENGTH]!r})"
@@ -148,7 +147,7 @@ def _species(word: str) -> int | str:
 def _parse_columns(properties: str, rows: list[str], where: str) -> dict[str, list[list[str]]]:
     """Split atom lines into the columns that `Properties` (name:type:count, ...) announces, as text."""
     parts = properties.split(":")
-    if len(parts) % 3 or not all(count.isdecimal() for count in parts[2::3]):
+    if len(parts) % 3 or not all(count.isdecimal() and len(count) < 5 for count in parts[2::3]):
         raise DatasetError(f"{where}: Properties={properties[:80]!r} is not a list of name:type:count.")
     ends = np.cumsum([0, *map(int, parts[2::3])]).tolist()
     words = [row.split() for row in rows]
