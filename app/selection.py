@@ -7,7 +7,18 @@ import streamlit as st
 from ase.data import chemical_symbols
 
 from app.links import DATASETS_ADDRESS, model_link
-from app.wording import SEEN, SEEN_SWITCH, STATES, counts, dataset_label, judged, model_labels, place, source_name
+from app.wording import (
+    SEEN,
+    SEEN_SWITCH,
+    STATES,
+    counts,
+    dataset_label,
+    judged,
+    model_labels,
+    place,
+    seen_in_training,
+    source_name,
+)
 from engine.errors import ScopeError, StoreError
 from engine.quantities import ALIGNMENTS, METRICS
 from engine.queries import catalog, comparability, error_metrics, reference_data
@@ -243,7 +254,7 @@ def _described(model_id: str, dataset_id: str, labels: dict[str, str]) -> str:
 
 def _about_dataset(dataset_id: str, model_id: str) -> None:
     """What a dataset is, and what a comparison of a model with it can mean."""
-    row = catalog.datasets().set_index("dataset_id").loc[dataset_id]
+    row = catalog.datasets().set_index("dataset_id", drop=False).loc[dataset_id]
     judged = comparability.compatibility().set_index(["model_id", "dataset_id"]).loc[(model_id, dataset_id)]
     if not row["n_configs"]:
         st.markdown(f"{row['description']}\n\n**Not here** {row['reason']}")
@@ -253,7 +264,7 @@ def _about_dataset(dataset_id: str, model_id: str) -> None:
         f"**Size** {row['n_configs']:,} configurations, {row['n_atoms']:,} atoms of {', '.join(row['elements'])}\n\n"
         f"**Reference** {row['functional']}, {row['code']}; {row['potentials'] or 'settings not stated'}\n\n"
         f"**Raw energies** of {model_labels()[model_id]}: {STATES[judged['state']]}. {judged['state_reason']}\n\n"
-        f"**Seen in training** {row['leakage'] or 'not checked'}\n\n"
+        f"**Seen in training** {seen_in_training(row)}\n\n"
         f"**Licence** {row['license']}; cite {row['citation']}"
     )
 

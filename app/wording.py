@@ -7,7 +7,7 @@ import pandas as pd
 
 from app.figures import base, tile_maps
 from engine.quantities import METRICS, QUANTITIES, significant
-from engine.queries import catalog, comparability, reference_data
+from engine.queries import catalog, comparability, reference_data, training
 from engine.queries.scope import Scope
 from engine.queries.training import SEEN_MARK
 
@@ -221,6 +221,20 @@ def seen_note(pairs: pd.DataFrame, *, with_seen: bool | None = None) -> str:
     }[with_seen]
     reasons = [f"{listed(part['label'])}: {reason}" for reason, part in known.groupby("seen_reason", sort=False)]
     return f":material/school: {SEEN}{ranked}. {' '.join(reasons)} {_suspected(pairs)}".strip()
+
+
+def seen_in_training(dataset: pd.Series) -> str:
+    """Which models were trained on a dataset, and what else is known of that.
+
+    Args:
+        dataset: Its row of `catalog.datasets`.
+    """
+    known = training.seen(Scope.of(dataset["dataset_id"]))
+    names = listed(known.loc[known["is_seen"], "model_id"].map(model_labels()))
+    note = str(dataset["leakage"] or "Not checked.")
+    if not names:
+        return note
+    return f"By {names}." + ("" if note.startswith("None") else f" {note}")
 
 
 def _suspected(pairs: pd.DataFrame) -> str:

@@ -89,7 +89,7 @@ def _offsets(offsets: pd.DataFrame, in_milli: pd.DataFrame, n_elements: int) -> 
     tables.table_view(table, "offsets", heads, height="content" if len(table) < 20 else 500)
     st.caption(
         "Predicted minus reference energy of an atom of the element, fitted to all configurations that each model has "
-        "a result for; missing where it has none with the element."
+        "a result for; missing where it has none with the element. Offsets do not heed conditions of an address."
         + (
             ""
             if n_elements == 1

@@ -17,6 +17,7 @@ from engine.queries.scope import Scope
 
 def compatibility_part(dataset: pd.Series, datasets: pd.DataFrame, slot: DeltaGenerator) -> None:
     """Which models' raw energies may be compared with which dataset's, and why not."""
+    furniture.say_unheeded(selection.selection().scope, "What can be compared does not depend on")
     everything = st.toggle(
         "Everything in the registry", key="registry", bind="query-params",
         help="Otherwise models that were run and datasets that are here.",

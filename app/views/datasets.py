@@ -53,6 +53,7 @@ def _is_here(datasets: pd.DataFrame) -> pd.Series:
 
 
 def _contents(dataset: pd.Series, datasets: pd.DataFrame, slot: DeltaGenerator) -> None:
+    furniture.say_unheeded(selection.selection().scope, "Only the histograms heed")
     _headline(datasets)
     _elements(dataset, slot)
     _list(datasets)
@@ -176,7 +177,7 @@ def _card(dataset: pd.Series, datasets: pd.DataFrame) -> None:
             ("Spin and +U", f"spin {dataset['spin']}, {_plus_u(dataset['hubbard_u'])}"),
             ("Zero of energy", f"{wording.ZEROS[dataset['energy_reference']]}. {dataset['comparable_note']}"),
             ("Noise of the labels", wording.noise_note(dataset["dataset_id"])),
-            ("Seen in training", dataset["leakage"] or "not checked"),
+            ("Seen in training", wording.seen_in_training(dataset)),
             ("Licence", dataset["license"]),
             ("Cite", dataset["citation"]),
             ("Source", wording.source_name(dataset["source"])),

@@ -24,7 +24,8 @@ from engine.readers.formats import READERS
 from engine.readers.ingestion import GZIP_MAGIC, read_bytes
 from engine.readers.plausibility import examine
 from engine.records import Configuration, write_configurations
-from engine.registry.datasets import DATASETS_PATH, ENERGY_REFERENCES, SPINS, check_id, load_datasets
+from engine.registry.datasets import DATASETS_PATH, ENERGY_REFERENCES, check_id, load_datasets
+from engine.registry.levels_of_theory import SPINS
 from engine.registry.tables import read_tables
 from precompute.acquire.fetching import sha256_of
 

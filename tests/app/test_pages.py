@@ -312,6 +312,14 @@ def test_data_the_models_were_trained_on_are_marked(sampled_store):
     assert "Full was trained on it." in _text(_open())
 
 
+@pytest.mark.parametrize("page", ["model", "solutes", "about", "predict", "datasets"])
+def test_a_page_that_does_not_heed_conditions_of_the_address_says_so(store, page):
+    at = _open(f"views/{page}.py", atoms="32:")
+    assert not at.exception, at.exception
+    assert "heed the conditions of the address: at least 32 atoms." in _text(at)
+    assert "heed the conditions" not in _text(_open(f"views/{page}.py"))
+
+
 MARK = "§ trained on this"
 
 
