@@ -149,7 +149,7 @@ def _unknown_in_address() -> list[str]:
         "model": models,
         "compare": models,
         "dataset": catalog.datasets()["dataset_id"].tolist(),
-        "quantity": list(METRICS),
+        "quantity": [name.capitalize() for name in METRICS],  # Streamlit writes what the choice shows
     }
     asked = {name: st.query_params.get_all(name) for name in known}
     return unknown_values(asked, known)

@@ -320,6 +320,11 @@ def test_a_page_that_does_not_heed_conditions_of_the_address_says_so(store, page
     assert "heed the conditions" not in _text(_open(f"views/{page}.py"))
 
 
+def test_the_quantity_of_an_address_is_named_as_the_sidebar_shows_it(store):
+    assert "data version" in _text(_open("views/overview.py", quantity="Force"))
+    assert "only Energy, Force" in _text(_open("views/overview.py", quantity="stress"))
+
+
 MARK = "§ trained on this"
 
 
