@@ -55,6 +55,7 @@ def alignment_part(dataset: pd.Series, slot: DeltaGenerator) -> None:
     furniture.captions(wording.seen_note(pairs, with_seen=chosen.with_seen))
     _ranks(table)
     _offsets(_with_marks(offsets, pairs), in_milli, n_elements)
+    furniture.say_unheeded(scope, "The offsets do not heed")
 
 
 def _with_marks(table: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
@@ -89,7 +90,7 @@ def _offsets(offsets: pd.DataFrame, in_milli: pd.DataFrame, n_elements: int) -> 
     tables.table_view(table, "offsets", heads, height="content" if len(table) < 20 else 500)
     st.caption(
         "Predicted minus reference energy of an atom of the element, fitted to all configurations that each model has "
-        "a result for; missing where it has none with the element. Offsets do not heed conditions of an address."
+        "a result for; missing where it has none with the element."
         + (
             ""
             if n_elements == 1
