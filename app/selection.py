@@ -272,8 +272,8 @@ def _about_dataset(dataset_id: str, model_id: str) -> None:
 def alignment_switch() -> str:
     """`raw` or `per_element`, the same switch with the same address parameter on every page.
 
-    It begins with raw energies, but where those of no model can be compared with the sidebar's dataset. A dataset
-    that begins otherwise than the one before sets the switch, so that the address leads to the same page again.
+    It begins with raw energies, or with aligned ones where no model's raw energies can be compared with the sidebar's
+    dataset. It is set again when a new dataset begins otherwise, so that the address leads to the same page again.
     """
     begin = _first_alignment(st.session_state["dataset"])
     if st.session_state.get("align") and st.session_state.get("align_began", begin) != begin:
@@ -310,7 +310,7 @@ def comparison_switch() -> bool:
         format_func=lambda name: {"shared": "Shared configurations", "own": "All of each model"}[name],
         key="on",
         bind="query-params",
-        help="Models may have results for different parts of a dataset. An error over other configurations says "
-        "nothing of the better model, so rankings run over those that all ranked models have a result for.",
+        help="Models may have results for different parts of a dataset. An error over other configurations does "
+        "not say which model is better, so rankings run over those that all ranked models have a result for.",
     )
     return bool(choice == "shared")

@@ -29,7 +29,7 @@ def compatibility_part(dataset: pd.Series, datasets: pd.DataFrame, slot: DeltaGe
         furniture.empty("No dataset is here", "Run: `python -m precompute fetch --dataset open-defects`")
         return
     judged = comparability.compatibility()
-    # Alike ones side by side, those that fit the Materials Project first.
+    # Datasets that are alike stand side by side; those that fit the Materials Project come first.
     order = datasets.assign(fits=~datasets["comparable"].fillna(False).astype(bool))
     order = order.sort_values(["fits", "energy_reference"], kind="stable")
     models = models.sort_values(["energy_reference", "label"], key=lambda c: c.str.lower())

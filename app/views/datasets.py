@@ -251,7 +251,7 @@ def _distributions(dataset: pd.Series) -> None:
         key=f"distributions-{scope.describe()}",
     )
     st.caption(
-        "Of the DFT reference alone. Beyond the axes lies 0.1 % of the samples at each end; brackets say how many."
+        "These are DFT reference data alone. At each end 0.1 % of the samples lie beyond the axes; brackets say how many."
     )
     tables.view_data(table, "distributions")
 
@@ -330,9 +330,9 @@ def _structure(dataset: pd.Series, row: pd.Series) -> None:
         f"{configuration.n_atoms} atoms",
     )
     st.markdown(
-        f"**{row['group_name']}**: {sight.formula}, {configuration.n_atoms} atoms, `{row['config_id']}`. Of the "
-        f"{row['n_configs']:,} configurations of the group it has the median number of atoms and, among those of that "
-        "size, the median force. Choose a row for another group."
+        f"**{row['group_name']}**: {sight.formula}, {configuration.n_atoms} atoms, `{row['config_id']}`. It "
+        f"has the median number of atoms of the {row['n_configs']:,} configurations of the group, and the median force "
+        "among those of that size. Choose a row for another group."
     )
     atomview(
         configuration.numbers,
