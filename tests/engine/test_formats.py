@@ -239,12 +239,10 @@ def test_extxyz_reads_other_names_of_labels(tmp_path: Path) -> None:
     path = tmp_path / "gap.xyz"
     path.write_text(
         '2\nlattice="3 0 0 0 3 0 0 0 3" Properties=Z:I:1:pos:R:3:force:R:3 energy=-5 config_type=sia '
-        'virial="27 0 0 0 0 0 0 0 54" dft_energy=-7\n74 0 0 0 1 0 0\n74 1.5 1.5 1.5 -1 0 0\n'
+        'virial="27 0 0 0 0 0 0 0 54"\n74 0 0 0 1 0 0\n74 1.5 1.5 1.5 -1 0 0\n'
     )
     (found,) = read_extxyz(path)
-    (chosen,) = read_extxyz(path, energy_key="dft_energy", forces_key="lost")
 
     assert (found.energy, found.group_name, found.numbers.tolist()) == (-5.0, "sia", [74, 74])
     np.testing.assert_allclose(found.stress, [-1, 0, -2, 0, 0, 0])  # minus virial over 27 Å^3
     assert found.forces is not None and found.forces[0, 0] == 1
-    assert (chosen.energy, chosen.forces) == (-7.0, None)
