@@ -33,7 +33,24 @@ OPTIONS = {
     "virial": "--virial-key",
 }
 
-REFERENCE_ORIGINS = frozenset("ref reference dft qm ab_initio vasp castep qe cp2k fhi_aims aims gpaw pbe label".split())
+REFERENCE_ORIGINS = frozenset(
+    [
+        "ref",
+        "reference",
+        "dft",
+        "qm",
+        "ab_initio",
+        "vasp",
+        "castep",
+        "qe",
+        "cp2k",
+        "fhi_aims",
+        "aims",
+        "gpaw",
+        "pbe",
+        "label",
+    ]
+)
 """Origins that are those of a reference by their name."""
 
 SAME_ENERGY, SAME_FORCE = 1e-5, 1e-4
@@ -50,11 +67,84 @@ _FILLING = frozenset({"total", "tot", "potential", "pot", "ev", "ang", "per", "a
 """Words in a name that say nothing of where the label comes from."""
 
 _OTHER_QUANTITIES = frozenset(
-    """atom atomic atomwise site node local peratom weight weights sigma sigma0 std stdev var variance err error errors
-    uncertainty mae rmse unit units mask norm max min cutoff kinetic kin formation form cohesive coh binding bind
-    atomization hull above gap band fermi dispersion disp d3 d2 correction corrected delta difference diff relative rel
-    shift offset zero point zpe strain surface vacancy adsorption reaction interaction isolated entropy smearing net
-    residual constant constants const fixed external ext key""".split()
+    [
+        "atom",
+        "atomic",
+        "atomwise",
+        "site",
+        "node",
+        "local",
+        "peratom",
+        "weight",
+        "weights",
+        "sigma",
+        "sigma0",
+        "std",
+        "stdev",
+        "var",
+        "variance",
+        "err",
+        "error",
+        "errors",
+        "uncertainty",
+        "mae",
+        "rmse",
+        "unit",
+        "units",
+        "mask",
+        "norm",
+        "max",
+        "min",
+        "cutoff",
+        "kinetic",
+        "kin",
+        "formation",
+        "form",
+        "cohesive",
+        "coh",
+        "binding",
+        "bind",
+        "atomization",
+        "hull",
+        "above",
+        "gap",
+        "band",
+        "fermi",
+        "dispersion",
+        "disp",
+        "d3",
+        "d2",
+        "correction",
+        "corrected",
+        "delta",
+        "difference",
+        "diff",
+        "relative",
+        "rel",
+        "shift",
+        "offset",
+        "zero",
+        "point",
+        "zpe",
+        "strain",
+        "surface",
+        "vacancy",
+        "adsorption",
+        "reaction",
+        "interaction",
+        "isolated",
+        "entropy",
+        "smearing",
+        "net",
+        "residual",
+        "constant",
+        "constants",
+        "const",
+        "fixed",
+        "external",
+        "ext",
+        "key",
+    ]
 )
 """Words that make an energy, a force or a stress something else than a label of the whole configuration."""
 
