@@ -40,6 +40,7 @@ READERS: dict[str, Callable[[Path], list[Configuration]]] = {
     "w-g-pickle": read_w_g,
     "zr-h-cfg": read_zr_h_cfg,
     "mtp-cfg-cr-co-ni": functools.partial(read_mtp_cfg, species=("Cr", "Co", "Ni")),
+    "mtp-cfg": functools.partial(read_mtp_cfg, species=()),
     "outcar": read_outcar,
     "vasprun": read_vasprun,
     "ase-db": read_ase_db,

@@ -1,8 +1,8 @@
 """Which keys of an extended XYZ file hold its labels, where it may hold labels of more than one origin.
 
-Programs leave their own results beside the reference: QUIP writes `energy` beside `dft_energy`, ASE's calculators beside
-`REF_energy`, VASP has a free energy and one without smearing. Nothing in such a file says which of them is meant. So a
-key is taken alone where it is alone, or where all say the same; anything else is a question to the user.
+Programs leave their own results beside the reference: QUIP writes `energy` beside `dft_energy`, ASE's calculators
+beside `REF_energy`, VASP has a free energy and one without smearing. Nothing in such a file says which of them is
+meant. So a key is taken unasked where it is alone, or where all say the same; anything else is a question to the user.
 """
 
 import dataclasses
@@ -34,22 +34,7 @@ OPTIONS = {
 }
 
 REFERENCE_ORIGINS = frozenset(
-    [
-        "ref",
-        "reference",
-        "dft",
-        "qm",
-        "ab_initio",
-        "vasp",
-        "castep",
-        "qe",
-        "cp2k",
-        "fhi_aims",
-        "aims",
-        "gpaw",
-        "pbe",
-        "label",
-    ]
+    {"ref", "reference", "dft", "qm", "vasp", "castep", "qe", "cp2k", "aims", "fhi_aims", "gpaw", "pbe", "label"}
 )
 """Origins that are those of a reference by their name."""
 
@@ -67,84 +52,39 @@ _FILLING = frozenset({"total", "tot", "potential", "pot", "ev", "ang", "per", "a
 """Words in a name that say nothing of where the label comes from."""
 
 _OTHER_QUANTITIES = frozenset(
-    [
-        "atom",
-        "atomic",
-        "atomwise",
-        "site",
-        "node",
-        "local",
-        "peratom",
-        "weight",
-        "weights",
-        "sigma",
-        "sigma0",
-        "std",
-        "stdev",
-        "var",
-        "variance",
-        "err",
-        "error",
-        "errors",
-        "uncertainty",
-        "mae",
-        "rmse",
-        "unit",
-        "units",
-        "mask",
-        "norm",
-        "max",
-        "min",
-        "cutoff",
-        "kinetic",
-        "kin",
-        "formation",
-        "form",
-        "cohesive",
-        "coh",
-        "binding",
-        "bind",
-        "atomization",
-        "hull",
-        "above",
-        "gap",
-        "band",
-        "fermi",
-        "dispersion",
-        "disp",
-        "d3",
-        "d2",
-        "correction",
-        "corrected",
-        "delta",
-        "difference",
-        "diff",
-        "relative",
-        "rel",
-        "shift",
-        "offset",
-        "zero",
-        "point",
-        "zpe",
-        "strain",
-        "surface",
-        "vacancy",
-        "adsorption",
-        "reaction",
-        "interaction",
-        "isolated",
-        "entropy",
-        "smearing",
-        "net",
-        "residual",
-        "constant",
-        "constants",
-        "const",
-        "fixed",
-        "external",
-        "ext",
-        "key",
-    ]
+    {
+        *("atom", "atomic", "atomwise", "peratom", "site", "node", "local", "isolated"),
+        *("weight", "weights", "sigma", "sigma0", "std", "stdev", "var", "variance", "uncertainty", "smearing"),
+        *("err", "error", "errors", "mae", "rmse", "unit", "units", "mask", "norm", "max", "min", "cutoff", "key"),
+        *("kinetic", "kin", "entropy", "zero", "point", "zpe", "fermi", "dispersion", "disp", "d3", "d2"),
+        *(
+            "formation",
+            "form",
+            "cohesive",
+            "coh",
+            "binding",
+            "bind",
+            "atomization",
+            "hull",
+            "above",
+            "strain",
+            "surface",
+        ),
+        *("vacancy", "adsorption", "reaction", "interaction", "correction", "corrected", "delta", "difference", "diff"),
+        *(
+            "relative",
+            "rel",
+            "shift",
+            "offset",
+            "net",
+            "residual",
+            "constant",
+            "constants",
+            "const",
+            "fixed",
+            "external",
+        ),
+    }
 )
 """Words that make an energy, a force or a stress something else than a label of the whole configuration."""
 
@@ -248,6 +188,29 @@ def unread_keys(frames: Sequence[Labels], chosen: Keys) -> list[str]:
     """Names of labels that the file holds and that are not read."""
     read = dataclasses.astuple(chosen)
     return [key.name for keys in label_keys(frames).values() for key in keys if key.name not in read]
+
+
+def refuse_other_energies(where: str, energy: float | None, values: Mapping[str, object]) -> None:
+    """Refuse a row of a table or a database that has another total energy beside that which is read.
+
+    Args:
+        where: Names the row in messages.
+        energy: The energy that is read, eV.
+        values: What else the row holds, by name.
+
+    Raises:
+        DatasetError: An energy among the values is another.
+    """
+    for name, value in values.items():
+        key = classify(name)
+        is_energy = key is not None and key.quantity == "energy" and name != "energy"
+        if not is_energy or isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        if energy is None or abs(value - energy) > SAME_ENERGY * max(1.0, abs(energy) * 1e-2):
+            raise DatasetError(
+                f"{where}: it holds {name!r} ({value:.6g}) beside 'energy' ({energy}), and nothing says which is the "
+                "reference; give a file with one energy, called 'energy'."
+            )
 
 
 def _check_given(file: str, frames: Sequence[Labels], given: Keys) -> None:

@@ -9,6 +9,7 @@ import dataclasses
 import fcntl
 import json
 import os
+import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,16 +20,23 @@ from ase.data import chemical_symbols
 
 from engine.data_folder import DataFolder
 from engine.errors import DatasetError, RegistryError, SettingsError
-from engine.readers.extxyz import read_extxyz
+from engine.readers.extxyz import read_extxyz, survey
+from engine.readers.foreign import foreign_folder, foreign_format
 from engine.readers.formats import READERS
 from engine.readers.ingestion import GZIP_MAGIC, read_bytes
-from engine.readers.plausibility import examine
+from engine.readers.label_keys import Keys
+from engine.readers.outcar import outcar_steps
+from engine.readers.plausibility import Finding, examine
+from engine.readers.single_sources import read_mtp_cfg
+from engine.readers.vasp import vasprun_steps
 from engine.records import Configuration, write_configurations
 from engine.registry.datasets import DATASETS_PATH, ENERGY_REFERENCES, SPINS, check_id, load_datasets
 from engine.registry.tables import read_tables
 from precompute.acquire.fetching import sha256_of
 
-FORMATS = ("extxyz", "outcar", "vasprun", "ase-db", "ase-lmdb", "parquet", "snap-json", "snap-json-lammps-stress")
+FORMATS = (
+    "extxyz", "outcar", "vasprun", "ase-db", "ase-lmdb", "parquet", "snap-json", "snap-json-lammps-stress", "mtp-cfg",
+)  # fmt: skip
 """Readers that a user may choose."""
 
 MAX_TEXT_LENGTH = 1000
@@ -55,15 +63,6 @@ class Description:
     source: str = _NOT_STATED
 
 
-@dataclasses.dataclass(frozen=True)
-class Keys:
-    """How the labels of an extended XYZ file are called; empty for the usual names."""
-
-    energy: str = ""
-    forces: str = ""
-    stress: str = ""
-
-
 NOTHING_SAID, USUAL_KEYS = Description(), Keys()
 
 
@@ -74,9 +73,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--id", metavar="ID", help="kebab-case name of the dataset, such as my-gb")
     parser.add_argument("--format", choices=FORMATS, help="default: from the name and the first bytes of the file")
-    parser.add_argument("--reference-key", metavar="KEY", default="", help="extended XYZ: key of the total energy, eV")
-    parser.add_argument("--forces-key", metavar="KEY", default="", help="extended XYZ: column of the forces, eV/Å")
-    parser.add_argument("--stress-key", metavar="KEY", default="", help="extended XYZ: key of the stress, eV/Å³")
+    for options, what in (
+        (("--reference-key", "--energy-key"), "key of the total energy, eV"),
+        (("--forces-key",), "column of the forces, eV/Å; or none"),
+        (("--stress-key",), "key of the stress, eV/Å³; or none"),
+        (("--virial-key",), "key of minus stress times volume, eV; or none"),
+    ):
+        parser.add_argument(*options, metavar="KEY", default="", help=f"extended XYZ: {what}")
+    parser.add_argument("--species", metavar="EL", nargs="+", default=[], help="MTP: element of each type, from 0 on")
     parser.add_argument("--label", metavar="TEXT", default="", help="name to show")
     parser.add_argument("--energy-reference", choices=ENERGY_REFERENCES, default="own", help="zero of energy it shares")
     parser.add_argument("--spin", choices=SPINS, default=_NOT_STATED, help="whether spins of magnetic metals are")
@@ -96,7 +100,7 @@ def main(arguments: argparse.Namespace) -> int:
     if not arguments.file or not arguments.id:
         raise SettingsError("add-dataset needs FILE and --id ID, or --remove ID.")
     described = {field.name: getattr(arguments, field.name) for field in dataclasses.fields(Description)}
-    keys = Keys(arguments.reference_key, arguments.forces_key, arguments.stress_key)
+    keys = Keys(arguments.reference_key, arguments.forces_key, arguments.stress_key, arguments.virial_key)
     print(
         add(
             Path(arguments.file),
@@ -105,6 +109,7 @@ def main(arguments: argparse.Namespace) -> int:
             description=Description(**described),
             keys=keys,
             reader=arguments.format,
+            species=arguments.species,
             replace=arguments.replace,
             show=print,
         )
@@ -120,6 +125,7 @@ def add(
     description: Description = NOTHING_SAID,
     keys: Keys = USUAL_KEYS,
     reader: str | None = None,
+    species: Sequence[str] = (),
     replace: bool = False,
     show: Callable[[str], object] = lambda line: None,
 ) -> str:
@@ -132,6 +138,7 @@ def add(
         description: What is known of the data.
         keys: Names of the labels in extended XYZ.
         reader: One of `FORMATS`; None to find out.
+        species: Element of each atom type of an MTP file.
         replace: Whether a dataset of that id that was added before may be changed.
         show: Takes the table of what was found, line by line.
 
@@ -146,19 +153,21 @@ def add(
     _check_texts(description, keys)
     if dataset_id in load_datasets(DATASETS_PATH):
         raise RegistryError(f"'{dataset_id}' is a dataset of engine/registry/datasets.toml; choose another --id.")
+    if path.is_dir():
+        raise DatasetError(f"{path.name} is not a file but {foreign_folder(path)}")
     if not path.is_file():
         raise DatasetError(f"{path.name} is not a file.")
     reader = reader or find_format(path)
     if any(dataclasses.astuple(keys)) and reader != "extxyz":
         raise SettingsError(f"{path.name} is read as {reader}; keys of labels concern extended XYZ only.")
-    configurations = _read(path, reader, keys)
-    findings = examine(configurations)
+    configurations, remarks = _read(path, reader, keys, species)
+    findings = [*remarks, *examine(configurations)]
     show(f"{path.name}, read as {reader}")
     for finding in findings:
         show(f"  {finding.name:24} {_SIGNS[finding.verdict]:8} {finding.text}")
     if refused := [finding for finding in findings if finding.verdict == "refused"]:
         raise DatasetError(f"{path.name} was not added: {refused[0].name.lower()}: {refused[0].text}.")
-    entry = _entry(path, dataset_id, description, keys, reader, configurations)
+    entry = _entry(path, dataset_id, description, keys, reader, configurations, remarks)
     with _locked(folder):
         entries = _entries(folder)
         target = folder.configurations(dataset_id)
@@ -221,28 +230,45 @@ def find_format(path: Path) -> str:
 
 
 def _text_format(path: Path, head: bytes) -> str:
-    """Name of the reader for a text file."""
+    """Name of the reader for a text file; what is in it counts more than what it is called."""
     text = head.decode("utf-8", errors="replace").lstrip("\ufeff").lstrip()
     if text.startswith("<?xml"):
         return "vasprun"
-    if "outcar" in path.name.lower() or text.startswith("vasp."):
+    if text.startswith("vasp."):
+        return "outcar"
+    if text.split("\n", 1)[0].strip().isdecimal():
+        return "extxyz"
+    if re.match(r"\s*BEGIN_CFG", text):
+        return "mtp-cfg"
+    if known := foreign_format(head):
+        raise DatasetError(f"{path.name} is {known}")
+    if "outcar" in path.name.lower():
         return "outcar"
     if text.startswith("["):
         return "snap-json"
     if text.startswith("{"):
         return "ase-db"
-    if text.split("\n", 1)[0].strip().isdecimal():
-        return "extxyz"
     raise DatasetError(
         f"{path.name} is in no format that is read here; give extended XYZ, OUTCAR, vasprun.xml, an ASE database "
         "or parquet."
     )
 
 
-def _read(path: Path, reader: str, keys: Keys) -> list[Configuration]:
+def _read(path: Path, reader: str, keys: Keys, species: Sequence[str]) -> tuple[list[Configuration], list[Finding]]:
+    """Configurations of a file, and what its reader has to say of it."""
     if reader == "extxyz":
-        return read_extxyz(path, energy_key=keys.energy, forces_key=keys.forces, stress_key=keys.stress)
-    return READERS[reader](path)
+        names = dataclasses.asdict(keys)
+        read, unread = survey(path, keys)
+        said = ", ".join(f"{name} '{key}'" for name, key in dataclasses.asdict(read).items() if key)
+        text = f"{said or 'none'}; not read: {', '.join(unread) or 'none'}"
+        finding = Finding("Keys", "warning" if unread else "ok", text)
+        return read_extxyz(path, **{f"{name}_key": key for name, key in names.items()}), [finding]
+    if reader in ("outcar", "vasprun"):
+        steps = outcar_steps(path) if reader == "outcar" else vasprun_steps(path)
+        return steps.configurations, [Finding("Steps", "warning", remark) for remark in steps.remarks]
+    if reader == "mtp-cfg":
+        return read_mtp_cfg(path, species=tuple(species)), []
+    return READERS[reader](path), []
 
 
 def _entry(
@@ -252,6 +278,7 @@ def _entry(
     keys: Keys,
     reader: str,
     configurations: Sequence[Configuration],
+    remarks: Sequence[Finding],
 ) -> dict[str, Any]:
     """Registry entry of a file."""
     numbers = sorted({int(number) for c in configurations for number in c.numbers})
@@ -268,7 +295,9 @@ def _entry(
         "comparable_note": "As the user who added it says; not checked.",
         "leakage": "Not checked.",
         "n_configs": len(configurations),
-        "file_note": note,
+        "file_note": " ".join(
+            filter(None, [note, *(f"{remark.text}." for remark in remarks if remark.name == "Steps")])
+        ),
         "files": [file],
     }
 
