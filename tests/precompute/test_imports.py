@@ -47,7 +47,7 @@ def test_extended_xyz_is_taken_too(folder, tmp_path):
     path = tmp_path / "p.xyz"
     path.write_text(
         '2\nLattice="1 0 0 0 1 0 0 0 1" Properties=species:S:1:pos:R:3:forces:R:3 config_id=w-0 energy=-26.0\n'
-        "W 0 0 0 0 0 0.5\nW 0.5 0.5 0.5 0 0 -0.5\n"
+        "W 0 0 0 0 0 0.5\nW 0 0 0 0 0 -0.5\n"
     )
     import_file(DATASET, MODEL, path, folder)
     (prediction,) = read_predictions(folder.imported("w-g", "mace-omat-0"))
