@@ -1,4 +1,8 @@
-"""The models that Defect Atlas knows: models.toml, one entry per checkpoint."""
+"""The models that Defect Atlas knows: models.toml, one entry per checkpoint, and those of the data folder.
+
+Models that a user imported predictions of are entries of `models.toml` in the data folder; everything that asks for
+models gets both. The file is read again when it changes, since a process may outlive an import.
+"""
 
 import ast
 import functools
@@ -7,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from engine.data_folder import DataFolder
 from engine.errors import RegistryError, unknown_id
 from engine.registry.tables import SHA256, build, check_choice, check_unique, read_tables, select
 
@@ -16,6 +21,9 @@ FAMILIES = Path(__file__).parents[1] / "families"
 
 FUNCTIONALS = ("PBE", "r2SCAN", "none")
 ENERGY_REFERENCES = ("mp", "omat24", "matpes", "mp-r2scan", "matpes-r2scan", "mp-d3", "none")
+
+EXTERNAL = "external"
+"""Family of models that nothing here can load."""
 
 _ID = re.compile(r"[a-z0-9]+([.-][a-z0-9]+)*")
 
@@ -49,7 +57,7 @@ class Model:
     Attributes:
         model_id: Kebab-case key of the registry.
         label: Name to show.
-        family: Name of the file in engine/families/ that loads it.
+        family: Name of the file in engine/families/ that loads it; `external` where none does.
         loader: The package call that loads it, in one line.
         files: Files of the checkpoint; none where the family computes without one.
         training_sets: Names of the training sets.
@@ -94,19 +102,47 @@ class Model:
         return not self.not_runnable
 
 
-@functools.cache
-def load_models(path: Path = MODELS_PATH) -> Mapping[str, Model]:
-    """Read and check the model registry, in file order.
+def load_models(path: Path | None = None) -> Mapping[str, Model]:
+    """Read and check the model registry, in file order, then the user's.
 
     Args:
-        path: A TOML file with one table per model.
+        path: A TOML file with one table per model, read alone; without it, both registries.
 
     Returns:
         Models by id; read-only by convention, since the result is cached.
 
     Raises:
-        RegistryError: An entry is wrong; the message names it.
+        RegistryError: An entry is wrong, or a user's has the id of another; the message names it.
     """
+    if path is not None:
+        return _read_registry(path, 0)
+    added = user_registry()
+    if not added.is_file():
+        return _read_registry(MODELS_PATH, 0)
+    return _joined(added, added.stat().st_mtime_ns)
+
+
+def user_registry(folder: DataFolder | None = None) -> Path:
+    """The registry of models that a user added: `models.toml` in the data folder."""
+    return (folder or DataFolder.default()).root / "models.toml"
+
+
+def user_model(model_id: str, table: object) -> Model:
+    """A model from an entry of the user's registry.
+
+    Raises:
+        RegistryError: The entry is wrong, or is of a family that can be loaded here.
+    """
+    where = f"models.toml of the data folder, '{model_id}'"
+    model = build(Model, table, where, model_id=model_id)
+    _check(model, where)
+    check_choice(model.family, (EXTERNAL,), f"{where}: family")
+    return model
+
+
+@functools.cache
+def _read_registry(path: Path, _stamp: int) -> Mapping[str, Model]:
+    """One registry file, at one time of writing."""
     models = {}
     for model_id, table in read_tables(path).items():
         where = f"{path.name}, '{model_id}'"
@@ -115,6 +151,19 @@ def load_models(path: Path = MODELS_PATH) -> Mapping[str, Model]:
         models[model_id] = model
     check_unique(((m.model_id, m.paper_row) for m in models.values()), "paper_row", path.name)
     return models
+
+
+@functools.cache
+def _joined(added: Path, _stamp: int) -> Mapping[str, Model]:
+    """Both registries; a user's model may not hide one of this project."""
+    known = load_models(MODELS_PATH)
+    users = {model_id: user_model(model_id, table) for model_id, table in read_tables(added).items()}
+    if clash := sorted(set(known) & set(users)):
+        raise RegistryError(
+            f"{added} has an entry '{clash[0]}', which is now a model of this project; "
+            "rename it there and in the folder 'imported'."
+        )
+    return {**known, **users}
 
 
 def get_model(model_id: str) -> Model:

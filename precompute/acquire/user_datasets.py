@@ -6,13 +6,8 @@ The configurations go to where those of all datasets lie, the entry to `datasets
 
 import argparse
 import dataclasses
-import fcntl
-import json
-import os
 import re
-import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +26,15 @@ from engine.readers.single_sources import read_mtp_cfg
 from engine.readers.vasp import vasprun_steps
 from engine.records import Configuration, write_configurations
 from engine.registry.datasets import DATASETS_PATH, ENERGY_REFERENCES, SPINS, check_id, load_datasets
-from engine.registry.tables import read_tables
 from precompute.acquire.fetching import sha256_of
+from precompute.acquire.user_registry import check_texts, clean, entries, locked, write_entries
 
 FORMATS = (
     "extxyz", "outcar", "vasprun", "ase-db", "ase-lmdb", "parquet", "snap-json", "snap-json-lammps-stress", "mtp-cfg",
 )  # fmt: skip
 """Readers that a user may choose."""
 
-MAX_TEXT_LENGTH = 1000
+TITLE = "Datasets that were added with: python -m precompute add-dataset FILE --id ID"
 
 _NOT_STATED = "not stated"
 _PICKLES = tuple(b"\x80" + bytes([protocol]) for protocol in range(2, 6))
@@ -150,7 +145,7 @@ def add(
         DatasetError: The file cannot be read or is refused; nothing was changed.
     """
     check_id(dataset_id, f"--id {dataset_id!r}")
-    _check_texts(description, keys)
+    check_texts(dataclasses.asdict(description) | dataclasses.asdict(keys))
     if dataset_id in load_datasets(DATASETS_PATH):
         raise RegistryError(f"'{dataset_id}' is a dataset of engine/registry/datasets.toml; choose another --id.")
     if path.is_dir():
@@ -168,16 +163,19 @@ def add(
     if refused := [finding for finding in findings if finding.verdict == "refused"]:
         raise DatasetError(f"{path.name} was not added: {refused[0].name.lower()}: {refused[0].text}.")
     entry = _entry(path, dataset_id, description, keys, reader, configurations, remarks)
-    with _locked(folder):
-        entries = _entries(folder)
+    with locked(folder):
+        tables = entries(_registry(folder))
         target = folder.configurations(dataset_id)
-        if entries.get(dataset_id) == entry and target.is_file():
+        before, stored = _taken_apart(tables.get(dataset_id))
+        if before == entry and target.is_file() and sha256_of(target) == stored:
             return f"{dataset_id}: up to date"
-        if dataset_id in entries and not replace:
-            difference = _difference(entries[dataset_id], entry)
+        if dataset_id in tables and before != entry and not replace:
+            difference = _difference(before, entry)
             raise RegistryError(f"'{dataset_id}' was added before and {difference}; give --replace to change it.")
+        # In this order a kill in between leaves an entry whose checksum is not that of the configurations.
         write_configurations(target, configurations)
-        _write(folder, entries | {dataset_id: entry})
+        entry["files"][0]["stored_sha256"] = sha256_of(target)
+        write_entries(_registry(folder), TITLE, tables | {dataset_id: entry})
     load_datasets()
     return f"{dataset_id}: {len(configurations)} configurations added"
 
@@ -190,12 +188,12 @@ def remove(dataset_id: str, folder: DataFolder) -> str:
     """
     if not _registry(folder).is_file():
         raise RegistryError(f"No dataset '{dataset_id}' was added to {folder.root}.")
-    with _locked(folder):
-        entries = _entries(folder)
-        if dataset_id not in entries:
+    with locked(folder):
+        tables = entries(_registry(folder))
+        if dataset_id not in tables:
             raise RegistryError(f"No dataset '{dataset_id}' was added to {folder.root}.")
-        del entries[dataset_id]
-        _write(folder, entries)
+        del tables[dataset_id]
+        write_entries(_registry(folder), TITLE, tables)
         if dataset_id not in load_datasets(DATASETS_PATH):
             folder.configurations(dataset_id).unlink(missing_ok=True)
     return f"{dataset_id}: removed"
@@ -267,7 +265,8 @@ def _read(path: Path, reader: str, keys: Keys, species: Sequence[str]) -> tuple[
         steps = outcar_steps(path) if reader == "outcar" else vasprun_steps(path)
         return steps.configurations, [Finding("Steps", "warning", remark) for remark in steps.remarks]
     if reader == "mtp-cfg":
-        return read_mtp_cfg(path, species=tuple(species)), []
+        finding = Finding("Types", "ok", f"Atom types are {', '.join(species)}")
+        return read_mtp_cfg(path, species=tuple(species)), [finding]
     return READERS[reader](path), []
 
 
@@ -283,85 +282,39 @@ def _entry(
     """Registry entry of a file."""
     numbers = sorted({int(number) for c in configurations for number in c.numbers})
     is_comparable = description.energy_reference == "mp"
-    file = {"name": _clean(path.name), "reader": reader, "sha256": sha256_of(path), "added": True}
+    file = {"name": clean(path.name), "reader": reader, "sha256": sha256_of(path), "added": True}
     said = {f"{name}_key": key for name, key in dataclasses.asdict(keys).items() if key}
     note = f"Read with {', '.join(f'{name} {key!r}' for name, key in said.items())}." if said else ""
     return {
         **{name: value for name, value in dataclasses.asdict(description).items() if value is not None},
         "label": description.label or dataset_id,
-        "description": f"Added by a user from {_clean(path.name)}.",
+        "description": f"Added by a user from {clean(path.name)}.",
         "elements": sorted(chemical_symbols[number] for number in numbers),
         "comparable": is_comparable,
         "comparable_note": "As the user who added it says; not checked.",
         "leakage": "Not checked.",
         "n_configs": len(configurations),
         "file_note": " ".join(
-            filter(None, [note, *(f"{remark.text}." for remark in remarks if remark.name == "Steps")])
+            filter(None, [note, *(f"{remark.text}." for remark in remarks if remark.name in ("Steps", "Types"))])
         ),
         "files": [file],
     }
+
+
+def _taken_apart(entry: Mapping[str, Any] | None) -> tuple[dict[str, Any], str]:
+    """What an entry says of a file, and the checksum of its configurations."""
+    if entry is None:
+        return {}, ""
+    files = [{name: value for name, value in file.items() if name != "stored_sha256"} for file in entry["files"]]
+    return {**entry, "files": files}, entry["files"][0].get("stored_sha256", "")
 
 
 def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """In what two entries differ."""
     if old.get("files") != new.get("files"):
         return "its file has changed"
-    names = [name for name in new if old.get(name) != new[name]]
-    return f"differs in {', '.join(names)}" if names else "its configurations are gone"
-
-
-def _entries(folder: DataFolder) -> dict[str, Any]:
-    """Entries of the registry in a data folder, as they are written."""
-    path = _registry(folder)
-    return read_tables(path) if path.is_file() else {}
+    return f"differs in {', '.join(name for name in new if old.get(name) != new[name])}"
 
 
 def _registry(folder: DataFolder) -> Path:
     return folder.root / "datasets.toml"
-
-
-def _write(folder: DataFolder, entries: Mapping[str, Mapping[str, Any]]) -> None:
-    """Write the registry of a data folder, in one step."""
-    path = _registry(folder)
-    lines = ["# Datasets that were added with: python -m precompute add-dataset FILE --id ID"]
-    for dataset_id, entry in entries.items():
-        lines += ["", f"[{dataset_id}]", *(f"{key} = {_toml(value)}" for key, value in entry.items())]
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    temporary.replace(path)
-
-
-def _toml(value: Any) -> str:
-    """A value as TOML; a JSON string without control characters is one of TOML."""
-    if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_toml, value)) + "]"
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _check_texts(description: Description, keys: Keys) -> None:
-    """Refuse what cannot be shown."""
-    for name, text in (dataclasses.asdict(description) | dataclasses.asdict(keys)).items():
-        if not isinstance(text, str):
-            continue
-        if len(text) > MAX_TEXT_LENGTH:
-            raise SettingsError(f"--{name} has {len(text)} characters, at most {MAX_TEXT_LENGTH} are kept.")
-        if _clean(text) != text:
-            raise SettingsError(f"--{name} holds a control character.")
-
-
-def _clean(text: str) -> str:
-    return "".join(character for character in text if not unicodedata.category(character).startswith("C"))
-
-
-@contextmanager
-def _locked(folder: DataFolder) -> Iterator[None]:
-    """One change of the registry at a time; the lock is on the folder, so that it leaves no file."""
-    folder.root.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder.root, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
