@@ -406,7 +406,8 @@ def _look_small(found: Sequence[tuple[Configuration, float]]) -> str:
     """What energies look like that are a fraction of any energy of cohesion, though they would do for one atom."""
     bound = [(energy, c.n_atoms, own) for c, energy in found if c.n_atoms > 2 and (own := cohesion(c))]
     small = [(e, n, own) for e, n, own in bound if MIN_COHESION * own < -e < 4 * own and -e / n < MIN_COHESION * own]
-    if not small or len(small) < 0.5 * len(found):
+    has_total = any(-e / n >= MIN_COHESION * own for e, n, own in bound)
+    if has_total or len(small) < max(1.0, 0.3 * len(found)):
         return ""
     energy, n_atoms, own = small[0]
     return (
