@@ -53,15 +53,24 @@ def vasprun_steps(path: Path) -> Steps:
     electronic = [len(step.findall("scstep")) for step in root.iter("calculation")]
     if not electronic:
         raise DatasetError(f"{path.name} holds no ionic step; it is no vasprun.xml.")
-    remarks = _mend_elements(path, root)
-    if remarks:
-        data = ElementTree.tostring(root)
     reasons = _reasons(root, electronic)
-    found = _steps(path, lambda: read_vasp_xml(io.BytesIO(data), index=slice(None)))
-    if len(found) != len(reasons):
-        raise DatasetError(f"{path.name}: {len(found)} of {len(reasons)} ionic steps can be read.")
-    remarks = left_out(path, reasons) + remarks
-    return Steps(checked(path, [c for c, reason in zip(found, reasons, strict=True) if not reason]), remarks)
+    remarks = left_out(path, reasons) + _mend_elements(path, root)
+    kept = [i for i, reason in enumerate(reasons) if not reason]
+    if remarks:
+        _remove_steps(root, reasons)
+        data = ElementTree.tostring(root)
+    found = _steps(path, kept, lambda: read_vasp_xml(io.BytesIO(data), index=slice(None)))
+    if len(found) != len(kept):
+        raise DatasetError(f"{path.name}: {len(found)} of {len(kept)} ionic steps can be read.")
+    return Steps(checked(path, found), remarks)
+
+
+def _remove_steps(root: ElementTree.Element, reasons: list[str]) -> None:
+    """Take out steps that are no labels; ASE cannot read one without electronic steps."""
+    parents = {child: parent for parent in root.iter() for child in parent}
+    for step, reason in zip(list(root.iter("calculation")), reasons, strict=True):
+        if reason:
+            parents[step].remove(step)
 
 
 def _reasons(root: ElementTree.Element, electronic: list[int]) -> list[str]:
@@ -93,14 +102,14 @@ def _mend_elements(path: Path, root: ElementTree.Element) -> list[str]:
     return list(changed.values())
 
 
-def _steps(path: Path, parse: Callable[[], Iterator[Atoms]]) -> list[Configuration]:
-    """Configurations from one of ASE's parsers, which fail with any exception on bad input and document none."""
+def _steps(path: Path, kept: list[int], parse: Callable[[], Iterator[Atoms]]) -> list[Configuration]:
+    """Configurations from ASE's parser, which fails with any exception on bad input and documents none."""
     configurations: list[Configuration] = []
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            for atoms in parse():
-                configurations.append(_configuration(path, len(configurations), atoms))
+            for index, atoms in zip(kept, parse(), strict=True):
+                configurations.append(_configuration(path, index, atoms))
     except DatasetError:
         raise
     except Exception as error:
