@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from engine.data_folder import DataFolder
 from engine.errors import RegistryError
+from engine.registry.datasets import MAX_ID_LENGTH
 from engine.registry.models import (
     ENERGY_REFERENCES,
     EXTERNAL,
@@ -62,16 +63,19 @@ def external_model(model_id: str, description: ModelDescription, folder: DataFol
         raise RegistryError(
             f"'{model_id}' is a model of this project; leave --external out, or choose another --model."
         )
+    if len(model_id) > MAX_ID_LENGTH:
+        raise RegistryError(f"--model has {len(model_id)} characters, at most {MAX_ID_LENGTH} are kept.")
     check_texts({**dataclasses.asdict(description), **{"training-set": " ".join(description.training_sets)}})
     check_choice(description.functional, FUNCTIONALS, "--functional")
     check_choice(description.energy_reference, ENERGY_REFERENCES, "--energy-reference")
     entry = _entry(model_id, description)
     known = entries(user_registry(folder)).get(model_id)
     if known is not None:
-        if (
-            description not in (NOTHING_SAID, dataclasses.replace(NOTHING_SAID, label=known["label"]))
-            and known != entry
-        ):
+        is_said = dataclasses.replace(description, label="") != NOTHING_SAID or description.label not in (
+            "",
+            known["label"],
+        )
+        if is_said and known != entry:
             names = ", ".join(name for name in entry if entry[name] != known.get(name))
             raise RegistryError(f"'{model_id}' was imported before and differs in {names}; choose another --model.")
         entry = known

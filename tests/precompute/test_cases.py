@@ -19,6 +19,8 @@ from engine.registry.datasets import get_dataset
 from engine.registry.models import get_model
 from precompute.acquire.imports import import_file
 from precompute.acquire.user_datasets import add
+from precompute.jobs.prediction import predict_file
+from precompute.workers.launch import why_not_runnable
 
 CASES = Path(__file__).parents[1] / "fixtures" / "cases"
 RIGHT = json.loads((CASES / "right.json").read_text(encoding="utf-8"))
@@ -135,3 +137,15 @@ def test_the_reference_alone_is_no_prediction(folder: DataFolder) -> None:
     with pytest.raises(PredictionError, match="are the reference energies of the dataset to rounding"):
         import_file(get_dataset("cu"), model, CASES / "ref-cu.xyz", folder, energy_key="REF_energy")
     assert not folder.imported("cu", "mace-omat-0").exists()
+
+
+@pytest.mark.family
+def test_a_left_handed_poscar_has_the_stress_of_the_right_handed_cell() -> None:
+    folder, model = DataFolder.default(), get_model("chgnet-0.3.0")
+    if why_not_runnable(model, folder):
+        pytest.skip(why_not_runnable(model, folder))
+
+    (row,) = predict_file(CASES / RIGHT["P14"]["file"], [model], folder, "cpu")
+
+    assert row["energy"] == pytest.approx(-15.58867, abs=1e-4)
+    np.testing.assert_allclose(row["stress"][:3], [0.03307, 0.03307, 0.02659], atol=2e-5)
