@@ -52,7 +52,8 @@ def import_file(
     configurations = configurations_of(dataset, folder)
     rows = read_predictions_file(path, configurations, energy_key, forces_key)
     predictions = _matched(configurations, rows, path.name)
-    check_predictions(path.name, configurations, predictions)
+    is_placed = all(row.is_placed for row in rows)
+    check_predictions(path.name, configurations, predictions, is_placed=is_placed)
     record = {
         "model_id": model.model_id,
         "fingerprint": "",

@@ -18,9 +18,15 @@ from precompute.acquire.prediction_files import is_label
 MIN_COMPONENTS = 12
 """Fewer force components tell nothing."""
 
+MIN_FORCE = 0.05
+"""Root mean square of a force component below which a configuration tells nothing, eV/Å."""
+
 MIN_ENERGIES = 4
 TELLING = 0.7
 """Least correlation with the labels from which a factor is read."""
+
+UNLIKE, MIN_UNLIKE_COMPONENTS = 0.3, 60
+"""Even potentials for one metal reach a correlation of 0.5 on another set; so many components are no chance."""
 
 _FORCE_FACTORS = {
     "meV/Å": 1e3,
@@ -31,20 +37,23 @@ _FORCE_FACTORS = {
 _ENERGY_FACTORS = {"meV": 1e3, "Hartree": 0.0367493, "Rydberg": 0.0734986, "kJ/mol": 96.4853, "kcal/mol": 23.0605}
 
 
-def check_predictions(name: str, configurations: Sequence[Configuration], predictions: Sequence[Prediction]) -> None:
+def check_predictions(
+    name: str, configurations: Sequence[Configuration], predictions: Sequence[Prediction], *, is_placed: bool
+) -> None:
     """Refuse predictions that are the labels, or are in another unit or of the opposite sign.
 
     Args:
         name: Name of the file, for messages.
         configurations: Of the dataset.
         predictions: Of some of them.
+        is_placed: Whether the order of their atoms was compared with the dataset's.
 
     Raises:
         PredictionError: They cannot be what they are said to be.
     """
     by_id = {c.config_id: c for c in configurations}
     pairs = [(by_id[p.config_id], p) for p in predictions]
-    for problem in (_labels(pairs), _forces(pairs), _energies(pairs), _plausible(pairs)):
+    for problem in (_labels(pairs), _forces(pairs, is_placed), _energies(pairs), _plausible(pairs)):
         if problem:
             raise PredictionError(f"{name}: {problem}; nothing was imported.")
 
@@ -62,14 +71,22 @@ def _labels(pairs: Pairs) -> str:
     return ""
 
 
-def _forces(pairs: Pairs) -> str:
-    """Whether forces are proportional to the labels by a factor that is a unit or a sign."""
-    found = [(c.forces.ravel(), p.forces.ravel()) for c, p in pairs if c.forces is not None and p.forces is not None]
-    if sum(len(first) for first, _ in found) < MIN_COMPONENTS:
+def _forces(pairs: Pairs, is_placed: bool) -> str:
+    """Whether forces are those of the labels but for a unit, a sign or the order of the atoms."""
+    both = [(c.forces.ravel(), p.forces.ravel()) for c, p in pairs if c.forces is not None and p.forces is not None]
+    found = [(first, second) for first, second in both if np.sqrt(np.mean(first**2)) > MIN_FORCE]
+    n_components = sum(len(first) for first, _ in found)
+    if n_components < MIN_COMPONENTS:
         return ""
-    slope, likeness = _slope(*(np.concatenate(values) for values in zip(*found, strict=True)))
+    # The median over configurations, since one with colliding atoms outweighs all others in a sum.
+    slope, likeness = np.median([_slope(first, second) for first, second in found], axis=0)
     if likeness < -TELLING:
         return f"its forces are opposite to those of the dataset (correlation {likeness:.2f}): the sign is turned"
+    if likeness < UNLIKE and not is_placed and n_components >= MIN_UNLIKE_COMPONENTS:
+        return (
+            f"its forces are unlike those of the dataset (median correlation {likeness:.2f}), as if its atoms were in "
+            "another order; give extended XYZ with the positions, which tell the order"
+        )
     if likeness > TELLING and not 0.1 < slope < 10:
         return f"its forces are {slope:.3g} times those of the dataset{_guess(slope, _FORCE_FACTORS)}"
     return ""

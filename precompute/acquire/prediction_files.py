@@ -33,11 +33,13 @@ class PredictionRow:
         config_id: As in the dataset.
         energy: Total energy, eV; not checked yet.
         forces: Shape (n_atoms, 3), eV/Å, in the order of the dataset; not checked yet.
+        is_placed: Whether the file had the positions, so that the order of its atoms is known.
     """
 
     config_id: str
     energy: float | None
     forces: Any = None
+    is_placed: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,11 +88,8 @@ def read_predictions_file(
         force = None if forces in ("", NONE) else source.forces[forces][i]
         if force is not None and order is not None:
             force = np.asarray(force, dtype=float).reshape(-1, 3)[order]
-        rows.append(
-            PredictionRow(
-                configuration.config_id if configuration else source.ids[i], source.energies[energy][i], force
-            )
-        )
+        config_id = configuration.config_id if configuration else source.ids[i]
+        rows.append(PredictionRow(config_id, source.energies[energy][i], force, order is not None))
     return rows
 
 

@@ -165,6 +165,14 @@ def test_energies_of_other_units_are_refused_without_geometry_too(
         take(folder, tmp_path / "p.parquet")
 
 
+def test_forces_in_another_order_are_told_without_geometry_too(folder: DataFolder, tmp_path: Path) -> None:
+    shuffled = [row | {"forces": np.roll(row["forces"], 3, axis=0).tolist()} for row in rows()]
+    pq.write_table(pa.Table.from_pylist(shuffled), tmp_path / "p.parquet")
+
+    with pytest.raises(PredictionError, match="as if its atoms were in another order"):
+        take(folder, tmp_path / "p.parquet")
+
+
 def test_the_same_numbers_in_the_right_units_are_taken(folder: DataFolder, tmp_path: Path) -> None:
     pq.write_table(pa.Table.from_pylist(rows()), tmp_path / "p.parquet")
 
