@@ -1,7 +1,7 @@
 """Every error that Defect Atlas raises on purpose.
 
 EngineError
-├── RegistryError        an entry of models.toml or datasets.toml is wrong or unknown
+├── RegistryError        an entry of a file in engine/registry is wrong or unknown
 ├── DatasetError         a configuration file cannot be read or holds impossible data
 ├── PredictionError      predictions to import do not fit the dataset
 ├── FetchError           a file could not be had, or its checksum is wrong
@@ -23,7 +23,7 @@ class EngineError(Exception):
 
 
 class RegistryError(EngineError):
-    """An entry of models.toml or datasets.toml is wrong or unknown."""
+    """An entry of a file in engine/registry is wrong or unknown."""
 
 
 class DatasetError(EngineError):

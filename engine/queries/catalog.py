@@ -149,6 +149,45 @@ def coverage() -> pd.DataFrame:
 
 
 @cached
+def leakage() -> pd.DataFrame:
+    """Pairs where a model was trained on configurations of a dataset, or is suspected to.
+
+    Returns:
+        model_id, dataset_id, group_name (`all` for the dataset), certainty (`certain`, `likely` or `not known`) and
+        reason.
+    """
+    return connection.frame(
+        """
+        select model_id, dataset_id, group_name, certainty, reason from leakage
+        order by dataset_id, group_name, model_id
+        """
+    )
+
+
+@cached
+def levels_of_theory() -> pd.DataFrame:
+    """How labels of models, training sets and datasets were computed; the columns of `levels_of_theory`."""
+    return connection.frame(
+        """
+        select level_id, functional, energy_reference, code, potentials, generation, spin, hubbard_u, cutoff_ev,
+            k_spacing, k_density, scf_criterion, d3, source, note
+        from levels_of_theory order by level_id
+        """
+    )
+
+
+@cached
+def training_sets() -> pd.DataFrame:
+    """Training sets with what they hold; the columns of `training_sets`."""
+    return connection.frame(
+        """
+        select training_set_id, label, elements, contains, level_of_theory, n_structures, source, note
+        from training_sets order by lower(label)
+        """
+    )
+
+
+@cached
 def claims() -> pd.DataFrame:
     """Statements of the paper beside what was measured here."""
     return connection.frame(

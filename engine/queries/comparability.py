@@ -1,9 +1,13 @@
 """What a comparison can mean: reference energies of models and datasets, and what alignment changes."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import pandas as pd
 
 from engine.queries import catalog, error_metrics
 from engine.registry import compatibility as rules
+from engine.registry.levels_of_theory import LevelOfTheory
 from engine.store import connection
 from engine.store.connection import cached
 
@@ -15,20 +19,15 @@ def compatibility() -> pd.DataFrame:
     Returns:
         model_id, dataset_id, `state` (`yes`, `care` or `no`) and `state_reason`; see `engine.registry.compatibility`.
     """
-    models = {
-        row.model_id: rules.ModelLabels(row.functional, row.energy_reference, bool(row.d3))
-        for row in catalog.models().itertuples()
-    }
+    levels = {row["level_id"]: _level(row) for row in catalog.levels_of_theory().to_dict("records")}
+    models = {row.model_id: levels[row.level_of_theory] for row in catalog.models().itertuples()}
     datasets = {
-        row.dataset_id: rules.DatasetLabels(
-            row.functional,
-            row.code,
-            row.energy_reference,
+        row.dataset_id: rules.Labels(
+            levels[row.level_of_theory],
+            frozenset(row.elements),
             bool(row.comparable),
             row.comparable_note or "",
-            frozenset(row.elements),
-            row.spin,
-            None if pd.isna(row.hubbard_u) else bool(row.hubbard_u),
+            bool(row.reference_checked),
         )
         for row in catalog.datasets().itertuples()
     }
@@ -38,6 +37,12 @@ def compatibility() -> pd.DataFrame:
             found = rules.judge(model, dataset)
             rows.append((model_id, dataset_id, found.state, found.reason))
     return pd.DataFrame(rows, columns=["model_id", "dataset_id", "state", "state_reason"])
+
+
+def _level(row: Mapping[str, Any]) -> LevelOfTheory:
+    """A level of theory from its row in the store."""
+    values: dict[str, Any] = {key: None if pd.isna(value) else value for key, value in row.items()}
+    return LevelOfTheory(**values)
 
 
 @cached

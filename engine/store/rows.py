@@ -10,6 +10,8 @@ from ase.formula import Formula
 
 from engine.records import Configuration, Prediction, flat
 from engine.registry.datasets import Dataset
+from engine.registry.leakage import Leakage
+from engine.registry.models import Model
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,17 @@ def prediction_row(dataset: Dataset, result: Results, p: Prediction, run: str) -
         "stress": flat(p.stress),
         "wall_seconds": p.wall_seconds,
         "run_id": run,
+    }
+
+
+def leakage_row(dataset: Dataset, model: Model, group: str, found: Leakage) -> dict[str, Any]:
+    """What a model saw of a dataset, or of one of its groups, as a row of `leakage`."""
+    return {
+        "model_id": model.model_id,
+        "dataset_id": dataset.dataset_id,
+        "group_name": group,
+        "certainty": found.certainty,
+        "reason": found.reason,
     }
 
 

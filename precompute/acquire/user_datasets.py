@@ -147,7 +147,7 @@ def add(
     check_id(dataset_id, f"--id {dataset_id!r}")
     check_texts(dataclasses.asdict(description) | dataclasses.asdict(keys))
     if dataset_id in load_datasets(DATASETS_PATH):
-        raise RegistryError(f"'{dataset_id}' is a dataset of engine/registry/datasets.toml; choose another --id.")
+        raise RegistryError(f"'{dataset_id}' is a dataset of engine/registry/datasets; choose another --id.")
     if path.is_dir():
         raise DatasetError(f"{path.name} is not a file but {foreign_folder(path)}")
     if not path.is_file():
@@ -292,7 +292,8 @@ def _entry(
         "elements": sorted(chemical_symbols[number] for number in numbers),
         "comparable": is_comparable,
         "comparable_note": "As the user who added it says; not checked.",
-        "leakage": "Not checked.",
+        "reference_checked": False,
+        "leakage_note": "Not checked.",
         "n_configs": len(configurations),
         "file_note": " ".join(
             filter(None, [note, *(f"{remark.text}." for remark in remarks if remark.name in ("Steps", "Types"))])

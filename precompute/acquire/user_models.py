@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from engine.data_folder import DataFolder
 from engine.errors import RegistryError
 from engine.registry.datasets import MAX_ID_LENGTH
+from engine.registry.levels_of_theory import ENERGY_REFERENCES
 from engine.registry.models import (
-    ENERGY_REFERENCES,
     EXTERNAL,
-    FUNCTIONALS,
     MODELS_PATH,
     Model,
     load_models,
@@ -23,6 +22,8 @@ from engine.registry.models import (
 )
 from engine.registry.tables import check_choice
 from precompute.acquire.user_registry import check_texts, entries, locked, write_entries
+
+FUNCTIONALS = ("PBE", "PBEsol", "r2SCAN", "none")
 
 TITLE = "Models whose predictions were imported with: python -m precompute import FILE --external --model ID"
 
@@ -46,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `import` that describe a model of the user's own."""
     parser.add_argument("--external", action="store_true", help="FILE is of a model of your own; --model is its new id")
     parser.add_argument("--label", metavar="TEXT", default="", help="with --external: name to show")
-    parser.add_argument("--training-set", metavar="NAME", action="append", default=[], help="likewise; repeatable")
+    parser.add_argument("--training-set", metavar="ID", action="append", default=[], help="likewise: id; repeatable")
     parser.add_argument("--functional", choices=FUNCTIONALS, default="none", help="likewise: of its training labels")
     parser.add_argument("--energy-reference", choices=ENERGY_REFERENCES, default="none", help="likewise: their zero")
     parser.add_argument("--license", metavar="TEXT", default="not stated", help="likewise")
@@ -97,7 +98,6 @@ def _entry(model_id: str, description: ModelDescription) -> dict[str, object]:
         "label": description.label or model_id,
         "training_sets": list(description.training_sets),
         "family": EXTERNAL,
-        "loader": "none: predictions are imported",
         "files": [],
         "conservative": True,
         "not_runnable": "It is known by imported predictions only.",

@@ -2,13 +2,13 @@
 
 import json
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from engine.data_folder import EMBEDDED, ROOT, DataFolder, embedded_predictions
 from engine.errors import StoreError
-from engine.records import Configuration, Prediction, read_predictions, read_run_record
+from engine.records import Configuration, Prediction, RunRecord, read_predictions, read_run_record
 from engine.registry.datasets import Dataset, load_datasets
 from engine.registry.ensembles import load_ensembles
 from engine.registry.models import Model, load_models
@@ -99,10 +99,9 @@ def _predictions(
     return max(origins, key=lambda paths: len(known & done_keys(paths).keys()))
 
 
-def _run_id(dataset: Dataset, model: Model, record: Mapping[str, str]) -> str:
-    keys = ("started_at", "pid", "hardware", "file_sha256")
-    parts = [record.get(key, "") for key in keys]
-    return run_id(model.model_id, dataset.dataset_id, *parts)
+def _run_id(dataset: Dataset, model: Model, record: RunRecord) -> str:
+    pid = "" if record.pid is None else str(record.pid)
+    return run_id(model.model_id, dataset.dataset_id, record.started_at, pid, record.hardware, record.file_sha256)
 
 
 def _rows(dataset: Dataset, model: Model, paths: Iterable[Path]) -> list[tuple[Prediction, str]]:
@@ -116,34 +115,29 @@ def _rows(dataset: Dataset, model: Model, paths: Iterable[Path]) -> list[tuple[P
 
 def _runs(dataset: Dataset, model: Model, paths: Iterable[Path]) -> Iterator[Run]:
     """One run per worker process or imported file, with the time of all its shards together."""
-    seconds: dict[str, float] = {}
-    dtypes: dict[str, set[str]] = {}
-    records: dict[str, dict[str, str]] = {}
+    records: dict[str, list[RunRecord]] = {}
     for path in paths:
         record = read_run_record(path)
-        key = _run_id(dataset, model, record)
-        records[key] = record
-        seconds[key] = seconds.get(key, 0.0) + float(record.get("wall_seconds") or 0.0)
-        dtypes.setdefault(key, set()).add(record.get("dtype", ""))
-    for key, record in records.items():
-        is_imported = record.get("origin") == "imported"  # a file that was taken in keeps its note as options
+        records.setdefault(_run_id(dataset, model, record), []).append(record)
+    for key, shards in records.items():
+        record = shards[-1]
         yield Run(
             run_id=key,
             model_id=model.model_id,
             dataset_id=dataset.dataset_id,
-            origin=record.get("origin", ""),
-            device=record.get("device", ""),
-            hardware=record.get("hardware", ""),
-            packages=record.get("packages", ""),
-            checkpoint_sha256=record.get("checkpoint_sha256", ""),
-            started_at=record.get("started_at") or None,
-            source=record.get("source") or "Defect Atlas",
-            wall_seconds=seconds[key] or None,
-            n_threads=int(record["n_threads"]) if record.get("n_threads") else None,
-            dtype=" and ".join(sorted(dtypes[key] - {""})),
-            d3=record.get("d3", ""),
-            options="" if is_imported else record.get("options", ""),
-            note=record.get("options", "") if is_imported else "",
+            origin=record.origin,
+            device=record.device,
+            hardware=record.hardware,
+            packages=record.packages,
+            checkpoint_sha256=record.checkpoint_sha256,
+            started_at=record.started_at or None,
+            source=record.source or "Defect Atlas",
+            wall_seconds=sum(shard.wall_seconds or 0.0 for shard in shards) or None,
+            n_threads=record.n_threads,
+            dtype=" and ".join(sorted({shard.dtype for shard in shards} - {""})),
+            d3="" if record.d3 is None else "yes" if record.d3 else "no",
+            options=record.options,
+            note=record.note,
         )
 
 

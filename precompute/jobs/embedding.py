@@ -1,5 +1,6 @@
 """Put results into the repository: predictions on the embedded dataset and measured costs, for fresh clones."""
 
+import dataclasses
 from pathlib import Path
 
 from engine.data_folder import EMBEDDED, DataFolder, embedded_predictions
@@ -36,11 +37,11 @@ def embed(dataset: Dataset, model: Model, folder: DataFolder) -> Path | None:
             f"{model.model_id} lacks {len(left)} configurations of '{dataset.dataset_id}', first '{left[0]}'. "
             f"Run: python -m precompute run --dataset {dataset.dataset_id} --model {model.model_id}"
         )
-    record = read_run_record(paths[0])
-    seconds = sum(float(read_run_record(path).get("wall_seconds") or 0.0) for path in paths)
+    seconds = sum(read_run_record(path).wall_seconds or 0.0 for path in paths)
+    record = dataclasses.replace(read_run_record(paths[0]), wall_seconds=seconds)
     target = embedded_predictions(dataset.dataset_id, model.model_id)
     ordered = [rows[c.config_id, c.geometry_hash] for c in configurations]
-    write_predictions(target, ordered, record | {"wall_seconds": f"{seconds:.3f}"})
+    write_predictions(target, ordered, record)
     return target
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ase.data import chemical_symbols
 
 from engine.data_folder import DataFolder
 from engine.errors import DatasetError, EngineError
@@ -48,8 +49,12 @@ def predict(configuration: Configuration, model: Model, folder: DataFolder, devi
 def predict_file(path: Path, models: Sequence[Model], folder: DataFolder, device: str) -> Iterator[dict[str, Any]]:
     """One row per model: energy, largest force and stress, or the reason why there is none."""
     configuration = read_file(path)
+    symbols = {chemical_symbols[number] for number in configuration.numbers.tolist()}
     for model in models:
         row: dict[str, Any] = {"model_id": model.model_id, "n_atoms": configuration.n_atoms}
+        if unknown := model.unknown_elements(symbols):
+            yield row | {"status": "failed", "reason": f"{model.label} does not know {', '.join(unknown)}."}
+            continue
         try:
             prediction = predict(configuration, model, folder, device)
         except EngineError as error:

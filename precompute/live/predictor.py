@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from ase.data import atomic_numbers, chemical_symbols
+from ase.data import chemical_symbols
 
 from engine.data_folder import DataFolder
 from engine.errors import EngineError, SettingsError, WorkerError
@@ -46,10 +46,6 @@ MAX_QUEUE = 40
 _MAX_RESULTS = 256
 _MAX_JOBS = 200
 
-# The training sets of the universal potentials (MPtrj, OMat24 and their like) hold these 89 elements.
-_UNIVERSAL = frozenset(chemical_symbols[z] for z in range(1, 95) if not 84 <= z <= 88)
-_COVERED = {"emt": frozenset(("Al", "Ni", "Cu", "Pd", "Ag", "Pt", "Au"))}
-
 
 @dataclass(frozen=True)
 class LiveModel:
@@ -62,6 +58,7 @@ class LiveModel:
         training_sets: Names of the training sets.
         energy_reference: DFT set-up that fixes its zero of energy.
         why_not: Why it cannot be chosen; empty where it can.
+        elements: All elements that it was trained on, by atomic number.
     """
 
     model_id: str
@@ -70,6 +67,7 @@ class LiveModel:
     training_sets: tuple[str, ...]
     energy_reference: str
     why_not: str
+    elements: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -275,9 +273,10 @@ class LivePredictor:
             model.model_id,
             model.label,
             model.family,
-            model.training_sets,
-            model.energy_reference,
+            model.training_labels,
+            model.level.energy_reference,
             why_not_runnable(model, self._folder),
+            model.elements,
         )
 
     def _task(self, model: Model, configuration: Configuration) -> _Task:
@@ -428,9 +427,7 @@ def uncovered_elements(model_id: str, configuration: Configuration) -> list[str]
     Raises:
         RegistryError: The model is unknown.
     """
-    covered = _COVERED.get(get_model(model_id).family, _UNIVERSAL)
-    symbols = {chemical_symbols[number] for number in configuration.numbers.tolist()}
-    return sorted(symbols - covered, key=lambda symbol: atomic_numbers[symbol])
+    return get_model(model_id).unknown_elements({chemical_symbols[z] for z in configuration.numbers.tolist()})
 
 
 def force_deviation(forces: Sequence[FloatArray]) -> FloatArray:

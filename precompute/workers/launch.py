@@ -62,7 +62,7 @@ def worker_command(
         "--package-file", package_file,
         "--options", json.dumps(model.options, sort_keys=True),
         "--fingerprint", model_fingerprint(model, folder),
-        "--d3", "yes" if model.d3 else "no",
+        "--d3", "yes" if model.level.d3 else "no",
         "--memory-gb", str(memory_gb),
         "--max-edges", str(max_edges),
     )  # fmt: skip

@@ -17,6 +17,7 @@ Of ours this module imports `engine.records`, `precompute.workers.evaluation` an
 """
 
 import argparse
+import dataclasses
 import hashlib
 import importlib
 import importlib.metadata
@@ -37,7 +38,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.records import Prediction, read_configurations, write_predictions
+from engine.records import Prediction, RunRecord, read_configurations, write_predictions
 from precompute.workers.evaluation import Evaluator
 
 Reply = Callable[..., None]
@@ -47,7 +48,7 @@ CPU_EDGES = 4000
 BYTES_PER_EDGE = 200_000
 
 
-def serve(evaluator: Evaluator, record: dict[str, str], reply: Reply) -> None:
+def serve(evaluator: Evaluator, record: RunRecord, reply: Reply) -> None:
     """Answer requests on standard input until it ends."""
     for line in sys.stdin:
         started = time.perf_counter()
@@ -68,8 +69,8 @@ def serve(evaluator: Evaluator, record: dict[str, str], reply: Reply) -> None:
                 for c in configurations
             ]
             seconds = time.perf_counter() - started
-            measured = {"wall_seconds": f"{seconds:.3f}", "dtype": precision(predictions)}
-            write_predictions(Path(request["output"]), predictions, record | measured)
+            measured = dataclasses.replace(record, wall_seconds=seconds, dtype=precision(predictions))
+            write_predictions(Path(request["output"]), predictions, measured)
         except Exception as error:  # a bad request must not end a worker that holds a loaded model
             reply(event="error", message=f"{type(error).__name__}: {error}")
             continue
@@ -92,28 +93,30 @@ def precision(predictions: Sequence[Prediction]) -> str:
     return "float32" if is_single else "float64"
 
 
-def run_record(arguments: argparse.Namespace, checkpoint_sha256: str, device: str) -> dict[str, str]:
+def run_record(arguments: argparse.Namespace, checkpoint_sha256: str, device: str, max_edges: int) -> RunRecord:
     """Where numbers come from: packages, weights, device and hardware."""
     packages = {
         distribution.metadata["Name"].lower(): distribution.version
         for distribution in importlib.metadata.distributions()
     }
     wanted = [*arguments.packages.split(","), "torch", "jax", "tensorflow", "tensorflow-cpu", "e3nn", "numpy", "ase"]
-    return {
-        "model_id": arguments.model,
-        "fingerprint": arguments.fingerprint,
-        "origin": "computed",
-        "device": device,
-        "hardware": _hardware(device),
-        "n_threads": os.environ.get("OMP_NUM_THREADS", ""),
-        "packages": ", ".join(f"{n} {packages[n]}" for n in dict.fromkeys(wanted) if n in packages),
-        "pid": str(os.getpid()),  # tells two workers apart that started in the same second
-        "python": platform.python_version(),
-        "checkpoint_sha256": checkpoint_sha256,
-        "options": arguments.options,
-        "d3": arguments.d3,
-        "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+    n_threads = os.environ.get("OMP_NUM_THREADS", "")
+    return RunRecord(
+        origin="computed",
+        model_id=arguments.model,
+        fingerprint=arguments.fingerprint,
+        device=device,
+        hardware=_hardware(device),
+        packages=", ".join(f"{n} {packages[n]}" for n in dict.fromkeys(wanted) if n in packages),
+        python=platform.python_version(),
+        checkpoint_sha256=checkpoint_sha256,
+        options=arguments.options,
+        d3=arguments.d3 == "yes",
+        n_threads=int(n_threads) if n_threads.isdecimal() else None,
+        pid=os.getpid(),
+        max_edges=max_edges,
+        started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
 
 
 def deny_network() -> None:
@@ -255,9 +258,9 @@ def main() -> int:
         reply(event="error", message=f"{type(error).__name__}: {error}")
         return 1
     max_edges = arguments.max_edges or choose_max_edges(device)
-    record = run_record(arguments, checkpoint_sha256, device) | {"max_edges": str(max_edges)}
+    record = run_record(arguments, checkpoint_sha256, device, max_edges)
     evaluator = Evaluator(calculator, family.REACH, getattr(family, "batch", None), max_edges)
-    reply(event="ready", record=record)
+    reply(event="ready", record=record.to_metadata())
     serve(evaluator, record, reply)
     return 0
 

@@ -8,6 +8,7 @@ import pytest
 from engine.queries import catalog, comparability, reference_data
 from engine.records import Configuration, Prediction
 from engine.registry.datasets import Dataset
+from engine.registry.levels_of_theory import LevelOfTheory
 from engine.registry.models import Model
 from engine.store.builder import StoreBuilder, publish
 from engine.store.rows import Results, Run
@@ -36,18 +37,19 @@ ERRORS = {
 }
 
 
+LEVELS = {name: LevelOfTheory(zero, "PBE", zero, code="VASP") for name, zero in (("shifted", "mp"), ("noisy", "none"))}
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = tmp_path_factory.mktemp("cells")
     dataset = Dataset(
-        "cells", "Cells", "Four cells", ("Mo", "W"), "PBE", "VASP", "", "mp", True, "Fits.", "", "MIT", "Nobody",
+        "cells", "Cells", "Four cells", ("Mo", "W"), LEVELS["shifted"], True, "Fits.", "MIT", "Nobody",
         "https://example.org", groups_outside=("dimer",),
     )  # fmt: skip
     builder = StoreBuilder(data / "results-cells.duckdb")
-    references = {"shifted": "mp", "noisy": "none"}
     builder.add_models(
-        Model(model_id, model_id.title(), "emt", "", (), (), "MIT", "", "PBE", True, reference)
-        for model_id, reference in references.items()
+        Model(model_id, model_id.title(), "emt", (), (), "MIT", "", level, True) for model_id, level in LEVELS.items()
     )
     builder.add_dataset(dataset, CELLS)
     results = []

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.records import Prediction, write_predictions
+from engine.records import Prediction, RunRecord, write_predictions
 from engine.registry.datasets import get_dataset
 from engine.registry.models import get_model
 from engine.store.rows import Run
@@ -14,7 +14,7 @@ from precompute.jobs.build import _runs
 def _run(folder: Path, *records: dict[str, str]) -> list[Run]:
     paths = [folder / f"{k}.parquet" for k in range(len(records))]
     for path, record in zip(paths, records, strict=True):
-        write_predictions(path, [Prediction("a", "0", "failed", "no edge")], record)
+        write_predictions(path, [Prediction("a", "0", "failed", "no edge")], RunRecord.from_metadata(record))
     return list(_runs(get_dataset("w-g"), get_model("emt"), paths))
 
 

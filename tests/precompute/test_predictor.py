@@ -11,6 +11,8 @@ from engine.data_folder import DataFolder
 from engine.errors import RegistryError, SettingsError
 from engine.readers.uploads import examples, read_structure
 from engine.records import Configuration
+from engine.registry.models import get_model
+from precompute.jobs.prediction import predict_file
 from precompute.live import predictor as live
 from precompute.live.predictor import LivePredictor, force_deviation, uncovered_elements
 from precompute.workers import worker_envs
@@ -201,3 +203,16 @@ def test_force_deviation_is_the_largest_distance_from_the_mean():
     forces = [np.zeros((1, 3)), np.zeros((1, 3)), np.array([[3.0, 0, 0]])]
 
     assert force_deviation(forces).tolist() == [2.0]
+
+
+def test_baselines_do_not_know_what_they_were_not_fitted_to():
+    tungsten = Configuration("w", "", np.array([74]), np.zeros((1, 3)), 3 * np.eye(3), (True,) * 3)
+    unknown = {m: uncovered_elements(m, tungsten) for m in ("eam-zhou-2004", "ace-w", "snap-ni-2018", "mtp-li-2020")}
+    assert unknown == {"eam-zhou-2004": [], "ace-w": [], "snap-ni-2018": ["W"], "mtp-li-2020": ["W"]}
+
+
+def test_the_command_refuses_what_a_model_does_not_know_as_the_page_does(tmp_path):
+    path = tmp_path / "po.xyz"
+    path.write_text("1\n\nPo 0 0 0\n")
+    rows = list(predict_file(path, [get_model("chgnet-0.3.0"), get_model("ace-w")], DataFolder(tmp_path), "cpu"))
+    assert [row["reason"] for row in rows] == ["CHGNet 0.3.0 does not know Po.", "ACE W does not know Po."]

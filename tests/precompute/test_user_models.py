@@ -21,7 +21,7 @@ from precompute.workers.launch import why_not_runnable
 
 ROOT = Path(__file__).parents[2]
 CASES = Path(__file__).parents[1] / "fixtures" / "cases"
-SAID = ModelDescription(label="My fit, v1.2", training_sets=("my-gb", "MPtrj"), functional="PBE", source="me")
+SAID = ModelDescription(label="My fit, v1.2", training_sets=("mptrj", "salex"), functional="PBE", source="me")
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_an_imported_model_is_in_the_registry_and_the_store(folder: DataFolder) 
     take(folder)
     model = get_model("my-fit-1.2")
 
-    assert (model.label, model.family, model.training_sets) == ("My fit, v1.2", EXTERNAL, ("my-gb", "MPtrj"))
+    assert (model.label, model.family, model.training_sets) == ("My fit, v1.2", EXTERNAL, ("mptrj", "salex"))
     assert not model.is_runnable and "imported" in why_not_runnable(model, folder)
     build(folder)
     row = catalog.models().set_index("model_id").loc["my-fit-1.2"]
@@ -54,7 +54,7 @@ def test_nothing_said_is_enough_and_a_second_import_keeps_the_entry(folder: Data
     take(folder, "plain", ModelDescription())
 
     assert user_registry().read_text() == before
-    assert (get_model("plain").label, get_model("plain").functional) == ("plain", "none")
+    assert (get_model("plain").label, get_model("plain").level.functional) == ("plain", "none")
 
 
 @pytest.mark.parametrize("model_id", ["mace-omat-0", "chgnet-0.3.0"])
@@ -74,12 +74,19 @@ def test_another_model_under_a_known_id_is_refused(folder: DataFolder) -> None:
     take(folder)
 
     with pytest.raises(RegistryError, match="differs in training_sets, functional"):
-        external_model("my-fit-1.2", ModelDescription(label="My fit, v1.2", source="me", training_sets=("x",)), folder)
+        external_model(
+            "my-fit-1.2", ModelDescription(label="My fit, v1.2", source="me", training_sets=("omat24",)), folder
+        )
 
 
 def test_a_text_that_cannot_be_shown_is_refused(folder: DataFolder) -> None:
     with pytest.raises(SettingsError, match="--label holds a control character"):
         external_model("mine", ModelDescription(label="a\x1b[1m"), folder)
+
+
+def test_a_training_set_that_nobody_knows_is_refused(folder: DataFolder) -> None:
+    with pytest.raises(RegistryError, match=r"'mptraj' is not in .*closest: 'mptrj'"):
+        external_model("mine", ModelDescription(training_sets=("mptraj",)), folder)
 
 
 def test_a_refused_file_registers_no_model(folder: DataFolder) -> None:
