@@ -15,7 +15,7 @@ from ase.data import chemical_symbols
 
 from engine.data_folder import DataFolder
 from engine.errors import DatasetError, RegistryError, SettingsError
-from engine.readers.extxyz import read_extxyz, survey
+from engine.readers.extxyz import labels_of, read_extxyz, survey
 from engine.readers.foreign import foreign_folder, foreign_format
 from engine.readers.formats import READERS
 from engine.readers.ingestion import GZIP_MAGIC, read_bytes
@@ -257,6 +257,12 @@ def _read(path: Path, reader: str, keys: Keys, species: Sequence[str]) -> tuple[
     if reader == "extxyz":
         names = dataclasses.asdict(keys)
         read, unread = survey(path, keys)
+        if not read.energy and not keys.energy:
+            known = ", ".join(map(repr, dict.fromkeys(key for frame in labels_of(path) for key in frame.info)))
+            raise DatasetError(
+                f"{path.name}: none has an energy by its name; keys are {known or 'none'}. "
+                "Say which it is: --reference-key NAME."
+            )
         said = ", ".join(f"{name} '{key}'" for name, key in dataclasses.asdict(read).items() if key)
         text = f"{said or 'none'}; not read: {', '.join(unread) or 'none'}"
         finding = Finding("Keys", "warning" if unread else "ok", text)

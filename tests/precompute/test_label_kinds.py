@@ -13,7 +13,7 @@ from ase.calculators.emt import EMT
 from engine.data_folder import DataFolder
 from engine.errors import DatasetError, EngineError
 from engine.readers.extxyz import read_extxyz
-from engine.readers.label_keys import classify
+from engine.readers.label_keys import Keys, classify
 from engine.readers.plausibility import stresses
 from engine.records import read_configurations
 from precompute.acquire.user_datasets import add
@@ -108,6 +108,16 @@ def test_two_sets_that_say_the_same_are_one(tmp_path: Path, second: str) -> None
 
     assert one.energy == pytest.approx(crystal("Au", 0).get_potential_energy(), abs=1e-7)
     assert one.forces is not None
+
+
+@pytest.mark.parametrize("name", ["E", "U_ref"])
+def test_a_name_that_says_nothing_is_listed(tmp_path: Path, folder: DataFolder, name: str) -> None:
+    path = write(tmp_path, frame(crystal("Ag", 0), f"{name}=-9.5"))
+
+    with pytest.raises(DatasetError, match=f"'{name}'.*--reference-key NAME"):
+        add(path, "mine", folder)
+    add(path, "mine", folder, keys=Keys(energy=name))
+    assert read_configurations(folder.configurations("mine"))[0].energy == -9.5
 
 
 def test_energy_beside_another_free_energy_is_a_question(tmp_path: Path) -> None:
