@@ -189,6 +189,7 @@ def _import_one(dataset: Dataset, arguments: argparse.Namespace, folder: DataFol
         training_sets=tuple(arguments.training_set),
         functional=arguments.functional,
         energy_reference=arguments.energy_reference,
+        conservative=not arguments.direct_forces,
         license=arguments.license,
         source=arguments.source or "not stated",
     )

@@ -163,6 +163,18 @@ def add(
     if refused := [finding for finding in findings if finding.verdict == "refused"]:
         raise DatasetError(f"{path.name} was not added: {refused[0].name.lower()}: {refused[0].text}.")
     entry = _entry(path, dataset_id, description, keys, reader, configurations, remarks)
+    return _store(dataset_id, entry, configurations, folder, replace=replace)
+
+
+def _store(
+    dataset_id: str,
+    entry: dict[str, Any],
+    configurations: Sequence[Configuration],
+    folder: DataFolder,
+    *,
+    replace: bool,
+) -> str:
+    """Write configurations and their entry, unless both are there as they are."""
     with locked(folder):
         tables = entries(_registry(folder))
         target = folder.configurations(dataset_id)

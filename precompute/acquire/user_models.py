@@ -36,6 +36,7 @@ class ModelDescription:
     training_sets: Sequence[str] = ()
     functional: str = "none"
     energy_reference: str = "none"
+    conservative: bool = True
     license: str = "not stated"
     source: str = "not stated"
 
@@ -50,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--training-set", metavar="ID", action="append", default=[], help="likewise: id; repeatable")
     parser.add_argument("--functional", choices=FUNCTIONALS, default="none", help="likewise: of its training labels")
     parser.add_argument("--energy-reference", choices=ENERGY_REFERENCES, default="none", help="likewise: their zero")
+    parser.add_argument("--direct-forces", action="store_true", help="likewise: forces are no gradient of its energy")
     parser.add_argument("--license", metavar="TEXT", default="not stated", help="likewise")
 
 
@@ -99,7 +101,6 @@ def _entry(model_id: str, description: ModelDescription) -> dict[str, object]:
         "training_sets": list(description.training_sets),
         "family": EXTERNAL,
         "files": [],
-        "conservative": True,
         "not_runnable": "It is known by imported predictions only.",
         "note": "Added by a user; what is said of it was not checked.",
     }

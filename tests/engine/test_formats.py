@@ -9,6 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.db import connect
 
 from engine.errors import DatasetError
 from engine.readers import ingestion
@@ -246,3 +249,27 @@ def test_extxyz_reads_other_names_of_labels(tmp_path: Path) -> None:
     assert (found.energy, found.group_name, found.numbers.tolist()) == (-5.0, "sia", [74, 74])
     np.testing.assert_allclose(found.stress, [-1, 0, -2, 0, 0, 0])  # minus virial over 27 Å^3
     assert found.forces is not None and found.forces[0, 0] == 1
+
+
+@pytest.mark.parametrize(("name", "value"), [("dft_energy", -7.0), ("REF_energy", 3.0)])
+def test_a_database_with_a_second_energy_is_refused(tmp_path: Path, name: str, value: float) -> None:
+    atoms = Atoms("Ni", cell=[3, 3, 3], pbc=True)
+    atoms.calc = SinglePointCalculator(atoms, energy=-5.0)
+    with connect(tmp_path / "two.db") as database:
+        database.write(atoms, **{name: value})
+
+    with pytest.raises(DatasetError, match=f"configuration 0: it holds '{name}' .* beside 'energy'"):
+        READERS["ase-db"](tmp_path / "two.db")
+
+
+@pytest.mark.parametrize("apart", [0.0, 0.5])
+def test_a_table_with_a_second_energy_is_read_where_both_say_the_same(tmp_path: Path, apart: float) -> None:
+    columns = table("cu-long.parquet")
+    columns["mace_energy"] = [energy + apart for energy in columns["energy"]]
+    path = write_table(tmp_path, columns)
+
+    if not apart:
+        assert len(READERS["parquet"](path)) == 3
+        return
+    with pytest.raises(DatasetError, match="'mace_energy'"):
+        READERS["parquet"](path)
