@@ -9,6 +9,7 @@ EngineError
 ├── WorkerError          a worker process died or broke its protocol
 ├── SettingsError        a command-line option has an impossible value
 ├── MetricError          arrays given to a metric do not fit together
+├── ScopeError           a choice of configurations has an unknown or impossible value
 └── StoreError           the results store is missing or of another version
 
 A message says what was given, what was expected and the next step, in one sentence where possible.
@@ -52,6 +53,10 @@ class SettingsError(EngineError):
 
 class MetricError(EngineError):
     """Arrays given to a metric do not fit together."""
+
+
+class ScopeError(EngineError):
+    """A choice of configurations has an unknown or impossible value."""
 
 
 class StoreError(EngineError):

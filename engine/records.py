@@ -15,6 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from engine.files import replacing
+
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
@@ -227,7 +229,7 @@ def read_configurations(path: Path) -> list[Configuration]:
             stress=_shaped(row["stress"], 6),
             geometry_hash=row["geometry_hash"],
         )
-        for row in pq.read_table(path, schema=CONFIGURATION_SCHEMA).to_pylist()
+        for row in _read_table(path, CONFIGURATION_SCHEMA).to_pylist()
     ]
 
 
@@ -269,8 +271,18 @@ def read_predictions(path: Path) -> list[Prediction]:
             stress=_shaped(row["stress"], 6),
             wall_seconds=row["wall_seconds"],
         )
-        for row in pq.read_table(path, schema=PREDICTION_SCHEMA).to_pylist()
+        for row in _read_table(path, PREDICTION_SCHEMA).to_pylist()
     ]
+
+
+def check_predictions(path: Path) -> None:
+    """Make sure that a file of predictions can be read to its end.
+
+    Raises:
+        OSError: A page is damaged.
+        ArrowInvalid: The file is not parquet; a ValueError.
+    """
+    _read_table(path, PREDICTION_SCHEMA)
 
 
 def read_run_record(path: Path) -> RunRecord:
@@ -279,8 +291,16 @@ def read_run_record(path: Path) -> RunRecord:
     return RunRecord.from_metadata({key.decode(): value.decode() for key, value in metadata.items()})
 
 
+def _read_table(path: Path, schema: pa.Schema) -> pa.Table:
+    """A table whose pages are checked against their checksums, where the file has any.
+
+    Raises:
+        OSError: A page is damaged.
+        ArrowInvalid: The file is not parquet.
+    """
+    return pq.read_table(path, schema=schema, page_checksum_verification=True)
+
+
 def _write_table(path: Path, table: pa.Table) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    pq.write_table(table, temporary, compression="zstd")
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)

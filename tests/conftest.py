@@ -6,7 +6,6 @@ have results for different parts of a dataset.
 """
 
 import dataclasses
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -203,17 +202,6 @@ def sampled_store(sampled_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     """The store of samples, as the data folder that queries and app use."""
     monkeypatch.setenv("DEFECT_ATLAS_DATA", str(sampled_folder))
     return sampled_folder
-
-
-@pytest.fixture(autouse=True)
-def _data_variable() -> Iterator[None]:
-    """`python -m precompute --data DIR` sets DEFECT_ATLAS_DATA for its process, which is this one in tests."""
-    before = os.environ.get("DEFECT_ATLAS_DATA")
-    yield
-    if before is None:
-        os.environ.pop("DEFECT_ATLAS_DATA", None)
-    else:
-        os.environ["DEFECT_ATLAS_DATA"] = before
 
 
 @pytest.fixture(scope="session")

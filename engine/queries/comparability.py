@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from engine.queries import catalog, error_metrics
+from engine.queries.scope import Scope
 from engine.registry import compatibility as rules
 from engine.registry.levels_of_theory import LevelOfTheory
 from engine.store import connection
@@ -46,23 +47,29 @@ def _level(row: Mapping[str, Any]) -> LevelOfTheory:
 
 
 @cached
-def alignment_change(dataset_id: str) -> pd.DataFrame:
+def alignment_change(scope: Scope) -> pd.DataFrame:
     """Rank of models by energy RMSE with raw and with aligned energies, on the configurations that they share.
+
+    Args:
+        scope: Which configurations of one dataset.
 
     Returns:
         model_id, label, origin, n_configs, energy_rmse_mev_per_atom, energy_rmse_mev_per_atom_aligned, rank_raw,
         rank_aligned, rank_change (positive: the model gains places), state and state_reason of `compatibility`; the
         best aligned first. Models that cannot be ranked are left out.
+
+    Raises:
+        ScopeError: The scope has not exactly one dataset.
     """
     name = "energy_rmse_mev_per_atom"
-    raw = error_metrics.shared_metrics("raw", dataset_id=dataset_id)
+    raw = error_metrics.shared_metrics("raw", scope)
     raw = raw.loc[raw["is_ranked"] & raw[name].notna(), ["model_id", "label", "origin", "n_configs", name]]
-    aligned = error_metrics.shared_metrics("per_element", dataset_id=dataset_id)[["model_id", name]]
+    aligned = error_metrics.shared_metrics("per_element", scope)[["model_id", name]]
     table = raw.merge(aligned.rename(columns={name: f"{name}_aligned"}), on="model_id")
     table = table.assign(rank_raw=_ranks(table[name]), rank_aligned=_ranks(table[f"{name}_aligned"]))
     table["rank_change"] = table["rank_raw"] - table["rank_aligned"]
     judged = compatibility()
-    judged = judged.loc[judged["dataset_id"] == dataset_id, ["model_id", "state", "state_reason"]]
+    judged = judged.loc[judged["dataset_id"] == scope.dataset_id, ["model_id", "state", "state_reason"]]
     table = table.merge(judged, on="model_id", how="left")
     return table.sort_values(["rank_aligned", "rank_raw", "model_id"], ignore_index=True)
 

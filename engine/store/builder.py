@@ -5,7 +5,8 @@ sees the old build or the new one, never half of one.
 """
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -173,6 +174,31 @@ class StoreBuilder:
         self.connection.unregister("incoming")
 
 
+@contextmanager
+def database_errors(path: Path) -> Iterator[None]:
+    """Errors of the database in a block as one of ours.
+
+    Raises:
+        StoreError: In place of any `duckdb.Error`.
+    """
+    try:
+        yield
+    except duckdb.Error as error:
+        raise StoreError(f"{path} cannot be written ({error}); check the disk and build again.") from error
+
+
+def verify(path: Path) -> None:
+    """Make sure that a finished file opens, is of this schema and holds a dataset.
+
+    Raises:
+        StoreError: It does not.
+    """
+    with database_errors(path), duckdb.connect(str(path), read_only=True) as connection:
+        found = connection.execute("select schema_version, (select count(*) from datasets) from store_info").fetchall()
+    if len(found) != 1 or found[0][0] != SCHEMA_VERSION or not found[0][1]:
+        raise StoreError(f"{path} is no complete store (found {found}); nothing was published, build again.")
+
+
 def publish(path: Path, link: Path, keep: int = 2) -> None:
     """Move the link to a finished build, and delete all but the newest builds.
 
@@ -181,7 +207,7 @@ def publish(path: Path, link: Path, keep: int = 2) -> None:
         link: `results.duckdb`.
         keep: How many builds stay, since a reader may still hold the one before.
     """
-    temporary = link.with_name(link.name + ".new")
+    temporary = link.with_name(f"{link.name}.{os.getpid()}.new")
     temporary.unlink(missing_ok=True)
     temporary.symlink_to(path.name)
     os.replace(temporary, link)

@@ -65,7 +65,12 @@ class Run:
 
 @dataclass(frozen=True)
 class Cost:
-    """Measured time of one model for one evaluation of energy, forces and stress."""
+    """Measured time of one model for one evaluation of energy, forces and stress.
+
+    Attributes:
+        occasion: Name of the round of measurements; the date of `measured_at` where the file names none.
+        yardstick_ms: Time of a fixed computation in the same round, ms; None where it was not taken.
+    """
 
     model_id: str
     device: str
@@ -78,6 +83,12 @@ class Cost:
     peak_memory_mb: float
     origin: str
     measured_at: str
+    occasion: str = ""
+    yardstick_ms: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.occasion:
+            object.__setattr__(self, "occasion", self.measured_at[:10])
 
 
 def run_id(model_id: str, dataset_id: str, *parts: str) -> str:

@@ -92,7 +92,8 @@ create table element_metrics (
 
 create table costs (
     model_id varchar, device varchar, hardware varchar, n_threads integer, n_atoms integer, batch integer,
-    ms_per_step double, us_per_atom_step double, peak_memory_mb double, origin varchar, measured_at timestamp
+    ms_per_step double, us_per_atom_step double, peak_memory_mb double, origin varchar, measured_at timestamp,
+    occasion varchar, yardstick_ms double
 );
 
 create table ensembles (ensemble_id varchar primary key, label varchar, model_ids varchar[], source varchar);

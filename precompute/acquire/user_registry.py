@@ -11,6 +11,7 @@ from typing import Any
 
 from engine.data_folder import DataFolder
 from engine.errors import SettingsError
+from engine.files import write_text
 from engine.registry.tables import read_tables
 
 MAX_TEXT_LENGTH = 1000
@@ -37,9 +38,7 @@ def write_entries(path: Path, title: str, tables: Mapping[str, Mapping[str, Any]
     for entry_id, entry in tables.items():
         name = f'"{entry_id}"' if "." in entry_id else entry_id
         lines += ["", f"[{name}]", *(f"{key} = {_toml(value)}" for key, value in entry.items())]
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_text(path, "\n".join(lines) + "\n")
 
 
 def check_texts(texts: Mapping[str, object]) -> None:

@@ -87,12 +87,12 @@ def test_the_same_structure_is_computed_once(predictor):
 
 def test_a_loaded_model_serves_the_next_structure(predictor):
     finished(predictor, predictor.submit("me", copper(), ["emt"]))
-    pid = predictor._warm["emt"].worker.pid
+    pid = predictor._pool.loaded()["emt"].pid
 
     finished(predictor, predictor.submit("me", copper(0.1), ["emt"]))
 
     assert predictor.warm_models() == ["emt"]
-    assert predictor._warm["emt"].worker.pid == pid
+    assert predictor._pool.loaded()["emt"].pid == pid
 
 
 def test_unknown_element_fails_without_starting_a_worker(predictor):
@@ -134,6 +134,17 @@ def test_cancelling_ends_waiting_and_running_tasks(predictor):
     assert after.state == live.DONE
 
 
+def test_an_unforeseen_exception_fails_its_task_and_the_thread_serves_the_next(predictor, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(live.Pool, "borrow", lambda self, model: 1 / 0)
+        (task,) = finished(predictor, predictor.submit("me", copper(0.8), ["emt"]))
+    assert task.state == live.FAILED
+    assert "ZeroDivisionError" in task.message
+
+    (after,) = finished(predictor, predictor.submit("me", copper(0.8), ["emt"]))
+    assert after.state == live.DONE
+
+
 def test_a_computation_that_takes_too_long_is_stopped(folder):
     predictor = LivePredictor(folder, device="cpu", limit_seconds=0.0, first_limit_seconds=0.0)
     try:
@@ -160,7 +171,7 @@ def test_an_idle_model_is_unloaded(folder):
 def test_a_closed_predictor_leaves_no_process(folder):
     predictor = LivePredictor(folder, device="cpu")
     finished(predictor, predictor.submit("me", copper(), ["emt"]))
-    worker = predictor._warm["emt"].worker
+    worker = predictor._pool.loaded()["emt"]
 
     predictor.close()
 

@@ -20,7 +20,7 @@ from engine.registry.datasets import get_dataset, load_datasets
 from engine.registry.models import get_model
 from precompute.acquire.datasets import configurations_of, fetch_dataset
 from precompute.acquire.user_datasets import Description, Keys, add, find_format, remove
-from precompute.acquire.weights import model_fingerprint
+from precompute.acquire.weights import Checkpoint
 from precompute.commands import _status
 from precompute.jobs import runner
 from precompute.jobs.build import build
@@ -263,7 +263,7 @@ def test_configurations_that_were_cut_are_not_up_to_date(folder: DataFolder) -> 
 def test_after_a_replacement_with_moved_atoms_only_what_moved_is_run_again(folder: DataFolder, tmp_path: Path) -> None:
     emt, before = get_model("emt"), configurations_of(get_dataset("first"), folder)
     done = [Prediction(c.config_id, c.geometry_hash, "ok", energy=0.0) for c in before]
-    target = folder.predictions("first", "emt", model_fingerprint(emt, folder))
+    target = folder.predictions("first", "emt", Checkpoint(emt, folder).fingerprint)
     write_predictions(target / "a.parquet", done)
     add(changed_copy(tmp_path), "first", folder, replace=True)
     after = configurations_of(get_dataset("first"), folder)
