@@ -4,15 +4,15 @@ import ast
 import dataclasses
 import functools
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ase.data import atomic_numbers
 
-from engine.errors import RegistryError, unknown_id
+from engine.errors import RegistryError
 from engine.registry.levels_of_theory import LevelOfTheory, with_level
-from engine.registry.tables import SHA256, build, check_choice, check_unique, read_folder, select
+from engine.registry.tables import SHA256, Registry, build, check_choice, check_unique, read_folder
 from engine.registry.training_sets import check_training_sets, elements_of, load_training_sets, with_elements
 
 MODELS_PATH = Path(__file__).with_name("models")
@@ -103,7 +103,7 @@ class Model:
 
 
 @functools.cache
-def load_models(path: Path = MODELS_PATH) -> Mapping[str, Model]:
+def load_models(path: Path = MODELS_PATH) -> Registry[Model]:
     """Read and check the model registry: files by name, entries in file order.
 
     Args:
@@ -123,7 +123,7 @@ def load_models(path: Path = MODELS_PATH) -> Mapping[str, Model]:
             raise RegistryError(f"{where}: family '{model.family}' has a file of its own, {model.family}.toml.")
         models[model_id] = model
     check_unique(((m.model_id, m.paper_row) for m in models.values()), "paper_row", path.name)
-    return models
+    return Registry(models, "Model", "engine/registry/models")
 
 
 def _model(model_id: str, table: object, where: str) -> Model:
@@ -142,10 +142,7 @@ def get_model(model_id: str) -> Model:
     Raises:
         RegistryError: The id is unknown; the message names the closest one.
     """
-    models = load_models()
-    if model_id not in models:
-        raise unknown_id("Model", model_id, models, "engine/registry/models")
-    return models[model_id]
+    return load_models()[model_id]
 
 
 def select_models(ids: Iterable[str]) -> list[Model]:
@@ -154,7 +151,7 @@ def select_models(ids: Iterable[str]) -> list[Model]:
     Raises:
         RegistryError: An id is unknown; the message names the closest one.
     """
-    return select(ids, load_models(), "Model", "engine/registry/models")
+    return load_models().select(ids)
 
 
 def families() -> list[str]:
