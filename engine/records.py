@@ -20,6 +20,11 @@ from engine.files import replacing
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
+KILLED = "killed twice, as when memory runs out"
+TOOK_LONGER = "took longer than"
+TRANSIENT_REASONS = ("MemoryError:", KILLED, TOOK_LONGER)
+"""How the reasons of failures begin that another run, with more memory or time, may not have."""
+
 _FLOATS = pa.list_(pa.float64())
 
 CONFIGURATION_SCHEMA = pa.schema(
@@ -112,6 +117,11 @@ class Prediction:
     forces: FloatArray | None = None
     stress: FloatArray | None = None
     wall_seconds: float | None = None
+
+
+def is_transient(reason: str | None) -> bool:
+    """Whether a failure tells of the machine of that day and not of the model."""
+    return (reason or "").startswith(TRANSIENT_REASONS)
 
 
 @dataclass(frozen=True)

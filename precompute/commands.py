@@ -28,7 +28,7 @@ from precompute.jobs.executors import command_line, run_with_parsl
 from precompute.jobs.prediction import predict_file
 from precompute.jobs.tables import markdown_matrix, markdown_table
 from precompute.workers import worker_envs
-from precompute.workers.launch import why_not_runnable
+from precompute.workers.worker_envs import why_not_runnable
 
 DEFAULT_DATASET = "open-defects"
 

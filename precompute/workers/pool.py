@@ -26,9 +26,8 @@ from engine.data_folder import DataFolder
 from engine.errors import WorkerError
 from engine.records import Configuration
 from engine.registry.models import Model
-from precompute.workers.launch import worker_command
 from precompute.workers.process import SINGLE_POINT, Evaluated, Worker, WorkerDiedError
-from precompute.workers.worker_envs import has_nvidia_driver
+from precompute.workers.worker_envs import has_nvidia_driver, worker_command
 
 MAX_DEATHS = 2  # of workers at one configuration
 CAP_GB = 8.0

@@ -15,8 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import WorkerError
-from engine.records import Configuration, Prediction, read_predictions, write_configurations
-from engine.shards import KILLED, TOOK_LONGER, is_transient
+from engine.records import (
+    KILLED,
+    TOOK_LONGER,
+    Configuration,
+    Prediction,
+    is_transient,
+    read_predictions,
+    write_configurations,
+)
 from precompute.workers.worker_envs import WorkerCommand
 
 START_SECONDS = 300.0  # imports and the first load of a large checkpoint on a busy machine
@@ -59,7 +66,7 @@ class Worker:
     """One worker process that holds one loaded model.
 
     Args:
-        command: From `precompute.workers.launch.worker_command`.
+        command: From `precompute.workers.worker_envs.worker_command`.
         log: File that takes whatever the packages print; its last lines go into error messages.
 
     Raises:

@@ -31,7 +31,7 @@ RULES = {
         "engine.shards",
     },
     "precompute.workers": {
-        "engine.data_folder", "engine.errors", "engine.files", "engine.records", "engine.registry", "engine.shards",
+        "engine.data_folder", "engine.errors", "engine.files", "engine.records", "engine.registry",
         "precompute.acquire",
     },
     # What runs inside a family's environment.
