@@ -180,7 +180,10 @@ def main() -> int:
     if arguments.point:
         with contextlib.redirect_stderr(io.StringIO()):
             point = point_walk(folder)
-        show("From a file of configurations to a point of the parity chart, and the worker", [*point, *worker])
+        show(
+            "From a file of configurations to a point of the parity chart, and the worker",
+            list(dict.fromkeys(point + worker)),
+        )
     return 0
 
 
