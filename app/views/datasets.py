@@ -251,7 +251,8 @@ def _distributions(dataset: pd.Series) -> None:
         key=f"distributions-{scope.describe()}",
     )
     st.caption(
-        "These are DFT reference data alone. At each end 0.1 % of the samples lie beyond the axes; brackets say how many."
+        "These are DFT reference data alone. At each end 0.1 % of the samples lie beyond the axes; brackets say how "
+        "many."
     )
     tables.view_data(table, "distributions")
 
