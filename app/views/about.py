@@ -78,6 +78,7 @@ def _datasets() -> None:
         elements=table["elements"].map(", ".join),
         n_configs=table["n_configs"].where(is_here),
         n_atoms=table["n_atoms"].where(is_here),
+        leakage=[wording.seen_in_training(row) for _, row in table.iterrows()],
         status=table["reason"].fillna("not available").where(~is_here, "available"),
     )
     heads = {

@@ -360,6 +360,12 @@ def test_the_model_at_the_start_was_not_trained_on_the_data(sampled_store):
     assert _open().selectbox(key="model").value == "full"
 
 
+def test_datasets_name_the_models_that_were_trained_on_them(sampled_store):
+    assert "By Trained. Full was trained on it." in _text(_open("views/datasets.py"))
+    table = next(f.value for f in _open("views/about.py").dataframe if "stands_in_for" in f.value.columns)
+    assert table.set_index("dataset_id").loc["hand", "leakage"] == "By Trained. Full was trained on it."
+
+
 def test_the_front_leaves_out_models_trained_on_the_data(sampled_store):
     at = _open("views/cost.py")
     at.segmented_control(key="quantity").set_value("force").run()
