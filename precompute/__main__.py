@@ -12,7 +12,7 @@ from engine.data_folder import DataFolder, using
 from engine.errors import EngineError
 from engine.relaxations import CELLS, OPTIMIZERS
 from engine.store.connection import DatabaseError
-from precompute.acquire import user_datasets
+from precompute.acquire import user_datasets, user_models
 from precompute.commands import (
     bench,
     build,
@@ -90,6 +90,10 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--parsl-config", metavar="MODULE:ATTRIBUTE", help="a parsl.Config for --executor parsl")
     sub = command(import_, "import")
     sub.add_argument("file", nargs="?", metavar="FILE", help="parquet or extended XYZ; without it, all published ones")
+    sub.add_argument("--energy-key", metavar="KEY", default="", help="name of the predicted energies (default: found)")
+    sub.add_argument("--forces-key", metavar="KEY", default="", help="name of the predicted forces; or none")
+    sub.add_argument("--source", metavar="TEXT", default="", help="who computed them (default: the file's name)")
+    user_models.add_arguments(sub)
     command(build)
     sub = command(bench)
     sub.add_argument("--again", action="store_true", help="measure even what is measured")

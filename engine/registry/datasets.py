@@ -53,6 +53,8 @@ class DataFile:
         mirror_sha256: Checksum of the converted file.
         embedded: Name of the file in data/embedded/; empty where it does not come with the repository.
         added: Whether a user handed it in: its configurations are in the data folder already.
+        stored_sha256: Checksum of those configurations as they were written, since the entry and they are two files;
+            empty in entries of before it was kept.
     """
 
     name: str
@@ -66,6 +68,7 @@ class DataFile:
     member: str = ""
     page: str = ""
     added: bool = False
+    stored_sha256: str = ""
 
     @property
     def mirror_name(self) -> str:
@@ -139,6 +142,7 @@ class Dataset:
         noise_note: How the noise was measured, in one sentence.
         file_note: What the files, or the mirror, leave out or change; empty where nothing.
         groups_outside: Groups that are kept but do not count as the dataset.
+        crystal_groups: Groups that hold the perfect crystal of each element, among others; the lowest in energy is it.
         files: Where the data are; either all files with a `mirror`, or all with a `url` and a `reader`.
         not_available: Why there are no data, and the next step; empty where there are.
         published_predictions: Predictions that can be imported.
@@ -167,6 +171,7 @@ class Dataset:
     noise_note: str = ""
     file_note: str = ""
     groups_outside: tuple[str, ...] = ()
+    crystal_groups: tuple[str, ...] = ()
     files: tuple[DataFile, ...] = ()
     not_available: str = ""
     published_predictions: tuple[PublishedPredictions, ...] = ()

@@ -70,7 +70,7 @@ RULES = {
     "app.views": {
         "app.export", "app.figures", "app.furniture", "app.links", "app.selection", "app.structures", "app.tables",
         "app.wording", "engine.errors", "engine.numerics", "engine.quantities", "engine.queries",
-        "engine.readers.uploads", "engine.records", "engine.registry", "engine.store.connection", "precompute.live",
+        "engine.readers", "engine.records", "engine.registry", "engine.store.connection", "precompute.live",
     },
     "app.main": {"app.furniture", "app.selection", "engine.errors", "engine.store.connection"},
 }  # fmt: skip
