@@ -239,7 +239,7 @@ def predict(arguments: argparse.Namespace) -> int:
     """Predict one structure file with one or more models."""
     if not arguments.model:
         raise SettingsError("predict needs --model ID.")
-    models, upload = select_models(arguments.model), _upload(arguments)
+    models, upload = select_models(arguments.model), _looked_at(Path(arguments.file))
     rows = list(predict_upload(upload, models, DataFolder.default(), arguments.device))
     if arguments.json:
         print(json.dumps(rows, indent=1))
@@ -249,9 +249,9 @@ def predict(arguments: argparse.Namespace) -> int:
     return 0 if all(row["status"] == "ok" for row in rows) else 1
 
 
-def _upload(arguments: argparse.Namespace) -> Upload:
-    """The structure file of a command, with what there is to say of it said."""
-    upload = read_file(Path(arguments.file))
+def _looked_at(path: Path) -> Upload:
+    """A structure file as read, and what was looked at, printed."""
+    upload = read_file(path)
     for check in upload.checks:
         say(f"{'' if check.is_fine else 'warning: '}{check.name}: {check.text}")
     return upload
@@ -265,7 +265,7 @@ def relax(arguments: argparse.Namespace) -> int:
         options = RelaxationOptions(arguments.fmax, arguments.steps, arguments.cell, arguments.optimizer)
     except ValueError as error:
         raise SettingsError(f"{error}.") from error
-    models, configuration = select_models(arguments.model), _upload(arguments).configuration
+    models, configuration = select_models(arguments.model), _looked_at(Path(arguments.file)).configuration
     found = list(relax_structure(configuration, models, DataFolder.default(), arguments.device, options))
     rows = [numbers(*one) for one in found]
     if arguments.output:

@@ -14,7 +14,7 @@ from typing import Any
 
 from ase.data import chemical_symbols
 
-from engine.data_folder import DataFolder
+from engine.data_folder import DataFolder, as_written
 from engine.errors import RegistryError
 from engine.readers.formats import READERS
 from engine.registry.levels_of_theory import SPINS as SPINS  # users say it of what they add
@@ -214,12 +214,7 @@ def load_datasets(path: Path | None = None) -> Registry[Dataset]:
     Raises:
         RegistryError: An entry is wrong, or a user's has the id of another; the message names it.
     """
-    if path is not None:
-        return _read_registry(path, 0)
-    added = user_registry()
-    if not added.is_file():
-        return _read_registry(DATASETS_PATH, 0)
-    return _joined(added, added.stat().st_mtime_ns)
+    return _joined(*as_written(user_registry())) if path is None else _read_registry(path, 0)
 
 
 def user_registry() -> Path:
@@ -257,7 +252,8 @@ def _entry(dataset_id: str, table: object, where: str) -> object:
 @functools.cache
 def _joined(added: Path, stamp: int) -> Registry[Dataset]:
     """Both registries; a user's dataset may not hide one of this project."""
-    known, users = _read_registry(DATASETS_PATH, 0), _read_registry(added, stamp)
+    known = _read_registry(DATASETS_PATH, 0)
+    users = _read_registry(added, stamp) if stamp else {}
     if clash := sorted(set(known) & set(users)):
         raise RegistryError(
             f"{added} has an entry '{clash[0]}', which is now a dataset of engine/registry/datasets. "

@@ -14,10 +14,18 @@ from pathlib import Path
 
 from ase.data import atomic_numbers
 
-from engine.data_folder import DataFolder
+from engine.data_folder import DataFolder, as_written
 from engine.errors import RegistryError
 from engine.registry.levels_of_theory import LevelOfTheory, make_level, with_level
-from engine.registry.tables import SHA256, Registry, build, check_choice, check_unique, read_folder, read_tables
+from engine.registry.tables import (
+    SHA256,
+    Registry,
+    build,
+    check_choice,
+    check_unique,
+    read_folder,
+    read_tables,
+)
 from engine.registry.training_sets import check_training_sets, elements_of, load_training_sets, with_elements
 
 MODELS_PATH = Path(__file__).with_name("models")
@@ -123,12 +131,7 @@ def load_models(path: Path | None = None) -> Registry[Model]:
     Raises:
         RegistryError: An entry is wrong, or a user's has the id of another; the message names it.
     """
-    if path is not None:
-        return _read_registry(path, 0)
-    added = user_registry()
-    if not added.is_file():
-        return _read_registry(MODELS_PATH, 0)
-    return _joined(added, added.stat().st_mtime_ns)
+    return _joined(*as_written(user_registry())) if path is None else _read_registry(path, 0)
 
 
 def user_registry(folder: DataFolder | None = None) -> Path:
@@ -166,10 +169,11 @@ def _read_registry(path: Path, _stamp: int) -> Registry[Model]:
 
 
 @functools.cache
-def _joined(added: Path, _stamp: int) -> Registry[Model]:
+def _joined(added: Path, stamp: int) -> Registry[Model]:
     """Both registries; a user's model may not hide one of this project."""
     known = load_models(MODELS_PATH)
-    users = {model_id: user_model(model_id, table) for model_id, table in read_tables(added).items()}
+    entries = read_tables(added) if stamp else {}
+    users = {model_id: user_model(model_id, table) for model_id, table in entries.items()}
     if clash := sorted(set(known) & set(users)):
         raise RegistryError(
             f"{added} has an entry '{clash[0]}', which is now a model of this project; "
