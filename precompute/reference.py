@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import EngineError, SettingsError
-from precompute import gpaw_env, reference_collect
+from precompute import gpaw_env, reference_collect, reference_delta
 from precompute.data_folder import EMBEDDED, DataFolder
 from precompute.reference_jobs import (
     CHECK_DENSITIES,
@@ -176,6 +176,7 @@ def collect(settings: ReferenceSettings, data: Path, output: Path) -> None:
             results[job.config_id] = result
     reference_collect.write_dataset(settings, results, output)
     reference_collect.write_convergence(settings, results, output)
+    reference_delta.write_delta(reference_collect.read_shipped(output), output)
 
 
 def run_jobs(
