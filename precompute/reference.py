@@ -105,6 +105,7 @@ def main(args: argparse.Namespace) -> int:
         raise SettingsError(f"--jobs {args.jobs}: give at least 1.")
     if args.collect:
         collect(settings, data, args.output)
+        print(reference_collect.defect_table(settings, args.output))
         return 0
     if args.verify is not None:
         return verify(settings, data, args.output, args.verify, args.seed, args.jobs)

@@ -348,6 +348,48 @@ def is_converged(row: Mapping[str, str]) -> bool:
     return abs(float(row["defect_energy_difference_mev"])) <= max(DEFECT_TOLERANCE_MEV, DEFECT_TOLERANCE * energy)
 
 
+def defect_table(settings: ReferenceSettings, output: Path) -> str:
+    """What the meshes do to the defect energies, metal by metal.
+
+    A defect energy counts as shown where the mesh of its label is within the tolerance of a denser one, or where even
+    the first mesh was within the tolerance of the label's.
+
+    Args:
+        settings: The settings table.
+        output: Folder of the shipped files.
+
+    Returns:
+        A Markdown table: defect energies, how many have a denser mesh, how many are shown to be converged, the
+        largest change from the first mesh to the densest, the largest difference left between the label and a denser
+        mesh (both in meV), and the cells that are not shown.
+    """
+    table = csv.DictReader((output / CONVERGENCE_FILE).read_text().splitlines())
+    rows = {row["config_id"]: row for row in table if row["kind"] == "defect"}
+    labels = shipped_jobs(settings, output)
+    lines = ["| metal | defects | denser mesh | shown | change | left | not shown |", "|---|---|---|---|---|---|---|"]
+    for symbol in settings.elements:
+        jobs = {job.config_id: job for job in dataset_jobs(settings, [symbol])}
+        names = [name for name in jobs if name in labels and defect_parts(jobs[name], jobs)]
+        own = {name: rows.get(labels[name].config_id) for name in names}
+        first = {name: rows.get(name) for name in names}
+        missing = []
+        for name in names:
+            row = own[name] or (first[name] if _is_dense(labels[name]) else None)
+            if row is None or not is_converged(row):
+                missing.append(name.split("-", 2)[2])
+        if names:
+            n_dense = sum(_is_dense(labels[name]) for name in names)
+            numbers = [str(len(names)), str(n_dense), str(len(names) - len(missing)), _largest(first), _largest(own)]
+            lines.append(f"| {symbol} | {' | '.join(numbers)} | {', '.join(missing)} |")
+    return "\n".join(lines)
+
+
+def _largest(rows: Mapping[str, Mapping[str, str] | None]) -> str:
+    """The largest difference of some rows in meV, empty without any."""
+    found = [abs(float(row["defect_energy_difference_mev"])) for row in rows.values() if row is not None]
+    return f"{max(found):.0f}" if found else ""
+
+
 def _defect_rows(
     settings: ReferenceSettings, results: Results, symbol: str, kept: dict[tuple[str, str], dict[str, str]]
 ) -> Iterable[Mapping[str, str | float]]:
