@@ -7,7 +7,7 @@ What is left between the two is mostly the distance between PAW setups and all e
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +67,27 @@ def delta_rows(shipped: Iterable[Atoms]) -> list[dict[str, str | float]]:
         if large is not None:
             rows.append(_row(str(small.symbols[0]), [small, middle, large]))
     return rows
+
+
+def card_line(row: Mapping[str, str]) -> str:
+    """A metal's line in the data card.
+
+    Args:
+        row: A row of the table.
+
+    Returns:
+        Metal, difference of the equilibrium volume in per cent, both bulk moduli in GPa, and the energy differences at
+        94 and 106 % of the volume in meV/atom.
+    """
+    shown = (
+        "metal",
+        "volume_difference_percent",
+        "bulk_modulus_gpa",
+        "all_electron_bulk_modulus_gpa",
+        "energy_difference_94_mev_per_atom",
+        "energy_difference_106_mev_per_atom",
+    )
+    return f"| {' | '.join(row[name] for name in shown)} |"
 
 
 def write_delta(shipped: Iterable[Atoms], output: Path) -> None:

@@ -38,6 +38,12 @@ def excess_energy(atoms, shipped):
     return atoms.info["REF_energy"] - len(atoms) * parent.info["REF_energy"] / len(parent)
 
 
+def convergence_rows(kind):
+    """Rows of one kind of the shipped convergence table."""
+    text = (EMBEDDED / reference_collect.CONVERGENCE_FILE).read_text()
+    return [row for row in csv.DictReader(text.splitlines()) if row["kind"] == kind]
+
+
 def is_element(atoms):
     """Whether there is one element only."""
     return len(set(atoms.symbols)) == 1
@@ -634,16 +640,38 @@ def test_magnets_keep_a_moment(shipped):
             assert low < atoms.info["REF_magnetic_moment"] / len(atoms) < high
 
 
-def test_the_registered_noise_is_that_of_the_tighter_settings():
-    rows = csv.DictReader((EMBEDDED / reference_collect.CONVERGENCE_FILE).read_text().splitlines())
-    tight = [row for row in rows if row["kind"] == "noise"]
-    forces = [float(row["force_difference_rms_mev_per_ang"]) for row in tight]
-    energies = [float(row[RELATIVE]) for row in tight if row[RELATIVE]]
+def test_the_registered_noise_is_that_of_the_tighter_settings_and_of_the_denser_meshes():
+    rows = convergence_rows("noise")
+    forces = [float(row["force_difference_rms_mev_per_ang"]) for row in rows]
+    energies = [float(row[RELATIVE]) for row in rows]
+    labels = {job.config_id for job in reference_collect.shipped_jobs(SETTINGS, EMBEDDED).values()}
+    own = [row for row in convergence_rows("defect") if row["config_id"] in labels]
+    defects = [float(row["defect_energy_difference_mev"]) for row in own if "@" in row["config_id"]]
     dataset = get_dataset("open-defects")
 
-    assert {row["config_id"] for row in tight} == set(reference_jobs.NOISE_CONFIGS)
+    assert {row["config_id"] for row in rows} == set(reference_jobs.NOISE_CONFIGS)
     assert 1e3 * dataset.force_noise == pytest.approx(np.sqrt(np.mean(np.square(forces))), abs=0.06)
-    assert 1e3 * dataset.energy_noise == pytest.approx(np.sqrt(np.mean(np.square(energies))), abs=0.06)
+    assert 1e3 * dataset.energy_noise == pytest.approx(np.sqrt(np.mean(np.square(energies))), abs=0.006)
+    assert 1e3 * dataset.defect_energy_noise == pytest.approx(np.sqrt(np.mean(np.square(defects))), abs=0.6)
+
+
+def test_defect_energies_on_their_denser_mesh_are_converged():
+    labels = {job.config_id for job in reference_collect.shipped_jobs(SETTINGS, EMBEDDED).values()}
+
+    own = [row for row in convergence_rows("defect") if row["config_id"] in labels and "@" in row["config_id"]]
+
+    assert own
+    for row in own:
+        assert reference_collect.is_converged(row), row["config_id"]
+
+
+def test_the_data_card_has_the_tables_of_the_shipped_files():
+    card = (EMBEDDED / "README.md").read_text()
+    delta = list(csv.DictReader((EMBEDDED / reference_delta.DELTA_FILE).read_text().splitlines()))
+
+    assert reference_collect.defect_table(SETTINGS, EMBEDDED) in card
+    for row in delta:
+        assert reference_delta.card_line(row) in card
 
 
 def test_stress_is_shipped_only_where_the_basis_allows(shipped):
