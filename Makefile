@@ -51,7 +51,7 @@ families: $(FAMILIES:%=family-%) ## build every family's environment and check i
 
 $(FAMILIES:%=family-%): family-%: setup ## build one family's environment and check it: make family-mace
 	$(PY) -m precompute envs $*
-	$(PY) -m pytest tests/test_conformance.py -k "[$*] or [$*-"
+	$(PY) -m pytest tests/whole/test_conformance.py -k "[$*] or [$*-"
 
 clean:
 	rm -rf .venv node_modules data/worker_envs data/results*.duckdb

@@ -18,9 +18,9 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from app import charts
+from app.figures import base
 
-MakeFigure = Callable[[charts.Ink], go.Figure]
+MakeFigure = Callable[[base.Ink], go.Figure]
 
 PNG_SCALE = 300 / 96  # 300 dpi at CSS pixels
 REPORT_WIDTH = 900
@@ -113,7 +113,7 @@ def to_csv(table: pd.DataFrame, provenance: Provenance) -> bytes:
 
 def to_html(make: MakeFigure, provenance: Provenance) -> bytes:
     """A page that needs no network: Plotly's script is inside."""
-    figure = make(charts.LIGHT)
+    figure = make(base.LIGHT)
     page = str(figure.to_html(include_plotlyjs=True, config=camera_defaults(provenance)))
     return page.replace("<head>", f"<head><title>{provenance.title}</title>", 1).encode()
 
@@ -126,7 +126,7 @@ def camera_defaults(provenance: Provenance) -> dict[str, Any]:
 
 def to_image(make: MakeFigure, image_format: str) -> bytes:
     """SVG or PNG in report colours, drawn by kaleido."""
-    figure = make(charts.LIGHT)
+    figure = make(base.LIGHT)
     scale = 1 if image_format == "svg" else PNG_SCALE
     return bytes(figure.to_image(format=image_format, width=REPORT_WIDTH, scale=scale))
 

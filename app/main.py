@@ -15,9 +15,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import streamlit as st
 
-from app import components
-from engine import results
+from app import furniture, selection
 from engine.errors import StoreError
+from engine.store import connection
 
 
 @dataclass(frozen=True)
@@ -56,17 +56,17 @@ PAGES = (
 
 def main() -> None:
     """Draw the navigation, the sidebar and the chosen page."""
-    st.set_page_config(page_title="Defect Atlas", page_icon=components.FAVICON, layout="wide")
+    st.set_page_config(page_title="Defect Atlas", page_icon=furniture.FAVICON, layout="wide")
     page = st.navigation(_navigation())
     try:
-        results.version()
-        components.sidebar(page.url_path)
+        connection.version()
+        selection.sidebar(page.url_path)
     except StoreError as error:
         st.title("Defect Atlas", anchor=False)
-        components.empty("No results to show yet", str(error))
+        furniture.empty("No results to show yet", str(error))
         st.stop()
     page.run()
-    components.footer()
+    furniture.footer()
 
 
 def _navigation() -> dict[str, list[st.Page]]:

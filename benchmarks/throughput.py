@@ -31,12 +31,13 @@ from pathlib import Path
 import numpy as np
 from ase.build import bulk
 
-from engine.models import families, load_models
+from engine.data_folder import ROOT, DataFolder
 from engine.records import Configuration, read_predictions, write_configurations
-from precompute import environments
-from precompute.data_folder import ROOT, DataFolder
-from precompute.models import checkpoint_path, family_command, why_not_runnable
-from precompute.workers import Worker
+from engine.registry.models import families, load_models
+from precompute.acquire.weights import checkpoint_path
+from precompute.workers import worker_envs
+from precompute.workers.launch import family_command, why_not_runnable
+from precompute.workers.process import Worker
 from tests.tiny.making import has_tiny, make_tiny
 
 PREFERRED = {  # the model of a family that stands for it
@@ -103,7 +104,7 @@ def plain_loop(family: str, model: tuple[str, dict], source: Path, scratch: Path
     """Seconds and energies of the plain loop."""
     script, answer = scratch / "loop.py", scratch / "loop.json"
     script.write_text(PLAIN_LOOP)
-    command = environments.python_command(
+    command = worker_envs.python_command(
         family, folder.root, "none", (), device=how["device"], n_threads=how["n_threads"]
     )
     env = dict(command.env)
@@ -225,7 +226,7 @@ def main() -> None:
     folder, output = DataFolder.default(), arguments.output
     rows = json.loads(output.read_text()) if output and output.exists() else []
     failed = []
-    for family in arguments.family or [f for f in families() if environments.is_built(f, folder.root)]:
+    for family in arguments.family or [f for f in families() if worker_envs.is_built(f, folder.root)]:
         if family == "emt":  # knows neither W nor Mo
             continue
         try:

@@ -18,12 +18,13 @@ from ase.calculators.calculator import Calculator
 from ase.calculators.emt import EMT
 from ase.calculators.morse import MorsePotential
 
-from engine.datasets import Dataset, load_datasets
-from engine.ensembles import Ensemble
-from engine.models import Model, load_models
 from engine.records import Configuration, Prediction
+from engine.registry.datasets import Dataset, load_datasets
+from engine.registry.ensembles import Ensemble
+from engine.registry.models import Model, load_models
 from engine.shards import sample
-from engine.store import Cost, Results, Run, StoreBuilder, publish
+from engine.store.builder import StoreBuilder, publish
+from engine.store.rows import Cost, Results, Run
 
 
 def _cells() -> Iterator[tuple[str, str, Atoms]]:

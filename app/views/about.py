@@ -7,9 +7,10 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import components, export
-from engine import queries, results
+from app import export, furniture, tables, wording
 from engine.quantities import ALIGNMENTS, significant
+from engine.queries import catalog, error_metrics
+from engine.store import connection
 
 DEFINITIONS = """
 - **Reference** is the DFT value that comes with a dataset; it is no truth. Errors are predicted minus
@@ -37,7 +38,7 @@ DEFINITIONS = """
 
 def show() -> None:
     """Everything that is needed to judge and to repeat the numbers."""
-    components.header("Data & methods", "What the numbers mean, where they come from, and what is missing.")
+    furniture.header("Data & methods", "What the numbers mean, where they come from, and what is missing.")
     names = ["Definitions", "Datasets", "Provenance", "Failures", "Paper", "Downloads"]
     tabs = dict(zip(names, st.tabs(names), strict=True))
     tabs["Definitions"].markdown(DEFINITIONS, unsafe_allow_html=True)
@@ -55,13 +56,13 @@ def show() -> None:
 
 def _table(table: pd.DataFrame, key: str, heads: Mapping[str, Any], nothing: str) -> None:
     if table.empty:
-        components.empty("Nothing here", nothing)
+        furniture.empty("Nothing here", nothing)
         return
-    components.table_view(table, key, heads, height="content" if len(table) < 40 else 600)
+    tables.table_view(table, key, heads, height="content" if len(table) < 40 else 600)
 
 
 def _datasets() -> None:
-    table = queries.datasets()
+    table = catalog.datasets()
     is_here = table["available"].fillna(False).astype(bool)
     table = table.assign(
         elements=table["elements"].map(", ".join),
@@ -97,8 +98,8 @@ def _datasets() -> None:
 
 
 def _runs() -> None:
-    table = queries.runs()
-    table = table.assign(source=[components.source_name(source, link=False) for source in table["source"]])
+    table = catalog.runs()
+    table = table.assign(source=[wording.source_name(source, link=False) for source in table["source"]])
     heads = {
         "model_id": st.column_config.TextColumn("Model", pinned=True),
         "dataset_id": "Dataset",
@@ -123,7 +124,7 @@ def _runs() -> None:
 
 
 def _failures() -> None:
-    table = queries.failures()
+    table = catalog.failures()
     if len(table):
         counts = table.groupby(["dataset_id", "model_id", "reason"], dropna=False).size().rename("n_failed")
         st.caption("By reason")
@@ -134,9 +135,9 @@ def _failures() -> None:
 
 def _claims() -> None:
     """Statements as text, since a table would cut them."""
-    claims = queries.claims()
+    claims = catalog.claims()
     if claims.empty:
-        components.empty("Nothing here", "No statement of the paper has been checked against this build.")
+        furniture.empty("Nothing here", "No statement of the paper has been checked against this build.")
     for claim in claims.itertuples():
         paper = "" if pd.isna(claim.paper_value) else f"Paper: {significant(claim.paper_value)}. "
         with st.container(border=True):
@@ -149,23 +150,23 @@ def _csv(read: Callable[[], pd.DataFrame]) -> bytes:
 
 
 def _downloads() -> None:
-    info = queries.store_info()
-    path = results.store_path()
+    info = catalog.store_info()
+    path = connection.store_path()
     st.markdown(
         f"Everything that the app shows comes from one DuckDB file, `{path.name}` "
         f"({path.stat().st_size / 1e6:,.0f} MB), version `{info.data_version}`. It is in the data folder of "
         "the server; "
         "`duckdb.connect(path, read_only=True)` opens it."
     )
-    tables: dict[str, Callable[[], pd.DataFrame]] = {
-        "dataset_metrics": lambda: pd.concat(map(queries.dataset_metrics, ALIGNMENTS)),
-        "models": queries.models,
-        "datasets": queries.datasets,
-        "runs": queries.runs,
-        "coverage": queries.coverage,
+    contents: dict[str, Callable[[], pd.DataFrame]] = {
+        "dataset_metrics": lambda: pd.concat(map(error_metrics.dataset_metrics, ALIGNMENTS)),
+        "models": catalog.models,
+        "datasets": catalog.datasets,
+        "runs": catalog.runs,
+        "coverage": catalog.coverage,
     }
     with st.container(horizontal=True):
-        for name, read in tables.items():
+        for name, read in contents.items():
             export.download(f"{name}.csv", partial(_csv, read), f"{name}_{info.data_version}.csv", width="content")
 
 

@@ -4,46 +4,47 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import components, costchart
-from engine import queries
-from engine.pareto import pareto_front
+from app import furniture, links, selection, tables, wording
+from app.figures import cost_plots
+from engine.numerics.pareto import pareto_front
 from engine.quantities import ALIGNMENTS, METRICS, QUANTITIES
+from engine.queries import catalog, error_metrics
 
 
 def show() -> None:
     """Error against measured cost with the Pareto front, and the timings behind it."""
-    chosen = components.selection()
-    slot = components.header(
-        f"Cost: {chosen.quantity} error on {components.dataset_label(chosen.dataset_id)}",
+    chosen = selection.selection()
+    slot = furniture.header(
+        f"Cost: {chosen.quantity} error on {wording.dataset_label(chosen.dataset_id)}",
         "Which model is the most accurate for the time that one has? Models on the line are beaten by no other.",
     )
-    costs = queries.costs()
+    costs = catalog.costs()
     if costs.empty:
-        components.empty("No timings yet", "Run `python -m precompute bench` and then `python -m precompute build`.")
+        furniture.empty("No timings yet", "Run `python -m precompute bench` and then `python -m precompute build`.")
         return
-    with components.controls():
-        alignment = components.alignment_switch() if chosen.quantity == "energy" else "raw"
+    with furniture.controls():
+        alignment = selection.alignment_switch() if chosen.quantity == "energy" else "raw"
         timings = _setting(costs)
     is_raw = chosen.quantity == "energy" and alignment == "raw"
-    metrics = queries.shared_metrics(
+    metrics = error_metrics.shared_metrics(
         alignment, dataset_id=chosen.dataset_id, model_ids=tuple(sorted(timings["model_id"]))
     )
-    table = _joined(timings, components.judged(metrics, is_raw=is_raw), chosen)
+    table = _joined(timings, wording.judged(metrics, is_raw=is_raw), chosen)
     if table.empty:
         _nothing_in_common(timings, chosen)
         return
     _chart(table, chosen, alignment, timings, slot)
     shown = metrics[metrics["model_id"].isin(table["model_id"])]
-    st.markdown(components.comparison_note(shown))
-    components.captions(
-        components.why_not(table),
-        components.few_for_offsets(shown) if alignment == "per_element" else "",
-        components.noise_note(chosen.dataset_id),
+    st.markdown(wording.comparison_note(shown))
+    furniture.captions(
+        wording.why_not(table),
+        wording.few_for_offsets(shown) if alignment == "per_element" else "",
+        wording.noise_note(chosen.dataset_id),
     )
     _table(table, chosen)
     _without_timing(timings, chosen)
     if model_id := st.session_state.pop("open_model", None):
-        st.switch_page(components.MODEL_PAGE, query_params={"id": model_id})
+        st.switch_page(links.MODEL_PAGE, query_params={"id": model_id})
 
 
 def _setting(costs: pd.DataFrame) -> pd.DataFrame:
@@ -59,7 +60,7 @@ def _setting(costs: pd.DataFrame) -> pd.DataFrame:
     return costs[costs["setting"] == choice].drop_duplicates("model_id")
 
 
-def _joined(timings: pd.DataFrame, metrics: pd.DataFrame, chosen: components.Selection) -> pd.DataFrame:
+def _joined(timings: pd.DataFrame, metrics: pd.DataFrame, chosen: selection.Selection) -> pd.DataFrame:
     column = METRICS[chosen.quantity].rmse
     # An error of zero, that of a potential against its own labels, has no place on a logarithmic axis.
     errors = metrics[metrics[column] > 0].drop(columns=["label", "family", "origin", "source"])
@@ -70,7 +71,7 @@ def _joined(timings: pd.DataFrame, metrics: pd.DataFrame, chosen: components.Sel
 
 def _chart(
     table: pd.DataFrame,
-    chosen: components.Selection,
+    chosen: selection.Selection,
     alignment: str,
     timings: pd.DataFrame,
     slot: DeltaGenerator,
@@ -79,20 +80,20 @@ def _chart(
     ranked = table.index[table["is_ranked"] & table["comparable"]].to_numpy()
     front = ranked[pareto_front(table.loc[ranked, "cost"], table.loc[ranked, column])]
     machine = timings.iloc[0]
-    wording = f" ({ALIGNMENTS[alignment]})" if chosen.quantity == "energy" else ""
-    title = f"{QUANTITIES[column].label}{wording} on {components.dataset_label(chosen.dataset_id)} against cost"
+    words = f" ({ALIGNMENTS[alignment]})" if chosen.quantity == "energy" else ""
+    title = f"{QUANTITIES[column].label}{words} on {wording.dataset_label(chosen.dataset_id)} against cost"
     n = table.loc[ranked, "n_configs"].min() if len(ranked) else 0
     n_of = f", compared on {n:,} of {table['n_expected'].iloc[0]:,} configurations" if n else ""
-    origin = components.provenance("cost", title, table["model_id"], [chosen.dataset_id], f"{len(table)} models{n_of}")
-    components.figure(
-        lambda ink: costchart.pareto(
+    origin = furniture.provenance("cost", title, table["model_id"], [chosen.dataset_id], f"{len(table)} models{n_of}")
+    furniture.figure(
+        lambda ink: cost_plots.pareto(
             table,
             front,
             chosen.quantity,
             ink,
             title,
             origin.source_line(),
-            noise=components.noise_of(chosen.dataset_id, chosen.quantity),
+            noise=wording.noise_of(chosen.dataset_id, chosen.quantity),
             highlight=[chosen.model_id, *chosen.compare],
         ),
         table[
@@ -108,26 +109,26 @@ def _chart(
         f"Cost: measured on {machine['setting']}, energy and forces of one configuration at a time. "
         f"Bars: 95 % bounds of the RMSE. Ringed: models chosen at the left. Colour: architecture. Open: not ranked. "
         f"Click on a point for its model's page. "
-        f"{costchart.TRAINING_LEGEND}"
+        f"{cost_plots.TRAINING_LEGEND}"
     )
 
 
 def _open_model() -> None:
     """Ask for the page of the model whose point was clicked."""
-    point = components.clicked("pareto")
+    point = furniture.clicked("pareto")
     if point:
         st.session_state["open_model"] = point[0]
 
 
-def _table(table: pd.DataFrame, chosen: components.Selection) -> None:
+def _table(table: pd.DataFrame, chosen: selection.Selection) -> None:
     column = METRICS[chosen.quantity].rmse
     names = ["label", "us_per_atom_step", column, f"{column}_lo", f"{column}_hi", "peak_memory_mb", "n_configs"]
     view = table[[*names, "n_own", "n_expected"]]
-    components.view_data(components.shown(view), "cost")
+    tables.view_data(tables.shown(view), "cost")
 
 
-def _without_timing(timings: pd.DataFrame, chosen: components.Selection) -> None:
-    metrics = queries.dataset_metrics("raw")
+def _without_timing(timings: pd.DataFrame, chosen: selection.Selection) -> None:
+    metrics = error_metrics.dataset_metrics("raw")
     here = metrics[(metrics["dataset_id"] == chosen.dataset_id) & (metrics["n_configs"] > 0)]
     missing = here.loc[~here["model_id"].isin(timings["model_id"]), "label"]
     if len(missing):
@@ -137,9 +138,9 @@ def _without_timing(timings: pd.DataFrame, chosen: components.Selection) -> None
         )
 
 
-def _nothing_in_common(timings: pd.DataFrame, chosen: components.Selection) -> None:
-    components.empty(
-        f"No timed model has numbers for {components.dataset_label(chosen.dataset_id)}",
+def _nothing_in_common(timings: pd.DataFrame, chosen: selection.Selection) -> None:
+    furniture.empty(
+        f"No timed model has numbers for {wording.dataset_label(chosen.dataset_id)}",
         f"Timed: {', '.join(timings['label'])}. Choose another dataset, or run "
         f"`python -m precompute run --dataset {chosen.dataset_id} --model {timings['model_id'].iloc[0]}`.",
     )

@@ -13,10 +13,11 @@ import plotly.graph_objects as go
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import charts, components, datasetchart, export, tilechart
-from app.atomview import atomview
-from app.sight import Sight
-from engine import dataset_queries, queries
+from app import export, furniture, links, selection, tables, wording
+from app.figures import base, dataset_plots, tile_maps
+from app.structures.atomview import atomview
+from app.structures.shown import Sight
+from engine.queries import catalog, comparability, configurations, reference_data
 
 CONTENTS, ALIGNMENT, COMPATIBILITY = "contents", "alignment", "compatibility"
 PARTS = (CONTENTS, ALIGNMENT, COMPATIBILITY)
@@ -26,14 +27,14 @@ ZEROS = {"mp": "that of the Materials Project", "matpes": "that of MatPES", "own
 
 def show() -> None:
     """One of three parts: what datasets hold, what alignment changed, and which pairs can be compared."""
-    datasets = queries.datasets()
-    chosen = components.selection()
+    datasets = catalog.datasets()
+    chosen = selection.selection()
     dataset = datasets.set_index("dataset_id", drop=False).loc[chosen.dataset_id]
-    slot = components.header(
+    slot = furniture.header(
         f"Datasets: {dataset['label']}",
         "What are the models tested on, how was it computed, and what can a comparison with it mean?",
     )
-    with components.controls():
+    with furniture.controls():
         part = st.segmented_control(
             "Show", PARTS, default=CONTENTS, required=True, format_func=str.capitalize, key="part", bind="query-params",
             help="What datasets hold; what alignment of energies changed; which models' raw energies can be compared.",
@@ -66,9 +67,9 @@ def _contents(dataset: pd.Series, datasets: pd.DataFrame, slot: DeltaGenerator) 
 
 
 def _headline(datasets: pd.DataFrame) -> None:
-    totals = queries.totals()
-    counts = dataset_queries.element_counts()
-    components.numbers(
+    totals = catalog.totals()
+    counts = reference_data.element_counts()
+    furniture.numbers(
         [
             ("Datasets here", f"{_is_here(datasets).sum()}", f"of {len(datasets)} in the registry"),
             ("Configurations", f"{totals['n_configs']:,}", "54,084 in the paper"),
@@ -85,24 +86,24 @@ def _elements(dataset: pd.Series, slot: DeltaGenerator) -> None:
         "elements of the chosen one framed."
     )  # fmt: skip
     dataset_id = dataset["dataset_id"] if is_alone else None
-    table = dataset_queries.element_counts(dataset_id)
+    table = reference_data.element_counts(dataset_id)
     if table.empty:
         _nothing(dataset)
         return
     place = dataset["label"] if is_alone else "all datasets"
     title = f"Configurations with each element: {place}"
-    ids = [dataset_id] if dataset_id else queries.datasets().query("n_configs > 0")["dataset_id"].tolist()
-    origin = components.provenance("elements-of", title, [], ids, f"{int(table['n_atoms'].sum()):,} atoms")
+    ids = [dataset_id] if dataset_id else catalog.datasets().query("n_configs > 0")["dataset_id"].tolist()
+    origin = furniture.provenance("elements-of", title, [], ids, f"{int(table['n_atoms'].sum()):,} atoms")
     framed = [] if is_alone else list(dataset["elements"])
-    components.figure(
-        lambda ink: datasetchart.element_table(table, ink, title, origin.source_line(), framed=framed),
+    furniture.figure(
+        lambda ink: dataset_plots.element_table(table, ink, title, origin.source_line(), framed=framed),
         table,
         origin,
         f"Periodic table of {title}, {len(table)} elements; the table below holds the same numbers.",
         key="element-counts",
         slot=slot,
     )
-    components.view_data(table, "element-counts")
+    tables.view_data(table, "element-counts")
 
 
 def _nothing(dataset: pd.Series) -> None:
@@ -110,7 +111,7 @@ def _nothing(dataset: pd.Series) -> None:
     reason = dataset["reason"] or "It holds no configurations."
     if dataset["n_configs_paper"] > 0:
         reason += f" The paper has {dataset['n_configs_paper']:,.0f} configurations."
-    components.empty(f"{dataset['label']} is not here", reason)
+    furniture.empty(f"{dataset['label']} is not here", reason)
 
 
 def _list(datasets: pd.DataFrame) -> None:
@@ -153,7 +154,7 @@ def _list(datasets: pd.DataFrame) -> None:
             hide_index=True,
             key="dataset-list",
             height=300,
-            placeholder=components.NOTHING,
+            placeholder=wording.NOTHING,
             column_config=heads,
             column_order=list(heads),
             on_select=open_row,
@@ -165,7 +166,7 @@ def _card(dataset: pd.Series, datasets: pd.DataFrame) -> None:
     if not dataset["n_configs"]:
         _nothing(dataset)
     size = f"{dataset['n_configs']:,} configurations, {dataset['n_atoms']:,} atoms" if dataset["n_configs"] else "none"
-    components.details(
+    furniture.details(
         [
             ("Id", f"`{dataset['dataset_id']}`"),
             ("Here", size),
@@ -177,11 +178,11 @@ def _card(dataset: pd.Series, datasets: pd.DataFrame) -> None:
             ("Pseudopotentials and settings", dataset["potentials"]),
             ("Spin and +U", f"spin {dataset['spin']}, {_plus_u(dataset['hubbard_u'])}"),
             ("Zero of energy", f"{ZEROS[dataset['energy_reference']]}. {dataset['comparable_note']}"),
-            ("Noise of the labels", components.noise_note(dataset["dataset_id"])),
+            ("Noise of the labels", wording.noise_note(dataset["dataset_id"])),
             ("Seen in training", dataset["leakage"] or "not checked"),
             ("Licence", dataset["license"]),
             ("Cite", dataset["citation"]),
-            ("Source", components.source_name(dataset["source"])),
+            ("Source", wording.source_name(dataset["source"])),
         ]
     )
 
@@ -222,8 +223,8 @@ def _distributions(dataset: pd.Series, datasets: pd.DataFrame) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.subheader("Energies, forces and sizes", anchor=False, width="stretch")
         slot = st.container(width="content")
-    groups = dataset_queries.groups(dataset["dataset_id"])["group_name"].tolist()
-    with components.controls():
+    groups = reference_data.groups(dataset["dataset_id"])["group_name"].tolist()
+    with furniture.controls():
         is_pooled = st.toggle(
             "All datasets together", key="together", bind="query-params",
             help="Energies then count from the lowest of each dataset.",
@@ -240,21 +241,21 @@ def _distributions(dataset: pd.Series, datasets: pd.DataFrame) -> None:
     group = EVERYTHING if is_pooled else group
     panels = _panels(dataset_id, group, is_relative=is_pooled or dataset["energy_reference"] == "own")
     if not panels:
-        components.empty("No energies and forces", "The source has none for these configurations.")
+        furniture.empty("No energies and forces", "The source has none for these configurations.")
         return
     place = "all datasets" if is_pooled else dataset["label"]
     title = f"Reference data: {place}" + ("" if group == EVERYTHING else f", {group}")
     ids = datasets.query("n_configs > 0")["dataset_id"].tolist() if dataset_id is None else [dataset_id]
     n = panels[-1].histogram.n_total
-    origin = components.provenance("distributions", title, [], ids, f"{n:,} configurations")
+    origin = furniture.provenance("distributions", title, [], ids, f"{n:,} configurations")
 
-    def draw(ink: charts.Ink) -> go.Figure:
-        return datasetchart.histograms(panels, ink, title, origin.source_line())
+    def draw(ink: base.Ink) -> go.Figure:
+        return dataset_plots.histograms(panels, ink, title, origin.source_line())
 
     table = _counts(panels)
     with slot:
         export.menu(draw, table, origin, has_camera=False)
-    components.figure(
+    furniture.figure(
         draw,
         table,
         origin,
@@ -264,10 +265,10 @@ def _distributions(dataset: pd.Series, datasets: pd.DataFrame) -> None:
     st.caption(
         "Of the DFT reference alone. Beyond the axes lies 0.1 % of the samples at each end; brackets say how many."
     )
-    components.view_data(table, "distributions")
+    tables.view_data(table, "distributions")
 
 
-def _panels(dataset_id: str | None, group: str, *, is_relative: bool) -> list[datasetchart.Panel]:
+def _panels(dataset_id: str | None, group: str, *, is_relative: bool) -> list[dataset_plots.Panel]:
     """The histograms that there are samples for."""
     energy = ("energy_above", "Energy above the lowest of the dataset (eV/atom)")
     kind, title = energy if is_relative else ("energy", "Energy (eV/atom)")
@@ -279,13 +280,13 @@ def _panels(dataset_id: str | None, group: str, *, is_relative: bool) -> list[da
     )
     panels = []
     for kind, title, noun, is_log in wanted:
-        found = dataset_queries.histogram(dataset_id, kind, group)
+        found = reference_data.histogram(dataset_id, kind, group)
         if found is not None:
-            panels.append(datasetchart.Panel(title, noun, found, is_log))
+            panels.append(dataset_plots.Panel(title, noun, found, is_log))
     return panels
 
 
-def _counts(panels: Sequence[datasetchart.Panel]) -> pd.DataFrame:
+def _counts(panels: Sequence[dataset_plots.Panel]) -> pd.DataFrame:
     """The bins of all histograms, one below the other."""
     parts = [
         pd.DataFrame(
@@ -307,8 +308,8 @@ def _counts(panels: Sequence[datasetchart.Panel]) -> pd.DataFrame:
 def _groups(dataset: pd.Series) -> None:
     st.subheader("Groups of structures", anchor=False)
     dataset_id = dataset["dataset_id"]
-    typical = dataset_queries.representatives(dataset_id)[["group_name", "config_id"]]
-    table = dataset_queries.groups(dataset_id).merge(typical, on="group_name")
+    typical = reference_data.representatives(dataset_id)[["group_name", "config_id"]]
+    table = reference_data.groups(dataset_id).merge(typical, on="group_name")
     number = st.column_config.NumberColumn
     heads: dict[str, Any] = {
         "group_name": st.column_config.TextColumn("Group", pinned=True),
@@ -324,16 +325,16 @@ def _groups(dataset: pd.Series) -> None:
         "force_rms": number("Force, RMS (eV/Å)", format="%.2f", help="Root mean square of the length on an atom."),
         "config_id": "Shown below",
     }
-    row = components.chosen_row(table, f"groups-{dataset_id}", heads)
+    row = tables.chosen_row(table, f"groups-{dataset_id}", heads)
     _structure(dataset, row)
 
 
 def _structure(dataset: pd.Series, row: pd.Series) -> None:
     """The representative of one group in 3D."""
-    configuration = queries.configuration(dataset["dataset_id"], row["config_id"])
+    configuration = configurations.configuration(dataset["dataset_id"], row["config_id"])
     assert configuration is not None  # its id was read from the same store
     sight = Sight(dataset["dataset_id"], "", configuration, None, None, "")
-    origin = components.provenance(
+    origin = furniture.provenance(
         f"structure-{row['config_id']}", row["config_id"], [], [dataset["dataset_id"]], f"{configuration.n_atoms} atoms"
     )
     st.markdown(
@@ -353,13 +354,13 @@ def _structure(dataset: pd.Series, row: pd.Series) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         export.download(
             "Extended XYZ",
-            lambda: sight.to_extxyz(queries.store_info().data_version),
+            lambda: sight.to_extxyz(catalog.store_info().data_version),
             origin.file_name("extxyz"),
             width="content",
         )
         if dataset["n_models"]:
             st.page_link(
-                components.STRUCTURE_PAGE,
+                links.STRUCTURE_PAGE,
                 label=f"Open {row['config_id']} in Structure",
                 icon=":material/deployed_code:",
                 query_params={"dataset": dataset["dataset_id"], "cfg": row["config_id"]},
@@ -372,9 +373,9 @@ def _structure(dataset: pd.Series, row: pd.Series) -> None:
 def _alignment(dataset: pd.Series, slot: DeltaGenerator) -> None:
     """Ranks before and after alignment, and the offsets that were removed."""
     dataset_id, label = dataset["dataset_id"], dataset["label"]
-    table = dataset_queries.alignment_change(dataset_id)
+    table = comparability.alignment_change(dataset_id)
     if table.empty:
-        components.empty(
+        furniture.empty(
             f"No energies of models for {label}",
             dataset["reason"]
             or f"Run `python -m precompute run --dataset {dataset_id} --model all`, then `python -m precompute build`.",
@@ -385,17 +386,17 @@ def _alignment(dataset: pd.Series, slot: DeltaGenerator) -> None:
         "different zero of energy and any constant error per element; what is left are errors of energy differences "
         "at equal composition."
     )
-    offsets = dataset_queries.element_offsets(dataset_id)
+    offsets = comparability.element_offsets(dataset_id)
     elements = offsets.columns.drop(["model_id", "label", "n_configs"]).tolist()
     n, n_elements = int(table["n_configs"].min()), len(elements)
-    if warning := components.few_for_offsets(table.assign(dataset_id=dataset_id, is_ranked=True)):
+    if warning := wording.few_for_offsets(table.assign(dataset_id=dataset_id, is_ranked=True)):
         st.warning(warning)
     in_milli = offsets[elements] * 1000
     title = f"Energy RMSE before and after alignment per element: {label}"
-    origin = components.provenance("alignment", title, table["model_id"], [dataset_id], f"{n:,} shared configurations")
+    origin = furniture.provenance("alignment", title, table["model_id"], [dataset_id], f"{n:,} shared configurations")
     wide = in_milli.add_prefix("offset_mev_per_atom_").assign(model_id=offsets["model_id"])
-    components.figure(
-        lambda ink: datasetchart.alignment_change(table, ink, title, origin.source_line()),
+    furniture.figure(
+        lambda ink: dataset_plots.alignment_change(table, ink, title, origin.source_line()),
         table.merge(wide, on="model_id", how="left"),
         origin,
         f"{title}, for {len(table)} models; the table below holds the same numbers.",
@@ -412,8 +413,8 @@ def _alignment(dataset: pd.Series, slot: DeltaGenerator) -> None:
 
 def _ranks(table: pd.DataFrame) -> None:
     table = table.assign(
-        label=[components.marked(row.label, row.origin) for row in table.itertuples()],
-        state=table["state"].map(components.STATES),
+        label=[wording.marked(row.label, row.origin) for row in table.itertuples()],
+        state=table["state"].map(wording.STATES),
     )
     heads: dict[str, Any] = {
         "label": st.column_config.TextColumn("Model", pinned=True, width=220),
@@ -425,7 +426,7 @@ def _ranks(table: pd.DataFrame) -> None:
     }
     names = ["energy_rmse_mev_per_atom", "energy_rmse_mev_per_atom_aligned"]
     columns = ["label", "rank_raw", "rank_aligned", "rank_change", *names, "state", "state_reason"]
-    components.table_view(table[columns], "ranks", heads, height="content" if len(table) < 20 else 500)
+    tables.table_view(table[columns], "ranks", heads, height="content" if len(table) < 20 else 500)
 
 
 def _offsets(offsets: pd.DataFrame, in_milli: pd.DataFrame, n_elements: int) -> None:
@@ -433,7 +434,7 @@ def _offsets(offsets: pd.DataFrame, in_milli: pd.DataFrame, n_elements: int) -> 
     table = pd.concat([offsets[["label", "n_configs"]], in_milli], axis=1)
     heads: dict[str, Any] = {name: st.column_config.NumberColumn(name, format="%+.0f") for name in in_milli}
     heads["label"] = st.column_config.TextColumn("Model", pinned=True, width=220)
-    components.table_view(table, "offsets", heads, height="content" if len(table) < 20 else 500)
+    tables.table_view(table, "offsets", heads, height="content" if len(table) < 20 else 500)
     st.caption(
         "Predicted minus reference energy of an atom of the element, fitted to all configurations that each model has "
         "a result for; missing where it has none with the element."
@@ -454,50 +455,50 @@ def _compatibility(dataset: pd.Series, datasets: pd.DataFrame, slot: DeltaGenera
         "Everything in the registry", key="registry", bind="query-params",
         help="Otherwise models that were run and datasets that are here.",
     )  # fmt: skip
-    models = queries.models()
+    models = catalog.models()
     if not everything:
         models, datasets = models[models["n_tried"] > 0], datasets[_is_here(datasets)]
     if datasets.empty:
-        components.empty("No dataset is here", "Run: `python -m precompute fetch --dataset open-defects`")
+        furniture.empty("No dataset is here", "Run: `python -m precompute fetch --dataset open-defects`")
         return
-    judged = dataset_queries.compatibility()
+    judged = comparability.compatibility()
     # Alike ones side by side, those that fit the Materials Project first.
     order = datasets.assign(fits=~datasets["comparable"].fillna(False).astype(bool))
     order = order.sort_values(["fits", "energy_reference"], kind="stable")
     models = models.sort_values(["energy_reference", "label"], key=lambda c: c.str.lower())
-    cells = tilechart.grid(models, order[["dataset_id", "label"]]).merge(judged, on=["model_id", "dataset_id"])
+    cells = tile_maps.grid(models, order[["dataset_id", "label"]]).merge(judged, on=["model_id", "dataset_id"])
     title = "Can raw energies be compared?"
-    origin = components.provenance(
+    origin = furniture.provenance(
         "compatibility", title, models["model_id"], datasets["dataset_id"].tolist(), f"{len(cells):,} pairs"
     )
     table = cells[["label", "dataset_label", "state", "state_reason", "model_id", "dataset_id"]]
     counts = cells["state"].value_counts()
-    components.figure(
+    furniture.figure(
         partial(_draw_compatibility, cells, title, origin),
         table,
         origin,
         f"{title} {len(models)} models by {len(datasets)} datasets: "
-        f"{', '.join(f'{counts.get(name, 0)} {text}' for name, text in components.STATES.items())}.",
+        f"{', '.join(f'{counts.get(name, 0)} {text}' for name, text in wording.STATES.items())}.",
         key="compatibility",
         slot=slot,
         on_select=_open_cell,
     )
     st.caption(
-        f"{tilechart.STATE_MARKS['yes']} comparable. {tilechart.STATE_MARKS['care']} with care: a part of the error is "
-        f"the set-up's. {tilechart.STATE_MARKS['no']} only aligned: raw errors are a matter of the zero of energy, and "
+        f"{tile_maps.STATE_MARKS['yes']} comparable. {tile_maps.STATE_MARKS['care']} with care: a part of the error is "
+        f"the set-up's. {tile_maps.STATE_MARKS['no']} only aligned: raw errors are a matter of the zero of energy, and "
         "the app greys them. Judged by functional, zero of energy and pseudopotentials, code, +U, spin and D3. Click "
         "on a cell for its dataset; the pointer and the table say why."
     )
     _reasons(dataset, judged, models)
 
 
-def _draw_compatibility(cells: pd.DataFrame, title: str, origin: export.Provenance, ink: charts.Ink) -> go.Figure:
-    return tilechart.compatibility(cells, ink, title, origin.source_line())
+def _draw_compatibility(cells: pd.DataFrame, title: str, origin: export.Provenance, ink: base.Ink) -> go.Figure:
+    return tile_maps.compatibility(cells, ink, title, origin.source_line())
 
 
 def _open_cell() -> None:
     """Choose the dataset of the clicked cell."""
-    cell = components.clicked("compatibility")
+    cell = furniture.clicked("compatibility")
     if cell:
         st.session_state["dataset"] = cell[1]
 
@@ -509,8 +510,8 @@ def _reasons(dataset: pd.Series, judged: pd.DataFrame, models: pd.DataFrame) -> 
         f"Zero of energy: {ZEROS[dataset['energy_reference']]}. {dataset['comparable_note']}"
     )
     here = judged[judged["dataset_id"] == dataset["dataset_id"]].merge(models, on="model_id")
-    order = np.argsort(here["state"].map(list(components.STATES).index), kind="stable")
-    here = here.iloc[order].assign(state=here["state"].map(components.STATES))
+    order = np.argsort(here["state"].map(list(wording.STATES).index), kind="stable")
+    here = here.iloc[order].assign(state=here["state"].map(wording.STATES))
     heads: dict[str, Any] = {
         "label": st.column_config.TextColumn("Model", pinned=True, width=220),
         "state": "Raw energies",
@@ -519,7 +520,7 @@ def _reasons(dataset: pd.Series, judged: pd.DataFrame, models: pd.DataFrame) -> 
         "energy_reference": "Zero of energy",
         "d3": st.column_config.CheckboxColumn("D3"),
     }
-    components.table_view(here[list(heads)], "reasons", heads, height="content" if len(here) < 15 else 500)
+    tables.table_view(here[list(heads)], "reasons", heads, height="content" if len(here) < 15 else 500)
 
 
 show()

@@ -6,22 +6,23 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import charts, components, tilechart
-from engine import queries
+from app import furniture, selection, tables, wording
+from app.figures import base, periodic_table
 from engine.quantities import METRICS, QUANTITIES
+from engine.queries import catalog, configurations, error_metrics
 
 BOTH = "both"
 
 
 def show() -> None:
     """The periodic table of one model, and the configurations of the element that was clicked."""
-    chosen = components.selection()
-    model = components.model_labels()[chosen.model_id]
-    slot = components.header(
+    chosen = selection.selection()
+    model = wording.model_labels()[chosen.model_id]
+    slot = furniture.header(
         f"Elements: {model}", "For which elements can it be trusted? Click on a tile for its configurations."
     )
-    with components.controls():
-        alignment = components.alignment_switch()
+    with furniture.controls():
+        alignment = selection.alignment_switch()
         shown = st.segmented_control(
             "Show",
             [BOTH, *METRICS],
@@ -39,14 +40,14 @@ def show() -> None:
             help="Colours have fixed limits, so that pictures of models can be compared. This fits them to one model.",
         )
     dataset_id = None if everything else chosen.dataset_id
-    table = queries.element_metrics(chosen.model_id, dataset_id)
+    table = error_metrics.element_metrics(chosen.model_id, dataset_id)
     if table.empty:
-        components.not_run(chosen)
+        furniture.not_run(chosen)
         return
     columns = _columns(shown, alignment)
     element = _element(table)
     is_raw = METRICS["energy"].rmse in columns.values()
-    pairs = components.judged(_pairs(chosen.model_id, dataset_id), is_raw=is_raw)
+    pairs = wording.judged(_pairs(chosen.model_id, dataset_id), is_raw=is_raw)
     _table(chosen, table, columns, dataset_id, element, pairs, rescale, slot)
     _compared(chosen, table, columns, dataset_id)
     _configurations(chosen, element, alignment, dataset_id)
@@ -67,7 +68,7 @@ def _element(table: pd.DataFrame) -> str:
 
 
 def _table(
-    chosen: components.Selection,
+    chosen: selection.Selection,
     table: pd.DataFrame,
     columns: dict[str, str],
     dataset_id: str | None,
@@ -76,19 +77,19 @@ def _table(
     rescale: bool,
     slot: DeltaGenerator,
 ) -> None:
-    model = components.model_labels()[chosen.model_id]
-    place = components.dataset_label(dataset_id) if dataset_id else "all datasets"
+    model = wording.model_labels()[chosen.model_id]
+    place = wording.dataset_label(dataset_id) if dataset_id else "all datasets"
     title = f"{' and '.join(QUANTITIES[c].label for c in columns.values())} by element: {model}, {place}"
     datasets = pairs["dataset_id"].tolist()
     n_configs = int(table["n_configs"].sum())
-    origin = components.provenance(
+    origin = furniture.provenance(
         "elements", title, [chosen.model_id], datasets, f"{n_configs:,} (element, configuration) pairs"
     )
     grey = _grey(pairs)
     meant = {q: ~table["element"].isin(grey) | (q != "energy") for q in columns}
-    limits = {q: _own_limits(table.loc[meant[q], c], charts.LIMITS[q]) for q, c in columns.items()} if rescale else None
-    components.figure(
-        lambda ink: tilechart.periodic_table(
+    limits = {q: _own_limits(table.loc[meant[q], c], base.LIMITS[q]) for q, c in columns.items()} if rescale else None
+    furniture.figure(
+        lambda ink: periodic_table.periodic_table(
             table, columns, ink, title, origin.source_line(), selected=element, limits=limits, grey=grey
         ),
         table,
@@ -101,19 +102,19 @@ def _table(
     st.caption(
         f"Pale: no data. Hatched: all configurations failed. Colours are logarithmic. {_coverage(chosen, datasets)}"
     )
-    components.captions(
-        components.why_not(pairs) if dataset_id else _other_zeros(pairs), components.noise_note(chosen.dataset_id)
+    furniture.captions(
+        wording.why_not(pairs) if dataset_id else _other_zeros(pairs), wording.noise_note(chosen.dataset_id)
     )
-    components.view_data(table, "elements")
+    tables.view_data(table, "elements")
 
 
-def _coverage(chosen: components.Selection, dataset_ids: list[str]) -> str:
+def _coverage(chosen: selection.Selection, dataset_ids: list[str]) -> str:
     """Of how many configurations the table is made."""
-    metrics = queries.dataset_metrics("raw")
+    metrics = error_metrics.dataset_metrics("raw")
     here = metrics[(metrics["model_id"] == chosen.model_id) & metrics["dataset_id"].isin(dataset_ids)]
     pooled = here[["n_configs", "n_failed", "n_expected"]].sum()
     sets = f"of the {len(here)} datasets that it was run on" if len(here) > 1 else "of the dataset"
-    return f"{components.counts(pooled)} configurations {sets}."
+    return f"{wording.counts(pooled)} configurations {sets}."
 
 
 def _other_zeros(pairs: pd.DataFrame) -> str:
@@ -121,12 +122,12 @@ def _other_zeros(pairs: pd.DataFrame) -> str:
     names = ", ".join(pairs.loc[~pairs["comparable"], "dataset_label"])
     if not names:
         return ""
-    return f":material/warning: {components.GREY} Here the elements of {names}. {components.WHERE_WHY}"
+    return f":material/warning: {wording.GREY} Here the elements of {names}. {wording.WHERE_WHY}"
 
 
 def _grey(pairs: pd.DataFrame) -> set[str]:
     """Elements of the datasets with which raw energies cannot be compared."""
-    elements = queries.datasets().set_index("dataset_id")["elements"]
+    elements = catalog.datasets().set_index("dataset_id")["elements"]
     return {element for dataset_id in pairs.loc[~pairs["comparable"], "dataset_id"] for element in elements[dataset_id]}
 
 
@@ -137,39 +138,39 @@ def _own_limits(values: pd.Series, otherwise: tuple[float, float]) -> tuple[floa
 
 def _pairs(model_id: str, dataset_id: str | None) -> pd.DataFrame:
     """Rows of the model on the dataset, or on all that it was run on."""
-    metrics = queries.dataset_metrics("raw")
+    metrics = error_metrics.dataset_metrics("raw")
     metrics = metrics[metrics["model_id"] == model_id]
     return metrics[metrics["dataset_id"] == dataset_id] if dataset_id else metrics
 
 
 def _choose_element() -> None:
-    tile = components.clicked("periodic-table")
+    tile = furniture.clicked("periodic-table")
     if tile:
         st.query_params["el"] = tile[0]
 
 
 def _compared(
-    chosen: components.Selection, table: pd.DataFrame, columns: dict[str, str], dataset_id: str | None
+    chosen: selection.Selection, table: pd.DataFrame, columns: dict[str, str], dataset_id: str | None
 ) -> None:
     """Side by side with the models to compare, element by element, over the configurations that all have."""
     if not chosen.compare:
         return
-    labels = components.model_labels()
+    labels = wording.model_labels()
     models = (chosen.model_id, *chosen.compare)
     st.subheader("Compared by element", anchor=False)
-    n = queries.n_shared(models, dataset_id)
+    n = error_metrics.n_shared(models, dataset_id)
     if not n:
-        components.empty(
+        furniture.empty(
             "No configuration in common",
             f"No configuration has a result of all of these: {', '.join(labels[model] for model in models)}. "
             "Choose others at the left, or all datasets.",
         )
         return
-    place = components.dataset_label(dataset_id) if dataset_id else "all datasets"
+    place = wording.dataset_label(dataset_id) if dataset_id else "all datasets"
     st.markdown(f"Over the **{n:,} configurations** of {place} that each of the {len(models)} models has a result for.")
     wide = pd.DataFrame({"element": table["element"]}).set_index("element")
     for model_id in models:
-        one = queries.element_metrics(model_id, dataset_id, models).set_index("element")
+        one = error_metrics.element_metrics(model_id, dataset_id, models).set_index("element")
         wide["n_configs"] = one["n_configs"]  # the same for all of them
         wide = wide.join(one[list(columns.values())].add_suffix(f" · {labels[model_id]}"), how="left")
     wide = wide[wide["n_configs"] > 0].astype({"n_configs": int})
@@ -180,22 +181,22 @@ def _compared(
         for name in wide.columns
         if " · " in name
     }
-    components.table_view(wide.reset_index(), "compared", heads)
+    tables.table_view(wide.reset_index(), "compared", heads)
 
 
-def _configurations(chosen: components.Selection, element: str, alignment: str, dataset_id: str | None) -> None:
+def _configurations(chosen: selection.Selection, element: str, alignment: str, dataset_id: str | None) -> None:
     st.subheader(f"Configurations with {element}, largest {chosen.quantity} error first", anchor=False)
-    table = queries.worst_configurations(chosen.model_id, chosen.quantity, alignment, dataset_id, element)
+    table = configurations.worst_configurations(chosen.model_id, chosen.quantity, alignment, dataset_id, element)
     if len(table):
-        components.configuration_table(components.shown(table), "element-configurations", chosen.model_id)
-        if len(table) == queries.BOX_LIMIT:
-            st.caption(f"The {queries.BOX_LIMIT} worst are listed.")
-    failed = queries.failures(chosen.model_id, dataset_id, element)
+        tables.configuration_table(tables.shown(table), "element-configurations", chosen.model_id)
+        if len(table) == configurations.BOX_LIMIT:
+            st.caption(f"The {configurations.BOX_LIMIT} worst are listed.")
+    failed = catalog.failures(chosen.model_id, dataset_id, element)
     if len(failed):
         with st.expander(f"Failed: {len(failed)} configurations with {element}"):
-            components.table_view(failed, "element-failed")
+            tables.table_view(failed, "element-failed")
     if table.empty and failed.empty:
-        components.empty(f"No configuration with {element}", "Choose another element or dataset.")
+        furniture.empty(f"No configuration with {element}", "Choose another element or dataset.")
 
 
 show()

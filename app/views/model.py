@@ -7,9 +7,10 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import barchart, charts, components, tilechart
-from engine import queries
+from app import furniture, links, selection, tables, wording
+from app.figures import bar_plots, base, tile_maps
 from engine.quantities import ALIGNMENTS, METRICS, QUANTITIES, significant
+from engine.queries import catalog, error_metrics
 
 ANY, WITH_NUMBERS, CAN_RUN, CANNOT_RUN = "any", "numbers", "can-run", "cannot-run"
 STATES = {ANY: "All", WITH_NUMBERS: "With numbers", CAN_RUN: "Has a loader", CANNOT_RUN: "No loader yet"}
@@ -19,20 +20,20 @@ MARKS = {"no-data": "–", "cannot-run": "✕", "not-run": ""}
 
 def show() -> None:
     """The page of the model in the address; without one, the list of all models and the coverage matrix."""
-    models = queries.models()
+    models = catalog.models()
     model_id = st.query_params.get("id", "")
     found = models[models["model_id"] == model_id]
     if len(found):
         _page(found.iloc[0])
         return
-    slot = components.header(
+    slot = furniture.header(
         "Models", "Which models are there, on what were they trained, and on what have they been run?"
     )
     if model_id:
-        components.empty(f"No model '{model_id}'", "The registry has no such id. Choose one from the list.")
+        furniture.empty(f"No model '{model_id}'", "The registry has no such id. Choose one from the list.")
     chosen = _filtered(models)
     if chosen.empty:
-        components.empty("No model fits", "Take a filter away.")
+        furniture.empty("No model fits", "Take a filter away.")
         return
     _list(chosen)
     _coverage(chosen, slot)
@@ -42,7 +43,7 @@ def show() -> None:
 
 
 def _filtered(models: pd.DataFrame) -> pd.DataFrame:
-    with components.controls():
+    with furniture.controls():
         words = st.text_input(
             "Search", key="find", persist_state="session", placeholder="name, id or training set", width=240
         )
@@ -104,7 +105,7 @@ def _list(models: pd.DataFrame) -> None:
         if st.session_state["open"]:
             st.query_params["id"] = st.session_state["open"]
 
-    labels = components.model_labels()
+    labels = wording.model_labels()
     st.selectbox(
         f"Open one of {len(ids)} models, or choose its row",
         ids,
@@ -120,7 +121,7 @@ def _list(models: pd.DataFrame) -> None:
         hide_index=True,
         key="models",
         height=min(35 * (len(table) + 1) + 3, 460),
-        placeholder=components.NOTHING,
+        placeholder=wording.NOTHING,
         column_config=heads,
         column_order=list(heads),
         on_select=open_row,
@@ -135,20 +136,20 @@ def _coverage(models: pd.DataFrame, slot: DeltaGenerator) -> None:
         "Datasets that are not here too", key="absent", bind="query-params",
         help="Datasets of the registry that are not public, not fetched or not read yet.",
     )  # fmt: skip
-    datasets = queries.datasets()
+    datasets = catalog.datasets()
     is_here = datasets["available"].fillna(False).astype(bool)
     datasets = datasets if everything else datasets[is_here]
     if datasets.empty:
-        components.empty("No dataset is here", "Run: `python -m precompute fetch --dataset open-defects`")
+        furniture.empty("No dataset is here", "Run: `python -m precompute fetch --dataset open-defects`")
         return
-    pairs = tilechart.grid(models, datasets[["dataset_id", "label"]])
-    known = queries.coverage().drop(columns=["label", "dataset_label"])
+    pairs = tile_maps.grid(models, datasets[["dataset_id", "label"]])
+    known = catalog.coverage().drop(columns=["label", "dataset_label"])
     cells = pairs.merge(known, on=["model_id", "dataset_id"])
     reasons = _reasons(cells, datasets.loc[is_here, "dataset_id"].tolist(), models)
     cells = cells.assign(mark=reasons.map(MARKS))
     n_cells = int((cells["n_configs"] > 0).sum())
     title = "Configurations with a result, by model and dataset"
-    origin = components.provenance(
+    origin = furniture.provenance(
         "coverage",
         title,
         models["model_id"],
@@ -157,8 +158,8 @@ def _coverage(models: pd.DataFrame, slot: DeltaGenerator) -> None:
     )
     columns = ["label", "dataset_label", "n_configs", "n_failed", "n_expected", "origin", "source", "why"]
     table = cells[[*columns, "model_id", "dataset_id"]]
-    components.figure(
-        lambda ink: tilechart.coverage(cells, ink, title, origin.source_line()),
+    furniture.figure(
+        lambda ink: tile_maps.coverage(cells, ink, title, origin.source_line()),
         table,
         origin,
         f"{title}: {n_cells} of {len(cells)} pairs have results; the table below says why the others have none.",
@@ -173,7 +174,7 @@ def _coverage(models: pd.DataFrame, slot: DeltaGenerator) -> None:
         f"{MARKS['no-data']}: the dataset is not here. Pale and blank: can be run, but was not. The pointer and the "
         "table say why."
     )
-    components.view_data(table[columns], "coverage")
+    tables.view_data(table[columns], "coverage")
 
 
 def _reasons(cells: pd.DataFrame, here: list[str], models: pd.DataFrame) -> pd.Series:
@@ -187,7 +188,7 @@ def _reasons(cells: pd.DataFrame, here: list[str], models: pd.DataFrame) -> pd.S
 
 def _open_cell() -> None:
     """Open the page of the clicked cell's model."""
-    cell = components.clicked("coverage")
+    cell = furniture.clicked("coverage")
     if cell:
         st.query_params["id"] = cell[0]
 
@@ -196,12 +197,12 @@ def _open_cell() -> None:
 
 
 def _page(model: pd.Series) -> None:
-    slot = components.header(
+    slot = furniture.header(
         str(model["label"]), "What is it, how far can it be trusted, at what cost, and who made the numbers?"
     )
     # A link to the page that is open would keep its parameters.
     st.button("All models", icon=":material/arrow_back:", type="tertiary", on_click=_close)
-    runs = queries.runs()
+    runs = catalog.runs()
     runs = runs[runs["model_id"] == model["model_id"]]
     _headline(model)
     _state(model, has_runs=len(runs) > 0)
@@ -221,16 +222,16 @@ def _close() -> None:
 
 def _metrics_of(model_id: str, alignment: str) -> pd.DataFrame:
     """The model's metrics in the order of the datasets."""
-    metrics = queries.dataset_metrics(alignment)
-    table = queries.datasets()[["dataset_id"]].merge(metrics[metrics["model_id"] == model_id], on="dataset_id")
-    return components.judged(table, is_raw=alignment == "raw")
+    metrics = error_metrics.dataset_metrics(alignment)
+    table = catalog.datasets()[["dataset_id"]].merge(metrics[metrics["model_id"] == model_id], on="dataset_id")
+    return wording.judged(table, is_raw=alignment == "raw")
 
 
 def _headline(model: pd.Series) -> None:
     metrics = _metrics_of(model["model_id"], "raw")
-    costs = queries.costs()
+    costs = catalog.costs()
     costs = costs[costs["model_id"] == model["model_id"]]
-    n_here = int(queries.datasets()["available"].fillna(False).sum())
+    n_here = int(catalog.datasets()["available"].fillna(False).sum())
     values = [
         (
             "Family",
@@ -247,7 +248,7 @@ def _headline(model: pd.Series) -> None:
         first = costs.iloc[0]
         cost = first["us_per_atom_step"] * QUANTITIES["us_per_atom_step"].factor
         values.append(("Cost (ms per atom and step)", significant(cost), f"{first['hardware']}, {first['device']}"))
-    components.numbers(values)
+    furniture.numbers(values)
 
 
 def _count(value: float) -> str:
@@ -264,9 +265,9 @@ def _state(model: pd.Series, *, has_runs: bool) -> None:
     """Why it cannot run or was not run, and what to do."""
     if model["reason"] and not model["runnable"]:
         note = " The numbers below were imported." if has_runs else ""
-        components.empty("No loader yet", f"{model['reason']}{note}")
+        furniture.empty("No loader yet", f"{model['reason']}{note}")
     elif not has_runs:
-        components.empty(
+        furniture.empty(
             "Not run yet",
             f"Run `python -m precompute fetch --model {model['model_id']}`, then `python -m precompute run --model "
             f"{model['model_id']} --dataset open-defects` and `python -m precompute build`.",
@@ -278,7 +279,7 @@ def _facts(model: pd.Series, runs: pd.DataFrame) -> None:
     packages = computed["packages"].iloc[-1] if len(computed) else ""
     forces = "minus the gradient of the energy" if model["conservative"] else "predicted directly, not a gradient"
     d3 = "training labels include it" if model["d3"] else "not in the training labels"
-    components.details(
+    furniture.details(
         [
             ("Id", f"`{model['model_id']}`"),
             ("Checkpoint", ", ".join(f"`{name}`" for name in model["checkpoint"].split(", ") if name)),
@@ -290,7 +291,7 @@ def _facts(model: pd.Series, runs: pd.DataFrame) -> None:
             ("Forces", forces),
             ("Licence of the weights", model["license"]),
             ("Before the download", model["gate"]),
-            ("Source", components.source_name(model["source"])),
+            ("Source", wording.source_name(model["source"])),
             ("Note", model["note"]),
         ]
     )
@@ -298,18 +299,18 @@ def _facts(model: pd.Series, runs: pd.DataFrame) -> None:
 
 def _datasets(model: pd.Series, slot: DeltaGenerator) -> None:
     st.subheader("Errors by dataset", anchor=False)
-    with components.controls():
-        alignment = components.alignment_switch()
+    with furniture.controls():
+        alignment = selection.alignment_switch()
     table = _metrics_of(model["model_id"], alignment)
     meant = table["comparable"]
     table = table.assign(
         head=[
-            components.marked(label, origin) + ("" if fits else f" {charts.OWN_MARK}")
+            wording.marked(label, origin) + ("" if fits else f" {base.OWN_MARK}")
             for label, origin, fits in zip(table["dataset_label"], table["origin"], meant, strict=True)
         ],
     )
     title = f"{model['label']}: RMSE by dataset, energies {ALIGNMENTS[alignment]}"
-    origin = components.provenance(
+    origin = furniture.provenance(
         "model",
         title,
         [model["model_id"]],
@@ -318,9 +319,9 @@ def _datasets(model: pd.Series, slot: DeltaGenerator) -> None:
     )
     names = [name for m in METRICS.values() for name in (m.rmse, f"{m.rmse}_lo", f"{m.rmse}_hi")]
     columns = ["dataset_label", "n_configs", "n_expected", "n_failed", *names, "force_slope", "origin", "source"]
-    components.figure(
-        lambda ink: barchart.dataset_bars(
-            table, ink, title, origin.source_line(), colour=charts.model_colour(model["model_id"])
+    furniture.figure(
+        lambda ink: bar_plots.dataset_bars(
+            table, ink, title, origin.source_line(), colour=base.model_colour(model["model_id"])
         ),
         table[columns],
         origin,
@@ -331,26 +332,26 @@ def _datasets(model: pd.Series, slot: DeltaGenerator) -> None:
     st.caption(
         "Over all configurations of each dataset that this model has a result for, so bars of two models may rest on "
         "different ones; the Overview compares models on shared ones. Hatched: a part of the dataset. "
-        f"Lines: 95 % bounds. Long tick: {charts.NOISE_LABEL}, where measured. →: beyond the axis. †: imported."
-        + ("" if meant.all() else f" {components.GREY} The pointer says why.")
+        f"Lines: 95 % bounds. Long tick: {base.NOISE_LABEL}, where measured. →: beyond the axis. †: imported."
+        + ("" if meant.all() else f" {wording.GREY} The pointer says why.")
     )
-    components.view_data(table[columns], "bars")
+    tables.view_data(table[columns], "bars")
     with st.container(horizontal=True, gap="small"):
         for row in table[table["n_configs"] > 0].itertuples():
             st.page_link(
-                components.PARITY_PAGE, label=f"Parity on {row.dataset_label}", icon=":material/scatter_plot:",
+                links.PARITY_PAGE, label=f"Parity on {row.dataset_label}", icon=":material/scatter_plot:",
                 query_params={"model": model["model_id"], "dataset": row.dataset_id}, width="content",
             )  # fmt: skip
-    components.warn_of_leakage(table["dataset_id"].tolist())
+    furniture.warn_of_leakage(table["dataset_id"].tolist())
 
 
 def _weakest(model: pd.Series) -> None:
     """The elements and groups with the largest force errors."""
     force, energy = METRICS["force"].rmse, METRICS["energy"].rmse
-    elements = queries.element_metrics(model["model_id"])
+    elements = error_metrics.element_metrics(model["model_id"])
     elements = elements.sort_values(force, ascending=False, na_position="last").head(N_WEAKEST)
-    groups = queries.group_metrics(model["model_id"])
-    groups = groups.assign(n_of=[components.counts(row) for _, row in groups.iterrows()])
+    groups = error_metrics.group_metrics(model["model_id"])
+    groups = groups.assign(n_of=[wording.counts(row) for _, row in groups.iterrows()])
     heads: dict[str, Any] = {
         name: st.column_config.NumberColumn(QUANTITIES[name].title(symbol=True), format="%.0f")
         for name in (force, energy, f"{energy}_aligned")
@@ -360,7 +361,7 @@ def _weakest(model: pd.Series) -> None:
         st.subheader("Weakest elements", anchor=False)
         names = ["element", force, f"{energy}_aligned", "n_configs", "n_failed"]
         if len(elements):
-            components.table_view(elements[names], "weakest-elements", heads, height="content")
+            tables.table_view(elements[names], "weakest-elements", heads, height="content")
             st.page_link(
                 "views/elements.py", label="Periodic table of this model", icon=":material/apps:",
                 query_params={"model": model["model_id"]},
@@ -375,16 +376,16 @@ def _weakest(model: pd.Series) -> None:
                 "Counts", help="Some groups are kept but do not count as the dataset, such as dimers."
             ),
         }
-        components.table_view(groups[names].head(N_WEAKEST), "weakest-groups", heads, height="content")
+        tables.table_view(groups[names].head(N_WEAKEST), "weakest-groups", heads, height="content")
         if len(groups) > N_WEAKEST:
             with st.expander(f"All {len(groups)} groups"):
-                components.table_view(groups[names], "all-groups", heads)
+                tables.table_view(groups[names], "all-groups", heads)
     st.caption("By force RMSE over all configurations with the element, or of the group; energies are aligned.")
 
 
 def _failures(model: pd.Series) -> None:
     st.subheader("Failures", anchor=False)
-    failures = queries.failure_counts(model["model_id"])
+    failures = catalog.failure_counts(model["model_id"])
     if failures.empty:
         st.markdown("None: every configuration that it was run on has a result.")
         return
@@ -393,15 +394,15 @@ def _failures(model: pd.Series) -> None:
     st.markdown(f"**{n:,} configurations** failed, for {reasons} {'reason' if reasons == 1 else 'reasons'}.")
     heads = {"config_id": "One of them", "n_failed": "Failed"}
     names = ["dataset_label", "reason", "n_failed", "config_id"]
-    components.table_view(failures[names], "failures", heads, height="content" if len(failures) < 12 else "auto")
+    tables.table_view(failures[names], "failures", heads, height="content" if len(failures) < 12 else "auto")
 
 
 def _cost(model: pd.Series) -> None:
     st.subheader("Cost", anchor=False)
-    costs = queries.costs()
+    costs = catalog.costs()
     costs = costs[costs["model_id"] == model["model_id"]]
     if costs.empty:
-        components.empty(
+        furniture.empty(
             "Not timed",
             f"Run `python -m precompute bench --model {model['model_id']}` and then `python -m precompute build`."
             if model["runnable"]
@@ -415,15 +416,13 @@ def _cost(model: pd.Series) -> None:
         "hardware": st.column_config.TextColumn("Hardware", width="medium"),
         "measured_at": st.column_config.DatetimeColumn("Measured", format="YYYY-MM-DD"),
     }
-    components.table_view(
-        components.shown(costs)[[*names, "peak_memory_mb", "measured_at"]], "costs", heads, height="content"
-    )
+    tables.table_view(tables.shown(costs)[[*names, "peak_memory_mb", "measured_at"]], "costs", heads, height="content")
 
 
 def _provenance(runs: pd.DataFrame) -> None:
     st.subheader("Where the numbers come from", anchor=False)
     table = runs.assign(
-        source=[components.source_name(source, link=False) for source in runs["source"]],
+        source=[wording.source_name(source, link=False) for source in runs["source"]],
         options=[_options(text) for text in runs["options"]],
     )
     heads: dict[str, Any] = {
@@ -444,7 +443,7 @@ def _provenance(runs: pd.DataFrame) -> None:
     }
     empty = [name for name in ("dtype", "d3", "options", "note") if not table[name].fillna("").astype(bool).any()]
     columns = [name for name in heads if name not in empty]
-    components.table_view(table[columns], "provenance", heads, height="content" if len(table) < 20 else 600)
+    tables.table_view(table[columns], "provenance", heads, height="content" if len(table) < 20 else 600)
 
 
 def _options(text: object) -> str:

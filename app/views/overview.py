@@ -4,44 +4,45 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import charts, components, tilechart
-from engine import queries
+from app import furniture, links, selection, tables, wording
+from app.figures import base, tile_maps
 from engine.quantities import ALIGNMENTS, METRICS, QUANTITIES, significant
+from engine.queries import catalog, error_metrics
 
 
 def show() -> None:
     """Four numbers, the matrix, the ranking on the chosen dataset, and what has not been run."""
-    chosen = components.selection()
-    slot = components.header(
+    chosen = selection.selection()
+    slot = furniture.header(
         "Overview",
         "How far does each universal potential come to DFT for defects in metals? "
         "Root mean square error per model and dataset.",
     )
     metric = METRICS[chosen.quantity]
-    with components.controls():
-        alignment = components.alignment_switch()
-        is_shared = components.comparison_switch()
-    metrics = queries.shared_metrics(alignment) if is_shared else queries.dataset_metrics(alignment)
-    metrics = metrics.assign(source=[components.source_name(s, link=False) or None for s in metrics["source"]])
-    metrics = components.judged(metrics, is_raw=chosen.quantity == "energy" and alignment == "raw")
+    with furniture.controls():
+        alignment = selection.alignment_switch()
+        is_shared = selection.comparison_switch()
+    metrics = error_metrics.shared_metrics(alignment) if is_shared else error_metrics.dataset_metrics(alignment)
+    metrics = metrics.assign(source=[wording.source_name(s, link=False) or None for s in metrics["source"]])
+    metrics = wording.judged(metrics, is_raw=chosen.quantity == "energy" and alignment == "raw")
     _headline(metrics, chosen, metric.rmse)
     _matrix(metrics, chosen, alignment, is_shared, slot)
     _ranking(metrics, chosen, alignment, is_shared)
     _not_run(metrics)
 
 
-def _headline(metrics: pd.DataFrame, chosen: components.Selection, column: str) -> None:
+def _headline(metrics: pd.DataFrame, chosen: selection.Selection, column: str) -> None:
     here = metrics[(metrics["dataset_id"] == chosen.dataset_id) & metrics["is_ranked"]]
     here = here[here["comparable"]].dropna(subset=[column]).sort_values(column)
-    totals, quantity = queries.totals(), QUANTITIES[column]
-    place = components.dataset_label(chosen.dataset_id)
+    totals, quantity = catalog.totals(), QUANTITIES[column]
+    place = wording.dataset_label(chosen.dataset_id)
     best = here.iloc[0] if len(here) else None
-    components.numbers(
+    furniture.numbers(
         [
             (
                 f"Lowest {quantity.symbol} on {place} ({quantity.unit})",
                 significant(best[column]) if best is not None else "–",
-                f"{components.marked(best['label'], best['origin'])}, 95 %: {components.bounds(best, column)}, "
+                f"{wording.marked(best['label'], best['origin'])}, 95 %: {wording.bounds(best, column)}, "
                 f"n = {best['n_configs']:,} of {best['n_expected']:,}"
                 if best is not None
                 else "no model's numbers can be compared as they are",
@@ -49,7 +50,7 @@ def _headline(metrics: pd.DataFrame, chosen: components.Selection, column: str) 
             (
                 "Models with numbers",
                 f"{metrics['model_id'].nunique()}",
-                f"of {len(queries.models())} registered",
+                f"of {len(catalog.models())} registered",
             ),
             ("Reference configurations", f"{totals['n_configs']:,}", f"{totals['n_atoms']:,} atoms"),
             (
@@ -73,24 +74,24 @@ def _ordered(metrics: pd.DataFrame, column: str, dataset_id: str) -> pd.DataFram
 
 
 def _matrix(
-    metrics: pd.DataFrame, chosen: components.Selection, alignment: str, is_shared: bool, slot: DeltaGenerator
+    metrics: pd.DataFrame, chosen: selection.Selection, alignment: str, is_shared: bool, slot: DeltaGenerator
 ) -> None:
     column = METRICS[chosen.quantity].rmse
-    datasets = queries.datasets()
+    datasets = catalog.datasets()
     datasets = datasets.loc[datasets["n_models"] > 0, ["dataset_id", "label"]]
-    cells = tilechart.matrix_cells(metrics, _ordered(metrics, column, chosen.dataset_id), datasets)
-    wording = f", {ALIGNMENTS[alignment]}" if chosen.quantity == "energy" else ""
-    wording += ", shared configurations" if is_shared and (cells["n_configs"] < cells["n_own"]).any() else ""
-    title = f"{QUANTITIES[column].label}{wording} ({QUANTITIES[column].unit})"
-    origin = components.provenance(
+    cells = tile_maps.matrix_cells(metrics, _ordered(metrics, column, chosen.dataset_id), datasets)
+    words = f", {ALIGNMENTS[alignment]}" if chosen.quantity == "energy" else ""
+    words += ", shared configurations" if is_shared and (cells["n_configs"] < cells["n_own"]).any() else ""
+    title = f"{QUANTITIES[column].label}{words} ({QUANTITIES[column].unit})"
+    origin = furniture.provenance(
         "overview",
         title,
         metrics["model_id"].unique(),
         datasets["dataset_id"].tolist(),
         f"{int(cells['n_configs'].sum()):,} predictions",
     )
-    components.figure(
-        lambda ink: tilechart.matrix(cells, chosen.quantity, ink, title, origin.source_line()),
+    furniture.figure(
+        lambda ink: tile_maps.matrix(cells, chosen.quantity, ink, title, origin.source_line()),
         cells.drop(columns=["row", "column", "state"]),
         origin,
         f"Matrix of {title} for {metrics['model_id'].nunique()} models and {len(datasets)} datasets; "
@@ -105,9 +106,9 @@ def _matrix(
         "Red frame: some configurations failed. Hatched: all failed. Pale: not run. In brackets or with a star: "
         "over other configurations than the rest of its column, so not ranked. "
         + ("Columns are compared on the configurations that their models share. " if is_shared else "")
-        + (f"{components.GREY} The pointer says why." if not cells["comparable"].all() else "")
+        + (f"{wording.GREY} The pointer says why." if not cells["comparable"].all() else "")
     )
-    components.view_data(
+    tables.view_data(
         cells[
             [
                 "label",
@@ -125,37 +126,35 @@ def _matrix(
         "matrix",
     )
     if st.session_state.pop("open_parity", False):
-        st.switch_page(components.PARITY_PAGE, query_params={})
+        st.switch_page(links.PARITY_PAGE, query_params={})
 
 
 def _open_cell() -> None:
     """Take the clicked cell's model and dataset into the sidebar, and ask for the parity page."""
-    cell = components.clicked("matrix")
+    cell = furniture.clicked("matrix")
     if cell:
         st.session_state["model"], st.session_state["dataset"] = cell
         st.session_state["open_parity"] = True
 
 
-def _ranking(metrics: pd.DataFrame, chosen: components.Selection, alignment: str, is_shared: bool) -> None:
+def _ranking(metrics: pd.DataFrame, chosen: selection.Selection, alignment: str, is_shared: bool) -> None:
     column = METRICS[chosen.quantity].rmse
-    label = components.dataset_label(chosen.dataset_id)
+    label = wording.dataset_label(chosen.dataset_id)
     st.subheader(f"Ranking on {label} by {QUANTITIES[column].label}", anchor=False)
     here = metrics[metrics["dataset_id"] == chosen.dataset_id].drop(columns=["comparable", "why_not"])
-    here = components.judged(here, is_raw=alignment == "raw")
+    here = wording.judged(here, is_raw=alignment == "raw")
     if is_shared:
-        st.markdown(components.comparison_note(here))
+        st.markdown(wording.comparison_note(here))
     has_meaning = here["comparable"] | (chosen.quantity != "energy")
     here = here.assign(has_rank=here["is_ranked"] & here[column].notna() & has_meaning)
     here = here.sort_values(["has_rank", "is_ranked", column], ascending=[False, False, True])
     is_ranked = here["has_rank"]
     table = here.assign(
         rank=is_ranked.cumsum().where(is_ranked).astype("Int64"),
-        label=[components.marked(row.label, row.origin) for row in here.itertuples()],
+        label=[wording.marked(row.label, row.origin) for row in here.itertuples()],
         n_of=[f"{row.n_configs:,} of {row.n_expected:,}" for row in here.itertuples()],
         training=here["training_sets"].map(" + ".join),
-        **{
-            f"{m.rmse}_bounds": [components.bounds(row, m.rmse) for _, row in here.iterrows()] for m in METRICS.values()
-        },
+        **{f"{m.rmse}_bounds": [wording.bounds(row, m.rmse) for _, row in here.iterrows()] for m in METRICS.values()},
     )
     pairs = [name for metric in METRICS.values() for name in (metric.rmse, f"{metric.rmse}_bounds")]
     columns = ["rank", "label", *pairs, "force_slope", "n_of", "n_failed", "training", "origin", "source", "note"]
@@ -170,25 +169,25 @@ def _ranking(metrics: pd.DataFrame, chosen: components.Selection, alignment: str
         "why_not": st.column_config.TextColumn("Why raw energies cannot be compared", width="medium"),
     }
     place = st.container(horizontal=True, vertical_alignment="center")
-    row = components.chosen_row(table[["model_id", *columns]], "ranking", heads, columns=columns, height="content")
+    row = tables.chosen_row(table[["model_id", *columns]], "ranking", heads, columns=columns, height="content")
     with place:
-        components.model_link(row["model_id"])
+        links.model_link(row["model_id"])
         st.caption("Choose a row for the page of another model.")
     st.caption(
-        f"{charts.IMPORTED_MARK} imported from the source in the last columns; the others were run here. "
+        f"{base.IMPORTED_MARK} imported from the source in the last columns; the others were run here. "
         "Models without a number at the left are over other configurations than the rest, or their raw energies cannot "
         "be compared."
     )
-    components.captions(
-        components.noise_note(chosen.dataset_id),
-        components.few_for_offsets(here) if alignment == "per_element" else "",
+    furniture.captions(
+        wording.noise_note(chosen.dataset_id),
+        wording.few_for_offsets(here) if alignment == "per_element" else "",
     )
-    components.warn_of_leakage([chosen.dataset_id])
+    furniture.warn_of_leakage([chosen.dataset_id])
 
 
 def _not_run(metrics: pd.DataFrame) -> None:
     """Models without any number, with the registry's reason; those that failed are in the matrix instead."""
-    models = queries.models()
+    models = catalog.models()
     missing = models[~models["model_id"].isin(metrics["model_id"])]
     if missing.empty:
         return
@@ -197,7 +196,7 @@ def _not_run(metrics: pd.DataFrame) -> None:
         reason=missing["reason"].where(missing["reason"].fillna("") != "", runnable)
     )
     with st.expander(f"Not run yet: {len(missing)} of {len(models)} registered models"):
-        components.table_view(table, "not-run", {"family": "Family", "paper_row": "Row of Table 1"})
+        tables.table_view(table, "not-run", {"family": "Family", "paper_row": "Row of Table 1"})
 
 
 show()

@@ -7,10 +7,11 @@ import plotly.graph_objects as go
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import charts, components, errorchart, export
-from engine import queries
+from app import export, furniture, selection, tables, wording
+from app.figures import base, error_plots
 from engine.quantities import ALIGNMENTS, METRICS, QUANTITIES, significant
-from engine.queries import Density
+from engine.queries import catalog, configurations, error_metrics, error_pairs
+from engine.queries.error_pairs import Density
 
 WHOLE = "all"
 _OUTSIDE = {True: "", False: ", outside the dataset"}
@@ -18,34 +19,36 @@ _OUTSIDE = {True: "", False: ", outside the dataset"}
 
 def show() -> None:
     """Numbers first, then the residual (or parity) chart, then the configurations of a box drawn on it."""
-    chosen = components.selection()
-    model, dataset = components.model_labels()[chosen.model_id], components.dataset_label(chosen.dataset_id)
-    slot = components.header(
+    chosen = selection.selection()
+    model, dataset = wording.model_labels()[chosen.model_id], wording.dataset_label(chosen.dataset_id)
+    slot = furniture.header(
         f"Parity: {model} on {dataset}",
         "Where does the prediction leave the reference? Drag a box on the chart to list its configurations.",
     )
     view, alignment, group, full_range = _controls(chosen)
-    metrics = queries.dataset_metrics(alignment, group)
+    metrics = error_metrics.dataset_metrics(alignment, group)
     row = metrics[(metrics["model_id"] == chosen.model_id) & (metrics["dataset_id"] == chosen.dataset_id)]
     if row.empty or not row["n_configs"].iloc[0]:
-        components.not_run(chosen)
+        furniture.not_run(chosen)
         return
     _headline(row.iloc[0], chosen)
     is_raw = chosen.quantity == "energy" and alignment == "raw"
     pairs = metrics[
         (metrics["dataset_id"] == chosen.dataset_id) & metrics["model_id"].isin([chosen.model_id, *chosen.compare])
     ]
-    pairs = components.judged(pairs, is_raw=is_raw)
-    components.captions(components.why_not(pairs))
+    pairs = wording.judged(pairs, is_raw=is_raw)
+    furniture.captions(wording.why_not(pairs))
     samples = {
-        model_id: queries.residuals(model_id, chosen.dataset_id, chosen.quantity, alignment, group, view, full_range)
+        model_id: error_pairs.residuals(
+            model_id, chosen.dataset_id, chosen.quantity, alignment, group, view, full_range
+        )
         for model_id in (chosen.model_id, *chosen.compare)
     }
     if samples[chosen.model_id] is None:
-        components.empty("No samples", f"This model gave no {chosen.quantity} for these configurations.")
+        furniture.empty("No samples", f"This model gave no {chosen.quantity} for these configurations.")
         return
     known = [found for found in samples.values() if found is not None]
-    frame = errorchart.frame_of(known, chosen.quantity, view)
+    frame = error_plots.frame_of(known, chosen.quantity, view)
     apart = set(pairs.loc[~pairs["comparable"], "model_id"])
     figures = {
         model_id: _figure(chosen, model_id, found, view, alignment, group, frame, is_comparable=model_id not in apart)
@@ -56,8 +59,8 @@ def show() -> None:
     _comparison(chosen, samples, figures, alignment, group)
 
 
-def _controls(chosen: components.Selection) -> tuple[str, str, str, bool]:
-    with components.controls():
+def _controls(chosen: selection.Selection) -> tuple[str, str, str, bool]:
+    with furniture.controls():
         view = st.segmented_control(
             "View",
             ["residual", "parity"],
@@ -67,7 +70,7 @@ def _controls(chosen: components.Selection) -> tuple[str, str, str, bool]:
             key="view",
             bind="query-params",
         )
-        alignment = components.alignment_switch() if chosen.quantity == "energy" else "raw"
+        alignment = selection.alignment_switch() if chosen.quantity == "energy" else "raw"
         group = _group(chosen.dataset_id)
         full_range = st.toggle(
             "Full range",
@@ -80,7 +83,7 @@ def _controls(chosen: components.Selection) -> tuple[str, str, str, bool]:
 
 def _group(dataset_id: str) -> str:
     """Choice of a group; kept in the address by hand, since its options change with the dataset."""
-    groups = queries.groups(dataset_id)
+    groups = catalog.groups(dataset_id)
     inside = groups.loc[groups["in_dataset"], "n_configs"].sum()
     names = {WHOLE: f"whole dataset ({inside:,})"} | {
         row.group_name: f"{row.group_name} ({row.n_configs:,}{_OUTSIDE[bool(row.in_dataset)]})"
@@ -103,13 +106,13 @@ def _group(dataset_id: str) -> str:
     return choice
 
 
-def _headline(row: pd.Series, chosen: components.Selection) -> None:
+def _headline(row: pd.Series, chosen: selection.Selection) -> None:
     metric = METRICS[chosen.quantity]
     values = [
         (
             QUANTITIES[metric.rmse].title(),
             significant(row[metric.rmse]),
-            f"95 %: {components.bounds(row, metric.rmse)}",
+            f"95 %: {wording.bounds(row, metric.rmse)}",
         ),
         (QUANTITIES[metric.mae].title(), significant(row[metric.mae]), ""),
         (
@@ -117,54 +120,54 @@ def _headline(row: pd.Series, chosen: components.Selection) -> None:
             f"{row['n_configs']:,.0f}",
             f"of {row['n_expected']:,.0f}, {row['n_failed']:,.0f} failed",
         ),
-        ("Origin", str(row["origin"]), components.source_name(row["source"])),
+        ("Origin", str(row["origin"]), wording.source_name(row["source"])),
     ]
     if chosen.quantity == "force":
         note = "below 1: too soft" if row["force_slope"] < 1 else "above 1: too stiff"
         values.insert(2, ("Slope of forces", significant(row["force_slope"]), note))
-    components.numbers(values)
+    furniture.numbers(values)
 
 
 def _figure(
-    chosen: components.Selection,
+    chosen: selection.Selection,
     model_id: str,
-    samples: errorchart.Samples,
+    samples: error_plots.Samples,
     view: str,
     alignment: str,
     group: str,
-    frame: errorchart.Frame,
+    frame: error_plots.Frame,
     *,
     is_comparable: bool,
 ) -> tuple[partial[go.Figure], export.Provenance]:
     """How to draw one model's figure, still without colours and height, and where it comes from."""
-    wording = f", {ALIGNMENTS[alignment]}" if chosen.quantity == "energy" else ""
-    wording += "" if is_comparable else f" {charts.OWN_MARK}"
+    words = f", {ALIGNMENTS[alignment]}" if chosen.quantity == "energy" else ""
+    words += "" if is_comparable else f" {base.OWN_MARK}"
     part = "" if group == WHOLE else f", {group}"
     title = (
-        f"{chosen.quantity.capitalize()} {view}{wording}: {components.model_labels()[model_id]} on "
-        f"{components.dataset_label(chosen.dataset_id)}{part}"
+        f"{chosen.quantity.capitalize()} {view}{words}: {wording.model_labels()[model_id]} on "
+        f"{wording.dataset_label(chosen.dataset_id)}{part}"
     )
     n = samples.n_total if isinstance(samples, Density) else len(samples)
     count = f"{n:,} {METRICS[chosen.quantity].noun}{_part_of(model_id, chosen.dataset_id, alignment, group)}"
-    origin = components.provenance("parity", title, [model_id], [chosen.dataset_id], count)
+    origin = furniture.provenance("parity", title, [model_id], [chosen.dataset_id], count)
     draw = partial(
-        errorchart.residual,
+        error_plots.residual,
         samples,
         chosen.quantity,
         title=title,
         source=origin.source_line(),
         view=view,
         frame=frame,
-        noise=components.noise_of(chosen.dataset_id, chosen.quantity) if is_comparable else None,
+        noise=wording.noise_of(chosen.dataset_id, chosen.quantity) if is_comparable else None,
         is_comparable=is_comparable,
-        colour=charts.model_colour(model_id),
+        colour=base.model_colour(model_id),
     )
     return draw, origin
 
 
 def _part_of(model_id: str, dataset_id: str, alignment: str, group: str) -> str:
     """Says so where a model was not run on all configurations."""
-    metrics = queries.dataset_metrics(alignment, group)
+    metrics = error_metrics.dataset_metrics(alignment, group)
     row = metrics[(metrics["model_id"] == model_id) & (metrics["dataset_id"] == dataset_id)].iloc[0]
     if row["n_configs"] == row["n_expected"]:
         return ""
@@ -172,8 +175,8 @@ def _part_of(model_id: str, dataset_id: str, alignment: str, group: str) -> str:
 
 
 def _main_chart(
-    chosen: components.Selection,
-    samples: errorchart.Samples,
+    chosen: selection.Selection,
+    samples: error_plots.Samples,
     draw: partial[go.Figure],
     origin: export.Provenance,
     view: str,
@@ -181,13 +184,13 @@ def _main_chart(
     group: str,
     slot: DeltaGenerator,
 ) -> None:
-    table = errorchart.table_of(samples)
+    table = error_plots.table_of(samples)
     with slot:
         export.menu(draw, table, origin)
     _chart_and_box(draw, table, origin, chosen, view, alignment, group)
     if isinstance(samples, Density) and samples.n_outside:
         st.caption(f"{samples.n_outside:,} of {origin.n} lie outside the frame; the switch “Full range” shows them.")
-    components.view_data(table, "parity")
+    tables.view_data(table, "parity")
 
 
 @st.fragment
@@ -195,13 +198,13 @@ def _chart_and_box(
     draw: partial[go.Figure],
     table: pd.DataFrame,
     origin: export.Provenance,
-    chosen: components.Selection,
+    chosen: selection.Selection,
     view: str,
     alignment: str,
     group: str,
 ) -> None:
     """Only this part runs again when a box is drawn."""
-    state = components.figure(
+    state = furniture.figure(
         draw,
         table,
         origin,
@@ -213,29 +216,29 @@ def _chart_and_box(
     boxes = state["selection"]["box"]
     if not boxes:
         st.subheader(f"Worst configurations by {chosen.quantity} error", anchor=False)
-        worst = queries.worst_configurations(
+        worst = configurations.worst_configurations(
             chosen.model_id, chosen.quantity, alignment, chosen.dataset_id, group=group
         )
-        components.configuration_table(components.shown(worst), "worst", chosen.model_id)
+        tables.configuration_table(tables.shown(worst), "worst", chosen.model_id)
         return
     factor = QUANTITIES[METRICS[chosen.quantity].error].factor if view == "residual" else 1.0
     (x0, x1), (y0, y1) = sorted(boxes[0]["x"]), sorted(boxes[0]["y"])
-    box = queries.Box(x0, x1, y0 / factor, y1 / factor)
-    boxed = queries.configurations_in_box(
+    box = error_pairs.Box(x0, x1, y0 / factor, y1 / factor)
+    boxed = error_pairs.configurations_in_box(
         chosen.model_id, chosen.dataset_id, chosen.quantity, alignment, box, group, view
     )
     st.subheader("Worst configurations in the box", anchor=False)
     if boxed.empty:
-        components.empty("The box is empty", "Drag it over a coloured part of the chart.")
+        furniture.empty("The box is empty", "Drag it over a coloured part of the chart.")
         return
-    limit = f" (the {queries.BOX_LIMIT} worst are listed)" if len(boxed) == queries.BOX_LIMIT else ""
+    limit = f" (the {configurations.BOX_LIMIT} worst are listed)" if len(boxed) == configurations.BOX_LIMIT else ""
     st.caption(f"{len(boxed)} configurations{limit}: x {x0:.4g} to {x1:.4g}, y {y0:.4g} to {y1:.4g}")
-    components.configuration_table(components.shown(boxed), "boxed", chosen.model_id, chosen.dataset_id)
+    tables.configuration_table(tables.shown(boxed), "boxed", chosen.model_id, chosen.dataset_id)
 
 
 def _comparison(
-    chosen: components.Selection,
-    samples: dict[str, errorchart.Samples | None],
+    chosen: selection.Selection,
+    samples: dict[str, error_plots.Samples | None],
     figures: dict[str, tuple[partial[go.Figure], export.Provenance]],
     alignment: str,
     group: str,
@@ -249,27 +252,27 @@ def _comparison(
     for k, model_id in enumerate(chosen.compare):
         with columns[k % 2]:
             if model_id not in figures:
-                components.empty(components.model_labels()[model_id], "No numbers for this dataset.")
+                furniture.empty(wording.model_labels()[model_id], "No numbers for this dataset.")
                 continue
             draw, origin = figures[model_id]
-            table = errorchart.table_of(samples[model_id])
+            table = error_plots.table_of(samples[model_id])
             smaller = partial(draw, height=400)
-            components.figure(smaller, table, origin, origin.title, key=f"compare-{model_id}")
+            furniture.figure(smaller, table, origin, origin.title, key=f"compare-{model_id}")
 
 
-def _numbers_side_by_side(chosen: components.Selection, alignment: str, group: str) -> None:
+def _numbers_side_by_side(chosen: selection.Selection, alignment: str, group: str) -> None:
     """Errors of the shown models over the configurations that they share; the charts show all of each model."""
-    metrics = queries.shared_metrics(
+    metrics = error_metrics.shared_metrics(
         alignment,
         dataset_id=chosen.dataset_id,
         group=group,
         model_ids=tuple(sorted((chosen.model_id, *chosen.compare))),
     )
-    st.markdown(components.comparison_note(metrics))
+    st.markdown(wording.comparison_note(metrics))
     columns = ["label", *(name for m in METRICS.values() for name in (m.rmse, m.mae)), "force_slope"]
     table = metrics.sort_values(["is_ranked", METRICS[chosen.quantity].rmse], ascending=[False, True])
     table = table[columns].assign(n_of=[f"{row.n_configs:,} of {row.n_expected:,}" for row in table.itertuples()])
-    components.table_view(table, "side-by-side", {"n_of": "Configurations"}, height="content")
+    tables.table_view(table, "side-by-side", {"n_of": "Configurations"}, height="content")
     if (metrics["n_own"] > metrics["n_configs"]).any():
         st.caption("The charts show all configurations of each model; n in their last line says how many.")
 

@@ -13,30 +13,32 @@ from ase import Atoms
 from ase.data import chemical_symbols
 from streamlit.delta_generator import DeltaGenerator
 
-from app import components, export, structure_parts
-from app.atomview import AtomColors, atomview
-from app.live_results import LiveResults, rms
-from engine import queries
+from app import export, furniture, wording
+from app.structures import parts
+from app.structures.atomview import AtomColors, atomview
+from app.structures.live_results import LiveResults, rms
 from engine.errors import EngineError
 from engine.quantities import significant
-from precompute import client, uploads
+from engine.queries import catalog, configurations
+from engine.readers import uploads
+from precompute.live import predictor as live
 
 FIRST_CHOICE = ("chgnet-0.3.0", "sevennet-0", "nequix-mp-1")
 POLL_SECONDS = 1.0
 COLORS = {"deviation": "Disagreement", "error": "Error", "force": "Force", "element": "Element"}
 ICONS = {
-    client.QUEUED: ":material/schedule:",
-    client.LOADING: ":material/downloading:",
-    client.RUNNING: ":material/play_circle:",
-    client.DONE: ":material/check_circle:",
-    client.FAILED: ":material/error:",
-    client.CANCELLED: ":material/cancel:",
+    live.QUEUED: ":material/schedule:",
+    live.LOADING: ":material/downloading:",
+    live.RUNNING: ":material/play_circle:",
+    live.DONE: ":material/check_circle:",
+    live.FAILED: ":material/error:",
+    live.CANCELLED: ":material/cancel:",
 }
 
 
 def show() -> None:
     """Choices at the left, picture at the right, results below."""
-    slot = components.header(
+    slot = furniture.header(
         "Predict", "What do several potentials say of your own structure, and where do they disagree?"
     )
     predictor = _predictor()
@@ -62,9 +64,9 @@ def show() -> None:
 
 
 @st.cache_resource(show_spinner=False, on_release=lambda predictor: predictor.close())
-def _predictor() -> client.LivePredictor:
+def _predictor() -> live.LivePredictor:
     """One queue and one set of warm models for all visitors."""
-    return client.LivePredictor.default()
+    return live.LivePredictor.default()
 
 
 # Choices
@@ -97,8 +99,8 @@ def _structure(predicted: uploads.Configuration | None) -> uploads.Configuration
 def _from_benchmark() -> dict[str, uploads.Configuration]:
     """The configuration that a link from the Structure page names, with its reference labels."""
     dataset_id, _, config_id = st.query_params.get("from", "").partition("/")
-    found = queries.configuration(dataset_id, config_id) if config_id else None
-    return {} if found is None else {f"{config_id} of {components.dataset_label(dataset_id)}": found}
+    found = configurations.configuration(dataset_id, config_id) if config_id else None
+    return {} if found is None else {f"{config_id} of {wording.dataset_label(dataset_id)}": found}
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
@@ -107,7 +109,7 @@ def _read(name: str, data: bytes) -> uploads.Configuration:
 
 
 @st.cache_data(ttl=60.0, show_spinner=False)
-def _live_models() -> list[client.LiveModel]:
+def _live_models() -> list[live.LiveModel]:
     """Checked once a minute: it hashes weights on disk."""
     return _predictor().models()
 
@@ -125,7 +127,7 @@ def _models() -> list[str]:
         default=[model_id for model_id in FIRST_CHOICE if model_id in ready],
         format_func=lambda model_id: models[model_id].label,
         key="live-models",
-        max_selections=client.MAX_MODELS_PER_JOB,
+        max_selections=live.MAX_MODELS_PER_JOB,
         placeholder="choose at least one",
         help="Two or more models give a spread, which is this page's measure of doubt.",
     )
@@ -135,7 +137,7 @@ def _models() -> list[str]:
             table = pd.DataFrame({"Model": [m.label for m in absent], "Reason": [m.why_not for m in absent]})
             st.dataframe(table, hide_index=True, key="absent-models", height=240)
     if not ready:
-        components.empty("No model can run here yet", "Build a worker environment: `python -m precompute envs chgnet`.")
+        furniture.empty("No model can run here yet", "Build a worker environment: `python -m precompute envs chgnet`.")
     return chosen
 
 
@@ -143,7 +145,7 @@ def _checks(configuration: uploads.Configuration, model_ids: list[str]) -> None:
     """What was looked at before any computing, one line each."""
     lines = [(check.is_fine, check.name, check.text) for check in uploads.check_structure(configuration)]
     labels = _labels()
-    unknown = {model_id: client.uncovered_elements(model_id, configuration) for model_id in model_ids}
+    unknown = {model_id: live.uncovered_elements(model_id, configuration) for model_id in model_ids}
     missing = [f"{labels[m]} does not know {', '.join(e)}" for m, e in unknown.items() if e]
     formula = Atoms(configuration.numbers).get_chemical_formula("metal")
     lines.append((not missing, "Elements", "; ".join(missing) or f"{formula}: covered by every chosen model"))
@@ -160,8 +162,8 @@ def _checks(configuration: uploads.Configuration, model_ids: list[str]) -> None:
 def _limits() -> None:
     st.caption(
         f"Limits: {uploads.MAX_BYTES // 1_000_000} MB, {uploads.MAX_ATOMS} atoms, "
-        f"{client.LIMIT_SECONDS:.0f} s per model (loading it excluded), "
-        f"{client.MAX_JOBS_PER_SESSION} open jobs per visitor. Files are read in memory and not kept."
+        f"{live.LIMIT_SECONDS:.0f} s per model (loading it excluded), "
+        f"{live.MAX_JOBS_PER_SESSION} open jobs per visitor. Files are read in memory and not kept."
     )
 
 
@@ -169,7 +171,7 @@ def _limits() -> None:
 
 
 def _run_button(
-    predictor: client.LivePredictor,
+    predictor: live.LivePredictor,
     configuration: uploads.Configuration | None,
     model_ids: list[str],
     job: str,
@@ -189,7 +191,7 @@ def _run_button(
             predictor.cancel(job)
 
 
-def _submit(predictor: client.LivePredictor, configuration: uploads.Configuration, model_ids: list[str]) -> None:
+def _submit(predictor: live.LivePredictor, configuration: uploads.Configuration, model_ids: list[str]) -> None:
     visitor = st.session_state.setdefault("visitor", uuid.uuid4().hex)
     try:
         st.query_params["job"] = predictor.submit(visitor, configuration, model_ids)
@@ -200,7 +202,7 @@ def _submit(predictor: client.LivePredictor, configuration: uploads.Configuratio
     st.rerun()
 
 
-def _progress(predictor: client.LivePredictor, job: str) -> None:
+def _progress(predictor: live.LivePredictor, job: str) -> None:
     """One line per model, drawn again every second while a job is open and never otherwise."""
     tasks = predictor.tasks(job)
     if job and not tasks:
@@ -210,7 +212,7 @@ def _progress(predictor: client.LivePredictor, job: str) -> None:
     st.fragment(_progress_lines, run_every=every)(predictor, job, every is not None)
 
 
-def _progress_lines(predictor: client.LivePredictor, job: str, was_open: bool) -> None:
+def _progress_lines(predictor: live.LivePredictor, job: str, was_open: bool) -> None:
     tasks = predictor.tasks(job)
     labels = _labels()
     with st.container(key="progress"):
@@ -219,7 +221,7 @@ def _progress_lines(predictor: client.LivePredictor, job: str, was_open: bool) -
         st.rerun()
 
 
-def _progress_line(label: str, task: client.TaskState) -> str:
+def _progress_line(label: str, task: live.TaskState) -> str:
     line = f"{ICONS[task.state]} **{label}** {task.state}"
     if task.is_cached:
         line += ", known already"
@@ -233,7 +235,7 @@ def _progress_line(label: str, task: client.TaskState) -> str:
 
 def _preview(configuration: uploads.Configuration | None) -> None:
     if configuration is None:
-        components.empty("No structure", "The file could not be read; choose another one at the left.")
+        furniture.empty("No structure", "The file could not be read; choose another one at the left.")
         return
     _viewer(configuration, None, "coloured by element")
 
@@ -289,8 +291,8 @@ def _viewer(configuration: uploads.Configuration, colors: AtomColors | None, wha
         key="predict-view",
         alt=f"{configuration.config_id}, {configuration.n_atoms} atoms, {what}.",
         colors=colors,
-        selected=structure_parts.selected_atom(configuration.n_atoms),
-        on_pick=structure_parts.select_atom,
+        selected=parts.selected_atom(configuration.n_atoms),
+        on_pick=parts.select_atom,
         filename=f"{configuration.config_id}.png",
         height=480,
     )
@@ -314,7 +316,7 @@ def _headline(results: LiveResults) -> None:
     if reference is not None:
         rmse = rms(results.mean - reference)
         values.append(("Force RMSE of the mean (meV/Å)", significant(rmse), "against the reference"))
-    components.numbers(values)
+    furniture.numbers(values)
 
 
 def _show_models(table: pd.DataFrame) -> None:
@@ -368,8 +370,8 @@ def _show_atoms(table: pd.DataFrame) -> None:
         table,
         hide_index=True,
         key="live-atoms",
-        height=structure_parts.table_height(table),
-        column_config=structure_parts.atom_columns(),
+        height=parts.table_height(table),
+        column_config=parts.atom_columns(),
     )
 
 
@@ -382,7 +384,7 @@ def _origin(results: LiveResults) -> export.Provenance:
         tuple(models),
         (name,),
         f"{results.configuration.n_atoms} atoms",
-        queries.store_info().data_version,
+        catalog.store_info().data_version,
     )
 
 

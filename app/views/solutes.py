@@ -7,37 +7,38 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import components, export, interactionchart
-from engine import queries
+from app import export, furniture, selection, tables, wording
+from app.figures import interaction_plots
 from engine.quantities import QUANTITIES, significant
+from engine.queries import interactions
 
-ALL = queries.ALL_INTERACTIONS
+ALL = interactions.ALL_INTERACTIONS
 KINDS = {"system": "Host and solute", "environment": "Defect"}
 
 
 def show() -> None:
     """Agreement in numbers, parity, how errors of the parts cancel, and the interactions one by one."""
-    chosen = components.selection()
-    slot = components.header(
+    chosen = selection.selection()
+    slot = furniture.header(
         "Solutes",
         "Does a model know how strongly a defect attracts a solute? An interaction energy is a difference of total "
         "energies, in which errors of a model may cancel or add up.",
     )
-    with components.controls():
+    with furniture.controls():
         set_id = st.selectbox(
             "Interactions",
-            list(queries.INTERACTION_SETS),
+            list(interactions.INTERACTION_SETS),
             key="set",
             bind="query-params",
             width=170,
         )
-        known = queries.interactions(set_id)
+        known = interactions.interactions(set_id)
         kinds = {column: _kind(known, column, label, set_id) for column, label in KINDS.items()}
-        is_shared = components.comparison_switch()
+        is_shared = selection.comparison_switch()
     if known["reference_interaction"].isna().all():
         _not_here(known)
         return
-    agreement = queries.interaction_agreement(set_id, **kinds, is_shared=is_shared)
+    agreement = interactions.interaction_agreement(set_id, **kinds, is_shared=is_shared)
     with_numbers = agreement[agreement["n_interactions"] > 0]
     shown = [name for name in (chosen.model_id, *chosen.compare) if name in set(with_numbers["model_id"])]
     if chosen.model_id in shown:
@@ -45,12 +46,12 @@ def show() -> None:
     else:
         _not_run(chosen.model_id, known, agreement)
     if shown:
-        energies = queries.interaction_energies(set_id, tuple(shown), **kinds)
+        energies = interactions.interaction_energies(set_id, tuple(shown), **kinds)
         _charts(energies, shown, known, set_id, slot)
     if len(with_numbers):
         _models(with_numbers, is_shared)
     if shown:
-        _systems(queries.interaction_breakdown(set_id, tuple(shown), **kinds), len(shown) == 1)
+        _systems(interactions.interaction_breakdown(set_id, tuple(shown), **kinds), len(shown) == 1)
         _list(energies[energies["model_id"] == shown[0]], shown[0])
     _definitions()
 
@@ -72,8 +73,8 @@ def _flags(known: pd.DataFrame) -> str:
 
 
 def _not_here(known: pd.DataFrame) -> None:
-    labels = " and ".join(components.dataset_label(dataset_id) for dataset_id in _datasets(known))
-    components.empty(
+    labels = " and ".join(wording.dataset_label(dataset_id) for dataset_id in _datasets(known))
+    furniture.empty(
         "No reference values",
         f"The store lacks parts of every interaction energy of {labels}, of `{known['interaction_id'].iloc[0]}` for "
         "example. "
@@ -83,7 +84,7 @@ def _not_here(known: pd.DataFrame) -> None:
 
 def _not_run(model_id: str, known: pd.DataFrame, agreement: pd.DataFrame) -> None:
     """Empty state of a model without a complete interaction energy."""
-    label = components.model_labels()[model_id]
+    label = wording.model_labels()[model_id]
     row = agreement[agreement["model_id"] == model_id]
     failed = int(row["n_failed"].iloc[0]) if len(row) else 0
     others = agreement.loc[agreement["n_own"] > 0, "label"].tolist()
@@ -97,11 +98,11 @@ def _not_run(model_id: str, known: pd.DataFrame, agreement: pd.DataFrame) -> Non
         f"--model {model_id} {_flags(known)}`, which leaves out everything else of these datasets, and then "
         "`python -m precompute build`."
     )
-    components.empty(f"No interaction energies of {label} here", why + listed)
+    furniture.empty(f"No interaction energies of {label} here", why + listed)
 
 
 def _headline(row: pd.Series) -> None:
-    shown = components.shown(row.to_frame().T.infer_objects()).iloc[0]
+    shown = tables.shown(row.to_frame().T.infer_objects()).iloc[0]
     values = [
         ("interaction_rmse", f"MAE {significant(shown['interaction_mae'])} meV"),
         ("interaction_bias", "predicted minus reference"),
@@ -112,7 +113,7 @@ def _headline(row: pd.Series) -> None:
     numbers = [(QUANTITIES[name].title(), significant(shown[name]), below) for name, below in values]
     failed = f", {row['n_failed']:,} with a failed part" if row["n_failed"] else ""
     numbers.append(("Interactions", f"{row['n_interactions']:,}", f"of {row['n_expected']:,}{failed}"))
-    components.numbers(numbers)
+    furniture.numbers(numbers)
 
 
 def _charts(
@@ -124,10 +125,10 @@ def _charts(
     count = f"{n} of {len(known):,} interaction energies"
     table = energies.drop(columns="part_errors")
 
-    title = f"Interaction energies: {queries.INTERACTION_SETS[set_id]}"
+    title = f"Interaction energies: {interactions.INTERACTION_SETS[set_id]}"
     origin = _provenance(title, shown, known, count)
-    components.figure(
-        lambda ink: interactionchart.parity(energies, shown, systems, ink, title, origin.source_line()),
+    furniture.figure(
+        lambda ink: interaction_plots.parity(energies, shown, systems, ink, title, origin.source_line()),
         table,
         origin,
         f"{title}; predicted against reference, one panel a model, n = {count}.",
@@ -140,8 +141,8 @@ def _charts(
     )
     title = "Do errors of total energies cancel in the interaction energy?"
     origin = _provenance(title, shown, known, count)
-    components.figure(
-        lambda ink: interactionchart.cancellation(energies, shown, ink, title, origin.source_line()),
+    furniture.figure(
+        lambda ink: interaction_plots.cancellation(energies, shown, ink, title, origin.source_line()),
         table,
         origin,
         f"{title} Size of the error of each interaction energy against the root of the sum of squares of the errors "
@@ -150,16 +151,16 @@ def _charts(
     )
     st.caption(
         "On the dashed line errors are as large as if those of the parts were independent; below it they cancel, above "
-        f"it they add up. Errors below {interactionchart.SMALLEST} meV are drawn there."
+        f"it they add up. Errors below {interaction_plots.SMALLEST} meV are drawn there."
     )
-    components.view_data(components.shown(table), "interactions")
+    tables.view_data(tables.shown(table), "interactions")
 
 
 def _provenance(title: str, shown: Sequence[str], known: pd.DataFrame, count: str) -> export.Provenance:
     """Origin of a figure; both datasets of a set come from one paper, which is cited once."""
     datasets = _datasets(known)
-    origin = components.provenance("solutes", title, shown, datasets, count)
-    citations = {components.citation(dataset_id) for dataset_id in datasets}
+    origin = furniture.provenance("solutes", title, shown, datasets, count)
+    citations = {wording.citation(dataset_id) for dataset_id in datasets}
     return dataclasses.replace(origin, citation=citations.pop()) if len(citations) == 1 else origin
 
 
@@ -177,10 +178,10 @@ def _models(agreement: pd.DataFrame, is_shared: bool) -> None:
             "are over their own interactions."
         )
     names = ["interaction_rmse", "interaction_mae", "interaction_bias", "sign_agreement", "interaction_spearman"]
-    table = components.shown(agreement[["label", "origin", *names, "cancellation"]])
-    table["label"] = [components.marked(*pair) for pair in zip(table["label"], table["origin"], strict=True)]
+    table = tables.shown(agreement[["label", "origin", *names, "cancellation"]])
+    table["label"] = [wording.marked(*pair) for pair in zip(table["label"], table["origin"], strict=True)]
     table["n_of"] = [f"{row.n_interactions:,} of {row.n_expected:,}" for row in agreement.itertuples()]
-    components.table_view(table, "interaction-models", {"n_of": "Interactions"}, height="content")
+    tables.table_view(table, "interaction-models", {"n_of": "Interactions"}, height="content")
 
 
 def _systems(breakdown: pd.DataFrame, is_one_model: bool) -> None:
@@ -188,17 +189,17 @@ def _systems(breakdown: pd.DataFrame, is_one_model: bool) -> None:
     st.subheader("By system and defect", anchor=False)
     names = ["interaction_rmse", "interaction_bias", "sign_agreement", "interaction_spearman", "cancellation"]
     columns = ["system", "environment", *([] if is_one_model else ["label"]), "n_interactions", *names]
-    components.table_view(components.shown(breakdown[columns]), "interaction-systems", KINDS)
+    tables.table_view(tables.shown(breakdown[columns]), "interaction-systems", KINDS)
 
 
 def _list(energies: pd.DataFrame, model_id: str) -> None:
     """Every interaction of one model, the largest error first, with a link to the cell with defect and solute."""
-    label = components.model_labels()[model_id]
+    label = wording.model_labels()[model_id]
     st.subheader(f"Interactions by error of {label}", anchor=False)
     order = energies["interaction_error"].abs().sort_values(ascending=False).index
     columns = ["system", "added", "environment", "place", "reference_interaction", "predicted_interaction"]
     columns += ["interaction_error", "part_error_rss", "part_error_sum", "cancellation", "config_id", "dataset_id"]
-    components.configuration_table(components.shown(energies.loc[order, columns]), "interaction-list", model_id)
+    tables.configuration_table(tables.shown(energies.loc[order, columns]), "interaction-list", model_id)
 
 
 def _definitions() -> None:
@@ -210,7 +211,7 @@ def _definitions() -> None:
         "**Errors of the parts** are errors of total energies, times the coefficient, after the least-squares offset "
         "per element over all parts is removed. Their sum is the error of E(int), whatever the offsets are; how it is "
         "shared out among the parts, and so the ratio, depends on them.\n\n"
-        "Which configurations make each energy: `engine/interactions.csv`."
+        "Which configurations make each energy: `engine/registry/interactions.csv`."
     )
 
 

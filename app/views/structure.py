@@ -12,11 +12,13 @@ import streamlit as st
 from numpy.typing import NDArray
 from streamlit.delta_generator import DeltaGenerator
 
-from app import charts, components, export, structure_files, structure_parts
-from app.atomview import DEVIATION_COLORS, Arrow, AtomColors, atomview, largest_arrows
-from app.sight import Sight
-from engine import queries
+from app import export, furniture, selection, tables, wording
+from app.figures import atoms, base
+from app.structures import files, parts
+from app.structures.atomview import DEVIATION_COLORS, Arrow, AtomColors, atomview, largest_arrows
+from app.structures.shown import Sight
 from engine.quantities import significant
+from engine.queries import catalog, configurations, error_metrics, spread
 
 LIST_LIMIT = 5000
 N_ARROWS = 12
@@ -28,21 +30,23 @@ COLORS = {"error": "Error", "uncertainty": "Uncertainty", "force": "Force", "ele
 
 def show() -> None:
     """Choice of a configuration, its facts, the linked viewer, chart and table, and every model's errors."""
-    chosen = components.selection()
-    ranking = queries.worst_configurations(chosen.model_id, chosen.quantity, "raw", chosen.dataset_id, limit=LIST_LIMIT)
+    chosen = selection.selection()
+    ranking = configurations.worst_configurations(
+        chosen.model_id, chosen.quantity, "raw", chosen.dataset_id, limit=LIST_LIMIT
+    )
     config_id = _config_id(chosen, ranking)
-    model = components.model_labels()[chosen.model_id]
+    model = wording.model_labels()[chosen.model_id]
     if config_id is None:
-        components.header("Structure", "Which atoms does a model get wrong?")
-        components.not_run(chosen)
+        furniture.header("Structure", "Which atoms does a model get wrong?")
+        furniture.not_run(chosen)
         return
-    slot = components.header(
+    slot = furniture.header(
         f"Structure: {config_id}", f"Which atoms does {model} get wrong, and did the ensemble know?"
     )
-    configuration = queries.configuration(chosen.dataset_id, config_id)
+    configuration = configurations.configuration(chosen.dataset_id, config_id)
     if configuration is None:
-        components.empty(
-            f"No configuration '{config_id}' in {components.dataset_label(chosen.dataset_id)}",
+        furniture.empty(
+            f"No configuration '{config_id}' in {wording.dataset_label(chosen.dataset_id)}",
             "Take `cfg` out of the address, or choose the dataset that it belongs to at the left.",
         )
         return
@@ -50,7 +54,7 @@ def show() -> None:
         _configuration_controls(chosen, ranking, config_id)
         ensemble_id, ensemble = _ensemble(chosen.dataset_id)
         save = st.container(width="content")
-    prediction = queries.prediction(chosen.dataset_id, chosen.model_id, config_id)
+    prediction = configurations.prediction(chosen.dataset_id, chosen.model_id, config_id)
     _say_what_is_missing(chosen, model, prediction)
     is_ok = prediction is not None and prediction.status == "ok"
     sight = Sight(
@@ -75,12 +79,12 @@ def show() -> None:
 # Which configuration
 
 
-def _config_id(chosen: components.Selection, ranking: pd.DataFrame) -> str | None:
+def _config_id(chosen: selection.Selection, ranking: pd.DataFrame) -> str | None:
     """From the address; else the model's worst one that belongs to the dataset."""
     asked = st.query_params.get("cfg")
     if asked or ranking.empty:
         return asked
-    groups = queries.groups(chosen.dataset_id)
+    groups = catalog.groups(chosen.dataset_id)
     inside = ranking[ranking["group_name"].isin(groups.loc[groups["in_dataset"], "group_name"])]
     worst = str((inside if len(inside) else ranking)["config_id"].iloc[0])
     st.query_params["cfg"] = worst
@@ -93,7 +97,7 @@ def _open(config_id: str) -> None:
     st.query_params.pop("atom", None)
 
 
-def _configuration_controls(chosen: components.Selection, ranking: pd.DataFrame, config_id: str) -> None:
+def _configuration_controls(chosen: selection.Selection, ranking: pd.DataFrame, config_id: str) -> None:
     ranked = ranking["config_id"].tolist()
     options = ranked if config_id in ranked else [config_id, *ranked]
     names = {
@@ -121,23 +125,23 @@ def _configuration_controls(chosen: components.Selection, ranking: pd.DataFrame,
     )  # fmt: skip
 
 
-def _say_what_is_missing(chosen: components.Selection, model: str, prediction: queries.Prediction | None) -> None:
+def _say_what_is_missing(chosen: selection.Selection, model: str, prediction: error_metrics.Prediction | None) -> None:
     if prediction is None:
-        components.empty(
+        furniture.empty(
             f"{model} has not been run on this configuration",
             "The reference is shown alone. Choose another model at the left, or run "
             f"`python -m precompute run --model {chosen.model_id} --dataset {chosen.dataset_id}` and then "
             "`python -m precompute build`.",
         )
     elif prediction.status != "ok":
-        components.empty(f"{model} failed on this configuration", f"{prediction.reason}. The reference is shown alone.")
+        furniture.empty(f"{model} failed on this configuration", f"{prediction.reason}. The reference is shown alone.")
 
 
 # What is drawn
 
 
 def _ensemble(dataset_id: str) -> tuple[str | None, str]:
-    ensembles = queries.ensembles()
+    ensembles = catalog.ensembles()
     here = ensembles[[dataset_id in ids for ids in ensembles["dataset_ids"]]]
     if here.empty:
         return None, ""
@@ -154,7 +158,7 @@ def _ensemble(dataset_id: str) -> tuple[str | None, str]:
 
 
 def _deviation(ensemble_id: str | None, dataset_id: str, config_id: str, n_atoms: int) -> NDArray[np.float64] | None:
-    found = queries.uncertainty(ensemble_id, dataset_id, config_id) if ensemble_id else None
+    found = spread.uncertainty(ensemble_id, dataset_id, config_id) if ensemble_id else None
     return found[1] if found is not None and len(found[1]) == n_atoms else None
 
 
@@ -198,11 +202,11 @@ def _facts(sight: Sight) -> None:
     rmse = None if errors is None else 1000 * float(np.sqrt(np.mean(errors**2)))
     worst = None if errors is None else 1000 * float(np.linalg.norm(errors, axis=1).max())
     aligned = _aligned_error(sight)
-    components.numbers(
+    furniture.numbers(
         [
             (sight.formula, f"{c.n_atoms} atoms", f"group {c.group_name}"),
-            ("Reference energy (eV/atom)", _fixed(reference), components.dataset_label(sight.dataset_id)),
-            ("Predicted energy (eV/atom)", _fixed(predicted), components.model_labels()[sight.model_id]),
+            ("Reference energy (eV/atom)", _fixed(reference), wording.dataset_label(sight.dataset_id)),
+            ("Predicted energy (eV/atom)", _fixed(predicted), wording.model_labels()[sight.model_id]),
             ("Energy error (meV/atom)", _signed(difference), f"aligned: {_signed(aligned)}"),
             ("Force RMSE (meV/Å)", significant(rmse), f"worst atom {significant(worst)}"),
         ]
@@ -210,7 +214,7 @@ def _facts(sight: Sight) -> None:
 
 
 def _aligned_error(sight: Sight) -> float | None:
-    table = queries.models_on_configuration(sight.dataset_id, sight.configuration.config_id)
+    table = configurations.models_on_configuration(sight.dataset_id, sight.configuration.config_id)
     row = table[table["model_id"] == sight.model_id]
     if row.empty or pd.isna(row["energy_error_per_atom_aligned"].iloc[0]):
         return None
@@ -230,7 +234,7 @@ def _signed(value: float | None) -> str:
 
 def _select(atom: int | None, source: str) -> None:
     """Take a choice into the address, and make the views that did not make it forget theirs."""
-    structure_parts.select_atom(atom)
+    parts.select_atom(atom)
     rounds = st.session_state.setdefault("atom_rounds", {"chart": 0, "table": 0})
     for view in rounds:
         rounds[view] += view != source
@@ -243,7 +247,7 @@ def _round(view: str) -> int:
 @st.fragment
 def _linked_views(sight: Sight, slot: DeltaGenerator, save: DeltaGenerator) -> None:
     """Only this part runs again when an atom or a colour is chosen."""
-    selected = structure_parts.selected_atom(sight.configuration.n_atoms)
+    selected = parts.selected_atom(sight.configuration.n_atoms)
     table = sight.atom_table()
     # Not columns: below some width the chart goes under the viewer.
     with st.container(horizontal=True):
@@ -300,20 +304,20 @@ _AXES = {
 def _chart(sight: Sight, table: pd.DataFrame, selected: int | None, slot: DeltaGenerator) -> None:
     x = next((name for name in ("force_deviation", "reference_force") if name in table), None)
     if "force_error" not in table or x is None:
-        components.empty(
+        furniture.empty(
             "No error per atom",
             "It needs reference forces and a prediction of the model for this configuration.",
         )
         return
     points = table[["atom", "element"]].assign(x=table[x], y=table["force_error"])
-    model = components.model_labels()[sight.model_id]
+    model = wording.model_labels()[sight.model_id]
     rho = points["x"].corr(points["y"], method="spearman") if len(points) > 2 else float("nan")
     origin = _origin(sight, f"{len(points)} atoms, Spearman ρ = {significant(rho, 2)}")
     title = f"Error per atom, {model}"
     key = f"atoms-{sight.dataset_id}-{sight.configuration.config_id}-{sight.model_id}-{x}-{_round('chart')}"
 
-    def make(ink: charts.Ink) -> go.Figure:
-        return structure_parts.atom_scatter(
+    def make(ink: base.Ink) -> go.Figure:
+        return atoms.atom_scatter(
             points,
             ink,
             title,
@@ -325,10 +329,10 @@ def _chart(sight: Sight, table: pd.DataFrame, selected: int | None, slot: DeltaG
         )
 
     def picked() -> None:
-        point = components.clicked(key)
+        point = furniture.clicked(key)
         _select(int(point[0]) if point else None, "chart")
 
-    components.figure(
+    furniture.figure(
         make,
         points,
         origin,
@@ -352,11 +356,11 @@ def _table(sight: Sight, table: pd.DataFrame, selected: int | None) -> None:
         table,
         hide_index=True,
         key=key,
-        height=structure_parts.table_height(table),
+        height=parts.table_height(table),
         on_select=picked,
         selection_mode="single-row",
         selection_default={"selection": {"rows": rows}},
-        column_config=structure_parts.atom_columns(),
+        column_config=parts.atom_columns(),
     )
     st.caption("Choose a row, a point of the chart or an atom of the picture: the three follow each other.")
 
@@ -366,7 +370,7 @@ def _table(sight: Sight, table: pd.DataFrame, selected: int | None) -> None:
 
 def _origin(sight: Sight, n: str = "") -> export.Provenance:
     c = sight.configuration
-    return components.provenance(
+    return furniture.provenance(
         f"structure-{c.config_id}",
         c.config_id,
         [sight.model_id],
@@ -377,11 +381,11 @@ def _origin(sight: Sight, n: str = "") -> export.Provenance:
 
 def _downloads(sight: Sight, colors: AtomColors | None, table: pd.DataFrame, place: DeltaGenerator) -> None:
     c, origin = sight.configuration, _origin(sight)
-    version = queries.store_info().data_version
+    version = catalog.store_info().data_version
 
     def page() -> str:
-        title = f"{c.config_id}: {sight.formula}, {components.model_labels()[sight.model_id]}"
-        return structure_files.to_html(
+        title = f"{c.config_id}: {sight.formula}, {wording.model_labels()[sight.model_id]}"
+        return files.to_html(
             c.numbers, c.positions, c.cell, colors=colors, title=title, source=" · ".join(origin.parts())
         )
 
@@ -394,7 +398,7 @@ def _downloads(sight: Sight, colors: AtomColors | None, table: pd.DataFrame, pla
 
 
 def _all_models(dataset_id: str, config_id: str) -> None:
-    table = components.shown(queries.models_on_configuration(dataset_id, config_id))
+    table = tables.shown(configurations.models_on_configuration(dataset_id, config_id))
     if table.empty:
         return
     st.subheader("Every model on this configuration", anchor=False)
@@ -410,17 +414,17 @@ def _all_models(dataset_id: str, config_id: str) -> None:
         table[columns],
         hide_index=True,
         key="configuration-models",
-        placeholder=components.NOTHING,
-        height=structure_parts.table_height(table),
-        column_config=components.column_config(table[columns])
+        placeholder=wording.NOTHING,
+        height=parts.table_height(table),
+        column_config=tables.column_config(table[columns])
         | {"label": st.column_config.TextColumn("Model", width="medium")},
     )
-    others = components.judged(table.assign(dataset_id=dataset_id), is_raw=True).query("not comparable")
+    others = wording.judged(table.assign(dataset_id=dataset_id), is_raw=True).query("not comparable")
     if len(others):
         names = "any model here" if len(others) == len(table) else ", ".join(others["label"])
         st.caption(
             f":material/warning: Raw energies of {names} cannot be compared with the reference; use Aligned. "
-            f"{components.WHERE_WHY}"
+            f"{wording.WHERE_WHY}"
         )
 
 

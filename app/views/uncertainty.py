@@ -4,25 +4,26 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import components, errorchart, export
-from engine import queries
+from app import export, furniture, selection, tables, wording
+from app.figures import error_plots
 from engine.quantities import significant
+from engine.queries import catalog, spread
 
 
 def show() -> None:
     """Deviation against error of one ensemble, their rank correlation, and the most uncertain ones."""
-    chosen = components.selection()
-    label = components.dataset_label(chosen.dataset_id)
-    slot = components.header(
+    chosen = selection.selection()
+    label = wording.dataset_label(chosen.dataset_id)
+    slot = furniture.header(
         f"Uncertainty: {chosen.quantity} on {label}",
         "Does the disagreement of an ensemble tell where its mean is wrong?",
     )
-    ensembles = queries.ensembles()
+    ensembles = catalog.ensembles()
     here = ensembles[[chosen.dataset_id in ids for ids in ensembles["dataset_ids"]]]
     if here.empty:
         _no_ensemble(ensembles, label)
         return
-    with components.controls():
+    with furniture.controls():
         ensemble_id = st.selectbox(
             "Ensemble", here["ensemble_id"].tolist(), key="ensemble", bind="query-params", width=340
         )
@@ -34,8 +35,8 @@ def show() -> None:
 
 
 def _no_ensemble(ensembles: pd.DataFrame, label: str) -> None:
-    known = sorted({components.dataset_label(i) for ids in ensembles["dataset_ids"] for i in ids})
-    components.empty(
+    known = sorted({wording.dataset_label(i) for ids in ensembles["dataset_ids"] for i in ids})
+    furniture.empty(
         f"No ensemble has numbers for {label}",
         f"Choose one of these datasets at the left: {', '.join(known)}."
         if known
@@ -45,29 +46,29 @@ def _no_ensemble(ensembles: pd.DataFrame, label: str) -> None:
     )
 
 
-def _headline(ensemble: pd.Series, chosen: components.Selection) -> None:
+def _headline(ensemble: pd.Series, chosen: selection.Selection) -> None:
     values = []
-    size = queries.datasets().set_index("dataset_id").loc[chosen.dataset_id]
+    size = catalog.datasets().set_index("dataset_id").loc[chosen.dataset_id]
     for quantity, noun, total in (
         ("energy", "configurations", size["n_configs"]),
         ("force", "atoms", size["n_atoms"]),
     ):
-        rho, n = queries.spearman(ensemble["ensemble_id"], chosen.dataset_id, quantity)
+        rho, n = spread.spearman(ensemble["ensemble_id"], chosen.dataset_id, quantity)
         n_of = f"{n:,}" if n == total else f"{n:,} of {total:,}"
         values.append((f"Spearman ρ, {quantity}", significant(rho, 2), f"n = {n_of} {noun}"))
     values.append(("Members", f"{len(ensemble['model_ids'])}", str(ensemble["label"])))
-    components.numbers(values)
+    furniture.numbers(values)
 
 
-def _chart(ensemble: pd.Series, chosen: components.Selection, slot: DeltaGenerator) -> None:
+def _chart(ensemble: pd.Series, chosen: selection.Selection, slot: DeltaGenerator) -> None:
     title = (
         f"{chosen.quantity.capitalize()} error of the ensemble mean against deviation: {ensemble['label']} "
         "on "
-        f"{components.dataset_label(chosen.dataset_id)}"
+        f"{wording.dataset_label(chosen.dataset_id)}"
     )
-    rho, n = queries.spearman(ensemble["ensemble_id"], chosen.dataset_id, chosen.quantity)
+    rho, n = spread.spearman(ensemble["ensemble_id"], chosen.dataset_id, chosen.quantity)
     noun = "configurations" if chosen.quantity == "energy" else "atoms"
-    origin = components.provenance(
+    origin = furniture.provenance(
         "uncertainty",
         title,
         list(ensemble["model_ids"]),
@@ -77,9 +78,9 @@ def _chart(ensemble: pd.Series, chosen: components.Selection, slot: DeltaGenerat
     drawn = _energies if chosen.quantity == "energy" else _forces
     make, table = drawn(ensemble["ensemble_id"], chosen.dataset_id, title, origin.source_line())
     if make is None or table.empty:
-        components.empty("No samples", "This ensemble has no numbers of this quantity for the dataset.")
+        furniture.empty("No samples", "This ensemble has no numbers of this quantity for the dataset.")
         return
-    components.figure(
+    furniture.figure(
         make,
         table,
         origin,
@@ -87,23 +88,23 @@ def _chart(ensemble: pd.Series, chosen: components.Selection, slot: DeltaGenerat
         key="deviation",
         slot=slot,
     )
-    components.view_data(table, "deviation")
+    tables.view_data(table, "deviation")
 
 
 def _energies(
     ensemble_id: str, dataset_id: str, title: str, source: str
 ) -> tuple[export.MakeFigure | None, pd.DataFrame]:
-    table = queries.energy_deviations(ensemble_id, dataset_id)
+    table = spread.energy_deviations(ensemble_id, dataset_id)
     positive = table[(table["deviation"] > 0) & (table["error"] > 0)]
     if positive.empty:
         return None, table
-    return (lambda ink: errorchart.deviation_points(positive, ink, title, source)), table
+    return (lambda ink: error_plots.deviation_points(positive, ink, title, source)), table
 
 
 def _forces(
     ensemble_id: str, dataset_id: str, title: str, source: str
 ) -> tuple[export.MakeFigure | None, pd.DataFrame]:
-    density = queries.force_deviation_density(ensemble_id, dataset_id)
+    density = spread.force_deviation_density(ensemble_id, dataset_id)
     if density is None:
         return None, pd.DataFrame()
     lines = pd.DataFrame(
@@ -114,11 +115,11 @@ def _forces(
             "log10_error_95": density.lines[2],
         }
     )
-    return (lambda ink: errorchart.deviation_density(density, ink, title, source)), lines
+    return (lambda ink: error_plots.deviation_density(density, ink, title, source)), lines
 
 
 def _definitions(ensemble: pd.Series) -> None:
-    labels = components.model_labels()
+    labels = wording.model_labels()
     members = ", ".join(labels.get(model, model) for model in ensemble["model_ids"])
     st.markdown(
         f"**Members:** {members}. Only configurations count for which all members have a result.\n\n"
@@ -130,10 +131,10 @@ def _definitions(ensemble: pd.Series) -> None:
     )
 
 
-def _most_uncertain(ensemble_id: str, chosen: components.Selection) -> None:
+def _most_uncertain(ensemble_id: str, chosen: selection.Selection) -> None:
     st.subheader("Most uncertain configurations", anchor=False)
-    table = components.shown(queries.most_uncertain(ensemble_id, chosen.dataset_id))
-    components.configuration_table(table, "most-uncertain", chosen.model_id, chosen.dataset_id)
+    table = tables.shown(spread.most_uncertain(ensemble_id, chosen.dataset_id))
+    tables.configuration_table(table, "most-uncertain", chosen.model_id, chosen.dataset_id)
 
 
 show()

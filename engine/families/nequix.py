@@ -54,7 +54,7 @@ def _convolve_in_chunks(
     The messages of all edges of 54 atoms take 70 MB in each layer, far more than a cache holds, and every step of
     the layer reads and writes them. In chunks, computed anew for the gradient, they never leave the cache: 0.87 s
     instead of 1.4 s on one core for 54 atoms of W. Sums run in another order, so results agree to single precision
-    only (tests/test_families.py compares them).
+    only (tests/engine/test_families.py compares them).
     """
     import e3nn_jax as e3nn
     import jax

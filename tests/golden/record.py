@@ -5,7 +5,7 @@ this project on the path (matgl: see `calculator`):
 
     PYTHON tests/golden/record.py FAMILY CHECKPOINT '{"option": ...}' > tests/golden/MODEL.json
 
-The structures are fixed here; `tests/test_golden.py` holds our batched path to these numbers.
+The structures are fixed here; `tests/whole/test_golden.py` holds our batched path to these numbers.
 """
 
 import json

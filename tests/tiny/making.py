@@ -6,8 +6,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from precompute import environments
-from precompute.data_folder import ROOT, DataFolder
+from engine.data_folder import ROOT, DataFolder
+from precompute.workers import worker_envs
 
 
 def has_tiny(family: str) -> bool:
@@ -23,7 +23,7 @@ def make_tiny(family: str, folder: DataFolder, target: Path) -> dict[str, Any]:
         differ from the default `conservative` and `rotation_invariant`.
     """
     done = subprocess.run(
-        [environments.python_path(family, folder.root), ROOT / "tests" / "tiny" / f"tiny_{family}.py", target],
+        [worker_envs.python_path(family, folder.root), ROOT / "tests" / "tiny" / f"tiny_{family}.py", target],
         env=os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"},
         capture_output=True,
         text=True,

@@ -75,8 +75,8 @@ DENOISING = {
 }  # fmt: skip
 
 
-def main(folder: Path, kind: str) -> None:
-    """Write the checkpoint and print its name and options as one line of JSON."""
+def _network(model: dict[str, Any]) -> torch.nn.Module:
+    """The network with random weights, its energy made to depend on the structure."""
     with _stand_ins():
         from fairchem.core.common.registry import registry
 
@@ -84,18 +84,21 @@ def main(folder: Path, kind: str) -> None:
             importlib.import_module(f"fairchem.core.models.{name}")
 
     torch.manual_seed(0)
-    model = {"name": "hydra", "pass_through_head_outputs": True, "otf_graph": True, **MODELS[kind]}
     arguments = {key: value for key, value in copy.deepcopy(model).items() if key != "name"}
-    network = registry.get_model_class("hydra")(**arguments)
-    direct = kind != "esen"
+    network: torch.nn.Module = registry.get_model_class("hydra")(**arguments)
     with torch.no_grad():
         for name, parameter in network.output_heads.named_parameters():
             if name.endswith(("_block.so3_linear_2.weight", "energy_block.4.weight", "_block.proj.weight")):
                 parameter *= 20  # an untrained energy hardly depends on the structure
+    return network
+
+
+def _config(kind: str, model: dict[str, Any]) -> dict[str, Any]:
+    """The configuration that trainers keep beside the weights."""
     stress: dict[str, Any] = {"level": "system", "property": "stress"}
-    if direct:
+    if kind != "esen":
         stress["decomposition"] = {"stress_isotropic": {"irrep_dim": 0}, "stress_anisotropic": {"irrep_dim": 2}}
-    config = {
+    return {
         "trainer": TRAINERS[kind],
         "model": model,
         "outputs": {
@@ -113,21 +116,31 @@ def main(folder: Path, kind: str) -> None:
         | (DENOISING if kind == "dens" else {}),
         "amp": True,
     }  # fmt: skip
+
+
+def _normalizers(kind: str) -> dict[str, dict[str, torch.Tensor]]:
+    """Mean and scale of every output."""
     scale = {"mean": torch.tensor(0.0), "rmsd": torch.tensor(2.0)}
-    normalizers = {"forces": scale}
-    if direct:
-        normalizers |= {"stress_isotropic": {"mean": torch.tensor(0.01), "rmsd": torch.tensor(0.05)}}
-        normalizers |= {"stress_anisotropic": {"mean": torch.tensor(0.0), "rmsd": torch.tensor(0.02)}}
-    else:
-        # Forces and energy have to be scaled together, or they would be no gradient of it.
-        normalizers = {"energy": scale, "forces": scale, "stress": scale}
+    if kind == "esen":  # forces and energy have to be scaled together, or they would be no gradient of it
+        return {"energy": scale, "forces": scale, "stress": scale}
+    return {
+        "forces": scale,
+        "stress_isotropic": {"mean": torch.tensor(0.01), "rmsd": torch.tensor(0.05)},
+        "stress_anisotropic": {"mean": torch.tensor(0.0), "rmsd": torch.tensor(0.02)},
+    }
+
+
+def main(folder: Path, kind: str) -> None:
+    """Write the checkpoint and print its name and options as one line of JSON."""
+    model = {"name": "hydra", "pass_through_head_outputs": True, "otf_graph": True, **MODELS[kind]}
+    network = _network(model)
     references = -torch.arange(119, dtype=torch.float32).remainder(7) / 4
     folder.mkdir(parents=True, exist_ok=True)
     torch.save(
         {
             "state_dict": network.state_dict(),
-            "config": config,
-            "normalizers": normalizers,
+            "config": _config(kind, model),
+            "normalizers": _normalizers(kind),
             "elementrefs": {"energy": {"element_references": references}},
             "amp": None,
             "epoch": 1.0,
@@ -137,7 +150,7 @@ def main(folder: Path, kind: str) -> None:
         },
         folder / f"{kind}.pt",
     )
-    print(json.dumps({"checkpoint": f"{kind}.pt", "options": {}, "conservative": not direct}))
+    print(json.dumps({"checkpoint": f"{kind}.pt", "options": {}, "conservative": kind == "esen"}))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,279 @@
+"""Error against cost with the Pareto front, labelled beside the points instead of by a legend."""
+
+from collections.abc import Iterable, Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from app.figures import base
+from app.figures.base import Ink
+from engine.quantities import METRICS, QUANTITIES, significant
+
+
+def training_marker(training_sets: Iterable[str]) -> str:
+    """Marker shape by training data: the paper's main distinction is with or without OMat24."""
+    names = {name.lower() for name in training_sets}
+    if not names:
+        return "x"
+    if "omat24" in names:
+        return "diamond" if names == {"omat24"} else "square"
+    return "circle" if names == {"mptrj"} else "triangle-up"
+
+
+TRAINING_LEGEND = "● MPtrj only   ◆ OMat24 only   ■ OMat24 and more   ▲ other data   ✕ not trained on DFT crystals"
+
+_CHARACTER_WIDTH = 6.8
+_LABEL_HEIGHT = 16.0
+_NOISE_MARGIN = 0.1  # decades beyond the noise of the reference, where the axis is made longer for it
+_NOISE_ROOM = 0.25  # share of the axis that may be added for it
+_BoxTuple = tuple[float, float, float, float]
+
+
+def place_labels(
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    labels: Sequence[str],
+    width: float,
+    height: float,
+    obstacles: Sequence[_BoxTuple] = (),
+) -> list[tuple[float, float]]:
+    """Offsets that keep labels off points, lines and each other, and inside the plot.
+
+    Args:
+        x: Horizontal pixels of the points, rightwards, shape (n,).
+        y: Vertical pixels of the points, upwards, shape (n,).
+        labels: One per point.
+        width: Of the plot, pixels.
+        height: Of the plot, pixels.
+        obstacles: More boxes (left, bottom, right, top) to keep clear, pixels.
+
+    Returns:
+        For each point the shift (right, up) in pixels of the label's centre; the least bad one where all
+        collide.
+    """
+    taken = [(px - 7, py - 7, px + 7, py + 7) for px, py in zip(x, y, strict=True)] + list(obstacles)
+    offsets = []
+    for px, py, label in zip(x, y, labels, strict=True):
+        half = _CHARACTER_WIDTH * len(label) / 2
+        candidates = []
+        for rise, side in product((0, 1, -1, 2, -2, 3, -3), (1, -1, 0)):
+            dx, dy = side * (half + 11), rise * (_LABEL_HEIGHT + 1)
+            if side or abs(rise) == 1:
+                candidates.append((dx, dy))
+        boxes = [_box_around(px + dx, py + dy, half) for dx, dy in candidates]
+        costs = [_overlap(box, taken) + _outside(box, width, height) for box in boxes]
+        best = int(np.argmin([cost + 0.01 * k for k, cost in enumerate(costs)]))
+        taken.append(boxes[best])
+        offsets.append(candidates[best])
+    return offsets
+
+
+def _box_around(x: float, y: float, half: float) -> _BoxTuple:
+    return x - half, y - _LABEL_HEIGHT / 2, x + half, y + _LABEL_HEIGHT / 2
+
+
+def _overlap(box: _BoxTuple, others: Sequence[_BoxTuple]) -> float:
+    """Area shared with other boxes, square pixels."""
+    return sum(
+        max(0.0, min(box[2], o[2]) - max(box[0], o[0])) * max(0.0, min(box[3], o[3]) - max(box[1], o[1]))
+        for o in others
+    )
+
+
+def _outside(box: _BoxTuple, width: float, height: float) -> float:
+    """How far a box sticks out of the plot, weighted to lose against any place inside."""
+    return 100.0 * (max(0.0, -box[0]) + max(0.0, box[2] - width) + max(0.0, -box[1]) + max(0.0, box[3] - height))
+
+
+def pareto(
+    table: pd.DataFrame,
+    front: NDArray[np.int64],
+    quantity: str,
+    ink: Ink,
+    title: str,
+    source: str,
+    *,
+    noise: float | None = None,
+    highlight: Sequence[str] = (),
+) -> go.Figure:
+    """RMSE against cost per atom and step with the Pareto front, labels beside the points and 95 % bounds.
+
+    Args:
+        table: model_id, label, training_sets, cost (ms), the RMSE of the quantity with bounds, is_ranked, n_configs
+            and n_expected: a model that is not ranked has an open marker and its own n; and comparable, why_not:
+            a model whose raw energies cannot be compared is grey.
+        front: Positions in the table that lie on the front, by rising cost.
+        quantity: `energy` or `force`.
+        ink: Theme.
+        title: Title of the figure.
+        source: Provenance line.
+        noise: Of the reference, in the unit of the RMSE; a line where the axis reaches so far, or nearly.
+        highlight: Models to ring.
+    """
+    column = METRICS[quantity].rmse
+    table = table.assign(label=[_label(row) for _, row in table.iterrows()])
+    width, height = 880.0, 424.0
+    x, y = table["cost"].to_numpy(dtype=float), table[column].to_numpy(dtype=float)
+    low = table[column + "_lo"].to_numpy(dtype=float)
+    low = np.where(low > 0, low, y)
+    high = np.fmax(table[column + "_hi"].to_numpy(dtype=float), y)
+    x_range, y_range = base.log_span(x, x, 0.12), _with_noise(base.log_span(low, high, 0.12), noise)
+    figure = base.base_figure(ink, title, source, int(height) + 150)
+    if len(front):
+        _draw_front(figure, table.iloc[front], column, 10 ** x_range[1], ink)
+    figure.add_trace(_cost_markers(table, x, y, low, high, column, ink, highlight))
+    px, py_low, py, py_high = (
+        (np.log10(values) - span[0]) / (span[1] - span[0]) * size
+        for values, span, size in (
+            (x, x_range, width),
+            (low, y_range, height),
+            (y, y_range, height),
+            (high, y_range, height),
+        )
+    )
+    bars = [(a - 3, b, a + 3, c) for a, b, c in zip(px, py_low, py_high, strict=True)]
+    steps = _steps(px[front], py[front], width) if len(front) else []
+    line: list[_BoxTuple] = []
+    if noise is not None and y_range[0] < np.log10(noise) < y_range[1]:
+        _draw_noise(figure, noise, x_range, ink)
+        at = float(np.log10(noise) - y_range[0]) / (y_range[1] - y_range[0]) * height
+        length = _CHARACTER_WIDTH * len(base.NOISE_LABEL)
+        line = [(0.0, at - 1, width, at + 1), (0.0, at, length, at + _LABEL_HEIGHT)]
+    shifts = place_labels(px, py, table["label"].tolist(), width, height, [*bars, *steps, *line])
+    for position, (label, (dx, dy)) in enumerate(zip(table["label"], shifts, strict=True)):
+        weight = f"<b>{label}</b>" if position in front else label
+        is_beside = abs(dy) <= _LABEL_HEIGHT + 1
+        place = (
+            {"showarrow": False, "xshift": dx, "yshift": dy}
+            if is_beside  # else a thin line leads from the label to its point
+            else {"ax": dx, "ay": -dy, "arrowhead": 0, "arrowwidth": 1, "arrowcolor": ink.muted, "standoff": 7}
+        )
+        figure.add_annotation(
+            x=np.log10(x[position]),
+            y=np.log10(y[position]),
+            text=weight,
+            font={"size": 12, "color": ink.text},
+            **place,
+        )
+    base.log_axis(figure, "x", x_range, QUANTITIES["us_per_atom_step"].title())
+    base.log_axis(figure, "y", y_range, QUANTITIES[column].title())
+    figure.update_layout(dragmode=False)
+    return figure
+
+
+def _label(row: pd.Series) -> str:
+    name = row["label"] if row["comparable"] else f"{row['label']} {base.OWN_MARK}"
+    return str(name) if row["is_ranked"] else f"{name} ({row['n_configs']:,} of {row['n_expected']:,})"
+
+
+def _with_noise(span: tuple[float, float], noise: float | None) -> tuple[float, float]:
+    """The ends of the axis in decades, moved to show the noise where that does not take much room."""
+    if noise is None:
+        return span
+    at = float(np.log10(noise))
+    wider = min(span[0], at - _NOISE_MARGIN), max(span[1], at + _NOISE_MARGIN)
+    return wider if wider[1] - wider[0] <= (1 + _NOISE_ROOM) * (span[1] - span[0]) else span
+
+
+def _draw_noise(figure: go.Figure, noise: float, x_range: tuple[float, float], ink: Ink) -> None:
+    """The line at the noise of the reference, named at its left end; annotations are placed by log10."""
+    figure.add_trace(
+        go.Scatter(
+            x=[10 ** x_range[0], 10 ** x_range[1]],
+            y=[noise, noise],
+            mode="lines",
+            name="noise",
+            hoverinfo="skip",
+            line=base.noise_line(ink),
+        )
+    )
+    figure.add_annotation(
+        x=x_range[0],
+        y=float(np.log10(noise)),
+        text=base.NOISE_LABEL,
+        showarrow=False,
+        xanchor="left",
+        yanchor="bottom",
+        xshift=4,
+        font={"size": 11, "color": ink.text},
+        name="noise",
+    )
+
+
+def _draw_front(figure: go.Figure, on_front: pd.DataFrame, column: str, end: float, ink: Ink) -> None:
+    """Steps from each model of the front to the next, and on to the end of the axis."""
+    figure.add_trace(
+        go.Scatter(
+            x=[*on_front["cost"], end],
+            y=[*on_front[column], *on_front[column].tail(1)],
+            mode="lines",
+            line={"color": ink.accent, "width": 2, "shape": "hv"},
+            hoverinfo="skip",
+        )
+    )
+
+
+def _steps(x: NDArray[np.float64], y: NDArray[np.float64], width: float) -> list[_BoxTuple]:
+    """The lines of the front as thin boxes."""
+    right = np.append(x[1:], width)
+    flat = [(a, b - 2, c, b + 2) for a, b, c in zip(x, y, right, strict=True)]
+    return flat + [(a - 2, low, a + 2, high) for a, low, high in zip(x[1:], y[1:], y[:-1], strict=True)]
+
+
+def _fill(row: Any, ink: Ink) -> str:
+    """Hue of the architecture, or grey; open markers have no inside, so theirs is that of an outline."""
+    if row.comparable:
+        return base.model_colour(row.model_id)
+    return ink.tile if row.is_ranked else ink.muted
+
+
+def _cost_markers(
+    table: pd.DataFrame,
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    low: NDArray[np.float64],
+    high: NDArray[np.float64],
+    column: str,
+    ink: Ink,
+    highlight: Sequence[str],
+) -> go.Scatter:
+    ringed = table["model_id"].isin(highlight).to_numpy()
+    return go.Scatter(
+        x=x,
+        y=y,
+        mode="markers",
+        error_y={
+            "type": "data",
+            "symmetric": False,
+            "array": high - y,
+            "arrayminus": y - low,
+            "color": ink.muted,
+            "thickness": 1,
+            "width": 3,
+        },
+        marker={
+            "size": np.where(ringed, 14, 11).tolist(),
+            "symbol": [
+                training_marker(row.training_sets) + ("" if row.is_ranked else "-open") for row in table.itertuples()
+            ],
+            "color": [_fill(row, ink) for row in table.itertuples()],
+            "line": {
+                "color": np.where(ringed, ink.text, ink.muted).tolist(),
+                "width": np.where(ringed, 3, np.where(table["is_ranked"], 1, 2)).tolist(),
+            },
+        },
+        customdata=table[["model_id"]].to_numpy(),
+        hovertext=[
+            f"<b>{row.label}</b><br>{significant(row.cost)} {QUANTITIES['us_per_atom_step'].unit}<br>"
+            f"{QUANTITIES[column].label} {significant(getattr(row, column))} {QUANTITIES[column].unit}"
+            + ("" if row.comparable else f"<br>{base.wrapped(row.why_not)}")
+            for row in table.itertuples()
+        ],
+        hovertemplate="%{hovertext}<extra></extra>",
+        selected={"marker": {"opacity": 1}},
+        unselected={"marker": {"opacity": 1}},
+    )

@@ -1,0 +1,187 @@
+"""The periodic table as a heatmap."""
+
+from collections.abc import Collection
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from ase.data import atomic_names, atomic_numbers, chemical_symbols
+
+from app.figures import base
+from app.figures.base import Ink
+from engine.quantities import QUANTITIES, significant
+
+
+def grid_position(symbol: str) -> tuple[float, float]:
+    """Column (1 to 18) and row (1 to 9, the f block below the table) of an element."""
+    number = atomic_numbers[symbol]
+    if 57 <= number <= 71:
+        return number - 57 + 3, 8.4
+    if 89 <= number <= 103:
+        return number - 89 + 3, 9.4
+    period, first = max((p, z) for p, z in enumerate((1, 3, 11, 19, 37, 55, 87), start=1) if z <= number)
+    offset = number - first
+    if period == 1:
+        return (1, 1) if number == 1 else (18, 1)
+    if period in (2, 3):
+        return (offset + 1 if offset < 2 else offset + 11), period
+    if period >= 6 and offset >= 2:
+        return offset - 14 + 1, period
+    return offset + 1, period
+
+
+def _short(value: float) -> str:
+    """At most four characters, as much as half a tile can hold."""
+    if value >= 1000:
+        return f"{value / 1000:.1f}k" if value < 9950 else f"{value / 1000:.0f}k"
+    return f"{value:.0f}" if value >= 10 else f"{value:.1f}"
+
+
+def _value_tiles(
+    table: pd.DataFrame,
+    quantity: str,
+    column: str,
+    limits: tuple[float, float],
+    left: float,
+    width: float,
+    ink: Ink,
+    grey: Collection[str],
+) -> go.Bar:
+    """The coloured part of the tiles for one quantity."""
+    known = table[table[column].notna()]
+    is_grey = known["element"].isin(grey).to_numpy()
+    fills = np.array(base.log_colours(known[column].tolist(), base.SCALES[quantity], limits), dtype=object)
+    fills[is_grey] = ink.tile
+    places = [grid_position(symbol) for symbol in known["element"]]
+    unit = QUANTITIES[column].title()
+    return go.Bar(
+        x=[x + left + width / 2 for x, _ in places],
+        base=[-y - 0.46 for _, y in places],
+        y=[0.54] * len(places),
+        width=width,
+        marker={"color": fills.tolist(), "line": {"width": 0}},
+        text=[_short(value) for value in known[column]],
+        textposition="inside",
+        insidetextanchor="middle",
+        textangle=0,
+        constraintext="none",
+        textfont={
+            "size": 10 if width < 0.6 else 13,
+            "color": [ink.muted if hidden else base.text_on(fill) for fill, hidden in zip(fills, is_grey, strict=True)],
+        },
+        customdata=known[["element"]].to_numpy(),
+        hovertext=[
+            f"<b>{atomic_names[atomic_numbers[row.element]]}</b><br>{unit}: "
+            f"{significant(getattr(row, column))}"
+            f"<br>n = {row.n_configs:,} configurations, failed {row.n_failed:,}"
+            + (f"<br>{base.OWN_MARK} raw energies that cannot be compared" if row.element in grey else "")
+            for row in known.itertuples()
+        ],
+        hovertemplate="%{hovertext}<extra></extra>",
+        selected={"marker": {"opacity": 1}},
+        unselected={"marker": {"opacity": 1}},
+    )
+
+
+def periodic_table(
+    table: pd.DataFrame,
+    columns: dict[str, str],
+    ink: Ink,
+    title: str,
+    source: str,
+    *,
+    selected: str | None = None,
+    limits: dict[str, tuple[float, float]] | None = None,
+    grey: Collection[str] = (),
+) -> go.Figure:
+    """Errors by element on the periodic table: symbol above, one coloured value per quantity below.
+
+    Args:
+        table: element, n_configs, n_failed and the value columns.
+        columns: Quantity (`energy`, `force`) to column; one fills the tile, two share it.
+        ink: Theme.
+        title: Title of the figure.
+        source: Provenance line.
+        selected: Element to frame.
+        limits: Colour limits by quantity; the fixed ones by default.
+        grey: Elements whose energies cannot be compared with the reference as they are.
+    """
+    limits = limits or base.LIMITS
+    figure = base.base_figure(ink, title, source, 640, left=10, right=60 + 80 * len(columns))
+    figure.add_trace(_symbol_tiles(table, list(columns.values()), ink))
+    width = 0.94 / len(columns)
+    for k, (quantity, column) in enumerate(columns.items()):
+        hidden = grey if quantity == "energy" else ()
+        figure.add_trace(_value_tiles(table, quantity, column, limits[quantity], -0.47 + k * width, width, ink, hidden))
+        bar = base.log_colour_bar(
+            ink,
+            QUANTITIES[column].title(),
+            base.SCALES[quantity],
+            limits[quantity],
+            x=1.01 + 0.085 * k,
+            length=0.95,
+        )
+        figure.add_trace(bar)
+    for text, row in (("57–71", 6), ("89–103", 7)):
+        figure.add_annotation(
+            x=3, y=-row, text=text, showarrow=False, font={"size": 11, "color": ink.muted}, name="range"
+        )
+    if selected:
+        x, y = grid_position(selected)
+        figure.add_shape(
+            type="rect",
+            x0=x - 0.49,
+            x1=x + 0.49,
+            y0=-y - 0.48,
+            y1=-y + 0.48,
+            line={"color": ink.accent, "width": 3},
+        )
+    base.hide_axes(figure)
+    figure.update_xaxes(range=[0.4, 18.6])
+    figure.update_yaxes(range=[-10, -0.4])
+    figure.update_layout(barmode="overlay", dragmode=False, margin={"t": 44, "b": 54})
+    base.move_source(figure, -6)
+    return figure
+
+
+def _symbol_tiles(table: pd.DataFrame, columns: list[str], ink: Ink) -> go.Bar:
+    """The neutral part of all tiles: the strip with the symbol, or the whole tile where there is no value."""
+    rows = table.set_index("element")
+    with_value = set(table.loc[table[columns].notna().any(axis=1), "element"])
+    failed = set(table.loc[table["n_failed"] > 0, "element"]) - with_value
+    symbols = chemical_symbols[1:]
+    places = [grid_position(symbol) for symbol in symbols]
+    return go.Bar(
+        x=[x for x, _ in places],
+        base=[-y + (0.08 if s in with_value else -0.46) for s, (_, y) in zip(symbols, places, strict=True)],
+        y=[0.38 if s in with_value else 0.92 for s in symbols],
+        width=0.94,
+        marker={
+            "color": [ink.tile if s in with_value or s in failed else ink.blank for s in symbols],
+            "line": {"width": 0},
+            "pattern": {
+                "shape": ["/" if s in failed else "" for s in symbols],
+                "fgcolor": ink.alarm,
+                "size": 7,
+                "solidity": 0.12,
+            },
+        },
+        text=[f"<b>{s}</b>" if s in with_value else s for s in symbols],
+        textposition="inside",
+        insidetextanchor="middle",
+        textangle=0,
+        constraintext="none",
+        textfont={
+            "size": 13,
+            "color": [ink.text if s in with_value | failed else ink.muted for s in symbols],
+        },
+        customdata=[[s] for s in symbols],
+        hovertext=[
+            f"<b>{atomic_names[z]}</b><br>"
+            + (f"all {rows.loc[s, 'n_failed']:,} failed" if s in failed else "" if s in with_value else "no data")
+            for z, s in enumerate(symbols, start=1)
+        ],
+        hovertemplate="%{hovertext}<extra></extra>",
+        selected={"marker": {"opacity": 1}},
+        unselected={"marker": {"opacity": 1}},
+    )

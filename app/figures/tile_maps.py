@@ -1,0 +1,313 @@
+"""Figures made of tiles: the matrix of models and datasets, and the periodic table.
+
+Tiles are bars and not heat maps: Streamlit reports a click on a bar, and one on a heat map not.
+"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.colors import sample_colorscale
+
+from app.figures import base
+from app.figures.base import Ink
+from engine.quantities import METRICS, QUANTITIES, significant
+
+FEW_COLUMNS = 5  # with more, cells are too narrow for a note
+
+_HEAD_ROOM = 110  # characters that all heads together have room for side by side
+
+_LEAN = 45  # degrees, to the left, where the names of the rows leave room
+
+
+def cell_state(n_configs: float, n_failed: float, is_ranked: bool) -> str:
+    """`missing`, `failed` (all), `apart` (not ranked), `partial` (some failed) or `ok`: they must not look alike."""
+    if not n_configs:
+        return "failed" if n_failed else "missing"
+    if not is_ranked:
+        return "apart"
+    return "partial" if n_failed else "ok"
+
+
+def _cell_text(row: pd.Series, column: str, *, is_narrow: bool) -> str:
+    if row["state"] == "missing":
+        return "" if is_narrow else "not run"
+    if row["state"] == "failed":
+        return "✕" if is_narrow else f"{row['n_failed']:.0f} failed"
+    value = _compact(row[column])
+    if row["is_odd"]:
+        value += base.OWN_MARK
+    if "imported" in str(row["origin"]):
+        value = f"<i>{value}</i>{base.IMPORTED_MARK}"
+    notes = {
+        "partial": f"{row['n_failed']:,.0f} failed",
+        "apart": f"{row['n_configs']:,.0f} of {row['n_expected']:,.0f}",
+    }
+    if is_narrow:
+        return f"{value}*" if row["state"] == "apart" else value
+    if row["state"] in notes:
+        value += f" <span style='font-size:10px'>({notes[row['state']]})</span>"
+    return value
+
+
+def _cell_hover(row: pd.Series, column: str) -> str:
+    head = f"<b>{row['label']}</b> on <b>{row['dataset_label']}</b>"
+    if row["state"] == "missing":
+        return f"{head}<br>not run yet"
+    source = f" from {row['source']}" if isinstance(row["source"], str) else ""
+    note = f"<br>{row['note']}" if isinstance(row["note"], str) and row["note"] else ""
+    shared = f", shared with the ranked models of {row['n_own']:,.0f}" if row["n_own"] > row["n_configs"] else ""
+    numbers = (
+        f"{QUANTITIES[column].label} {significant(row[column])} {QUANTITIES[column].unit}"
+        f"<br>95 % bounds {significant(row[column + '_lo'])} to {significant(row[column + '_hi'])}<br>"
+        if row["state"] != "failed"
+        else ""
+    )
+    return (
+        f"{head}<br>{numbers}n = {row['n_configs']:,.0f} of {row['n_expected']:,.0f}{shared}, "
+        f"failed {row['n_failed']:,.0f}<br>{row['origin']}{source}{note}"
+        + (
+            ""
+            if row["comparable"]
+            else f"<br>{base.OWN_MARK} raw energies cannot be compared: {base.wrapped(row['why_not'])}"
+        )
+    )
+
+
+def _compact(value: float) -> str:
+    """Three digits, and thousands as k: a column has room for five characters."""
+    return f"{value / 1000:,.0f}k" if value >= 10_000 else significant(value)
+
+
+def grid(models: pd.DataFrame, datasets: pd.DataFrame) -> pd.DataFrame:
+    """One row for each pair of model and dataset.
+
+    Args:
+        models: model_id and label, in the order of the rows.
+        datasets: dataset_id, label and more, in the order of the columns.
+
+    Returns:
+        model_id, label, dataset_id, dataset_label, `row`, `column`, and the other columns of the datasets.
+    """
+    rows = models[["model_id", "label"]].assign(row=range(len(models)))
+    columns = datasets.rename(columns={"label": "dataset_label"}).assign(column=range(len(datasets)))
+    return rows.merge(columns, how="cross")
+
+
+def matrix_cells(metrics: pd.DataFrame, models: pd.DataFrame, datasets: pd.DataFrame) -> pd.DataFrame:
+    """The metrics of each pair of model and dataset, the pairs without numbers included.
+
+    Args:
+        metrics: As `queries.dataset_metrics` or `queries.shared_metrics` gives it, with `comparable`: whether the
+            numbers may be compared with the dataset's as they are, and `why_not`.
+        models: As `grid` takes them.
+        datasets: As `grid` takes them.
+
+    Returns:
+        The metrics with `row`, `column` and `state`.
+    """
+    pairs = grid(models, datasets)
+    cells = pairs.merge(metrics.drop(columns=["label", "dataset_label"]), on=["model_id", "dataset_id"], how="left")
+    numbers = ["n_configs", "n_own", "n_failed", "n_expected"]
+    cells[numbers] = cells[numbers].fillna(0)
+    cells["is_ranked"] = cells["is_ranked"].eq(True)
+    cells["comparable"] = ~cells["comparable"].eq(False)
+    cells["state"] = [cell_state(*row) for row in cells[["n_configs", "n_failed", "is_ranked"]].itertuples(index=False)]
+    return cells
+
+
+def matrix(cells: pd.DataFrame, quantity: str, ink: Ink, title: str, source: str) -> go.Figure:
+    """Models (rows) by datasets (columns), coloured by RMSE; every cell is clickable.
+
+    Args:
+        cells: As `matrix_cells` gives it.
+        quantity: `energy` or `force`.
+        ink: Theme.
+        title: Title of the figure.
+        source: Provenance line.
+    """
+    column = METRICS[quantity].rmse
+    known = (cells[column].notna() & cells["comparable"]).to_numpy()
+    fills = np.where(cells[column].notna() | (cells["state"] == "failed"), ink.tile, ink.blank).astype(object)
+    fills[known] = base.log_colours(cells.loc[known, column].tolist(), base.SCALES[quantity], base.LIMITS[quantity])
+    run = cells[cells["state"] != "missing"]
+    never = set(run["dataset_id"]) - set(run.loc[run["comparable"], "dataset_id"])
+    is_marked = cells["dataset_id"].isin(never)  # once above the column, instead of in each of its cells
+    heads = cells["dataset_label"].where(~is_marked, cells["dataset_label"] + f" {base.OWN_MARK}")
+    is_narrow = cells["column"].max() >= FEW_COLUMNS
+    cells = cells.assign(is_odd=~cells["comparable"] & ~is_marked)
+    cells = cells.assign(
+        head=heads,
+        fill=fills,
+        text=[_cell_text(row, column, is_narrow=is_narrow) for _, row in cells.iterrows()],
+        hover=[_cell_hover(row, column) for _, row in cells.iterrows()],
+        is_framed=cells["n_failed"] > 0,
+        is_hatched=cells["state"] == "failed",
+    )
+    bar = base.log_colour_bar(
+        ink, QUANTITIES[column].title(), base.SCALES[quantity], base.LIMITS[quantity], x=1.01, length=1
+    )
+    return _tiles(cells, bar, ink, title, source)
+
+
+COVERAGE_SCALE = ["rgb(222,235,247)", "rgb(158,202,225)", "rgb(66,146,198)", "rgb(8,69,148)"]
+
+
+def coverage(cells: pd.DataFrame, ink: Ink, title: str, source: str) -> go.Figure:
+    """Models (rows) by datasets (columns): how many configurations have a result, coloured by their share.
+
+    Args:
+        cells: model_id, label, dataset_id, dataset_label, row, column, n_configs, n_failed, n_expected, origin,
+            source, `why` (empty where the model was run) and `mark` (the text of a cell without a run).
+        ink: Theme.
+        title: Title of the figure.
+        source: Provenance line.
+    """
+    is_run = (cells["why"] == "").to_numpy()
+    has_result = (cells["n_configs"] > 0).to_numpy()
+    shares = (cells["n_configs"] / cells["n_expected"].clip(lower=1)).clip(upper=1.0)
+    fills = np.where(is_run, ink.tile, ink.blank).astype(object)
+    fills[has_result] = sample_colorscale(COVERAGE_SCALE, shares[has_result].tolist()) if has_result.any() else []
+    cells = cells.assign(
+        head=[f"{row.dataset_label} ({row.n_expected:,})" if row.n_expected else row.dataset_label
+              for row in cells.itertuples()],
+        fill=fills,
+        text=[_coverage_text(row) for row in cells.itertuples()],
+        hover=[_coverage_hover(row) for row in cells.itertuples()],
+        is_framed=cells["n_failed"] > 0,
+        is_hatched=is_run & ~has_result,
+    )  # fmt: skip
+    bar = go.Scatter(
+        x=[None], y=[None], mode="markers", hoverinfo="skip",
+        marker={
+            "color": [0], "cmin": 0, "cmax": 1, "colorscale": COVERAGE_SCALE, "showscale": True,
+            "colorbar": {
+                "title": {"text": "Share of the dataset", "side": "right", "font": {"size": 12, "color": ink.text}},
+                "tickformat": ".0%", "tickfont": {"size": 11, "color": ink.muted}, "outlinewidth": 0,
+                "thickness": 12, "len": 1, "x": 1.01, "xanchor": "left",
+            },
+        },
+    )  # fmt: skip
+    return _tiles(cells, bar, ink, title, source)
+
+
+def _coverage_text(row: Any) -> str:
+    if row.why:
+        return str(row.mark)
+    if not row.n_configs:
+        return "✕"
+    is_imported = "imported" in str(row.origin)
+    return f"<i>{row.n_configs:,}</i>{base.IMPORTED_MARK}" if is_imported else f"{row.n_configs:,}"
+
+
+def _coverage_hover(row: Any) -> str:
+    head = f"<b>{row.label}</b> on <b>{row.dataset_label}</b><br>"
+    if row.why:
+        return head + base.wrapped(row.why)
+    failed = f", {row.n_failed:,} failed" if row.n_failed else ""
+    return f"{head}{row.n_configs:,} of {row.n_expected:,} configurations{failed}<br>{row.origin}"
+
+
+# Told apart by sign as well as by colour.
+STATE_MARKS = {"yes": "✓", "care": "△", "no": "✕"}
+
+STATE_COLOURS = {"yes": "rgb(120,198,160)", "care": "rgb(245,205,100)", "no": "rgb(226,120,90)"}
+
+
+def compatibility(cells: pd.DataFrame, ink: Ink, title: str, source: str) -> go.Figure:
+    """Models (rows) by datasets (columns): whether raw energies may be compared.
+
+    Args:
+        cells: model_id, label, dataset_id, dataset_label, row, column, state and state_reason.
+        ink: Theme.
+        title: Title of the figure.
+        source: Provenance line.
+    """
+    cells = cells.assign(
+        head=cells["dataset_label"],
+        fill=cells["state"].map(STATE_COLOURS),
+        text=cells["state"].map(STATE_MARKS),
+        hover=[
+            f"<b>{row.label}</b> on <b>{row.dataset_label}</b><br>{STATE_MARKS[row.state]} "
+            f"{base.wrapped(row.state_reason)}"
+            for row in cells.itertuples()
+        ],
+        is_framed=False,
+        is_hatched=False,
+    )
+    return _tiles(cells, go.Scatter(x=[None], y=[None], hoverinfo="skip"), ink, title, source)
+
+
+def _tiles(cells: pd.DataFrame, bar: go.Scatter, ink: Ink, title: str, source: str) -> go.Figure:
+    """A clickable tile for each pair of model and dataset.
+
+    Args:
+        cells: model_id, label, dataset_id, row, column, head (of the column), fill, text, hover, is_framed, is_hatched.
+        bar: Trace that carries the colour bar.
+        ink: Theme.
+        title: Title of the figure.
+        source: Provenance line.
+    """
+    n_rows, n_columns = int(cells["row"].max()) + 1, int(cells["column"].max()) + 1
+    names = cells.drop_duplicates("row").sort_values("row")["label"].tolist()
+    heads = cells.drop_duplicates("column").sort_values("column")["head"].tolist()
+    is_narrow = n_columns > FEW_COLUMNS
+    longest = max(map(len, heads))
+    is_leaning = n_columns * longest > _HEAD_ROOM
+    top = 54 + int(4.3 * longest) if is_leaning else 78
+    figure = base.base_figure(ink, title, source, 86 + top + 27 * n_rows, left=220, right=90)
+    text_colours = [
+        base.text_on(fill) if fill.startswith("rgb(") else ink.muted if fill == ink.blank else ink.text
+        for fill in cells["fill"]
+    ]
+    figure.add_trace(
+        go.Bar(
+            orientation="h",
+            y=cells["row"],
+            x=np.full(len(cells), 0.97),
+            base=cells["column"] - 0.485,
+            width=0.92,
+            marker={
+                "color": cells["fill"].tolist(),
+                "line": {
+                    "color": np.where(cells["is_framed"], ink.alarm, "rgba(0,0,0,0)").tolist(),
+                    "width": np.where(cells["is_framed"], 2, 0).tolist(),
+                },
+                "pattern": {
+                    "shape": np.where(cells["is_hatched"], "/", "").tolist(),
+                    "fgcolor": ink.alarm,
+                    "size": 7,
+                    "solidity": 0.15,
+                },
+            },
+            text=cells["text"],
+            textposition="inside",
+            insidetextanchor="middle",
+            textangle=0,
+            constraintext="none",
+            textfont={"size": 11 if is_narrow else 13, "color": text_colours},
+            customdata=cells[["model_id", "dataset_id"]].to_numpy(),
+            hovertext=cells["hover"],
+            hovertemplate="%{hovertext}<extra></extra>",
+            selected={"marker": {"opacity": 1}},
+            unselected={"marker": {"opacity": 1}},
+        )
+    )
+    figure.add_trace(bar)
+    base.hide_axes(figure)
+    figure.update_yaxes(range=[n_rows - 0.5, -0.5], showticklabels=True, tickvals=list(range(n_rows)), ticktext=names)
+    figure.update_xaxes(
+        range=[-0.5, n_columns - 0.5],
+        showticklabels=True,
+        tickvals=list(range(n_columns)),
+        ticktext=heads,
+        tickangle=_LEAN if is_leaning else 0,
+        ticklabeloverflow="allow",
+        side="top",
+        tickfont={"color": ink.text},
+    )
+    figure.update_yaxes(tickfont={"color": ink.text, "size": 13})
+    figure.update_layout(margin={"t": top, "b": 54}, dragmode=False)
+    base.move_source(figure, -6)
+    return figure

@@ -1,0 +1,169 @@
+"""Pieces that every page shares: the sidebar's choices, headings, figures with data, tables, empty states."""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from app import export
+from app.figures import base
+from app.selection import Selection
+from app.wording import citation, dataset_label, model_labels
+from engine.queries import catalog, error_metrics
+
+FAVICON = str(Path(__file__).parent / "static" / "favicon.svg")
+
+
+def captions(*texts: str) -> None:
+    """Small lines below a chart or table; empty ones are left out."""
+    for text in filter(None, texts):
+        st.caption(text)
+
+
+def warn_of_leakage(dataset_ids: Sequence[str]) -> None:
+    """Say which models may have been trained on a dataset, since their errors on it are no test."""
+    datasets = catalog.datasets()
+    for row in datasets[datasets["dataset_id"].isin(dataset_ids)].itertuples():
+        if row.leakage and not str(row.leakage).startswith("None"):
+            st.caption(f":material/warning: {row.label} and training data: {row.leakage}")
+
+
+def ink() -> base.Ink:
+    """Colours of the theme that the browser shows now."""
+    return base.ink_of(st.context.theme.type)
+
+
+def provenance(page: str, title: str, models: Iterable[str], datasets: Sequence[str], n: str) -> export.Provenance:
+    """Origin of a figure; it cites the dataset where there is only one."""
+    return export.Provenance(
+        page=page,
+        title=title,
+        models=tuple(models),
+        datasets=tuple(datasets),
+        n=n,
+        data_version=catalog.store_info().data_version,
+        citation=citation(datasets[0]) if len(datasets) == 1 else "",
+    )
+
+
+def header(title: str, lead: str) -> DeltaGenerator:
+    """Title and the page's question; returns the place at its right for the Export menu."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.title(title, anchor=False, width="stretch")
+        slot = st.container(width="content")
+    st.markdown(lead)
+    return slot
+
+
+def controls() -> DeltaGenerator:
+    """A row for the page's own widgets."""
+    return st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
+
+
+def numbers(values: Sequence[tuple[str, str, str]]) -> None:
+    """A row of label, value and a small line below; it wraps in a narrow window, so that no digit is cut."""
+    with st.container(horizontal=True, gap="medium"):
+        for label, value, below in values:
+            with st.container(width="content", gap=None):
+                st.metric(label, value, width="content")
+                st.caption(below or "\u2007", width="content")
+
+
+def details(values: Sequence[tuple[str, str]]) -> None:
+    """Label and text (Markdown) side by side, as many in a row as there is room for; empty ones are left out."""
+    with st.container(horizontal=True, gap="small"):
+        for label, text in values:
+            if text:
+                with st.container(width=225, gap=None):
+                    st.caption(label)
+                    st.markdown(text)
+
+
+def empty(title: str, reason: str) -> None:
+    """Say in place of a chart why there is nothing, and what to do next."""
+    with st.container(border=True):
+        st.markdown(f"**{title}**")
+        st.markdown(reason)
+
+
+def not_run(chosen: Selection) -> None:
+    """Empty state of a model that has no numbers for the dataset; names models that have."""
+    metrics = error_metrics.dataset_metrics("raw")
+    others = metrics.loc[(metrics["dataset_id"] == chosen.dataset_id) & (metrics["n_configs"] > 0), "label"]
+    listed = ", ".join(others.head(6)) + (" and others" if len(others) > 6 else "")
+    model, dataset = model_labels()[chosen.model_id], dataset_label(chosen.dataset_id)
+    empty(
+        f"No numbers of {model} for {dataset}",
+        f"Choose another model or dataset at the left ({dataset} has numbers of {listed or 'no model'}), or "
+        "run "
+        f"`python -m precompute run --model {chosen.model_id} --dataset {chosen.dataset_id}` and then "
+        "`python -m precompute build`.",
+    )
+
+
+def figure(
+    make: export.MakeFigure,
+    table: pd.DataFrame,
+    origin: export.Provenance,
+    alt: str,
+    *,
+    key: str,
+    slot: DeltaGenerator | None = None,
+    on_select: Callable[[], None] | Literal["rerun", "ignore"] = "ignore",
+    selection_mode: Literal["points", "box"] = "points",
+    width: int | Literal["stretch"] = "stretch",
+) -> Any:
+    """A chart with its data below and, in `slot`, the Export menu.
+
+    Args:
+        make: Draws the figure in given colours.
+        table: The numbers behind it.
+        origin: Provenance, for files and the camera.
+        alt: What the chart shows, in a sentence, for those who cannot see it.
+        key: Of the widget; a new key forgets a selection.
+        slot: Where the Export menu goes; none is shown without it.
+        on_select: `rerun` or a callback, which make the chart clickable.
+        selection_mode: `points` or `box`.
+        width: Pixels, or `stretch`.
+
+    Returns:
+        What `st.plotly_chart` returns.
+    """
+    if slot is not None:
+        with slot:
+            export.menu(make, table, origin)
+    return st.plotly_chart(
+        make(ink()),
+        width=width,
+        theme=None,
+        key=key,
+        alt=alt,
+        config=export.camera(origin),
+        on_select=on_select,
+        selection_mode=selection_mode,
+    )
+
+
+def clicked(key: str) -> list[Any]:
+    """`customdata` of the point that was clicked on the chart of that key; empty without one.
+
+    It arrives as a list, or as a dictionary with the positions as keys, depending on how Plotly sent the
+    array.
+    """
+    points = st.session_state[key]["selection"]["points"]
+    data = points[0].get("customdata", []) if points else []
+    return list(data.values()) if isinstance(data, dict) else list(data)
+
+
+def footer() -> None:
+    """Version of the data, so that a screenshot says where it came from."""
+    info = catalog.store_info()
+    st.divider()
+    st.caption(
+        f"Defect Atlas · data version `{info.data_version}`, built {info.built_at} UTC from commit "
+        f"`{info.git_commit[:12]}` · errors are predicted minus reference (DFT); RMSE with 95 % bootstrap "
+        "bounds"
+    )

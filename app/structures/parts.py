@@ -1,0 +1,40 @@
+"""Pieces that the Structure and Predict pages share: tables of atoms, the selected atom, a chart per atom."""
+
+from typing import Any, Literal
+
+import pandas as pd
+import streamlit as st
+
+
+def atom_columns() -> dict[str, Any]:
+    """Heads and digits of the columns that tables of atoms have."""
+    number, text = st.column_config.NumberColumn, st.column_config.TextColumn
+    return {
+        "atom": number("Atom", help="Index, counted from 0, as in the file.", width="small"),
+        "element": text("Element", width="small"),
+        **{axis: number(f"{axis} (Å)", format="%.3f") for axis in "xyz"},
+        "reference_force": number("|F| reference (eV/Å)", format="%.3f"),
+        "predicted_force": number("|F| predicted (eV/Å)", format="%.3f"),
+        "mean_force": number("|F|, mean of the models (eV/Å)", format="%.3f"),
+        "force_error": number("|ΔF| (meV/Å)", format="%.1f"),
+        "force_deviation": number("dev(F) (meV/Å)", format="%.1f"),
+    }
+
+
+def table_height(table: pd.DataFrame) -> int | Literal["content"]:
+    """As high as the rows need, at most nine of them."""
+    return 353 if len(table) > 9 else "content"
+
+
+def selected_atom(n_atoms: int) -> int | None:
+    """The atom named in the address; None where there is none or the structure has no such atom."""
+    text = st.query_params.get("atom", "")
+    return int(text) if text.isdecimal() and int(text) < n_atoms else None
+
+
+def select_atom(atom: int | None) -> None:
+    """Name the atom in the address."""
+    if atom is None:
+        st.query_params.pop("atom", None)
+    else:
+        st.query_params["atom"] = str(atom)

@@ -1,0 +1,149 @@
+"""Tables that pages share."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from app.links import STRUCTURE_PAGE
+from app.wording import NOTHING
+from engine.quantities import QUANTITIES
+
+
+def view_data(table: pd.DataFrame, key: str) -> None:
+    """The table behind a chart, for reading without the picture."""
+    with st.expander("View data"):
+        table_view(table, f"data-{key}")
+
+
+def table_view(
+    table: pd.DataFrame,
+    key: str,
+    heads: Mapping[str, Any] | None = None,
+    height: int | Literal["auto", "content"] = "auto",
+) -> None:
+    """A read-only table whose empty cells show a dash.
+
+    Args:
+        table: What to show, in display units.
+        key: Of the widget.
+        heads: Heads or settings of columns, before those that `column_config` knows.
+        height: Pixels, `content` for all rows, or `auto` for ten.
+    """
+    st.dataframe(
+        table,
+        hide_index=True,
+        key=key,
+        height=height,
+        placeholder=NOTHING,
+        column_config=column_config(table) | dict(heads or {}),
+    )
+
+
+def shown(table: pd.DataFrame) -> pd.DataFrame:
+    """The table in display units: each column of `QUANTITIES` times its factor."""
+    scaled = {
+        name: table[name] * QUANTITIES[name].factor
+        for name in table.columns
+        if name in QUANTITIES and QUANTITIES[name].factor != 1.0
+    }
+    return table.assign(**scaled)
+
+
+def column_config(table: pd.DataFrame) -> dict[str, Any]:
+    """Heads with units, and at most four significant digits, for the columns that `QUANTITIES` knows."""
+    settings: dict[str, Any] = {
+        "label": st.column_config.TextColumn("Model"),
+        "dataset_label": st.column_config.TextColumn("Dataset"),
+        "origin": st.column_config.TextColumn("Origin"),
+        "source": st.column_config.TextColumn("Source"),
+        "config_id": st.column_config.TextColumn("Configuration"),
+        "group_name": st.column_config.TextColumn("Group"),
+        "formula": st.column_config.TextColumn("Formula"),
+        "system": st.column_config.TextColumn("Host and solute"),
+        "environment": st.column_config.TextColumn("Defect"),
+        "place": st.column_config.TextColumn("Place"),
+        "added": st.column_config.TextColumn("Added"),
+        "dataset_id": st.column_config.TextColumn("Dataset"),
+        "model_id": st.column_config.TextColumn("Model"),
+        "element": st.column_config.TextColumn("Element"),
+        "reason": st.column_config.TextColumn("Reason", width="large"),
+        "why": st.column_config.TextColumn("Why there are none", width="large"),
+    }
+    for name in set(table.columns) & set(QUANTITIES):
+        quantity = QUANTITIES[name]
+        settings[name] = st.column_config.NumberColumn(
+            quantity.title(), help=quantity.description or None, format=_number_format(table[name])
+        )
+    return {name: setting for name, setting in settings.items() if name in table.columns}
+
+
+def _number_format(values: pd.Series) -> str:
+    """Digits that suit the size of the column's values; integers stay whole."""
+    if pd.api.types.is_integer_dtype(values):
+        return "localized"
+    # Half of the forces can vanish by symmetry, so the median may say nothing of the column.
+    magnitude = float(np.nanquantile(np.abs(values.to_numpy(dtype=float)), 0.75)) if values.notna().any() else 1.0
+    if magnitude >= 100:
+        return "%.0f"
+    return "%.1f" if magnitude >= 10 else "%.2f" if magnitude >= 0.1 else "%.4f"
+
+
+def chosen_row(
+    table: pd.DataFrame,
+    key: str,
+    heads: Mapping[str, Any] | None = None,
+    *,
+    columns: Sequence[str] | None = None,
+    height: int | Literal["content"] | None = None,
+) -> pd.Series:
+    """A table of which one row is always chosen, the first at the start; returns that row.
+
+    Args:
+        table: At least one row, in display units.
+        key: Of the widget.
+        heads: Heads or settings of columns, before those that `column_config` knows.
+        columns: Columns to show; all by default.
+        height: Pixels or `content`; ten rows by default.
+    """
+    state = st.dataframe(
+        table,
+        hide_index=True,
+        key=key,
+        placeholder=NOTHING,
+        column_config=column_config(table) | dict(heads or {}),
+        column_order=columns,
+        on_select="rerun",
+        selection_mode="single-row-required",
+        selection_default={"selection": {"rows": [0]}},
+        height=height or min(35 * (len(table) + 1) + 3, 388),
+    )
+    rows = state["selection"]["rows"] or [0]
+    return table.iloc[min(rows[0], len(table) - 1)]
+
+
+def configuration_table(table: pd.DataFrame, key: str, model_id: str, dataset_id: str | None = None) -> None:
+    """Configurations in display units; the chosen row (the first at the start) has a link to its structure.
+
+    Args:
+        table: config_id and more; dataset_id unless given.
+        key: Of the table.
+        model_id: Model to show on the structure.
+        dataset_id: Dataset of all rows.
+    """
+    place = st.container(horizontal=True, vertical_alignment="center")
+    row = chosen_row(table, key)
+    with place:
+        st.page_link(
+            STRUCTURE_PAGE,
+            label=f"Open {row['config_id']} in Structure",
+            icon=":material/deployed_code:",
+            query_params={
+                "dataset": dataset_id or row["dataset_id"],
+                "cfg": row["config_id"],
+                "model": model_id,
+            },
+        )
+        st.caption("Choose a row to open another one.")

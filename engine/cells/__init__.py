@@ -1,0 +1,1 @@
+"""Generators of the structures of Open Defects."""

@@ -1,0 +1,1 @@
+"""Reads of the results store: every SQL statement of the app."""

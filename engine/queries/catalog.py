@@ -1,0 +1,226 @@
+"""What the store holds: models, datasets, runs, coverage, failures, costs, claims."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from engine.errors import StoreError
+from engine.records import Configuration as Configuration  # pages name these types
+from engine.records import Prediction as Prediction
+from engine.store import connection
+from engine.store.connection import cached, store_path
+
+
+@dataclass(frozen=True)
+class StoreInfo:
+    """Which build of the data is shown."""
+
+    data_version: str
+    built_at: str
+    git_commit: str
+
+
+@cached
+def store_info() -> StoreInfo:
+    """Version, time and commit of the build."""
+    row = connection.row("select data_version, strftime(built_at, '%Y-%m-%d %H:%M'), git_commit from store_info")
+    if row is None:
+        raise StoreError(f"{store_path()} holds no store_info row. Run: make demo")
+    return StoreInfo(*(value or "unknown" for value in row))
+
+
+@cached
+def models() -> pd.DataFrame:
+    """All registered models with the numbers of datasets: `n_tried` run on, `n_datasets` with a result."""
+    return connection.frame(
+        """
+        select m.*, coalesce(d.n_datasets, 0) as n_datasets, coalesce(d.n_tried, 0) as n_tried
+        from models m
+        left join (
+            select model_id, count(distinct dataset_id) as n_tried,
+                count(distinct dataset_id) filter (n_configs > 0) as n_datasets
+            from dataset_metrics where group_name = 'all' group by model_id
+        ) d using (model_id)
+        order by lower(family), lower(label)
+        """
+    )
+
+
+@cached
+def datasets() -> pd.DataFrame:
+    """All registered datasets with `n_models`, the number of models that were run on them."""
+    return connection.frame(
+        """
+        select d.*, coalesce(m.n_models, 0) as n_models
+        from datasets d
+        left join (
+            select dataset_id, count(distinct model_id) as n_models from dataset_metrics
+            where group_name = 'all' group by dataset_id
+        ) m using (dataset_id)
+        order by n_models desc, coalesce(paper_row, 1000), dataset_id
+        """
+    )
+
+
+@cached
+def groups(dataset_id: str) -> pd.DataFrame:
+    """Groups of structures of a dataset: group_name, in_dataset, n_configs; the largest first."""
+    return connection.frame(
+        """
+        select group_name, bool_or(in_dataset) as in_dataset, count(*) as n_configs
+        from configurations where dataset_id = $dataset group by group_name
+        order by in_dataset desc, n_configs desc, group_name
+        """,
+        {"dataset": dataset_id},
+    )
+
+
+@cached
+def totals() -> dict[str, int]:
+    """Sizes of the store: configurations, predictions that are there, and failed ones."""
+    row = connection.row(
+        """
+        select (select count(*) from configurations where in_dataset) as n_configs,
+            (select coalesce(sum(n_atoms), 0) from configurations where in_dataset) as n_atoms,
+            count(*) filter (where status = 'ok') as n_ok,
+            count(*) filter (where status <> 'ok') as n_failed
+        from predictions
+        """
+    )
+    assert row is not None  # an aggregate without grouping always gives one row
+    return dict(zip(("n_configs", "n_atoms", "n_ok", "n_failed"), map(int, row), strict=True))
+
+
+@cached
+def runs() -> pd.DataFrame:
+    """Where each (model, dataset) pair's predictions came from, one row a run, with its n_configs and n_failed."""
+    return connection.frame(
+        """
+        select r.model_id, r.dataset_id, m.label, d.label as dataset_label, r.origin, r.source, r.note,
+            coalesce(p.n_configs, 0) as n_configs, coalesce(p.n_failed, 0) as n_failed, r.device, r.hardware,
+            r.n_threads, r.dtype, r.d3, r.options, r.packages, r.started_at, r.wall_seconds, r.checkpoint_sha256,
+            r.run_id
+        from runs r
+        left join models m using (model_id)
+        left join datasets d using (dataset_id)
+        left join (
+            select run_id, count(*) filter (status = 'ok') as n_configs,
+                count(*) filter (status <> 'ok') as n_failed
+            from predictions group by run_id
+        ) p using (run_id)
+        order by r.dataset_id, r.model_id, r.started_at, r.run_id
+        """
+    )
+
+
+@cached
+def coverage() -> pd.DataFrame:
+    """How much of every dataset every model was run on, and why it was not.
+
+    Returns:
+        One row per pair of model and dataset: model_id, label, family, dataset_id, dataset_label, n_configs (with a
+        result), n_failed, n_expected (of the dataset), origin, source, and `why`: empty where the model was run,
+        else why it was not, with the next step.
+    """
+    return connection.frame(
+        """
+        select m.model_id, m.label, m.family, d.dataset_id, d.label as dataset_label,
+            coalesce(x.n_configs, 0) as n_configs, coalesce(x.n_failed, 0) as n_failed,
+            d.n_configs as n_expected, r.origin, r.source,
+            case when x.model_id is not null then ''
+                when not d.available then d.reason
+                when not m.runnable then m.reason
+                else 'Not run yet. Run: python -m precompute run --model ' || m.model_id || ' --dataset '
+                    || d.dataset_id end as why
+        from models m
+        cross join datasets d
+        left join (
+            select model_id, dataset_id, n_configs, n_failed from dataset_metrics
+            where group_name = 'all' and alignment = 'raw'
+        ) x using (model_id, dataset_id)
+        left join (
+            select model_id, dataset_id, string_agg(distinct origin, ' + ' order by origin) as origin,
+                string_agg(distinct source, '; ' order by source) as source
+            from runs group by model_id, dataset_id
+        ) r using (model_id, dataset_id)
+        order by m.model_id, d.dataset_id
+        """
+    )
+
+
+@cached
+def claims() -> pd.DataFrame:
+    """Statements of the paper beside what was measured here."""
+    return connection.frame(
+        """
+        select claim_id, text, paper_value, measured_value, unit, verdict, dataset_id from claims
+        order by claim_id
+        """
+    )
+
+
+@cached
+def failures(model_id: str | None = None, dataset_id: str | None = None, element: str | None = None) -> pd.DataFrame:
+    """Failed predictions: dataset_id, model_id, config_id, group_name, formula, n_atoms, reason."""
+    return connection.frame(
+        """
+        select p.dataset_id, p.model_id, p.config_id, c.group_name, c.formula, c.n_atoms, p.reason
+        from predictions p left join configurations c using (dataset_id, config_id)
+        where p.status <> 'ok' and ($model is null or p.model_id = $model)
+            and ($dataset is null or p.dataset_id = $dataset)
+            and ($element is null or list_contains(c.elements, $element))
+        order by p.dataset_id, p.model_id, p.config_id
+        limit 2000
+        """,
+        {"model": model_id, "dataset": dataset_id, "element": element},
+    )
+
+
+@cached
+def failure_counts(model_id: str) -> pd.DataFrame:
+    """Failures of one model by reason: dataset_id, dataset_label, reason, n_failed, config_id (one of them)."""
+    return connection.frame(
+        """
+        select p.dataset_id, d.label as dataset_label, p.reason, count(*) as n_failed, min(p.config_id) as config_id
+        from predictions p join datasets d using (dataset_id)
+        where p.model_id = $model and p.status <> 'ok'
+        group by p.dataset_id, d.label, p.reason
+        order by n_failed desc, p.dataset_id, p.reason
+        """,
+        {"model": model_id},
+    )
+
+
+@cached
+def costs() -> pd.DataFrame:
+    """The columns of `costs` with label and family; of equal settings the newest."""
+    return connection.frame(
+        """
+        select k.model_id, m.label, m.family, k.device, k.hardware, k.n_threads, k.n_atoms, k.batch,
+            k.ms_per_step,
+            k.us_per_atom_step, k.peak_memory_mb, k.origin, k.measured_at
+        from costs k join models m using (model_id)
+        where k.us_per_atom_step > 0
+        qualify row_number() over (
+            partition by k.model_id, k.device, k.hardware, k.n_threads, k.n_atoms, k.batch
+            order by k.measured_at desc
+        ) = 1
+        order by k.device, k.us_per_atom_step
+        """
+    )
+
+
+@cached
+def ensembles() -> pd.DataFrame:
+    """Ensembles with numbers: ensemble_id, label, model_ids, source, dataset_ids."""
+    return connection.frame(
+        """
+        select e.ensemble_id, e.label, e.model_ids, e.source, u.dataset_ids
+        from ensembles e
+        join (
+            select ensemble_id, list(distinct dataset_id order by dataset_id) as dataset_ids
+            from uncertainties group by ensemble_id
+        ) u using (ensemble_id)
+        order by e.ensemble_id
+        """
+    )

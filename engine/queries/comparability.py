@@ -1,0 +1,92 @@
+"""What a comparison can mean: reference energies of models and datasets, and what alignment changes."""
+
+import pandas as pd
+
+from engine.queries import catalog, error_metrics
+from engine.registry import compatibility as rules
+from engine.store import connection
+from engine.store.connection import cached
+
+
+@cached
+def compatibility() -> pd.DataFrame:
+    """Whether raw energies of every model may be compared with those of every dataset.
+
+    Returns:
+        model_id, dataset_id, `state` (`yes`, `care` or `no`) and `state_reason`; see `engine.registry.compatibility`.
+    """
+    models = {
+        row.model_id: rules.ModelLabels(row.functional, row.energy_reference, bool(row.d3))
+        for row in catalog.models().itertuples()
+    }
+    datasets = {
+        row.dataset_id: rules.DatasetLabels(
+            row.functional,
+            row.code,
+            row.energy_reference,
+            bool(row.comparable),
+            row.comparable_note or "",
+            frozenset(row.elements),
+            row.spin,
+            None if pd.isna(row.hubbard_u) else bool(row.hubbard_u),
+        )
+        for row in catalog.datasets().itertuples()
+    }
+    rows = []
+    for dataset_id, dataset in datasets.items():
+        for model_id, model in models.items():
+            found = rules.judge(model, dataset)
+            rows.append((model_id, dataset_id, found.state, found.reason))
+    return pd.DataFrame(rows, columns=["model_id", "dataset_id", "state", "state_reason"])
+
+
+@cached
+def alignment_change(dataset_id: str) -> pd.DataFrame:
+    """Rank of models by energy RMSE with raw and with aligned energies, on the configurations that they share.
+
+    Returns:
+        model_id, label, origin, n_configs, energy_rmse_mev_per_atom, energy_rmse_mev_per_atom_aligned, rank_raw,
+        rank_aligned, rank_change (positive: the model gains places), state and state_reason of `compatibility`; the
+        best aligned first. Models that cannot be ranked are left out.
+    """
+    name = "energy_rmse_mev_per_atom"
+    raw = error_metrics.shared_metrics("raw", dataset_id=dataset_id)
+    raw = raw.loc[raw["is_ranked"] & raw[name].notna(), ["model_id", "label", "origin", "n_configs", name]]
+    aligned = error_metrics.shared_metrics("per_element", dataset_id=dataset_id)[["model_id", name]]
+    table = raw.merge(aligned.rename(columns={name: f"{name}_aligned"}), on="model_id")
+    table = table.assign(rank_raw=_ranks(table[name]), rank_aligned=_ranks(table[f"{name}_aligned"]))
+    table["rank_change"] = table["rank_raw"] - table["rank_aligned"]
+    judged = compatibility()
+    judged = judged.loc[judged["dataset_id"] == dataset_id, ["model_id", "state", "state_reason"]]
+    table = table.merge(judged, on="model_id", how="left")
+    return table.sort_values(["rank_aligned", "rank_raw", "model_id"], ignore_index=True)
+
+
+def _ranks(errors: pd.Series) -> pd.Series:
+    """1 for the smallest; errors (meV/atom) that differ by rounding share their rank."""
+    return errors.round(6).rank(method="min").astype(int)
+
+
+@cached
+def element_offsets(dataset_id: str) -> pd.DataFrame:
+    """Offset of each element (eV/atom) by model, fitted to all configurations that the model has a result for.
+
+    Returns:
+        One row per model: model_id, label, n_configs, and a column for each element; missing where the model has no
+        result for a configuration with it.
+    """
+    table = connection.frame(
+        """
+        select o.model_id, m.label, x.n_configs, o.element, o.offset_energy
+        from element_offsets o
+        join models m using (model_id)
+        join dataset_metrics x on x.model_id = o.model_id and x.dataset_id = o.dataset_id
+            and x.group_name = 'all' and x.alignment = 'per_element'
+        join element_metrics e on e.model_id = o.model_id and e.dataset_id = o.dataset_id and e.element = o.element
+        where e.n_configs > 0 and o.dataset_id = $dataset
+        order by o.model_id, o.element
+        """,
+        {"dataset": dataset_id},
+    )
+    wide = table.pivot(index=["model_id", "label", "n_configs"], columns="element", values="offset_energy")
+    return wide.rename_axis(columns=None).reset_index()

@@ -1,0 +1,125 @@
+"""Single configurations: their atoms and labels, predictions, and the worst of a model."""
+
+import numpy as np
+import pandas as pd
+
+from engine.records import Configuration as Configuration  # pages name these types
+from engine.records import Prediction as Prediction
+from engine.store import connection
+from engine.store.connection import cached
+
+BOX_LIMIT = 200
+
+_ERROR_COLUMNS = """e.dataset_id, e.config_id, e.group_name, c.formula, e.n_atoms, e.energy_error_per_atom,
+    e.energy_error_per_atom_aligned, e.force_rmse, e.force_max_error"""
+
+_BADNESS = {
+    ("energy", "raw"): "abs(e.energy_error_per_atom)",
+    ("energy", "per_element"): "abs(e.energy_error_per_atom_aligned)",
+    ("force", "raw"): "e.force_rmse",
+    ("force", "per_element"): "e.force_rmse",
+}
+
+
+@cached
+def worst_configurations(
+    model_id: str,
+    quantity: str,
+    alignment: str,
+    dataset_id: str | None = None,
+    element: str | None = None,
+    group: str = "all",
+    limit: int = BOX_LIMIT,
+) -> pd.DataFrame:
+    """Configurations by falling error of one model.
+
+    Args:
+        model_id: The model.
+        quantity: `energy` or `force`.
+        alignment: `raw` or `per_element`.
+        dataset_id: One dataset; None for all of them.
+        element: Only configurations that contain it.
+        group: A group of structures; `all` for the datasets themselves, without the groups outside them.
+        limit: Most rows to return.
+
+    Returns:
+        dataset_id, config_id, group_name, formula, n_atoms, and the errors of the store's `errors` table.
+    """
+    return connection.frame(
+        f"""
+        select {_ERROR_COLUMNS}
+        from errors e join configurations c using (dataset_id, config_id)
+        where e.model_id = $model and ($dataset is null or e.dataset_id = $dataset)
+            and ($element is null or list_contains(c.elements, $element))
+            and (($group = 'all' and e.in_dataset) or e.group_name = $group)
+        order by {_BADNESS[quantity, alignment]} desc nulls last, e.dataset_id, e.config_id
+        limit $limit
+        """,
+        {"model": model_id, "dataset": dataset_id, "element": element, "group": group, "limit": limit},
+    )
+
+
+def configuration(dataset_id: str, config_id: str) -> Configuration | None:
+    """Atoms, cell and reference labels; None where the store has no such configuration."""
+    row = connection.row(
+        """
+        select config_id, group_name, numbers, positions, cell, pbc, energy, forces, stress
+        from configurations where dataset_id = $dataset and config_id = $config
+        """,
+        {"dataset": dataset_id, "config": config_id},
+    )
+    if row is None:
+        return None
+    name, group, numbers, positions, cell, pbc, energy, forces, stress = row
+    return Configuration(
+        config_id=name,
+        group_name=group,
+        numbers=np.asarray(numbers, dtype=np.int64),
+        positions=np.asarray(positions, dtype=float).reshape(-1, 3),
+        cell=np.asarray(cell, dtype=float).reshape(3, 3),
+        pbc=(bool(pbc[0]), bool(pbc[1]), bool(pbc[2])),
+        energy=energy,
+        forces=None if forces is None else np.asarray(forces, dtype=float).reshape(-1, 3),
+        stress=None if stress is None else np.asarray(stress, dtype=float),
+    )
+
+
+def prediction(dataset_id: str, model_id: str, config_id: str) -> Prediction | None:
+    """What one model says of one configuration; None where it has not been run on it."""
+    row = connection.row(
+        """
+        select status, reason, energy, forces, stress, wall_seconds from predictions
+        where dataset_id = $dataset and model_id = $model and config_id = $config
+        """,
+        {"dataset": dataset_id, "model": model_id, "config": config_id},
+    )
+    if row is None:
+        return None
+    status, reason, energy, forces, stress, wall_seconds = row
+    return Prediction(
+        config_id=config_id,
+        geometry_hash="",
+        status=status,
+        reason=reason,
+        energy=energy,
+        forces=None if forces is None else np.asarray(forces, dtype=float).reshape(-1, 3),
+        stress=None if stress is None else np.asarray(stress, dtype=float),
+        wall_seconds=wall_seconds,
+    )
+
+
+@cached
+def models_on_configuration(dataset_id: str, config_id: str) -> pd.DataFrame:
+    """Errors of every model on one configuration, best forces first; failed ones last with their reason."""
+    return connection.frame(
+        """
+        select m.model_id, m.label, m.family, p.status, p.reason, e.energy_error_per_atom,
+            e.energy_error_per_atom_aligned, e.force_rmse, e.force_max_error
+        from predictions p
+        join models m using (model_id)
+        left join errors e using (dataset_id, model_id, config_id)
+        where p.dataset_id = $dataset and p.config_id = $config
+        order by e.force_rmse nulls last, m.model_id
+        """,
+        {"dataset": dataset_id, "config": config_id},
+    )

@@ -1,0 +1,255 @@
+"""Reference and error of single samples: points where they are few, densities where they are many."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from engine.queries.configurations import BOX_LIMIT
+from engine.queries.error_metrics import FloatArray
+from engine.records import Configuration as Configuration  # pages name these types
+from engine.records import Prediction as Prediction
+from engine.store import connection
+from engine.store.connection import cached
+
+POINTS_LIMIT = 2000
+
+N_BINS = 200
+
+QUANTILE_BINS = 40  # along x; a divisor of N_BINS
+
+FRAME_SAMPLES = 200_000  # samples that fix the limits of a chart; all of them take seconds to sort
+
+LINE_SAMPLES = 100  # in a bin, for a quantile line that means something
+
+
+@dataclass(frozen=True)
+class Density:
+    """Binned pairs (x, y) with lines of quantiles of y along x.
+
+    Attributes:
+        x_edges: Shape (n_bins + 1,).
+        y_edges: Shape (n_bins + 1,).
+        counts: Shape (n_bins, n_bins), rows along y; NaN where a bin is empty.
+        line_x: Centres of the bins that carry the quantile lines, shape (n_lines,).
+        lines: 5, 50 and 95 % quantiles of y, shape (3, n_lines).
+        n_total: Number of pairs.
+        n_outside: Pairs beyond the edges.
+    """
+
+    x_edges: FloatArray
+    y_edges: FloatArray
+    counts: NDArray[np.float32]
+    line_x: FloatArray
+    lines: FloatArray
+    n_total: int
+    n_outside: int
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle drawn on a chart, in the units of its axes."""
+
+    x0: float
+    x1: float
+    y0: float
+    y1: float
+
+
+_ENERGY_PAIRS = """select reference_energy_per_atom as reference, {column} as error, config_id, group_name,
+    null as atom_index, null as axis, rowid as sample_key from errors where {within}"""
+
+_FORCE_PAIRS = """select reference_{axis}::double as reference, error_{axis}::double as error, config_id,
+    null as group_name, atom_index, '{axis}' as axis, rowid as sample_key from force_errors where {within}"""
+
+_ENERGY_ERROR = {"raw": "energy_error_per_atom", "per_element": "energy_error_per_atom_aligned"}
+
+_Y = {"residual": "error", "parity": "reference + error"}
+
+
+def _pairs(quantity: str, alignment: str, group: str) -> str:
+    """Statement that gives the pairs of one model on one dataset; `all` keeps to the dataset itself."""
+    within = "dataset_id = $dataset and model_id = $model and " + (
+        "in_dataset"
+        if group == "all"
+        else "config_id in (select config_id from configurations where dataset_id = $dataset and group_name = $group)"
+    )
+    if quantity == "energy":
+        return _ENERGY_PAIRS.format(column=_ENERGY_ERROR[alignment], within=within)
+    return " union all ".join(_FORCE_PAIRS.format(axis=axis, within=within) for axis in "xyz")
+
+
+def _bindings(model_id: str, dataset_id: str, group: str) -> dict[str, Any]:
+    """DuckDB refuses parameters that a statement does not use, so `group` is bound only where it is one."""
+    named = {"model": model_id, "dataset": dataset_id}
+    return named if group == "all" else named | {"group": group}
+
+
+@cached
+def residuals(
+    model_id: str,
+    dataset_id: str,
+    quantity: str,
+    alignment: str,
+    group: str = "all",
+    view: str = "residual",
+    full_range: bool = False,
+) -> Density | pd.DataFrame | None:
+    """Errors of one model against the reference: single samples if they are few, else binned in the store.
+
+    Args:
+        model_id: The model.
+        dataset_id: The dataset.
+        quantity: `energy` (eV/atom) or `force` (Cartesian components, eV/Å).
+        alignment: `raw` or `per_element`; forces have no alignment.
+        group: A group of structures, or `all` for the dataset itself.
+        view: `residual` (error against reference) or `parity` (prediction against reference).
+        full_range: Edges at the extremes, not at the 0.05 and 99.95 % quantiles.
+
+    Returns:
+        Below `POINTS_LIMIT` samples a data frame of reference, error, config_id, group_name, atom_index and
+        axis; otherwise their density. None where there are no samples.
+    """
+    named = _bindings(model_id, dataset_id, group)
+    samples = _pairs(quantity, alignment, group)
+    pairs = f"select reference as x, {_Y[view]} as y, sample_key from ({samples})"
+    edges = axis_edges(pairs, named, 0.0 if full_range else 0.0005, square=view == "parity")
+    if edges is None:
+        return None
+    x_edges, y_edges, n_total = edges
+    if n_total >= POINTS_LIMIT:
+        return binned(pairs, named, x_edges, y_edges, n_total)
+    return connection.frame(
+        f"""
+        select p.reference, p.error, p.config_id, c.group_name, p.atom_index, p.axis
+        from ({samples}) p
+        join (select config_id, group_name from configurations where dataset_id = $dataset) c
+            using (config_id)
+        where isfinite(p.reference) and isfinite(p.error)
+        order by p.config_id, p.atom_index, p.axis
+        """,
+        named,
+    )
+
+
+def axis_edges(
+    pairs: str, named: dict[str, Any], tail: float, *, square: bool, n_bins: int = N_BINS
+) -> tuple[FloatArray, FloatArray, int] | None:
+    """Edges of the bins, at about the quantiles `tail` and 1 - `tail`; the same on both axes if `square`."""
+    finite = f"({pairs}) where isfinite(x) and isfinite(y)"
+    count = connection.row(f"select count(*) from {finite}", named)
+    n_total = int(count[0]) if count else 0
+    if not n_total:
+        return None
+    if tail:
+        named = named | {"low": tail, "high": 1.0 - tail}
+        ends = "quantile_cont(x, [$low, $high]), quantile_cont(y, [$low, $high])"
+        stride = n_total // FRAME_SAMPLES
+        if stride > 1:
+            finite += f" and hash(sample_key) % {stride} = 0"  # bound as a parameter it takes 20 times as long
+    else:
+        ends = "[min(x), max(x)], [min(y), max(y)]"
+    row = connection.row(f"select {ends} from {finite}", named)
+    assert row is not None  # an aggregate without grouping always gives one row
+    (x0, x1), (y0, y1) = row
+    if square:
+        x0 = y0 = min(x0, y0)
+        x1 = y1 = max(x1, y1)
+    return _linspace(x0, x1, n_bins), _linspace(y0, y1, n_bins), n_total
+
+
+def _linspace(low: float, high: float, n_bins: int) -> FloatArray:
+    """Edges with a margin of 2 %, and of finite width where all values are equal."""
+    margin = 0.02 * (high - low) or 1e-3 * max(abs(high), 1e-3)
+    return np.linspace(low - margin, high + margin, n_bins + 1)
+
+
+def binned(pairs: str, named: dict[str, Any], x_edges: FloatArray, y_edges: FloatArray, n_total: int) -> Density:
+    """Count the pairs per bin, by one integer per bin: grouping by two columns takes half as long again.
+
+    Pairs above and below the frame are counted in a row of their own at each end, for the quantile lines.
+    """
+    n_x, n_y = len(x_edges) - 1, len(y_edges) - 1
+    frame = named | {
+        "x0": x_edges[0],
+        "dx": x_edges[1] - x_edges[0],
+        "x1": x_edges[-1],
+        "y0": y_edges[0],
+        "dy": y_edges[1] - y_edges[0],
+        "y1": y_edges[-1],
+    }
+    bins = connection.frame(
+        f"""
+        select {n_x} * case when y < $y0 then 0 when y >= $y1 then {n_y + 1}
+                else 1 + floor((y - $y0) / $dy)::integer end
+            + least({n_x - 1}, floor((x - $x0) / $dx)::integer) as bin, count(*) as n
+        from ({pairs}) where isfinite(y) and x >= $x0 and x < $x1 group by bin order by bin
+        """,
+        frame,
+    )
+    counts = np.zeros((n_y + 2, n_x))
+    counts.flat[bins["bin"].to_numpy()] = bins["n"].to_numpy()
+    line_x, lines = _quantile_lines(counts, x_edges, y_edges)
+    inside = counts[1:-1]
+    shown = np.where(inside > 0, inside, np.nan).astype(np.float32)
+    return Density(x_edges, y_edges, shown, line_x, lines, n_total, n_total - int(inside.sum()))
+
+
+def _quantile_lines(counts: FloatArray, x_edges: FloatArray, y_edges: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """5, 50 and 95 % quantiles of y in wider bins of x, interpolated within the bins of y.
+
+    Args:
+        counts: Shape (n_y + 2, n_x), with what lies below and above the frame in the first and last row.
+        x_edges: Shape (n_x + 1,).
+        y_edges: Shape (n_y + 1,).
+    """
+    width = (len(x_edges) - 1) // QUANTILE_BINS
+    grouped = counts.reshape(len(counts), QUANTILE_BINS, width).sum(axis=2)
+    centres = (x_edges[:-1:width] + x_edges[width::width]) / 2
+    keep = grouped.sum(axis=0) >= LINE_SAMPLES
+    below = np.cumsum(grouped, axis=0)[:-1]  # samples below each edge of y
+    lines = [
+        np.interp(np.array([0.05, 0.5, 0.95]) * total, cumulated, y_edges)
+        for cumulated, total in zip(below.T[keep], grouped.sum(axis=0)[keep], strict=True)
+    ]
+    return centres[keep], np.array(lines).reshape(-1, 3).T
+
+
+@cached
+def configurations_in_box(
+    model_id: str,
+    dataset_id: str,
+    quantity: str,
+    alignment: str,
+    box: Box,
+    group: str = "all",
+    view: str = "residual",
+) -> pd.DataFrame:
+    """The worst configurations of a rectangle of a residual or parity chart, at most `BOX_LIMIT`.
+
+    Returns:
+        config_id, group_name, formula, n_atoms, n_samples (in the rectangle), largest_error (signed, the
+        store's unit), atom_index (of that error; null for energies), energy_error_per_atom, force_rmse.
+    """
+    return connection.frame(
+        f"""
+        with boxed as (
+            select config_id, atom_index, error
+            from (select *, {_Y[view]} as y from ({_pairs(quantity, alignment, group)}))
+            where reference between $x0 and $x1 and y between $y0 and $y1
+        ), worst as (
+            select config_id, count(*) as n_samples, arg_max(error, abs(error)) as largest_error,
+                arg_max(atom_index, abs(error)) as atom_index
+            from boxed group by config_id
+        )
+        select c.config_id, c.group_name, c.formula, c.n_atoms, w.n_samples, w.largest_error, w.atom_index,
+            e.energy_error_per_atom, e.force_rmse
+        from worst w
+        join (select * from configurations where dataset_id = $dataset) c using (config_id)
+        join (select * from errors where dataset_id = $dataset and model_id = $model) e using (config_id)
+        order by abs(w.largest_error) desc, c.config_id limit {BOX_LIMIT}
+        """,
+        _bindings(model_id, dataset_id, group) | {"x0": box.x0, "x1": box.x1, "y0": box.y0, "y1": box.y1},
+    )

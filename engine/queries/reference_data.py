@@ -1,0 +1,203 @@
+"""Reads of the results store that concern the reference data: what datasets hold, and what a comparison can mean.
+
+Energies and forces come back in the store's units (eV, Å) unless a column's name says otherwise. Where no group is
+named, groups that do not count as the dataset, such as dimers, are left out.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from ase.data import chemical_symbols
+from numpy.typing import NDArray
+
+from engine.store import connection
+from engine.store.connection import cached
+
+FloatArray = NDArray[np.float64]
+
+N_BINS = 60
+
+TAIL = 0.001  # share of the samples left out of a histogram at each end, so that one outlier does not squeeze it
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Counts of samples in bins of equal width.
+
+    Attributes:
+        edges: Shape (n_bins + 1,).
+        counts: Shape (n_bins,).
+        n_total: Number of samples.
+        n_outside: Samples beyond the edges.
+    """
+
+    edges: FloatArray
+    counts: NDArray[np.int64]
+    n_total: int
+    n_outside: int
+
+
+_WITHIN = """($dataset is null or dataset_id = $dataset)
+    and (($group = 'all' and in_dataset) or group_name = $group)"""
+
+
+@cached
+def element_counts(dataset_id: str | None = None) -> pd.DataFrame:
+    """What the configurations of a dataset, or of all of them, are made of.
+
+    Returns:
+        By element: element, n_configs (that contain it), n_atoms (of the element), n_datasets; most configurations
+        first.
+    """
+    table = connection.frame(
+        f"""
+        select number, count(*) as n_configs, sum(n)::bigint as n_atoms, count(distinct dataset_id) as n_datasets
+        from (
+            select dataset_id, config_id, number, count(*) as n
+            from (select dataset_id, config_id, unnest(numbers) as number from configurations where {_WITHIN})
+            group by dataset_id, config_id, number
+        )
+        group by number order by n_configs desc, number
+        """,
+        {"dataset": dataset_id, "group": "all"},
+    )
+    table.insert(0, "element", [chemical_symbols[number] for number in table.pop("number")])
+    return table
+
+
+@cached
+def groups(dataset_id: str) -> pd.DataFrame:
+    """Groups of structures of a dataset, the largest first, those outside it last.
+
+    Returns:
+        group_name, in_dataset, n_configs, n_atoms (of all of them), n_atoms_min, n_atoms_max (of a configuration),
+        composition (shares of atoms), energy_min, energy_max (eV/atom), and force_rms (eV/Å; root mean square of the
+        length of the force on an atom).
+    """
+    table = connection.frame(
+        """
+        select group_name, bool_or(in_dataset) as in_dataset, count(*) as n_configs, sum(n_atoms)::bigint as n_atoms,
+            min(n_atoms) as n_atoms_min, max(n_atoms) as n_atoms_max,
+            min(energy / n_atoms) as energy_min, max(energy / n_atoms) as energy_max,
+            sqrt(sum(list_inner_product(forces, forces))
+                / sum(n_atoms) filter (forces is not null)) as force_rms
+        from configurations where dataset_id = $dataset
+        group by group_name order by in_dataset desc, n_configs desc, group_name
+        """,
+        {"dataset": dataset_id},
+    )
+    table.insert(4, "composition", table["group_name"].map(_compositions(dataset_id)))
+    return table
+
+
+def _compositions(dataset_id: str) -> dict[str, str]:
+    """By group, the share of each element among the atoms, such as `W 87 %, Be 13 %`."""
+    table = connection.frame(
+        """
+        select group_name, number, count(*) as n
+        from (select group_name, unnest(numbers) as number from configurations where dataset_id = $dataset)
+        group by group_name, number order by group_name, n desc, number
+        """,
+        {"dataset": dataset_id},
+    )
+    shares = 100 * table["n"] / table.groupby("group_name")["n"].transform("sum")
+    texts = [
+        f"{chemical_symbols[number]} {share:.0f} %" if share >= 1 else f"{chemical_symbols[number]} < 1 %"
+        for number, share in zip(table["number"], shares, strict=True)
+    ]
+    joined = table.assign(text=texts).groupby("group_name")["text"].agg(", ".join)
+    return {str(name): str(text) for name, text in joined.items()}
+
+
+_SAMPLES = {
+    "energy": f"select energy / n_atoms as value from configurations where {_WITHIN}",
+    "energy_above": f"""select value from (
+        select dataset_id, group_name, in_dataset,
+            energy / n_atoms - min(energy / n_atoms) filter (in_dataset) over (partition by dataset_id) as value
+        from configurations
+    ) where {_WITHIN}""",
+    "force_component": f"select unnest(forces) as value from configurations where {_WITHIN}",
+    "force_length": f"""select unnest(list_transform(range(n_atoms), lambda i: sqrt(
+        forces[3 * i + 1] ** 2 + forces[3 * i + 2] ** 2 + forces[3 * i + 3] ** 2))) as value
+        from configurations where forces is not null and {_WITHIN}""",
+    "n_atoms": f"select n_atoms::double as value from configurations where {_WITHIN}",
+}
+
+
+@cached
+def histogram(dataset_id: str | None, kind: str, group: str = "all") -> Histogram | None:
+    """Distribution of one property of the reference data.
+
+    Args:
+        dataset_id: One dataset; None for all of them.
+        kind: `energy`, `energy_above` (the lowest of its dataset; both eV/atom), `force_component`, `force_length`
+            (eV/Å), or `n_atoms` (of a configuration).
+        group: A group of structures, or `all` for the datasets themselves.
+
+    Returns:
+        At most `N_BINS` bins, of whole width for numbers of atoms. None where there are no samples.
+    """
+    named = {"dataset": dataset_id, "group": group}
+    finite = f"({_SAMPLES[kind]}) where isfinite(value)"
+    row = connection.row(
+        f"""
+        select count(*), quantile_disc(value, $tail), quantile_disc(value, 1 - $tail) from {finite}
+        """,
+        named | {"tail": TAIL},
+    )
+    if row is None or not row[0]:
+        return None
+    n_total, low, high = int(row[0]), float(row[1]), float(row[2])
+    edges = _whole_edges(low, high) if kind == "n_atoms" else _edges(low, high)
+    width = float(edges[1] - edges[0])
+    bins = connection.frame(
+        f"""
+        select least({len(edges) - 2}, floor((value - $low) / $width)::integer) as bin, count(*) as n
+        from {finite} and value >= $low and value <= $high group by bin order by bin
+        """,
+        named | {"low": float(edges[0]), "high": float(edges[-1]), "width": width},
+    )
+    counts = np.zeros(len(edges) - 1, dtype=np.int64)
+    counts[bins["bin"].to_numpy()] = bins["n"].to_numpy()
+    return Histogram(edges, counts, n_total, n_total - int(counts.sum()))
+
+
+def _edges(low: float, high: float) -> FloatArray:
+    """Bins from low to high, of finite width where the two are equal."""
+    margin = 0.0 if high > low else 1e-3
+    return np.linspace(low - margin, high + margin, N_BINS + 1)
+
+
+def _whole_edges(low: float, high: float) -> FloatArray:
+    """Bins whose centres are the middle of equally many whole numbers."""
+    width = int(np.ceil((high - low + 1) / N_BINS))
+    n_bins = int(np.ceil((high - low + 1) / width))
+    return low - 0.5 + width * np.arange(n_bins + 1, dtype=float)
+
+
+@cached
+def representatives(dataset_id: str) -> pd.DataFrame:
+    """One configuration for each group: of those with the median number of atoms, the one with the median force.
+
+    Returns:
+        group_name, config_id, formula, n_atoms, force_rms (eV/Å; of the lengths of the forces, missing without forces).
+    """
+    return connection.frame(
+        """
+        with sized as (
+            select group_name, in_dataset, config_id, formula, n_atoms,
+                sqrt(list_inner_product(forces, forces) / n_atoms) as force_rms,
+                quantile_disc(n_atoms, 0.5) over (partition by group_name) as middle
+            from configurations where dataset_id = $dataset
+        ), placed as (
+            select *, count(*) over (partition by group_name) as n,
+                row_number() over (partition by group_name order by force_rms nulls last, config_id) as place
+            from sized where n_atoms = middle
+        )
+        select group_name, config_id, formula, n_atoms, force_rms
+        from placed where place = (n + 1) // 2
+        order by in_dataset desc, group_name
+        """,
+        {"dataset": dataset_id},
+    )

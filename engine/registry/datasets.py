@@ -1,0 +1,304 @@
+"""The DFT datasets that Defect Atlas knows: datasets.toml, one entry per dataset, and those of the data folder.
+
+Datasets that a user adds are entries of `datasets.toml` in the data folder; everything that asks for datasets gets
+both. The file is read again when it changes, since a process may outlive an addition.
+"""
+
+import functools
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from ase.data import chemical_symbols
+
+from engine.data_folder import DataFolder
+from engine.errors import RegistryError, unknown_id
+from engine.readers.formats import READERS
+from engine.registry.tables import SHA256, build, check_choice, check_unique, read_tables, select
+
+DATASETS_PATH = Path(__file__).with_name("datasets.toml")
+
+ENERGY_REFERENCES = ("mp", "matpes", "own")
+
+SPINS = ("polarised", "unpolarised", "not stated")
+
+MAX_ID_LENGTH = 80
+
+_ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """One file of a dataset, in one or two forms: as its source publishes it, and as a mirror holds it.
+
+    Attributes:
+        name: Local file name; configurations to which the source gives no id are called after it.
+        reader: Key of `READERS` for the original form; empty while its reader is not written.
+        url: Address of the original form; empty where a mirror is the only source.
+        page: Where a person can download it, where there is no address of the file itself.
+        member: Pattern of the file names to read inside the archive that the address gives, such as `*.xyz`; each
+            gives a group. Empty where the address gives the file itself.
+        sha256: Checksum of the original bytes; empty where nobody could have them: a first fetch records it.
+        group: Group of all its configurations; empty where the reader says it.
+        mirror: Path of the converted extended XYZ inside a mirror directory; empty where there is none.
+        mirror_sha256: Checksum of the converted file.
+        embedded: Name of the file in data/embedded/; empty where it does not come with the repository.
+        added: Whether a user handed it in: its configurations are in the data folder already.
+    """
+
+    name: str
+    reader: str = ""
+    url: str = ""
+    sha256: str = ""
+    group: str = ""
+    mirror: str = ""
+    mirror_sha256: str = ""
+    embedded: str = ""
+    member: str = ""
+    page: str = ""
+    added: bool = False
+
+    @property
+    def mirror_name(self) -> str:
+        """File name of the converted form."""
+        return PurePosixPath(self.mirror).name
+
+
+@dataclass(frozen=True)
+class PublishedPredictions:
+    """Predictions of one model that somebody else computed and published.
+
+    Attributes:
+        model: Id of the model.
+        mirror: Path inside a mirror directory of the converted parquet file.
+        sha256: Checksum of that file.
+        source: Where they were published, a URL.
+        note: What is inferred about them; empty where the source says it all.
+    """
+
+    model: str
+    mirror: str
+    sha256: str
+    source: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """DFT configurations from one source.
+
+    Attributes:
+        dataset_id: Kebab-case key of the registry.
+        label: Name to show.
+        description: What the configurations are, in one or two sentences.
+        elements: Chemical symbols, sorted.
+        functional: Exchange-correlation functional.
+        code: DFT code.
+        potentials: Pseudopotentials and main settings, as far as the source states them.
+        energy_reference: DFT set-up whose energy of the pure elements it shares; `own` for none of them.
+        comparable: Whether raw energies may be compared with models of the Materials Project's reference.
+        comparable_note: Why, with the measured shift.
+        spin: `polarised` where its elements or an odd number of electrons can give a moment, `unpolarised` nowhere, or
+            `not stated` by the source.
+        hubbard_u: Whether a Hubbard U was put on metals; None where the source does not say.
+        leakage: Which models may have seen the configurations in training.
+        license: Licence of the data.
+        citation: Paper, with DOI.
+        source: Where the data come from, a URL.
+        paper_row: Row of the paper's Table 2 that this dataset is.
+        stands_in_for: Rows of Table 2 whose place it takes in part.
+        n_configs_paper: Number of configurations in Table 2.
+        n_configs: Number of configurations that the mirror holds; None where there is no mirror.
+        n_configs_source: Number of configurations in the original files; None where nobody could count them.
+        energy_noise: How far its own energies are off by settings and code, root mean square, eV/atom; None where
+            nobody measured it. Models that come closer than that cannot be told apart.
+        force_noise: The same of a force component, eV/Å.
+        defect_energy_noise: The same of a defect energy, eV per defect, where that was measured by itself.
+        noise_note: How the noise was measured, in one sentence.
+        file_note: What the files, or the mirror, leave out or change; empty where nothing.
+        groups_outside: Groups that are kept but do not count as the dataset.
+        files: Where the data are; either all files with a `mirror`, or all with a `url` and a `reader`.
+        not_available: Why there are no data, and the next step; empty where there are.
+        published_predictions: Predictions that can be imported.
+    """
+
+    dataset_id: str
+    label: str
+    description: str
+    elements: tuple[str, ...]
+    functional: str
+    code: str
+    potentials: str
+    energy_reference: str
+    comparable: bool
+    comparable_note: str
+    leakage: str
+    license: str
+    citation: str
+    source: str
+    paper_row: int | None = None
+    stands_in_for: tuple[int, ...] = ()
+    n_configs_paper: int | None = None
+    n_configs: int | None = None
+    n_configs_source: int | None = None
+    spin: str = "not stated"
+    hubbard_u: bool | None = None
+    energy_noise: float | None = None
+    force_noise: float | None = None
+    defect_energy_noise: float | None = None
+    noise_note: str = ""
+    file_note: str = ""
+    groups_outside: tuple[str, ...] = ()
+    files: tuple[DataFile, ...] = ()
+    not_available: str = ""
+    published_predictions: tuple[PublishedPredictions, ...] = ()
+
+    @property
+    def is_available(self) -> bool:
+        """Whether there are data that this release can read."""
+        return not self.not_available
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the data come with the repository."""
+        return any(file.embedded for file in self.files)
+
+    @property
+    def is_added(self) -> bool:
+        """Whether a user added it."""
+        return any(file.added for file in self.files)
+
+    @property
+    def mirror_files(self) -> tuple[DataFile, ...]:
+        """Files that a mirror holds as extended XYZ: together the whole dataset."""
+        return tuple(file for file in self.files if file.mirror)
+
+    @property
+    def original_files(self) -> tuple[DataFile, ...]:
+        """Files that can be downloaded and read: together the whole dataset, or none."""
+        return tuple(file for file in self.files if (file.url or file.page) and file.reader)
+
+
+def load_datasets(path: Path | None = None) -> Mapping[str, Dataset]:
+    """Read and check the dataset registry, in file order, then the user's.
+
+    Args:
+        path: A TOML file with one table per dataset, read alone; without it, both registries.
+
+    Returns:
+        Datasets by id; read-only by convention, since the result is cached.
+
+    Raises:
+        RegistryError: An entry is wrong, or a user's has the id of another; the message names it.
+    """
+    if path is not None:
+        return _read_registry(path, 0)
+    added = user_registry()
+    if not added.is_file():
+        return _read_registry(DATASETS_PATH, 0)
+    return _joined(added, added.stat().st_mtime_ns)
+
+
+def user_registry() -> Path:
+    """The registry of datasets that a user added: `datasets.toml` in the data folder."""
+    return DataFolder.default().root / "datasets.toml"
+
+
+@functools.cache
+def _read_registry(path: Path, _stamp: int) -> Mapping[str, Dataset]:
+    """One registry file, at one time of writing."""
+    datasets = {}
+    for dataset_id, table in read_tables(path).items():
+        where = f"{path.name}, '{dataset_id}'"
+        dataset = build(Dataset, table, where, dataset_id=dataset_id)
+        _check(dataset, where)
+        datasets[dataset_id] = dataset
+    check_unique(((d.dataset_id, d.paper_row) for d in datasets.values()), "paper_row", path.name)
+    return datasets
+
+
+@functools.cache
+def _joined(added: Path, stamp: int) -> Mapping[str, Dataset]:
+    """Both registries; a user's dataset may not hide one of this project."""
+    known, users = _read_registry(DATASETS_PATH, 0), _read_registry(added, stamp)
+    if clash := sorted(set(known) & set(users)):
+        raise RegistryError(
+            f"{added} has an entry '{clash[0]}', which is now a dataset of engine/registry/datasets.toml. "
+            f"Run: python -m precompute add-dataset --remove {clash[0]}"
+        )
+    return {**known, **users}
+
+
+def get_dataset(dataset_id: str) -> Dataset:
+    """Look one dataset up.
+
+    Raises:
+        RegistryError: The id is unknown; the message names the closest one.
+    """
+    datasets = load_datasets()
+    if dataset_id not in datasets:
+        raise unknown_id("Dataset", dataset_id, datasets, "engine/registry/datasets.toml")
+    return datasets[dataset_id]
+
+
+def select_datasets(ids: Iterable[str]) -> list[Dataset]:
+    """Look datasets up, each once, in the order asked; `all` stands for every dataset.
+
+    Raises:
+        RegistryError: An id is unknown; the message names the closest one.
+    """
+    return select(ids, load_datasets(), "Dataset", "engine/registry/datasets.toml")
+
+
+def check_id(dataset_id: str, where: str) -> None:
+    """Refuse an id that is not kebab-case; it names files.
+
+    Raises:
+        RegistryError: It is not.
+    """
+    if len(dataset_id) > MAX_ID_LENGTH or not _ID.fullmatch(dataset_id):
+        raise RegistryError(f"{where}: an id is kebab-case: lower-case letters, digits and '-'.")
+
+
+def _check(dataset: Dataset, where: str) -> None:
+    """Checks that a type cannot express."""
+    check_id(dataset.dataset_id, where)
+    check_choice(dataset.energy_reference, ENERGY_REFERENCES, f"{where}: energy_reference")
+    check_choice(dataset.spin, SPINS, f"{where}: spin")
+    if strangers := [symbol for symbol in dataset.elements if symbol not in chemical_symbols[1:]]:
+        raise RegistryError(f"{where}: {strangers[0]!r} is not a chemical element.")
+    if bool(dataset.files) == bool(dataset.not_available):
+        raise RegistryError(f"{where}: needs either files, or not_available to say why there are none.")
+    _check_noise(dataset, where)
+    for file in dataset.files:
+        _check_file(file, f"{where}: file '{file.name}'")
+    for predictions in dataset.published_predictions:
+        if not SHA256.fullmatch(predictions.sha256):
+            raise RegistryError(f"{where}: sha256 of '{predictions.mirror}' is not 64 hexadecimal digits.")
+
+
+def _check_noise(dataset: Dataset, where: str) -> None:
+    """A measured noise is above zero, and says how it was measured."""
+    measured = (dataset.energy_noise, dataset.force_noise, dataset.defect_energy_noise)
+    known = [value for value in measured if value is not None]
+    if any(not 0 < value < math.inf for value in known):
+        raise RegistryError(
+            f"{where}: energy_noise, force_noise and defect_energy_noise are above zero, or left out if not measured."
+        )
+    if bool(known) != bool(dataset.noise_note):
+        raise RegistryError(f"{where}: a noise and noise_note, which says how it was measured, come together.")
+
+
+def _check_file(file: DataFile, where: str) -> None:
+    """Checks of one file."""
+    if not (file.url or file.page or file.mirror or file.embedded or file.added):
+        raise RegistryError(f"{where} needs a url, a mirror or an embedded file.")
+    if file.reader:
+        check_choice(file.reader, READERS, f"{where}: reader")
+    if file.mirror and not file.mirror_sha256:
+        raise RegistryError(f"{where}: a mirror needs a mirror_sha256.")
+    for checksum in filter(None, (file.sha256, file.mirror_sha256)):
+        if not SHA256.fullmatch(checksum):
+            raise RegistryError(f"{where}: {checksum!r} is not 64 hexadecimal digits.")

@@ -1,0 +1,168 @@
+"""The models that Defect Atlas knows: models.toml, one entry per checkpoint."""
+
+import ast
+import functools
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from engine.errors import RegistryError, unknown_id
+from engine.registry.tables import SHA256, build, check_choice, check_unique, read_tables, select
+
+MODELS_PATH = Path(__file__).with_name("models.toml")
+
+FAMILIES = Path(__file__).parents[1] / "families"
+
+FUNCTIONALS = ("PBE", "r2SCAN", "none")
+ENERGY_REFERENCES = ("mp", "omat24", "matpes", "mp-r2scan", "matpes-r2scan", "mp-d3", "none")
+
+_ID = re.compile(r"[a-z0-9]+([.-][a-z0-9]+)*")
+
+
+@dataclass(frozen=True)
+class CheckpointFile:
+    """One file of a checkpoint.
+
+    Attributes:
+        name: File name in the local checkpoint directory; files of one model share that directory.
+        sha256: Checksum of its bytes; empty where they could never be had: the first fetch records it.
+        url: Where it is downloaded from; None for a file that a package carries.
+        mirror: Path of the same bytes inside a mirror directory.
+        package_file: Path inside the installed package that carries it; None for a download.
+        archive_member: Where the file is a zip or tar archive, the file or directory in it that is the checkpoint;
+            `*` for the only entry at its top.
+    """
+
+    name: str
+    sha256: str
+    url: str | None = None
+    mirror: str | None = None
+    package_file: str | None = None
+    archive_member: str = ""
+
+
+@dataclass(frozen=True)
+class Model:
+    """One checkpoint of one model family.
+
+    Attributes:
+        model_id: Kebab-case key of the registry.
+        label: Name to show.
+        family: Name of the file in engine/families/ that loads it.
+        loader: The package call that loads it, in one line.
+        files: Files of the checkpoint; none where the family computes without one.
+        training_sets: Names of the training sets.
+        license: Licence of the weights.
+        source: Paper or model page, a URL.
+        functional: Exchange-correlation functional of the training labels.
+        conservative: Forces are minus the gradient of the energy.
+        energy_reference: DFT set-up that fixes the zero of energy of each element.
+        options: Keywords for the family's `load`.
+        n_training_structures: Structures in the training sets; None where unknown.
+        n_parameters: Trainable parameters; None where unknown.
+        paper_row: Row of the paper's Table 1; its counts are given as printed there.
+        d3: Training labels include the D3 dispersion correction.
+        gate: What a person must do before the files can be downloaded; empty where nothing.
+        not_runnable: Why the model cannot run yet, and the next step; empty where it runs.
+        note: What is inferred or needs care; empty where nothing.
+    """
+
+    model_id: str
+    label: str
+    family: str
+    loader: str
+    files: tuple[CheckpointFile, ...]
+    training_sets: tuple[str, ...]
+    license: str
+    source: str
+    functional: str
+    conservative: bool
+    energy_reference: str
+    options: dict[str, object] = field(default_factory=dict)
+    n_training_structures: int | None = None
+    n_parameters: int | None = None
+    paper_row: int | None = None
+    d3: bool = False
+    gate: str = ""
+    not_runnable: str = ""
+    note: str = ""
+
+    @property
+    def is_runnable(self) -> bool:
+        """Whether this release can load the model."""
+        return not self.not_runnable
+
+
+@functools.cache
+def load_models(path: Path = MODELS_PATH) -> Mapping[str, Model]:
+    """Read and check the model registry, in file order.
+
+    Args:
+        path: A TOML file with one table per model.
+
+    Returns:
+        Models by id; read-only by convention, since the result is cached.
+
+    Raises:
+        RegistryError: An entry is wrong; the message names it.
+    """
+    models = {}
+    for model_id, table in read_tables(path).items():
+        where = f"{path.name}, '{model_id}'"
+        model = build(Model, table, where, model_id=model_id)
+        _check(model, where)
+        models[model_id] = model
+    check_unique(((m.model_id, m.paper_row) for m in models.values()), "paper_row", path.name)
+    return models
+
+
+def get_model(model_id: str) -> Model:
+    """Look one model up.
+
+    Raises:
+        RegistryError: The id is unknown; the message names the closest one.
+    """
+    models = load_models()
+    if model_id not in models:
+        raise unknown_id("Model", model_id, models, "engine/registry/models.toml")
+    return models[model_id]
+
+
+def select_models(ids: Iterable[str]) -> list[Model]:
+    """Look models up, each once, in the order asked; `all` stands for every model.
+
+    Raises:
+        RegistryError: An id is unknown; the message names the closest one.
+    """
+    return select(ids, load_models(), "Model", "engine/registry/models.toml")
+
+
+def families() -> list[str]:
+    """Names of all families: the files in engine/families/."""
+    return sorted(p.stem for p in FAMILIES.glob("*.py") if p.stem != "__init__")
+
+
+@functools.cache
+def family_options(family: str) -> frozenset[str]:
+    """Keywords that a family's `load` takes beside checkpoint and device, read without importing it."""
+    tree = ast.parse((FAMILIES / f"{family}.py").read_text(encoding="utf-8"))
+    load = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "load")
+    return frozenset(argument.arg for argument in load.args.args + load.args.kwonlyargs) - {"checkpoint", "device"}
+
+
+def _check(model: Model, where: str) -> None:
+    """Checks that a type cannot express."""
+    if not _ID.fullmatch(model.model_id):
+        raise RegistryError(f"{where}: an id is kebab-case: lower-case letters, digits, '-' and '.'.")
+    if model.is_runnable:  # a row of the paper stays in the registry until its family is written
+        check_choice(model.family, families(), f"{where}: family")
+        for key in model.options:
+            check_choice(key, family_options(model.family), f"{where}: options of family {model.family}")
+    check_choice(model.functional, FUNCTIONALS, f"{where}: functional")
+    check_choice(model.energy_reference, ENERGY_REFERENCES, f"{where}: energy_reference")
+    for file in model.files:
+        if (file.url is None) == (file.package_file is None):
+            raise RegistryError(f"{where}: file {file.name!r} needs either a url or a package_file.")
+        if file.sha256 and not SHA256.fullmatch(file.sha256):
+            raise RegistryError(f"{where}: sha256 of {file.name!r} is not 64 hexadecimal digits.")

@@ -1,0 +1,1 @@
+"""The results store: its schema, its only writer, and read-only access."""

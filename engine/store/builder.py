@@ -1,0 +1,158 @@
+"""The only writer of the results store: records in, one complete DuckDB file out.
+
+A build goes into a file of its own; `publish` then moves the link `results.duckdb` to it in one step, so a reader
+sees the old build or the new one, never half of one.
+"""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from engine.errors import StoreError
+from engine.records import Configuration
+from engine.registry.datasets import Dataset
+from engine.registry.ensembles import Ensemble
+from engine.registry.models import Model
+from engine.store.connection import SCHEMA_VERSION
+from engine.store.rows import Cost, Results, Run, columns, configuration_row, prediction_row
+from engine.store.scoring import Frame, Score, cluster_names, uncertainty_rows
+
+SCHEMA = Path(__file__).with_name("schema.sql")
+
+
+class StoreBuilder:
+    """Fills one new DuckDB file.
+
+    Args:
+        path: File to create.
+        git_commit: Of the code that builds, for display.
+        version: Name of the build that the app shows.
+
+    Raises:
+        StoreError: The file exists.
+    """
+
+    def __init__(self, path: Path, git_commit: str = "", *, version: str = "") -> None:
+        if path.exists():
+            raise StoreError(f"{path} exists; a build never changes a finished store.")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self._ensembles: set[str] = set()
+        self.connection = duckdb.connect(str(path))
+        self.connection.execute(SCHEMA.read_text(encoding="utf-8"))
+        now = datetime.now(UTC).replace(tzinfo=None)
+        self._insert(
+            "store_info",
+            [{"schema_version": SCHEMA_VERSION, "data_version": version or path.stem.removeprefix("results-"),
+              "built_at": now, "git_commit": git_commit}],
+        )  # fmt: skip
+
+    def add_models(self, models: Iterable[Model]) -> None:
+        """Write the model registry."""
+        self._insert(
+            "models",
+            [
+                columns(model, "model_id", "family", "label", "n_training_structures", "n_parameters", "license",
+                         "paper_row", "source", "conservative", "functional", "energy_reference", "d3", "gate",
+                         "note")
+                | {"training_sets": list(model.training_sets), "runnable": model.is_runnable,
+                   "reason": model.not_runnable, "checkpoint": ", ".join(file.name for file in model.files)}
+                for model in models
+            ],
+        )  # fmt: skip
+
+    def add_dataset(self, dataset: Dataset, configurations: Sequence[Configuration], reason: str = "") -> None:
+        """Write a dataset and its configurations; none where it is not here, with the reason."""
+        inside = [c for c in configurations if c.group_name not in dataset.groups_outside]
+        self._insert(
+            "datasets",
+            [
+                columns(dataset, "dataset_id", "label", "functional", "code", "license", "paper_row", "source",
+                         "citation", "energy_reference", "description", "n_configs_paper", "comparable",
+                         "comparable_note", "leakage", "potentials", "spin", "hubbard_u", "force_noise", "noise_note")
+                | {"elements": list(dataset.elements), "n_configs": len(inside),
+                   "energy_noise_per_atom": dataset.energy_noise,
+                   "n_atoms": sum(c.n_atoms for c in inside), "available": bool(configurations), "reason": reason,
+                   "stands_in_for": ", ".join(map(str, dataset.stands_in_for))}
+            ],
+        )  # fmt: skip
+        clusters = cluster_names([c.group_name for c in configurations])
+        rows = [configuration_row(dataset, c, name) for c, name in zip(configurations, clusters, strict=True)]
+        self._insert("configurations", rows)
+
+    def add_runs(self, runs: Iterable[Run]) -> None:
+        """Write where predictions come from."""
+        self._insert("runs", [asdict(run) for run in runs])
+
+    def add_costs(self, costs: Iterable[Cost]) -> None:
+        """Write measured costs."""
+        self._insert("costs", [asdict(cost) for cost in costs])
+
+    def add_claims(self, claims: Iterable[Mapping[str, Any]]) -> None:
+        """Write statements of the paper beside what is measured here."""
+        self._insert("claims", list(claims))
+
+    def add_results(
+        self, dataset: Dataset, configurations: Sequence[Configuration], results: Sequence[Results],
+        ensembles: Iterable[Ensemble] = (),
+    ) -> None:  # fmt: skip
+        """Write predictions of some models on one dataset, with errors, metrics and ensemble spread."""
+        known = {c.config_id: i for i, c in enumerate(configurations)}
+        frame = Frame(dataset, configurations)
+        scored = {}
+        for result in sorted(results, key=lambda r: r.model_id):
+            chosen = [(p, run_id) for p, run_id in result.predictions if p.config_id in known]
+            chosen.sort(key=lambda pair: known[pair[0].config_id])
+            self._insert("predictions", [prediction_row(dataset, result, p, run_id) for p, run_id in chosen])
+            scored[result.model_id] = score = Score(frame, result.model_id, [p for p, _ in chosen])
+            for table, rows in score.tables().items():
+                self._insert(table, rows)
+        for ensemble in ensembles:
+            self._add_ensemble(frame, ensemble, scored)
+
+    def finish(self) -> None:
+        """Close the file; nothing can be added after."""
+        self.connection.execute("checkpoint")
+        self.connection.close()
+
+    def _add_ensemble(self, frame: "Frame", ensemble: Ensemble, scored: Mapping[str, "Score"]) -> None:
+        members = [scored[model_id] for model_id in ensemble.models if model_id in scored]
+        if len(members) < len(ensemble.models):
+            return
+        if ensemble.ensemble_id not in self._ensembles:
+            self._ensembles.add(ensemble.ensemble_id)
+            row = columns(ensemble, "ensemble_id", "label", "source") | {"model_ids": list(ensemble.models)}
+            self._insert("ensembles", [row])
+        self._insert("uncertainties", uncertainty_rows(frame, ensemble, members))
+
+    def _insert(self, table: str, rows: Sequence[Mapping[str, Any]] | pa.Table) -> None:
+        """Append rows; columns go by name, so their order does not matter."""
+        incoming = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(list(rows)) if rows else None
+        if incoming is None or incoming.num_rows == 0:
+            return
+        self.connection.register("incoming", incoming)
+        self.connection.execute(f"insert into {table} by name select * from incoming")
+        self.connection.unregister("incoming")
+
+
+def publish(path: Path, link: Path, keep: int = 2) -> None:
+    """Move the link to a finished build, and delete all but the newest builds.
+
+    Args:
+        path: The finished file, in the folder of the link.
+        link: `results.duckdb`.
+        keep: How many builds stay, since a reader may still hold the one before.
+    """
+    temporary = link.with_name(link.name + ".new")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(path.name)
+    os.replace(temporary, link)
+    for old in sorted(link.parent.glob("results-*.duckdb"))[:-keep]:
+        if old != path:
+            old.unlink()

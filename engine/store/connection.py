@@ -1,0 +1,114 @@
+"""Read-only access to the results store: which build is current, one cursor per query, a cache per build.
+
+The store is opened through its resolved path, because a second connection to the same path would go on
+serving the old file after a new build has taken its place. Results are remembered by build and arguments, so
+that a new build needs no restart. Data frames are handed out as shallow copies: with pandas' copy-on-write no
+caller can change the remembered one.
+"""
+
+import functools
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar, cast
+
+import duckdb
+import pandas as pd
+
+from engine.data_folder import ROOT, DataFolder
+from engine.errors import StoreError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+SCHEMA_VERSION = 3  # of schema.sql: what the store writes and the app reads
+TIMEOUT_SECONDS = 20.0
+
+_NEXT_STEP = "Run: make demo"
+_MAX_OPEN = 2  # a build stays open beside its successor, so that queries that still run on it can end
+_GATE = threading.Semaphore(2)
+_OPEN_LOCK = threading.Lock()
+_OPEN: dict[str, duckdb.DuckDBPyConnection] = {}
+
+
+def store_path() -> Path:
+    """The file that `results.duckdb` leads to now.
+
+    Raises:
+        StoreError: There is none.
+    """
+    pointer = DataFolder.default().store
+    if not pointer.exists():
+        shown = pointer.relative_to(ROOT) if pointer.is_relative_to(ROOT) else pointer
+        raise StoreError(f"There is no results store at {shown}. {_NEXT_STEP}")
+    return pointer.resolve()
+
+
+def version() -> str:
+    """Identity of the current build; part of every cache key."""
+    path = store_path()
+    return f"{path}@{path.stat().st_mtime_ns}"
+
+
+def _connect(key: str) -> duckdb.DuckDBPyConnection:
+    """Connection to the store of that version, opened once."""
+    with _OPEN_LOCK:
+        if key not in _OPEN:
+            path = key.rpartition("@")[0]
+            try:
+                con = duckdb.connect(path, read_only=True, config={"threads": 2, "memory_limit": "4GB"})
+                found = con.execute("select schema_version from store_info").fetchall()
+            except duckdb.Error as error:
+                raise StoreError(f"{path} is not a results store ({error}). {_NEXT_STEP}") from error
+            if found != [(SCHEMA_VERSION,)]:
+                raise StoreError(
+                    f"{path} has schema version {found}, expected {SCHEMA_VERSION}. Run: python -m precompute build"
+                )
+            while len(_OPEN) >= _MAX_OPEN:
+                _OPEN.pop(next(iter(_OPEN))).close()
+            _OPEN[key] = con
+        return _OPEN[key]
+
+
+@contextmanager
+def _cursor() -> Iterator[duckdb.DuckDBPyConnection]:
+    """A cursor for one query: two threads on one connection are refused. Interrupted after a time-out."""
+    cursor = _connect(version()).cursor()
+    timer = threading.Timer(TIMEOUT_SECONDS, cursor.interrupt)
+    try:
+        with _GATE:
+            timer.start()
+            yield cursor
+    except duckdb.InterruptException as error:
+        raise StoreError(f"A query took longer than {TIMEOUT_SECONDS:.0f} s and was stopped.") from error
+    finally:
+        timer.cancel()
+        cursor.close()
+
+
+def frame(sql: str, parameters: dict[str, Any] | None = None) -> pd.DataFrame:
+    """All rows of a statement with named parameters."""
+    with _cursor() as cursor:
+        return cursor.execute(sql, parameters or {}).df()
+
+
+def row(sql: str, parameters: dict[str, Any] | None = None) -> tuple[Any, ...] | None:
+    """The first row of a statement with named parameters."""
+    with _cursor() as cursor:
+        return cursor.execute(sql, parameters or {}).fetchone()
+
+
+def cached(function: Callable[P, R]) -> Callable[P, R]:
+    """Remember a function's results per build of the store; arguments must be hashable."""
+
+    @functools.lru_cache(maxsize=128)
+    def remembered(_version: str, *args: Any, **kwargs: Any) -> R:
+        return function(*args, **kwargs)
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        result = remembered(version(), *args, **cast(Any, kwargs))
+        return result.copy(deep=False) if isinstance(result, pd.DataFrame) else result
+
+    return call

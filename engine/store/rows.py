@@ -1,0 +1,127 @@
+"""What the builder takes in besides the registries, and how records become rows."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from ase.data import chemical_symbols
+from ase.formula import Formula
+
+from engine.records import Configuration, Prediction, flat
+from engine.registry.datasets import Dataset
+
+
+@dataclass(frozen=True)
+class Results:
+    """Predictions of one model on one dataset, with the run that each came from."""
+
+    model_id: str
+    predictions: Sequence[tuple[Prediction, str]]  # (prediction, run_id)
+
+
+@dataclass(frozen=True)
+class Run:
+    """Origin of predictions: one worker process, or one imported file.
+
+    Attributes:
+        run_id: Short name that stays the same in every build.
+        model_id: The model.
+        dataset_id: The dataset.
+        origin: `computed` or `imported`.
+        device: cpu or cuda.
+        hardware: Processor or GPU.
+        packages: Names and versions.
+        checkpoint_sha256: Digest of the weights.
+        started_at: Time in UTC.
+        source: Who computed them.
+        wall_seconds: Time of all its shards together, s.
+        n_threads: Threads of the numerical libraries.
+        dtype: Precision of the forces, such as `float32`; empty where the origin does not say.
+        d3: `yes` or `no`: the training labels include the D3 correction; empty where the origin does not say.
+        options: Keywords of the family's `load`, as JSON: head, modal, task.
+        note: What is inferred about imported numbers.
+    """
+
+    run_id: str
+    model_id: str
+    dataset_id: str
+    origin: str
+    device: str
+    hardware: str
+    packages: str
+    checkpoint_sha256: str
+    started_at: str | None
+    source: str
+    wall_seconds: float | None
+    n_threads: int | None
+    dtype: str = ""
+    d3: str = ""
+    options: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Measured time of one model for one evaluation of energy, forces and stress."""
+
+    model_id: str
+    device: str
+    hardware: str
+    n_threads: int
+    n_atoms: int
+    batch: int
+    ms_per_step: float
+    us_per_atom_step: float
+    peak_memory_mb: float
+    origin: str
+    measured_at: str
+
+
+def run_id(model_id: str, dataset_id: str, *parts: str) -> str:
+    """Short name of a run that stays the same in every build."""
+    return hashlib.sha256("\n".join((model_id, dataset_id, *parts)).encode()).hexdigest()[:12]
+
+
+def configuration_row(dataset: Dataset, c: Configuration, cluster_name: str) -> dict[str, Any]:
+    """A configuration as a row of `configurations`."""
+    symbols = [chemical_symbols[z] for z in c.numbers]
+    return {
+        "dataset_id": dataset.dataset_id,
+        "config_id": c.config_id,
+        "group_name": c.group_name,
+        "in_dataset": c.group_name not in dataset.groups_outside,
+        "formula": Formula.from_list(symbols).format("metal"),
+        "elements": sorted(set(symbols)),
+        "n_atoms": c.n_atoms,
+        "numbers": c.numbers.tolist(),
+        "positions": c.positions.ravel().tolist(),
+        "cell": c.cell.ravel().tolist(),
+        "pbc": list(c.pbc),
+        "energy": c.energy,
+        "forces": flat(c.forces),
+        "stress": flat(c.stress),
+        "cluster_name": cluster_name,
+    }
+
+
+def prediction_row(dataset: Dataset, result: Results, p: Prediction, run: str) -> dict[str, Any]:
+    """A prediction as a row of `predictions`."""
+    return {
+        "dataset_id": dataset.dataset_id,
+        "model_id": result.model_id,
+        "config_id": p.config_id,
+        "status": p.status,
+        "reason": p.reason,
+        "energy": p.energy,
+        "forces": flat(p.forces),
+        "stress": flat(p.stress),
+        "wall_seconds": p.wall_seconds,
+        "run_id": run,
+    }
+
+
+def columns(record: Any, *names: str) -> dict[str, Any]:
+    """Some fields of a dataclass."""
+    known = {field.name for field in fields(record)}
+    return {name: getattr(record, name) for name in names if name in known}

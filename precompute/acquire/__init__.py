@@ -1,0 +1,1 @@
+"""Bring in datasets, weights and predictions."""

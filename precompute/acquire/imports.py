@@ -1,0 +1,141 @@
+"""Take in predictions that were computed elsewhere; every number keeps its origin."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from engine.data_folder import DataFolder
+from engine.errors import FetchError, PredictionError
+from engine.readers.extxyz import read_extxyz
+from engine.records import Configuration, Prediction, write_predictions
+from engine.registry.datasets import Dataset, PublishedPredictions
+from engine.registry.models import Model, get_model
+from precompute.acquire.datasets import configurations_of
+from precompute.acquire.fetching import fetch_file, sha256_of
+
+
+def import_file(
+    dataset: Dataset, model: Model, path: Path, folder: DataFolder, *, source: str = "", note: str = ""
+) -> str:
+    """Import predictions of one model on one dataset.
+
+    Args:
+        dataset: Must be fetched.
+        model: Registry entry that the predictions belong to.
+        path: Parquet with config_id, energy (eV, total) and optionally forces (n_atoms x 3, eV/Å), or extended XYZ
+            with the keys config_id and energy and the column forces.
+        folder: The data folder.
+        source: Who computed them; the file's name where it is not said.
+        note: What is inferred about them.
+
+    Returns:
+        One line that says what was done.
+
+    Raises:
+        PredictionError: Something does not fit the dataset; nothing is stored.
+    """
+    configurations = configurations_of(dataset, folder)
+    rows = _rows(path)
+    predictions = _matched(configurations, rows, path.name)
+    record = {
+        "model_id": model.model_id,
+        "fingerprint": "",
+        "origin": "imported",
+        "device": "",
+        "hardware": "",
+        "packages": "",
+        "checkpoint_sha256": "",
+        "source": source or path.name,
+        "options": note,
+        "file_sha256": sha256_of(path),
+        "imported_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    write_predictions(folder.imported(dataset.dataset_id, model.model_id), predictions, record)
+    n_left = len(configurations) - len(predictions)
+    left = f", {n_left} configurations have none" if n_left else ""
+    return f"{dataset.dataset_id}, {model.model_id}: {len(predictions)} predictions imported{left}"
+
+
+def import_published(dataset: Dataset, folder: DataFolder, mirror: Path | None) -> Iterable[str]:
+    """Import all predictions that the registry knows of for a dataset; one line for each.
+
+    Raises:
+        FetchError: A file cannot be had.
+        PredictionError: A file does not fit the dataset.
+    """
+    if not dataset.published_predictions:
+        raise PredictionError(f"No published predictions are known for '{dataset.dataset_id}'; give --model and FILE.")
+    for published in dataset.published_predictions:
+        path = _fetched(dataset, published, folder, mirror)
+        yield import_file(
+            dataset, get_model(published.model), path, folder, source=published.source, note=published.note
+        )
+
+
+def _fetched(dataset: Dataset, published: PublishedPredictions, folder: DataFolder, mirror: Path | None) -> Path:
+    if mirror is None:
+        raise FetchError(
+            f"Published predictions on '{dataset.dataset_id}' are read from a mirror only so far; give it with "
+            f"--mirror, or import your own copy of {published.source} with --model and FILE."
+        )
+    target = folder.downloads / dataset.dataset_id / Path(published.mirror).name
+    fetch_file(target, sha256=published.sha256, mirrored=mirror / published.mirror)
+    return target
+
+
+def _rows(path: Path) -> Sequence[Mapping[str, Any]]:
+    """Rows with config_id, energy and forces, whatever the format."""
+    if not path.is_file():
+        raise PredictionError(f"{path} does not exist.")
+    if path.suffix != ".parquet":
+        return [{"config_id": c.config_id, "energy": c.energy, "forces": c.forces} for c in read_extxyz(path)]
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise PredictionError(f"{path.name} is not a parquet file: {error}") from error
+    if not {"config_id", "energy"} <= set(table.column_names):
+        raise PredictionError(
+            f"{path.name} has no columns config_id and energy; it has {', '.join(table.column_names)}."
+        )
+    rows: list[dict[str, Any]] = table.select(
+        [name for name in ("config_id", "energy", "forces") if name in table.column_names]
+    ).to_pylist()
+    return rows
+
+
+def _matched(configurations: Sequence[Configuration], rows: Sequence[Mapping[str, Any]], name: str) -> list[Prediction]:
+    """Predictions in the dataset's order; refuses the file if any row does not fit."""
+    known = {c.config_id: c for c in configurations}
+    found: dict[str, Prediction] = {}
+    for i, row in enumerate(rows):
+        where = f"{name}, row {i} ('{row['config_id']}')"
+        configuration = known.get(row["config_id"])
+        if configuration is None:
+            raise PredictionError(f"{where}: the dataset has no such configuration; nothing was imported.")
+        if configuration.config_id in found:
+            raise PredictionError(f"{where}: occurs twice; nothing was imported.")
+        found[configuration.config_id] = _prediction(configuration, row, where)
+    if not found:
+        raise PredictionError(f"{name} holds no predictions.")
+    return [found[c.config_id] for c in configurations if c.config_id in found]
+
+
+def _prediction(configuration: Configuration, row: Mapping[str, Any], where: str) -> Prediction:
+    if row["energy"] is None or not np.isfinite(row["energy"]):
+        raise PredictionError(f"{where}: energy is {row['energy']}; nothing was imported.")
+    forces = None
+    if row.get("forces") is not None:
+        forces = np.array(list(row["forces"]), dtype=float).reshape(-1, 3)
+        if len(forces) != configuration.n_atoms or not np.isfinite(forces).all():
+            raise PredictionError(
+                f"{where}: forces of {len(forces)} atoms, or not finite, for {configuration.n_atoms} atoms; "
+                "nothing was imported."
+            )
+    return Prediction(
+        configuration.config_id, configuration.geometry_hash, "ok", energy=float(row["energy"]), forces=forces
+    )

@@ -1,0 +1,328 @@
+"""The commands of `python -m precompute`: each takes parsed arguments and returns an exit status."""
+
+import argparse
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from engine.data_folder import DataFolder
+from engine.errors import FetchError, SettingsError
+from engine.records import Configuration, read_predictions
+from engine.registry.datasets import Dataset, select_datasets
+from engine.registry.interactions import load_interactions, needed_configurations
+from engine.registry.models import Model, families, select_models
+from engine.shards import FAMILIES
+from precompute import progress
+from precompute.acquire.datasets import configurations_of, fetch_dataset
+from precompute.acquire.imports import import_file, import_published
+from precompute.acquire.weights import fetch_weights, model_fingerprint
+from precompute.jobs import bench as measuring
+from precompute.jobs import embedding, runner
+from precompute.jobs.build import build as build_store
+from precompute.jobs.executors import command_line, run_with_parsl
+from precompute.jobs.prediction import predict_file
+from precompute.jobs.tables import markdown_matrix, markdown_table
+from precompute.workers import worker_envs
+from precompute.workers.launch import why_not_runnable
+
+DEFAULT_DATASET = "open-defects"
+
+
+def say(line: str) -> None:
+    """Progress goes to standard error, so that standard output stays free for --json."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def fetch(arguments: argparse.Namespace) -> int:
+    """Bring in datasets and model weights, from a mirror directory or by URL."""
+    folder, mirror = _folder(arguments), _mirror(arguments)
+    if not arguments.dataset + arguments.model:
+        raise SettingsError("fetch needs --dataset ID or --model ID.")
+    for dataset in select_datasets(arguments.dataset):
+        with _forgiving("all" in arguments.dataset):
+            say(fetch_dataset(dataset, folder, mirror))
+    for model in select_models(arguments.model):
+        if "all" in arguments.model and not model.is_runnable:
+            say(f"{model.model_id}: skipped. {model.not_runnable}")
+            continue
+        with _forgiving("all" in arguments.model):
+            for line in fetch_weights(model, folder, mirror):
+                say(line)
+    return 0
+
+
+def models(arguments: argparse.Namespace) -> int:
+    """List models: id, family, row of the paper's Table 1, and whether each runs here or why not."""
+    folder = _folder(arguments)
+    rows = []
+    for model in select_models(arguments.model or ["all"]):
+        reason = why_not_runnable(model, folder)
+        rows.append(
+            {
+                "model_id": model.model_id,
+                "family": model.family,
+                "paper_row": model.paper_row,
+                "runs_here": not reason,
+                "reason": reason,
+                "license": model.license,
+                "gate": model.gate,
+            }
+        )
+    if arguments.json:
+        print(json.dumps(rows, indent=1))
+        return 0
+    print(f"{'model':32} {'family':10} {'row':>3}  runs here")
+    for row in rows:
+        print(f"{row['model_id']:32} {row['family']:10} {row['paper_row'] or '':>3}  {row['reason'] or 'yes'}")
+    print(f"{sum(bool(row['runs_here']) for row in rows)} of {len(rows)} models run here")
+    return 0
+
+
+def envs(arguments: argparse.Namespace) -> int:
+    """Build the Python environments of model families (all that have a lock, unless named)."""
+    chosen = arguments.family or families()
+    for family in chosen:
+        if arguments.lock:
+            say(f"{family}: locked in {worker_envs.lock(family).name}")
+        else:
+            built = worker_envs.build(family, _folder(arguments).root, device=arguments.device)
+            say(f"{family}: {'built' if built else 'up to date'}")
+    return 0
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Predict what is missing: every chosen model on every chosen dataset."""
+    folder = _folder(arguments)
+    if arguments.interactions:
+        arguments.dataset = arguments.dataset or sorted(needed_configurations(load_interactions()))
+    if not arguments.model or not arguments.dataset:
+        raise SettingsError("run needs --dataset ID and --model ID; both may be all.")
+    if arguments.limit is not None and arguments.limit < 1:
+        raise SettingsError(f"--limit is {arguments.limit}, expected at least 1.")
+    if arguments.limit is not None and arguments.interactions:
+        raise SettingsError("--interactions needs all parts of an interaction energy, so it cannot go with --limit.")
+    datasets = {d.dataset_id: _to_run(d, folder, arguments) for d in _fetched(arguments.dataset, folder)}
+    if arguments.interactions and not any(datasets.values()):
+        raise SettingsError(
+            "These datasets hold no part of an interaction energy; see engine/registry/interactions.csv."
+        )
+    tasks, commands = [], []
+    for model in select_models(arguments.model):
+        if reason := why_not_runnable(model, folder):
+            say(f"{model.model_id}: skipped. {reason}")
+            if "all" not in arguments.model:
+                return 1
+            continue
+        if arguments.executor == "parsl":
+            command = command_line(model.model_id, list(datasets), folder.root, arguments.device, arguments.limit)
+            commands.append([*command, "--interactions"] if arguments.interactions else command)
+            continue
+        task, n_done = runner.plan(model, datasets, folder)
+        n_todo = sum(len(shard.configurations) for shard, _ in task.shards)
+        say(f"{model.model_id}: {n_todo} to do, {n_done} done before")
+        tasks.append(task)
+    if commands:
+        return max(run_with_parsl(commands, arguments.parsl_config))
+    outcome = runner.run(
+        tasks,
+        folder,
+        device=arguments.device,
+        n_slots=arguments.jobs,
+        offline=arguments.offline,
+        memory_gb=arguments.memory_gb,
+    )
+    say(
+        f"{outcome.n_done} configurations in {progress.duration(outcome.seconds)}, "
+        f"{outcome.n_failed} failed with a reason"
+    )
+    return 1 if outcome.errors else 0
+
+
+def _to_run(dataset: Dataset, folder: DataFolder, arguments: argparse.Namespace) -> list[Configuration]:
+    """Configurations of a dataset that `run` was asked for."""
+    configurations = configurations_of(dataset, folder, arguments.limit)
+    if not arguments.interactions:
+        return configurations
+    needed = needed_configurations(load_interactions()).get(dataset.dataset_id, set())
+    chosen = [c for c in configurations if c.config_id in needed]
+    if chosen:
+        n_atoms = sum(c.n_atoms for c in chosen)
+        say(f"{dataset.dataset_id}: {len(chosen)} configurations, {n_atoms:,} atoms, are parts of interaction energies")
+    return chosen
+
+
+def import_(arguments: argparse.Namespace) -> int:
+    """Take in predictions computed elsewhere: FILE of one model, or all published ones that are known."""
+    folder = _folder(arguments)
+    datasets = select_datasets(arguments.dataset)
+    if not datasets:
+        raise SettingsError("import needs --dataset ID.")
+    models = select_models(arguments.model)
+    if arguments.file is not None:
+        if len(datasets) != 1 or len(models) != 1:
+            raise SettingsError("import FILE needs exactly one --dataset and one --model.")
+        say(import_file(datasets[0], models[0], Path(arguments.file), folder))
+        return 0
+    for dataset in datasets:
+        for line in import_published(dataset, folder, _mirror(arguments)):
+            say(line)
+    return 0
+
+
+def build(arguments: argparse.Namespace) -> int:
+    """Build the results store from everything on disk and publish it."""
+    path, lines = build_store(_folder(arguments))
+    for line in lines:
+        say(line)
+    say(f"published {path.name} ({path.stat().st_size / 1e6:.1f} MB)")
+    return 0
+
+
+def bench(arguments: argparse.Namespace) -> int:
+    """Measure the cost of models on this machine (those not measured yet, unless --again)."""
+    folder = _folder(arguments)
+    for model in select_models(arguments.model or ["all"]):
+        reason = why_not_runnable(model, folder)
+        if not reason and measuring.is_measured(model, folder) and not arguments.again:
+            reason = "measured before; --again repeats it"
+        if reason:
+            say(f"{model.model_id}: skipped. {reason}")
+            continue
+        cost = measuring.bench(model, folder, device=arguments.device)
+        say(
+            f"{model.model_id}: {cost.ms_per_step:.1f} ms per step of {cost.n_atoms} atoms, "
+            f"{cost.us_per_atom_step:.0f} µs per atom, {cost.peak_memory_mb:.0f} MB ({cost.hardware})"
+        )
+    return 0
+
+
+def predict(arguments: argparse.Namespace) -> int:
+    """Predict one structure file with one or more models."""
+    if not arguments.model:
+        raise SettingsError("predict needs --model ID.")
+    rows = list(
+        predict_file(Path(arguments.file), select_models(arguments.model), _folder(arguments), arguments.device)
+    )
+    if arguments.json:
+        print(json.dumps(rows, indent=1))
+    else:
+        for row in rows:
+            print(_prediction_line(row))
+    return 0 if all(row["status"] == "ok" for row in rows) else 1
+
+
+def embed(arguments: argparse.Namespace) -> int:
+    """Put predictions on embedded datasets, and costs, into the repository (for its maintainers)."""
+    folder = _folder(arguments)
+    for dataset in select_datasets(arguments.dataset or [DEFAULT_DATASET]):
+        for model in select_models(arguments.model or ["all"]):
+            if model.is_runnable and (path := embedding.embed(dataset, model, folder)):
+                say(f"{path.name}: {path.stat().st_size / 1e3:.0f} kB")
+    for model in select_models(arguments.model or ["all"]):
+        for path in embedding.embed_costs(model, folder):
+            say(path.name)
+    return 0
+
+
+def table(arguments: argparse.Namespace) -> int:
+    """Print the errors of all models on datasets as a Markdown table, from the built store."""
+    if arguments.matrix:
+        for line in markdown_matrix():
+            print(line)
+        return 0
+    for dataset in select_datasets(arguments.dataset or [DEFAULT_DATASET]):
+        for line in markdown_table(dataset.dataset_id):
+            print(line)
+    return 0
+
+
+def status(arguments: argparse.Namespace) -> int:
+    """Show what is done, failed and missing, per dataset and model."""
+    folder = _folder(arguments)
+    rows = [
+        _status(dataset, model, folder)
+        for dataset in _fetched(arguments.dataset or ["all"], folder, quiet=True)
+        for model in select_models(arguments.model or ["all"])
+    ]
+    if arguments.json:
+        print(json.dumps(rows, indent=1))
+        return 0
+    for row in rows:
+        if row["n_done"]:
+            done = f"{row['n_done']:6}/{row['n_configs']:<6}"
+            print(f"{row['dataset_id']:24} {row['model_id']:28} {done} {row['reasons'] or ''}")
+    return 0
+
+
+def _status(dataset: Dataset, model: Model, folder: DataFolder) -> dict[str, Any]:
+    """One row of `status`."""
+    configurations = configurations_of(dataset, folder)
+    n_done, reasons = 0, Counter[str]()
+    if (FAMILIES / f"{model.family}.lock").is_file():
+        target = folder.predictions(dataset.dataset_id, model.model_id, model_fingerprint(model, folder))
+        known = {(c.config_id, c.geometry_hash) for c in configurations}
+        for path in sorted(target.glob("*.parquet")):
+            for prediction in read_predictions(path):
+                if (prediction.config_id, prediction.geometry_hash) in known:
+                    n_done += 1
+                    if prediction.status == "failed":
+                        reasons[prediction.reason or ""] += 1
+    return {
+        "dataset_id": dataset.dataset_id,
+        "model_id": model.model_id,
+        "n_configs": len(configurations),
+        "n_done": n_done,
+        "n_failed": sum(reasons.values()),
+        "reasons": dict(reasons),
+    }
+
+
+@contextmanager
+def _forgiving(is_one_of_all: bool) -> Iterator[None]:
+    """Of `all`, what cannot be had is printed and left out; what was named must be had."""
+    try:
+        yield
+    except FetchError as error:
+        if not is_one_of_all:
+            raise
+        say(f"skipped: {error}")
+
+
+def _fetched(ids: Sequence[str], folder: DataFolder, *, quiet: bool = False) -> list[Dataset]:
+    """Datasets asked for; of `all`, those that are here."""
+    datasets = select_datasets(ids)
+    if "all" not in ids:
+        return datasets
+    here = [d for d in datasets if folder.configurations(d.dataset_id).is_file()]
+    if not quiet:
+        say(f"{len(datasets) - len(here)} datasets are not fetched and are left out")
+    return here
+
+
+def _folder(arguments: argparse.Namespace) -> DataFolder:
+    return DataFolder(Path(arguments.data)) if arguments.data else DataFolder.default()
+
+
+def _mirror(arguments: argparse.Namespace) -> Path | None:
+    given = arguments.mirror or os.environ.get("DEFECT_ATLAS_MIRROR")
+    if not given:
+        return None
+    path = Path(given)
+    if not path.is_dir():
+        raise SettingsError(f"Mirror directory '{given}' does not exist.")
+    return path
+
+
+def _prediction_line(row: Mapping[str, Any]) -> str:
+    """One model's prediction for a person to read."""
+    if row["status"] != "ok":
+        return f"{row['model_id']:28} failed: {row['reason']}"
+    return (
+        f"{row['model_id']:28} {row['energy']:.6f} eV   {row['energy_per_atom']:.6f} eV/atom   "
+        f"largest force {row['max_force']:.4f} eV/Å   {row['wall_seconds']:.2f} s"
+    )

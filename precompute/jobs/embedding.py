@@ -1,0 +1,55 @@
+"""Put results into the repository: predictions on the embedded dataset and measured costs, for fresh clones."""
+
+from pathlib import Path
+
+from engine.data_folder import EMBEDDED, DataFolder, embedded_predictions
+from engine.errors import PredictionError
+from engine.records import Prediction, read_predictions, read_run_record, write_predictions
+from engine.registry.datasets import Dataset
+from engine.registry.models import Model
+from precompute.acquire.datasets import configurations_of
+from precompute.acquire.weights import model_fingerprint
+
+
+def embed(dataset: Dataset, model: Model, folder: DataFolder) -> Path | None:
+    """Write a model's complete predictions on an embedded dataset into one file of the repository.
+
+    Returns:
+        The file, or None where the model was not run here.
+
+    Raises:
+        PredictionError: The dataset is not embedded, or some configurations have no prediction yet.
+    """
+    if not dataset.is_embedded:
+        raise PredictionError(f"'{dataset.dataset_id}' does not come with the repository; only such sets are embedded.")
+    source = folder.predictions(dataset.dataset_id, model.model_id, model_fingerprint(model, folder))
+    paths = sorted(source.glob("*.parquet"))
+    if not paths:
+        return None
+    rows: dict[tuple[str, str], Prediction] = {}
+    for path in paths:
+        rows |= {(p.config_id, p.geometry_hash): p for p in read_predictions(path)}
+    configurations = configurations_of(dataset, folder)
+    left = [c.config_id for c in configurations if (c.config_id, c.geometry_hash) not in rows]
+    if left:
+        raise PredictionError(
+            f"{model.model_id} lacks {len(left)} configurations of '{dataset.dataset_id}', first '{left[0]}'. "
+            f"Run: python -m precompute run --dataset {dataset.dataset_id} --model {model.model_id}"
+        )
+    record = read_run_record(paths[0])
+    seconds = sum(float(read_run_record(path).get("wall_seconds") or 0.0) for path in paths)
+    target = embedded_predictions(dataset.dataset_id, model.model_id)
+    ordered = [rows[c.config_id, c.geometry_hash] for c in configurations]
+    write_predictions(target, ordered, record | {"wall_seconds": f"{seconds:.3f}"})
+    return target
+
+
+def embed_costs(model: Model, folder: DataFolder) -> list[Path]:
+    """Copy a model's measured costs into the repository."""
+    copied = []
+    for path in sorted(folder.costs.glob(f"{model.model_id}-*.json")):
+        target = EMBEDDED / "costs" / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(path.read_bytes())
+        copied.append(target)
+    return copied

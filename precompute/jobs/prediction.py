@@ -1,0 +1,73 @@
+"""One structure, some models, no store: what `python -m precompute predict` does."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine.data_folder import DataFolder
+from engine.errors import DatasetError, EngineError
+from engine.readers.uploads import read_structure
+from engine.records import Configuration, Prediction, read_predictions, write_configurations
+from engine.registry.models import Model
+from precompute.workers.launch import worker_command
+from precompute.workers.process import Worker
+
+
+def read_file(path: Path) -> Configuration:
+    """Read one structure from POSCAR, CIF or extended XYZ.
+
+    Raises:
+        DatasetError: The file is missing, or is no structure.
+    """
+    if not path.is_file():
+        raise DatasetError(f"{path} does not exist.")
+    return read_structure(path.name, path.read_bytes())
+
+
+def predict(configuration: Configuration, model: Model, folder: DataFolder, device: str) -> Prediction:
+    """Have one model predict one structure in a worker of its own.
+
+    Raises:
+        EngineError: The model cannot run here.
+    """
+    worker = Worker(worker_command(model, folder, device), folder.logs / f"{model.model_id}.log")
+    with tempfile.TemporaryDirectory(prefix="predict-") as scratch:
+        source, target = Path(scratch) / "structure.parquet", Path(scratch) / "prediction.parquet"
+        write_configurations(source, [configuration])
+        try:
+            worker.start()
+            worker.request(source, target)
+        finally:
+            worker.kill()
+        return read_predictions(target)[0]
+
+
+def predict_file(path: Path, models: Sequence[Model], folder: DataFolder, device: str) -> Iterator[dict[str, Any]]:
+    """One row per model: energy, largest force and stress, or the reason why there is none."""
+    configuration = read_file(path)
+    for model in models:
+        row: dict[str, Any] = {"model_id": model.model_id, "n_atoms": configuration.n_atoms}
+        try:
+            prediction = predict(configuration, model, folder, device)
+        except EngineError as error:
+            yield row | {"status": "failed", "reason": str(error)}
+            continue
+        yield row | _numbers(prediction)
+
+
+def _numbers(prediction: Prediction) -> dict[str, Any]:
+    """A prediction as plain numbers for JSON; eV, eV/Å, eV/Å³."""
+    if prediction.status != "ok" or prediction.energy is None or prediction.forces is None:
+        return {"status": "failed", "reason": prediction.reason}
+    return {
+        "status": "ok",
+        "energy": prediction.energy,
+        "energy_per_atom": prediction.energy / len(prediction.forces),
+        "max_force": float(np.linalg.norm(prediction.forces, axis=1).max()),
+        "forces": prediction.forces.tolist(),
+        "stress": None if prediction.stress is None else prediction.stress.tolist(),
+        "wall_seconds": prediction.wall_seconds,
+    }

@@ -1,0 +1,83 @@
+"""Tables of the store as Markdown, for reports and the README."""
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from engine.queries import error_metrics
+
+
+def markdown_table(dataset_id: str) -> Iterator[str]:
+    """Errors of every model on one dataset, best force RMSE first.
+
+    Yields:
+        Lines of a Markdown table; energies in meV/atom, forces in meV/Å, with 95 % bootstrap bounds.
+
+    Raises:
+        StoreError: There is no store.
+    """
+    raw = _of(error_metrics.dataset_metrics("raw"), dataset_id)
+    aligned = _of(error_metrics.dataset_metrics("per_element"), dataset_id)
+    yield "| model | training | n | failed | E RMSE raw | E RMSE aligned | F RMSE | slope | origin |"
+    yield "|---|---|---|---|---|---|---|---|---|"
+    for model_id, row in raw.sort_values("force_rmse_mev_per_ang").iterrows():
+        yield " | ".join(
+            (
+                f"| {row['label']}",
+                " + ".join(row["training_sets"]),
+                f"{row['n_configs']:d}"
+                + (f" of {row['n_expected']:d}" if row["n_configs"] < row["n_expected"] else ""),
+                f"{row['n_failed']:d}",
+                _bounded(row, "energy_rmse_mev_per_atom", 2),
+                _bounded(aligned.loc[model_id], "energy_rmse_mev_per_atom", 2),
+                _bounded(row, "force_rmse_mev_per_ang", 1),
+                f"{row['force_slope']:.3f}",
+                f"{row['origin']} |",
+            )
+        )
+
+
+def _of(metrics: pd.DataFrame, dataset_id: str) -> pd.DataFrame:
+    return metrics[metrics["dataset_id"] == dataset_id].set_index("model_id")
+
+
+def _bounded(row: pd.Series, column: str, digits: int) -> str:
+    """A value with its 95 % bounds."""
+    value, low, high = (row[f"{column}{end}"] for end in ("", "_lo", "_hi"))
+    if pd.isna(value):
+        return "-"
+    bounds = "" if pd.isna(low) else f" ({low:.{digits}f} to {high:.{digits}f})"
+    return f"{value:.{digits}f}{bounds}"
+
+
+def markdown_matrix() -> Iterator[str]:
+    """Force RMSE of every model on every dataset that any model was run on, in meV/Å, with coverage.
+
+    A cell reads `156 (1026)`: the error over that many configurations; `156 (200 of 4513)` where the model was run on
+    a sample, ` - 3 failed` where some have no result. Cells of one column are comparable where they cover the same
+    configurations; samples are nested, so the smaller is part of the larger.
+
+    Yields:
+        Lines of a Markdown table.
+
+    Raises:
+        StoreError: There is no store.
+    """
+    metrics = error_metrics.dataset_metrics("raw")
+    datasets = metrics.groupby("dataset_id")["model_id"].nunique().sort_values(ascending=False).index
+    yield "| model | " + " | ".join(datasets) + " |"
+    yield "|" + "---|" * (len(datasets) + 1)
+    by_pair = metrics.set_index(["model_id", "dataset_id"])
+    for model_id in metrics.drop_duplicates("model_id").sort_values(["family", "model_id"])["model_id"]:
+        cells = [_cell(by_pair.loc[(model_id, d)]) if (model_id, d) in by_pair.index else "" for d in datasets]
+        yield f"| {model_id} | " + " | ".join(cells) + " |"
+
+
+def _cell(row: pd.Series) -> str:
+    """Force RMSE and coverage of one model on one dataset."""
+    tried = row["n_configs"] + row["n_failed"]
+    share = f"{tried:d}" + (f" of {row['n_expected']:d}" if tried < row["n_expected"] else "")
+    failed = f", {row['n_failed']:d} failed" if row["n_failed"] else ""
+    value = "-" if pd.isna(row["force_rmse_mev_per_ang"]) else f"{row['force_rmse_mev_per_ang']:.0f}"
+    mark = "*" if row["origin"] != "computed" else ""
+    return f"{value}{mark} ({share}{failed})"

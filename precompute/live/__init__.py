@@ -1,0 +1,1 @@
+"""Predictions for visitors of the app."""

@@ -1,0 +1,1 @@
+"""One way to run a model: worker processes in environments of their own."""

@@ -1,0 +1,266 @@
+"""One model in one process, run by the Python of the family's own environment.
+
+Loads the model once, then answers requests until its input ends. A request is one JSON object on a line of
+standard input; replies are JSON lines on standard output, which everything else that a package prints is kept off:
+
+    {"input": "configurations.parquet", "output": "predictions.parquet", "skip": {"config_id": "reason"},
+     "max_edges": 1}                                          the last two where wanted
+    -> {"event": "ready", "record": {...}}                    once, when the model is loaded
+    -> {"event": "start", "config_ids": ["...", ...]}         before each batch
+    -> {"event": "done", "output": "...", "n": 12, "n_failed": 1, "seconds": 3.2, "peak_memory_mb": 900}
+    -> {"event": "error", "message": "..."}                   a request that could not be read or written
+
+Checkpoints are other people's files and some formats can run code when they are read, so checksums come first and
+the process refuses every connection to another machine.
+
+Of ours this module imports `engine.records`, `precompute.workers.evaluation` and the family's file, and nothing else.
+"""
+
+import argparse
+import hashlib
+import importlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import resource
+import socket
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine.records import Prediction, read_configurations, write_predictions
+from precompute.workers.evaluation import Evaluator
+
+Reply = Callable[..., None]
+
+CPU_EDGES = 4000
+# A guess for large equivariant models; too small costs little time, too large costs one halving.
+BYTES_PER_EDGE = 200_000
+
+
+def serve(evaluator: Evaluator, record: dict[str, str], reply: Reply) -> None:
+    """Answer requests on standard input until it ends."""
+    for line in sys.stdin:
+        started = time.perf_counter()
+        try:
+            request = json.loads(line)
+            skip = request.get("skip", {})
+            configurations = read_configurations(Path(request["input"]))
+            wanted = [c for c in configurations if c.config_id not in skip]
+            found = iter(
+                evaluator.predict(
+                    wanted, lambda ids: reply(event="start", config_ids=ids), max_edges=request.get("max_edges")
+                )
+            )
+            predictions = [
+                Prediction(c.config_id, c.geometry_hash, "failed", skip[c.config_id])
+                if c.config_id in skip
+                else next(found)
+                for c in configurations
+            ]
+            seconds = time.perf_counter() - started
+            measured = {"wall_seconds": f"{seconds:.3f}", "dtype": precision(predictions)}
+            write_predictions(Path(request["output"]), predictions, record | measured)
+        except Exception as error:  # a bad request must not end a worker that holds a loaded model
+            reply(event="error", message=f"{type(error).__name__}: {error}")
+            continue
+        reply(
+            event="done",
+            output=request["output"],
+            n=len(predictions),
+            n_failed=sum(p.status == "failed" for p in predictions),
+            seconds=seconds,
+            peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        )
+
+
+def precision(predictions: Sequence[Prediction]) -> str:
+    """Precision of forces as the model returned them: float32, float64, or empty without any force."""
+    forces = [p.forces for p in predictions if p.forces is not None and p.forces.any()]
+    if not forces:
+        return ""
+    is_single = all(np.array_equal(f, f.astype(np.float32)) for f in forces)
+    return "float32" if is_single else "float64"
+
+
+def run_record(arguments: argparse.Namespace, checkpoint_sha256: str, device: str) -> dict[str, str]:
+    """Where numbers come from: packages, weights, device and hardware."""
+    packages = {
+        distribution.metadata["Name"].lower(): distribution.version
+        for distribution in importlib.metadata.distributions()
+    }
+    wanted = [*arguments.packages.split(","), "torch", "jax", "tensorflow", "tensorflow-cpu", "e3nn", "numpy", "ase"]
+    return {
+        "model_id": arguments.model,
+        "fingerprint": arguments.fingerprint,
+        "origin": "computed",
+        "device": device,
+        "hardware": _hardware(device),
+        "n_threads": os.environ.get("OMP_NUM_THREADS", ""),
+        "packages": ", ".join(f"{n} {packages[n]}" for n in dict.fromkeys(wanted) if n in packages),
+        "pid": str(os.getpid()),  # tells two workers apart that started in the same second
+        "python": platform.python_version(),
+        "checkpoint_sha256": checkpoint_sha256,
+        "options": arguments.options,
+        "d3": arguments.d3,
+        "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def deny_network() -> None:
+    """Refuse every connection but to this machine itself, for the rest of the process."""
+
+    def refuse(event: str, arguments: tuple[Any, ...]) -> None:
+        if event in ("socket.connect", "socket.sendto") and isinstance(arguments[1], tuple):
+            host = str(arguments[1][0])
+        elif event in ("socket.getaddrinfo", "socket.gethostbyname"):
+            host = str(arguments[0] or "localhost")
+        else:
+            return
+        if host not in ("localhost", "127.0.0.1", "::1", "0.0.0.0", socket.gethostname()):
+            raise PermissionError(f"a worker has no network ({host} was asked for): fetch the weights first")
+
+    sys.addaudithook(refuse)
+
+
+def choose_max_edges(device: str) -> int:
+    """Edges that go into one call at first; a lack of memory halves it."""
+    if device != "cuda" or not importlib.util.find_spec("torch"):
+        return CPU_EDGES
+    import torch
+
+    free, _ = torch.cuda.mem_get_info()
+    return max(CPU_EDGES, int(free / BYTES_PER_EDGE))
+
+
+def choose_device(wanted: str) -> str:
+    """Turn auto into cuda where the environment's framework sees a GPU, else cpu."""
+    if wanted != "auto":
+        return wanted
+    if importlib.util.find_spec("torch"):
+        import torch
+
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if importlib.util.find_spec("jax"):
+        import jax
+
+        return "cuda" if jax.default_backend() == "gpu" else "cpu"
+    if importlib.util.find_spec("tensorflow"):
+        import tensorflow
+
+        return "cuda" if tensorflow.config.list_physical_devices("GPU") else "cpu"
+    return "cpu"
+
+
+def verify_package_file(file: str, sha256: str) -> str:
+    """Check weights that a wheel carries before anything loads them; their checksum.
+
+    Raises:
+        RuntimeError: The file is absent or differs from the registry's.
+    """
+    package, _, inner = file.partition("/")
+    spec = importlib.util.find_spec(package)
+    folders = list(spec.submodule_search_locations or []) if spec else []
+    for folder in folders:
+        path = Path(folder) / inner
+        if path.is_file():
+            found = hashlib.sha256(path.read_bytes()).hexdigest()
+            if sha256 and found != sha256:
+                raise RuntimeError(f"{file} has sha256 {found}, the registry says {sha256}")
+            return found
+    raise RuntimeError(f"{file} is not in this environment")
+
+
+def _hardware(device: str) -> str:
+    if device == "cuda":
+        asked = subprocess.run(
+            ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True, check=False
+        )
+        if asked.returncode == 0:
+            return asked.stdout.splitlines()[0]
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        name = platform.processor() or platform.machine()
+    return f"{name} ({os.cpu_count()} cores)"
+
+
+def _limit_threads() -> None:
+    """PyTorch ignores OMP_NUM_THREADS for its own pool when a package has set it before."""
+    if importlib.util.find_spec("torch"):
+        import torch
+
+        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+
+
+def _protocol_channel() -> Any:
+    """Take standard output for the protocol and send whatever else is printed to standard error."""
+    channel = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    return channel
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Arguments that the runner fills in from the registry."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--family", required=True)
+    parser.add_argument("--checkpoint", default="")
+    parser.add_argument("--checkpoint-sha256", default="")
+    parser.add_argument("--package-file", default="")
+    parser.add_argument("--packages", default="")
+    parser.add_argument("--options", default="{}")
+    parser.add_argument("--fingerprint", default="")
+    parser.add_argument("--d3", default="no", choices=("yes", "no"), help="training labels include D3")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    parser.add_argument("--max-edges", type=int, default=0, help="0: chosen from the device")
+    parser.add_argument("--memory-gb", type=float, default=0.0, help="address space that may be used; 0: all")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Load the model, say so, serve."""
+    channel = _protocol_channel()
+    deny_network()
+
+    def reply(**message: object) -> None:
+        print(json.dumps(message), file=channel, flush=True)
+
+    arguments = parse_arguments()
+    try:
+        family = importlib.import_module(f"engine.families.{arguments.family}")
+        device = choose_device(arguments.device)
+        checkpoint_sha256 = arguments.checkpoint_sha256
+        if arguments.package_file:
+            checkpoint_sha256 = verify_package_file(arguments.package_file, checkpoint_sha256)
+        _limit_threads()
+        if arguments.memory_gb:
+            limit = int(arguments.memory_gb * 1e9)
+            resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        calculator = family.load(arguments.checkpoint, device, **json.loads(arguments.options))
+        _limit_threads()
+    except Exception as error:
+        traceback.print_exc()
+        reply(event="error", message=f"{type(error).__name__}: {error}")
+        return 1
+    max_edges = arguments.max_edges or choose_max_edges(device)
+    record = run_record(arguments, checkpoint_sha256, device) | {"max_edges": str(max_edges)}
+    evaluator = Evaluator(calculator, family.REACH, getattr(family, "batch", None), max_edges)
+    reply(event="ready", record=record)
+    serve(evaluator, record, reply)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

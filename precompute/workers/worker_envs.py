@@ -1,0 +1,257 @@
+"""Worker environments: one locked Python environment per model family, built with uv.
+
+`engine/families/<family>.py` names the pins, `<family>.lock` holds every package that follows from them with its
+hashes, `<data>/worker_envs/<family>/` is the environment. What a CPU and a GPU machine want in different builds
+(PyTorch, JAX's CUDA plugin) is pinned in the header's `accelerator` table and installed last, outside the lock.
+"""
+
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.data_folder import ROOT
+from engine.errors import WorkerEnvError
+from engine.registry.models import families
+from engine.shards import FAMILIES
+
+_HEADER = re.compile(r"^# /// script\n(?P<body>(?:#.*\n)+?)# ///$", re.MULTILINE)
+
+# One thread a worker, one worker a core: two threads that share a core made SevenNet up to 12 times slower.
+_THREADS = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "DP_INTRA_OP_PARALLELISM_THREADS",
+    "DP_INTER_OP_PARALLELISM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+)
+
+
+# Installed from the header's accelerator table, so not in the lock.
+ACCELERATED = ("torch", "tensorflow", "tensorflow-cpu")
+
+
+def header(family: str) -> dict[str, object]:
+    """Read the PEP 723 header of a family's file.
+
+    Raises:
+        WorkerEnvError: There is no such family, or its file has no header.
+    """
+    path = FAMILIES / f"{family}.py"
+    if not path.is_file():
+        raise WorkerEnvError(
+            f"Model family '{family}' has no file in engine/families yet; families: {', '.join(families())}."
+        )
+    match = _HEADER.search(path.read_text(encoding="utf-8"))
+    if match is None:
+        raise WorkerEnvError(f"{path.name} has no '# /// script' header with its pins.")
+    lines = (line.removeprefix("#").removeprefix(" ") for line in match["body"].splitlines())
+    return tomllib.loads("\n".join(lines))
+
+
+def environment_path(family: str, data: Path) -> Path:
+    """Folder of a family's environment, whether or not it is built."""
+    return data / "worker_envs" / family
+
+
+def python_path(family: str, data: Path) -> Path:
+    """The environment's Python."""
+    folder = environment_path(family, data)
+    return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def is_built(family: str, data: Path) -> bool:
+    """Whether the environment is complete and made from the current lock."""
+    stamp = environment_path(family, data) / ".complete"
+    return stamp.is_file() and stamp.read_text() == _stamp(family)
+
+
+def lock(family: str) -> Path:
+    """Resolve a family's pins into `<family>.lock`, with hashes of every file.
+
+    Raises:
+        WorkerEnvError: The pins have no solution, or uv cannot reach its index.
+    """
+    path = FAMILIES / f"{family}.lock"
+    header(family)
+    unlocked = [word for package in ACCELERATED for word in ("--no-emit-package", package)]
+    _uv(
+        "pip", "compile", "--quiet", "--generate-hashes", "--python-version", "3.11", "--upgrade", *unlocked,
+        "--no-header", "--no-annotate", "--output-file", str(path), str(FAMILIES / f"{family}.py"),
+    )  # fmt: skip
+    return path
+
+
+def build(family: str, data: Path, *, device: str = "auto") -> bool:
+    """Build a family's environment unless it is built already.
+
+    Args:
+        family: Name of a file in `engine/families`.
+        data: The data folder.
+        device: cpu, cuda, or auto to look for an NVIDIA driver.
+
+    Returns:
+        True where something was built, False where the environment was up to date.
+
+    Raises:
+        WorkerEnvError: uv failed; its own message is kept.
+    """
+    options = header(family)
+    if not (FAMILIES / f"{family}.lock").is_file():
+        raise WorkerEnvError(
+            f"engine/families/{family}.lock is missing. Run: python -m precompute envs --lock {family}"
+        )
+    if is_built(family, data):
+        return False
+    folder = environment_path(family, data)
+    python = str(python_path(family, data))
+    # Two uv installs that share a cache can block each other for minutes.
+    with _exclusive(data / "worker_envs" / ".lock"):
+        if is_built(family, data):
+            return False
+        shutil.rmtree(folder, ignore_errors=True)
+        _uv("venv", "--quiet", "--python", "3.11", str(folder))
+        _uv(
+            "pip", "install", "--quiet", "--python", python, "--no-deps", "--require-hashes",
+            "--requirements", str(FAMILIES / f"{family}.lock"),
+        )  # fmt: skip
+        accelerator = _accelerator(options, device)
+        if accelerator:
+            _uv("pip", "install", "--quiet", "--python", python, *_torch_backend(device), *accelerator)
+        (folder / ".complete").write_text(_stamp(family))
+    return True
+
+
+@dataclass(frozen=True)
+class WorkerCommand:
+    """How to start a worker process."""
+
+    argv: tuple[str, ...]
+    env: dict[str, str]
+    cwd: Path
+
+
+def python_command(
+    family: str,
+    data: Path,
+    module: str,
+    arguments: tuple[str, ...],
+    *,
+    device: str,
+    n_threads: int = 1,
+    offline: bool = False,
+) -> WorkerCommand:
+    """Command that runs a module of ours in a family's environment.
+
+    Raises:
+        WorkerEnvError: The environment is not built, or the machine cannot take the network away (`offline`).
+    """
+    if not is_built(family, data):
+        raise WorkerEnvError(f"Worker env '{family}' is not built. Run: python -m precompute envs {family}")
+    env = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("PYTHON", "VIRTUAL_ENV")) and not key.endswith(("TOKEN", "SECRET", "PASSWORD"))
+    }
+    env |= {name: str(n_threads) for name in _THREADS}
+    env |= {
+        "PYTHONPATH": str(ROOT),
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONWARNINGS": "ignore",
+        # Weights are on disk before a worker starts; nothing may be looked up at run time.
+        "HF_HUB_OFFLINE": "1",
+        "TF_USE_LEGACY_KERAS": "1",
+        "JAX_COMPILATION_CACHE_DIR": str(data.resolve() / "cache" / "jax"),  # a shape costs 10 s to compile
+        "XLA_FLAGS": f"--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads={n_threads}",
+    }
+    if device == "cpu":
+        env |= {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
+    argv = (str(python_path(family, data).absolute()), "-m", module, *arguments)
+    return WorkerCommand((*_without_network(), *argv) if offline else argv, env, ROOT)
+
+
+def _without_network() -> tuple[str, ...]:
+    """Prefix of a command that starts it in a network namespace of its own, which has no way out."""
+    prefix = ("unshare", "--user", "--map-root-user", "--net", "--")
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode
+    ):
+        raise WorkerEnvError(
+            "This machine cannot start a process without a network (unshare --net); leave out --offline: "
+            "workers refuse connections anyway."
+        )
+    return prefix
+
+
+def has_nvidia_driver() -> bool:
+    """Whether this machine has a working NVIDIA driver, asked without importing a framework."""
+    program = shutil.which("nvidia-smi")
+    return program is not None and subprocess.run([program, "-L"], capture_output=True, check=False).returncode == 0
+
+
+def _accelerator(options: dict[str, object], device: str) -> list[str]:
+    """Requirements of the header that depend on the device."""
+    tool = options.get("tool", {})
+    assert isinstance(tool, dict)
+    table = tool.get("defect-atlas", {}).get("accelerator", {})
+    kind = "cuda" if device == "cuda" or (device == "auto" and has_nvidia_driver()) else "cpu"
+    return list(table.get(kind, []))
+
+
+def _torch_backend(device: str) -> list[str]:
+    """Where uv shall take PyTorch from: a folder the user configured, or the build that fits the machine."""
+    if _find_links():
+        return []
+    return ["--torch-backend", "cpu" if device == "cpu" or not has_nvidia_driver() else "auto"]
+
+
+def _find_links() -> str:
+    """Folder of wheels from uv's or pip's settings; uv does not read pip's."""
+    if "UV_FIND_LINKS" in os.environ:
+        return os.environ["UV_FIND_LINKS"]
+    for key in ("global.find-links", ":env:.find-links"):
+        asked = subprocess.run(
+            [sys.executable, "-m", "pip", "config", "get", key], capture_output=True, text=True, check=False
+        )
+        if asked.returncode == 0:
+            return asked.stdout.strip()
+    return ""
+
+
+def _uv(*arguments: str) -> None:
+    """Run uv, or raise with what it said."""
+    env = dict(os.environ)
+    if find_links := _find_links():
+        env["UV_FIND_LINKS"] = find_links
+    program = shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
+    if program is None:
+        raise WorkerEnvError("uv is not installed. Run: pip install -r requirements.txt")
+    done = subprocess.run([program, *arguments], env=env, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise WorkerEnvError(f"uv {' '.join(arguments[:2])} failed: {done.stderr.strip()[-800:]}")
+
+
+def _stamp(family: str) -> str:
+    """What an environment was made from: the lock and the device-dependent pins."""
+    digest = hashlib.sha256((FAMILIES / f"{family}.lock").read_bytes())
+    digest.update(repr(header(family).get("tool")).encode())
+    return digest.hexdigest()
+
+
+@contextmanager
+def _exclusive(path: Path) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield

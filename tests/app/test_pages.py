@@ -1,0 +1,347 @@
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app.main import PAGES
+from engine.queries import comparability
+from engine.store.builder import StoreBuilder, publish
+
+APP = Path(__file__).resolve().parents[2] / "app"
+SENTENCE = "make demo"
+
+
+def _open(page: str = "", **parameters: str) -> AppTest:
+    """The app on one page; a page can only be opened after the entry script has run once."""
+    at = AppTest.from_file(str(APP / "main.py"), default_timeout=60).run()
+    if page:
+        at.query_params.update(parameters)
+        at.switch_page(page).run()
+    return at
+
+
+def _text(at: AppTest) -> str:
+    return " ".join(element.value for element in [*at.title, *at.markdown, *at.caption, *at.subheader])
+
+
+def test_pages_lists_every_view():
+    assert {entry.file for entry in PAGES} == {f"views/{path.name}" for path in (APP / "views").glob("*.py")}
+
+
+def test_addresses_are_unique_and_one_page_is_the_start():
+    addresses = [entry.url_path for entry in PAGES]
+    assert len(set(addresses)) == len(PAGES)
+    assert addresses[0] == ""
+
+
+@pytest.mark.parametrize("entry", PAGES, ids=lambda entry: entry.title)
+def test_every_page_renders_on_a_real_store(store, entry):
+    at = _open(entry.file)
+    assert not at.exception, at.exception
+    assert len(at.title) == 1
+    assert "data version `test`" in _text(at)
+
+
+@pytest.mark.parametrize("entry", PAGES, ids=lambda entry: entry.title)
+def test_every_page_renders_for_forces_of_a_model_that_failed(store, entry):
+    at = _open()
+    at.selectbox(key="model").set_value("emt")
+    at.selectbox(key="dataset").set_value("fe")
+    at.segmented_control(key="quantity").set_value("force")
+    at.run().switch_page(entry.file).run()
+    assert not at.exception, at.exception
+
+
+@pytest.mark.parametrize("entry", PAGES, ids=lambda entry: entry.title)
+def test_a_missing_store_gives_one_sentence_with_the_next_command(tmp_path, monkeypatch, entry):
+    monkeypatch.setenv("DEFECT_ATLAS_DATA", str(tmp_path))
+    at = _open(entry.file)
+    assert not at.exception
+    assert SENTENCE in _text(at)
+
+
+def test_a_store_without_predictions_gives_one_sentence_with_the_next_command(tmp_path, monkeypatch):
+    StoreBuilder(tmp_path / "results-empty.duckdb").finish()
+    publish(tmp_path / "results-empty.duckdb", tmp_path / "results.duckdb")
+    monkeypatch.setenv("DEFECT_ATLAS_DATA", str(tmp_path))
+    at = _open()
+    assert not at.exception
+    assert SENTENCE in _text(at)
+
+
+def test_the_overview_marks_imported_numbers_and_lists_models_not_run(store):
+    at = _open()
+    ranking = at.dataframe[1].value.set_index("label")
+    assert ranking.loc["Morse †", "origin"] == "imported"
+    assert ranking.loc["EMT", "origin"] == "computed"
+    not_run = at.dataframe[2].value
+    assert "emt" not in set(not_run["label"])
+    assert not_run["reason"].str.len().gt(0).all()
+
+
+def test_raw_energies_are_a_switch_away_where_none_can_be_compared(store):
+    at = _open()
+    assert at.segmented_control(key="align").value == "per_element"
+    aligned = _table(at, "rank").set_index("label").loc["EMT", "energy_rmse_mev_per_atom"]
+    at.segmented_control(key="align").set_value("raw").run()
+    raw = _table(at, "rank").set_index("label").loc["EMT", "energy_rmse_mev_per_atom"]
+    assert aligned < raw
+
+
+def test_the_switch_of_alignment_follows_a_dataset_that_begins_otherwise(store, monkeypatch):
+    judged = comparability.compatibility()
+    judged.loc[judged["dataset_id"] == "fe", "state"] = "yes"
+    monkeypatch.setattr(comparability, "compatibility", lambda: judged)
+    at = _open()
+    assert at.segmented_control(key="align").value == "per_element"
+    at.selectbox(key="dataset").set_value("fe").run()
+    assert at.segmented_control(key="align").value == "raw"
+    at.segmented_control(key="align").set_value("per_element").run()
+    assert at.segmented_control(key="align").value == "per_element"
+    at.selectbox(key="dataset").set_value("al-cu").run()
+    assert at.segmented_control(key="align").value == "per_element"
+
+
+def test_noise_of_the_labels_is_said_where_it_was_measured(store):
+    sentence = "The DFT labels of Al-Cu are good to about 4.0 meV/atom and 20 meV/Å"
+    at = _open()
+    for page in ("overview", "elements", "cost", "datasets"):
+        at.switch_page(f"views/{page}.py").run()
+        assert sentence in _text(at), page
+    at.selectbox(key="dataset").set_value("fe").run()
+    assert "The DFT labels" not in _text(at)
+
+
+@pytest.mark.parametrize("page", ["cost", "parity", "elements"])
+def test_raw_energies_that_cannot_be_compared_say_why(store, page):
+    at = _open(f"views/{page}.py")
+    assert "cannot be compared" not in _text(at)
+    at.segmented_control(key="align").set_value("raw").run()
+    if page == "elements":
+        at.toggle(key="pooled").set_value(False).run()
+    assert not at.exception, at.exception
+    assert "use Aligned" in _text(at)
+    assert "on Al-Cu: The model was not fitted to one DFT functional." in _text(at)
+
+
+def test_offsets_fitted_to_few_configurations_are_warned_of(store):
+    warning = "1 offset is fitted to 2 configurations"
+    at = _open()
+    assert warning not in _text(at)
+    at.selectbox(key="dataset").set_value("fe").run()
+    assert warning in _text(at)
+    at.segmented_control(key="align").set_value("raw").run()
+    assert warning not in _text(at)
+
+
+def test_an_element_of_the_address_is_opened(store):
+    at = _open("views/elements.py", el="Al")
+    assert "Configurations with Al" in _text(at)
+
+
+def test_an_element_that_only_failed_says_so(store):
+    at = _open()
+    at.selectbox(key="model").set_value("emt").run()
+    at.query_params["el"] = "Fe"
+    at.switch_page("views/elements.py").run()
+    assert any("Failed: 2 configurations with Fe" in expander.label for expander in at.expander)
+
+
+def test_a_dataset_without_ensemble_names_those_that_have_one(store):
+    at = _open()
+    at.selectbox(key="dataset").set_value("fe").run()
+    at.switch_page("views/uncertainty.py").run()
+    assert "Al-Cu" in _text(at)
+
+
+def test_an_ensemble_shows_its_rank_correlation_with_n(store):
+    at = _open("views/uncertainty.py")
+    assert [metric.label for metric in at.metric] == ["Spearman ρ, energy", "Spearman ρ, force", "Members"]
+    assert "n = 24 configurations" in _text(at)
+
+
+def test_hardware_and_threads_are_stated_with_the_cost(store):
+    at = _open("views/cost.py")
+    assert "CPU, 1 thread, 32 atoms, test machine" in _text(at)
+
+
+def test_failures_are_listed_with_reasons(store):
+    at = _open("views/about.py")
+    assert any("n_failed" in frame.value.columns for frame in at.dataframe)
+
+
+def test_data_that_are_not_here_are_no_zero(store):
+    table = next(f.value for f in _open("views/about.py").dataframe if "stands_in_for" in f.value.columns)
+    assert table.set_index("dataset_id").loc[["w-g"], "n_configs"].isna().all()
+
+
+def _table(at: AppTest, column: str) -> pd.DataFrame:
+    """The first table of the page with that column."""
+    return next(frame.value for frame in at.dataframe if column in frame.value.columns)
+
+
+def test_a_ranking_says_on_which_configurations_it_was_made(sampled_store):
+    at = _open()
+    at.segmented_control(key="quantity").set_value("force").run()
+    assert "100 of 120 configurations" in _text(at)
+    assert "Few (10 of 120)" in _text(at)
+    assert "Fragile (90 of 120, 30 failed)" in _text(at)
+    ranking = _table(at, "rank").set_index("label")
+    assert ranking["rank"].dropna().to_dict() == {"Full": 1, "Sample": 2}
+    assert ranking.loc["Full", "n_of"] == "100 of 120"
+    at.segmented_control(key="quantity").set_value("energy").run()
+    at.segmented_control(key="align").set_value("raw").run()  # the zeros of these models are not the dataset's
+    assert _table(at, "rank")["rank"].isna().all()
+
+
+def test_every_model_on_all_of_its_own_configurations_is_a_switch_away(sampled_store):
+    at = _open()
+    at.segmented_control(key="on").set_value("own").run()
+    ranking = _table(at, "rank").set_index("label")
+    assert ranking.loc["Full", "n_of"] == "120 of 120"
+    assert ranking["rank"].dropna().to_dict() == {"Full": 1}
+
+
+def test_models_to_compare_are_compared_on_what_they_share(sampled_store):
+    at = _open()
+    at.selectbox(key="model").set_value("full")
+    at.multiselect(key="compare").set_value(["sample"])
+    at.segmented_control(key="quantity").set_value("force")
+    at.run().switch_page("views/parity.py").run()
+    assert not at.exception, at.exception
+    side_by_side = _table(at, "n_of").set_index("label")
+    assert side_by_side["force_rmse_mev_per_ang"].to_dict() == pytest.approx({"Full": 100.0, "Sample": 200.0})
+    at.switch_page("views/elements.py").run()
+    assert "100 configurations" in _text(at)
+
+
+def test_the_front_of_cost_and_error_leaves_out_what_is_not_ranked(sampled_store):
+    at = _open("views/cost.py")
+    assert "Not ranked, since they share too few or failed on too many: Few (10 of 120)" in _text(at)
+
+
+def test_an_ensemble_says_of_how_many_configurations(store):
+    assert "n = 24 configurations" in _text(_open("views/uncertainty.py"))
+
+
+def test_a_model_has_a_page_with_its_numbers_failures_and_origin(store):
+    at = _open("views/model.py", id="emt")
+    assert [title.value for title in at.title] == ["EMT"]
+    assert "**2 configurations** failed, for 1 reason." in _text(at)
+    assert _table(at, "n_expected").set_index("dataset_label")["n_configs"].to_dict() == {"Al-Cu": 24, "Fe": 0}
+    assert _table(at, "element")["element"].tolist()[-1] == "Fe"  # without a result, so last
+    origin = _table(at, "dtype").iloc[0]
+    assert origin[["origin", "source", "dtype", "options"]].tolist() == ["computed", "", "float64", "asap = True"]
+    assert _table(at, "us_per_atom_step").iloc[0, 0] == pytest.approx(0.01)  # 10 µs, shown in ms
+
+
+def test_a_model_that_cannot_run_says_why_and_shows_no_numbers(sampled_store):
+    at = _open("views/model.py", id="absent")
+    assert not at.exception, at.exception
+    assert "No weights: ask their owner." in _text(at)
+    assert not at.dataframe
+
+
+def test_a_model_that_was_never_run_names_the_commands(store):
+    at = _open("views/model.py", id="chgnet-0.3.0")
+    assert "python -m precompute run --model chgnet-0.3.0" in _text(at)
+
+
+def test_an_unknown_model_of_the_address_gives_the_list(store):
+    at = _open("views/model.py", id="none")
+    assert "No model 'none'" in _text(at)
+    assert len(_table(at, "n_parameters")) > 40
+
+
+def test_models_can_be_searched_and_filtered(sampled_store):
+    at = _open("views/model.py")
+    at.text_input(key="find").set_value("mptrj FU").run()
+    assert _table(at, "n_parameters")["model_id"].tolist() == ["full"]
+    at.text_input(key="find").set_value("").run()
+    at.segmented_control(key="state").set_value("cannot-run").run()
+    assert _table(at, "n_parameters")["model_id"].tolist() == ["absent"]
+    at.multiselect(key="family").set_value([])
+    at.toggle(key="paper").set_value(True)
+    at.segmented_control(key="state").set_value("numbers").run()
+    assert "No model fits" in _text(at)
+
+
+def test_a_model_chosen_by_name_is_in_the_address(sampled_store):
+    at = _open("views/model.py")
+    at.selectbox(key="open").set_value("sample").run()
+    assert at.query_params["id"] in ("sample", ["sample"])
+    assert [title.value for title in at.title] == ["Sample"]
+
+
+def test_data_the_models_were_trained_on_are_marked(sampled_store):
+    assert "Full was trained on it." in _text(_open())
+
+
+def test_the_store_is_never_written_by_the_app(store):
+    before = (store / "results-test.duckdb").stat().st_mtime_ns
+    _open("views/parity.py")
+    assert (store / "results-test.duckdb").stat().st_mtime_ns == before
+
+
+def test_a_dataset_shows_its_groups_card_and_export(store):
+    at = _open("views/datasets.py")
+    at.selectbox(key="dataset").set_value("al-cu").run()
+    assert not at.exception, at.exception
+    assert [title.value for title in at.title] == ["Datasets: Al-Cu"]
+    groups = _table(at, "composition").set_index("group_name")
+    assert groups["n_configs"].to_dict() == {"rattled": 16, "vacancy": 8, "dimer": 1}
+    assert groups["in_dataset"].to_dict() == {"rattled": True, "vacancy": True, "dimer": False}
+    assert _table(at, "n_datasets").set_index("element")["n_configs"].to_dict() == {"Al": 12, "Cu": 12, "Fe": 2}
+    assert "Jacobsen et al." in _text(at)
+    assert "its own" in _text(at)
+    assert "spin not stated, +U not stated" in _text(at)
+
+
+def test_a_structure_says_which_raw_energies_cannot_be_compared(store):
+    at = _open("views/structure.py")
+    assert not at.exception, at.exception
+    assert "Raw energies of any model here cannot be compared with the reference" in _text(at)
+
+
+def test_a_dataset_that_is_not_here_says_why(store):
+    at = _open("views/datasets.py")
+    at.selectbox(key="dataset").set_value("gb-56").run()
+    assert "GB-56 is not here" in _text(at)
+    assert "Not public" in _text(at)
+    at.switch_page("views/overview.py").run()
+    assert not at.exception, at.exception
+    assert at.selectbox(key="dataset").value in ("al-cu", "fe")
+
+
+@pytest.mark.parametrize("part", ["contents", "alignment", "compatibility"])
+@pytest.mark.parametrize("dataset_id", ["fe", "gb-56"])
+def test_every_part_of_every_dataset_renders(store, part, dataset_id):
+    at = _open("views/datasets.py")
+    at.selectbox(key="dataset").set_value(dataset_id)
+    at.segmented_control(key="part").set_value(part).run()
+    assert not at.exception, at.exception
+
+
+def test_what_alignment_changed_is_a_table(sampled_store):
+    at = _open("views/datasets.py")
+    at.segmented_control(key="part").set_value("alignment").run()
+    ranks = _table(at, "rank_aligned").set_index("label")
+    assert ranks[["rank_raw", "rank_aligned"]].T.to_dict("list") == {"Full": [1, 1], "Sample": [2, 1]}
+    offsets = _table(at, "W").set_index("label")
+    assert offsets.loc["Sample", ["Mo", "W"]].tolist() == pytest.approx([200.0, 200.0])  # meV/atom
+
+
+def test_pairs_that_cannot_be_compared_say_why(store):
+    at = _open("views/datasets.py")
+    at.segmented_control(key="part").set_value("compatibility").run()
+    reasons = _table(at, "state_reason").set_index("label")
+    assert reasons.loc["EMT", "state"] == "✕ only aligned"
+    assert "not fitted to one DFT functional" in reasons.loc["EMT", "state_reason"]
+
+
+def test_the_ranking_says_why_raw_energies_cannot_be_compared(store):
+    at = _open()
+    assert "why_not" not in _table(at, "rank").columns
+    at.segmented_control(key="align").set_value("raw").run()
+    assert _table(at, "rank")["why_not"].str.len().gt(0).all()

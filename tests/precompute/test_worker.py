@@ -1,0 +1,228 @@
+"""What a worker does with configurations, in this process; its life as a process is in test_runner.py."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk, fcc111
+from ase.calculators.calculator import Calculator
+from ase.calculators.emt import EMT
+from ase.neighborlist import neighbor_list
+
+from engine.records import Configuration
+from precompute.workers.evaluation import EDGES_PER_ATOM, Evaluator, count_edges, periodic_atoms
+from precompute.workers.worker import precision
+
+REACH = 6.0
+
+
+def configuration(atoms: Atoms) -> Configuration:
+    return Configuration("c", "g", atoms.numbers, atoms.positions, np.array(atoms.cell), tuple(map(bool, atoms.pbc)))
+
+
+def predict(calculator, given, reach):
+    return Evaluator(calculator, reach).predict([given])[0]
+
+
+class Fixed(Calculator):
+    """A calculator that returns what a test wants."""
+
+    implemented_properties = ("energy", "forces", "stress")
+
+    def __init__(self, **results):
+        super().__init__()
+        self.fixed = results
+
+    def calculate(self, atoms=None, properties=None, system_changes=None):
+        self.results = dict(self.fixed)
+
+
+@pytest.mark.parametrize("pbc", [(True, True, False), (False, True, False), (False, False, False)], ids=str)
+def test_open_directions_get_vacuum_beyond_twice_the_reach(pbc):
+    atoms = fcc111("Cu", (2, 2, 3))
+    atoms.pbc = pbc
+    atoms.cell[2] = [0, 0, 20]
+    padded, was_padded = periodic_atoms(configuration(atoms), REACH)
+    assert was_padded
+    assert padded.pbc.all()
+    for axis in range(3):
+        if not pbc[axis]:
+            normal = padded.cell[axis] / np.linalg.norm(padded.cell[axis])
+            assert np.linalg.norm(padded.cell[axis]) - np.ptp(padded.positions @ normal) > 2 * REACH
+        else:
+            np.testing.assert_array_equal(padded.cell[axis], atoms.cell[axis])
+
+
+def test_padding_gives_the_energy_of_the_open_system():
+    slab = fcc111("Cu", (2, 2, 3), vacuum=None)
+    slab.cell[2] = [0, 0, 1]
+    slab.pbc = (True, True, False)
+    reference = slab.copy()
+    reference.calc = EMT()  # EMT is right for mixed boundary conditions
+    prediction = predict(EMT(), configuration(slab), REACH)
+    assert prediction.energy == pytest.approx(reference.get_potential_energy(), abs=1e-9)
+    np.testing.assert_allclose(prediction.forces, reference.get_forces(), atol=1e-9)
+    assert prediction.stress is None  # the volume of a padded cell means nothing
+
+
+def test_a_periodic_cell_is_left_alone():
+    atoms = bulk("Cu", cubic=True)
+    padded, was_padded = periodic_atoms(configuration(atoms), REACH)
+    assert not was_padded
+    np.testing.assert_array_equal(padded.cell, atoms.cell)
+
+
+def test_stress_has_the_sign_of_tension():
+    atoms = bulk("Cu", cubic=True)
+    atoms.set_cell(atoms.cell * 1.03, scale_atoms=True)
+    prediction = predict(EMT(), configuration(atoms), REACH)
+    assert (prediction.stress[:3] > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("results", "reason"),
+    [
+        ({"energy": np.nan, "forces": np.zeros((4, 3))}, "energy is nan"),
+        ({"energy": 0.0, "forces": np.full((4, 3), np.inf)}, "not finite"),
+        ({"energy": 0.0, "forces": np.zeros((3, 3))}, "shape"),
+        ({"energy": 0.0, "forces": np.zeros((4, 3)), "stress": np.full(6, np.nan)}, "stress"),
+    ],
+    ids=["energy", "forces", "shape", "stress"],
+)
+def test_what_is_no_number_is_a_failure_with_a_reason(results, reason):
+    prediction = predict(Fixed(**results), configuration(bulk("Cu", cubic=True)), REACH)
+    assert prediction.status == "failed"
+    assert reason in prediction.reason
+    assert prediction.energy is None
+    assert prediction.forces is None
+
+
+@pytest.mark.parametrize(
+    "cell", [np.zeros((3, 3)), np.array([[3.0, 0, 0], [6, 0, 0], [0, 0, 3]])], ids=["none", "flat"]
+)
+def test_an_impossible_periodic_cell_is_a_failure(cell):
+    atoms = Configuration("c", "g", np.array([29]), np.zeros((1, 3)), cell, (True, True, True))
+    assert predict(EMT(), atoms, REACH).status == "failed"
+
+
+def test_an_element_that_a_potential_lacks_is_a_failure():
+    prediction = predict(EMT(), configuration(bulk("W")), REACH)
+    assert (prediction.status, prediction.energy) == ("failed", None)
+    assert "W" in prediction.reason
+
+
+def test_the_input_is_not_changed():
+    given = configuration(fcc111("Cu", (1, 1, 3), vacuum=5.0))
+    before = given.geometry_hash
+    predict(EMT(), given, REACH)
+    assert Configuration(
+        "c", "g", given.numbers, given.positions, given.cell, given.pbc
+    ).geometry_hash == before  # fmt: skip
+
+
+def test_a_package_that_moves_atoms_is_found_out():
+    class Mover(Fixed):
+        def calculate(self, atoms=None, properties=None, system_changes=None):
+            atoms.positions += 0.1
+            super().calculate()
+
+    atoms = bulk("Cu", cubic=True)
+    prediction = predict(Mover(energy=0.0, forces=np.zeros((4, 3))), configuration(atoms), REACH)
+    assert (prediction.status, prediction.reason) == ("failed", "RuntimeError: the package changed its input")
+
+
+@pytest.mark.parametrize("repeat", [1, 2, (3, 1, 1)], ids=str)
+def test_edges_are_those_of_a_neighbour_list(repeat):
+    atoms = bulk("Mg").repeat(repeat)
+    atoms.rattle(0.1, seed=1)
+    atoms.positions += 7.3  # outside the cell
+    assert count_edges(atoms, REACH) == len(neighbor_list("i", atoms, REACH))
+
+
+class Batched:
+    """EMT for many systems, with room for a number of atoms; keeps the sizes of its calls."""
+
+    def __init__(self, room: int = 10**9, poison: int = 0):
+        self.room, self.poison, self.calls = room, poison, []
+
+    def __call__(self, calculator, systems):
+        self.calls.append(len(systems))
+        if sum(map(len, systems)) > self.room:
+            raise MemoryError
+        if any(self.poison in atoms.numbers for atoms in systems):
+            raise ValueError("no such element")
+        return [one(atoms) for atoms in systems]
+
+
+def one(atoms):
+    atoms.calc = EMT()
+    results = {"energy": atoms.get_potential_energy(), "forces": atoms.get_forces(), "stress": atoms.get_stress()}
+    atoms.calc = None
+    return results
+
+
+def coppers(n: int) -> list[Configuration]:
+    found = []
+    for seed in range(n):
+        atoms = bulk("Cu", cubic=True)
+        atoms.rattle(0.05, seed=seed)
+        found.append(dataclasses.replace(configuration(atoms), config_id=f"cu-{seed}"))
+    return found
+
+
+def energies(predictions):
+    return [p.energy for p in predictions]
+
+
+def test_batches_hold_as_many_edges_as_allowed_and_keep_the_order():
+    size = count_edges(bulk("Cu", cubic=True), REACH) + EDGES_PER_ATOM * 4
+    batch, announced = Batched(), []
+    evaluator = Evaluator(EMT(), REACH, batch, max_edges=4 * size + 100)
+    found = evaluator.predict(coppers(10), announced.append)
+    assert batch.calls == [4, 4, 2]
+    assert [len(ids) for ids in announced] == [4, 4, 2]
+    assert [p.config_id for p in found] == [f"cu-{i}" for i in range(10)]
+    np.testing.assert_allclose(energies(found), energies(Evaluator(EMT(), REACH).predict(coppers(10))), atol=1e-12)
+
+
+def test_a_batch_that_does_not_fit_is_halved_and_nothing_is_lost():
+    batch = Batched(room=12)  # three cells of four atoms
+    evaluator = Evaluator(EMT(), REACH, batch, max_edges=10**6)
+    found = evaluator.predict(coppers(16))
+    assert batch.calls[:4] == [16, 8, 4, 2]
+    assert [p.status for p in found] == ["ok"] * 16
+    np.testing.assert_allclose(energies(found), energies(Evaluator(EMT(), REACH).predict(coppers(16))), atol=1e-12)
+    assert evaluator.max_edges < 10**6 / 4
+
+
+def test_a_smaller_limit_holds_for_one_request_only():
+    batch = Batched()
+    evaluator = Evaluator(EMT(), REACH, batch, max_edges=10**6)
+    evaluator.predict(coppers(3), max_edges=1)
+    assert batch.calls == []
+    evaluator.predict(coppers(3))
+    assert batch.calls == [3]
+
+
+def test_one_bad_system_in_a_batch_fails_alone():
+    poisoned = [*coppers(3), dataclasses.replace(configuration(bulk("W")), config_id="w")]
+    found = Evaluator(EMT(), REACH, Batched(poison=74), max_edges=10**6).predict(poisoned)
+    assert [p.status for p in found] == ["ok", "ok", "ok", "failed"]
+    assert "W" in found[3].reason
+
+
+def test_a_system_too_large_for_memory_says_so():
+    class Small(Fixed):
+        def calculate(self, atoms=None, properties=None, system_changes=None):
+            raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate ...")
+
+    assert predict(Small(), configuration(bulk("Cu")), REACH).reason == "MemoryError: 1 atoms do not fit into memory"
+
+
+@pytest.mark.parametrize(("dtype", "name"), [(np.float32, "float32"), (np.float64, "float64")])
+def test_precision_is_read_off_the_forces(dtype, name):
+    forces = (np.arange(12, dtype=dtype).reshape(4, 3) / 7).astype(dtype)
+    prediction = predict(Fixed(energy=0.1, forces=forces), configuration(bulk("Cu", cubic=True)), REACH)
+    assert precision([prediction]) == name
+    assert precision([]) == ""

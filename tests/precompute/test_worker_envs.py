@@ -1,0 +1,55 @@
+import re
+
+import pytest
+
+from engine.data_folder import DataFolder
+from engine.errors import WorkerEnvError
+from engine.registry.models import families, load_models
+from engine.shards import FAMILIES
+from precompute.workers import worker_envs
+
+
+@pytest.mark.parametrize("family", families())
+def test_a_lock_holds_the_pins_of_its_header(family):
+    pins = worker_envs.header(family)["dependencies"]
+    lock = (FAMILIES / f"{family}.lock").read_text()
+    for pin in pins:
+        assert re.fullmatch(r"[A-Za-z0-9._-]+(\[[a-z0-9,]+\])?==[0-9][^,;]*", pin), f"{pin} is not an exact pin"
+        package, _, version = pin.partition("==")
+        if package not in worker_envs.ACCELERATED:  # installed last, as the build that fits the machine
+            name = package.partition("[")[0].lower()
+            assert re.search(rf"^{re.escape(name)}(\[.*\])?=={re.escape(version)} ", lock, re.MULTILINE | re.IGNORECASE)
+
+
+@pytest.mark.parametrize("family", families())
+def test_locks_name_no_index(family):
+    assert "://" not in (FAMILIES / f"{family}.lock").read_text()
+
+
+def test_every_runnable_model_has_a_family_with_a_lock():
+    for model in load_models().values():
+        if model.is_runnable:
+            assert (FAMILIES / f"{model.family}.lock").is_file(), model.model_id
+
+
+def test_a_family_without_a_file_is_refused_with_the_ones_there_are():
+    with pytest.raises(WorkerEnvError, match=r"'alignn' has no file .* chgnet, "):
+        worker_envs.header("alignn")
+
+
+def test_a_worker_gets_no_secrets_and_one_thread(monkeypatch):
+    data = DataFolder.default().root
+    if not worker_envs.is_built("emt", data):
+        pytest.skip("worker environment 'emt' is not built; run: python -m precompute envs emt")
+    monkeypatch.setenv("HF_TOKEN", "secret")
+    command = worker_envs.python_command("emt", data, "precompute.workers.worker", (), device="cpu")
+    assert "secret" not in command.env.values()
+    assert command.env["OMP_NUM_THREADS"] == "1"
+    assert command.env["CUDA_VISIBLE_DEVICES"] == ""
+
+
+def test_an_environment_of_another_lock_is_not_built(tmp_path):
+    folder = worker_envs.environment_path("emt", tmp_path)
+    folder.mkdir(parents=True)
+    (folder / ".complete").write_text("of another lock")
+    assert not worker_envs.is_built("emt", tmp_path)

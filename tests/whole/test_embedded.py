@@ -1,0 +1,68 @@
+"""What comes with the repository fits together: predictions belong to the shipped atoms and to today's adapters."""
+
+import json
+
+import numpy as np
+import pytest
+from ase.data import chemical_symbols
+
+from engine.data_folder import EMBEDDED, DataFolder
+from engine.readers.extxyz import read_extxyz
+from engine.records import read_predictions, read_run_record
+from engine.registry.datasets import get_dataset
+from engine.registry.models import get_model
+from engine.store.rows import Cost
+from precompute.acquire.weights import model_fingerprint
+
+FILES = sorted((EMBEDDED / "predictions" / "open-defects").glob("*.parquet"))
+PRETRAINED = {
+    "chgnet-0.3.0", "chgnet-0.2.0", "chgnet-r2scan", "sevennet-0", "sevennet-l3i5", "sevennet-mf-0",
+    "m3gnet-mp-2021.2.8", "m3gnet-matpes-pbe-2025.1", "tensornet-matpes-pbe-2025.1",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def configurations():
+    return {c.config_id: c for c in read_extxyz(EMBEDDED / "open-defects.extxyz")}
+
+
+def test_every_pretrained_model_is_there():
+    assert {path.stem for path in FILES} >= PRETRAINED
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_predictions_belong_to_the_shipped_atoms_and_todays_adapter(path, configurations):
+    predictions = read_predictions(path)
+    assert {(p.config_id, p.geometry_hash) for p in predictions} == {
+        (c.config_id, c.geometry_hash) for c in configurations.values()
+    }
+    record = read_run_record(path)
+    assert record["origin"] == "computed"
+    assert record["fingerprint"] == model_fingerprint(get_model(path.stem), DataFolder.default())
+    assert record["packages"]
+    assert record["hardware"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_prediction_is_finite_or_has_a_reason(path, configurations):
+    for prediction in read_predictions(path):
+        if prediction.status == "ok":
+            assert np.isfinite(prediction.energy)
+            assert prediction.forces.shape == (configurations[prediction.config_id].n_atoms, 3)
+        else:
+            assert prediction.reason
+
+
+def test_shipped_costs_are_measurements_of_registered_models():
+    paths = sorted((EMBEDDED / "costs").glob("*.json"))
+    assert paths
+    for path in paths:
+        cost = Cost(**json.loads(path.read_text()))
+        assert get_model(cost.model_id)
+        assert cost.us_per_atom_step == pytest.approx(cost.ms_per_step * 1e3 / cost.n_atoms)
+
+
+def test_the_dataset_is_the_registered_one(configurations):
+    symbols = {chemical_symbols[number] for c in configurations.values() for number in c.numbers}
+    assert symbols == set(get_dataset("open-defects").elements)
+    assert len({name.split("-")[0] for name in configurations}) >= 20

@@ -1,0 +1,172 @@
+"""The architecture as a table: who may import whom. Imports go down only."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# Module or folder -> modules and folders that it may import beside its own folder. The longest name that fits counts.
+RULES = {
+    "engine.errors": set(),
+    "engine.quantities": set(),
+    "engine.records": set(),
+    "engine.data_folder": set(),
+    "engine.shards": {"engine.records"},
+    "engine.families": set(),
+    "engine.cells": {"engine.errors", "engine.records"},
+    "engine.numerics": {"engine.errors"},
+    "engine.numerics.interactions": {"engine.errors", "engine.numerics", "engine.registry.interactions"},
+    "engine.readers": {"engine.errors", "engine.records"},
+    "engine.registry": {"engine.data_folder", "engine.errors", "engine.readers"},
+    "engine.store": {"engine.data_folder", "engine.errors", "engine.numerics", "engine.records", "engine.registry"},
+    "engine.queries": {
+        "engine.errors", "engine.numerics", "engine.records", "engine.registry", "engine.store.connection",
+    },
+    "precompute.progress": {"engine.shards"},
+    "precompute.acquire": {
+        "engine.data_folder", "engine.errors", "engine.readers", "engine.records", "engine.registry", "engine.shards",
+    },
+    "precompute.workers": {
+        "engine.data_folder", "engine.errors", "engine.records", "engine.registry", "engine.shards",
+        "precompute.acquire",
+    },
+    # What runs inside a family's environment.
+    "precompute.workers.worker": {"engine.families", "engine.records", "precompute.workers.evaluation"},
+    "precompute.workers.evaluation": {"engine.records"},
+    "precompute.dft": {"engine.cells", "engine.data_folder", "engine.errors", "engine.records"},
+    "precompute.dft.gpaw_single_point": set(),
+    "precompute.jobs": {"engine", "precompute.acquire", "precompute.progress", "precompute.workers"},
+    "precompute.live": {
+        "engine.data_folder", "engine.errors", "engine.numerics", "engine.readers", "engine.records",
+        "engine.registry", "precompute.acquire", "precompute.workers",
+    },
+    "precompute.commands": {
+        "engine", "precompute.acquire", "precompute.dft", "precompute.jobs", "precompute.progress",
+        "precompute.workers",
+    },
+    "precompute.__main__": {"engine.errors", "precompute.acquire", "precompute.commands", "precompute.dft"},
+    "app.figures": {"engine.numerics", "engine.quantities", "engine.queries", "engine.records"},
+    "app.structures": {"app.figures", "engine.queries", "engine.readers", "engine.records", "precompute.live"},
+    "app.export": {"app.figures", "engine.queries", "engine.quantities"},
+    "app.links": {"app.wording"},
+    "app.wording": {"app.figures", "engine.quantities", "engine.queries", "engine.registry"},
+    "app.tables": {"app.links", "app.wording", "engine.quantities"},
+    "app.selection": {"app.links", "app.wording", "engine.errors", "engine.quantities", "engine.queries"},
+    "app.furniture": {
+        "app.export", "app.figures", "app.links", "app.selection", "app.tables", "app.wording", "engine.queries",
+    },
+    "app.views": {
+        "app.export", "app.figures", "app.furniture", "app.links", "app.selection", "app.structures", "app.tables",
+        "app.wording", "engine.errors", "engine.numerics", "engine.quantities", "engine.queries",
+        "engine.readers.uploads", "engine.records", "engine.store.connection", "precompute.live",
+    },
+    "app.main": {"app.furniture", "app.selection", "engine.errors", "engine.store.connection"},
+}  # fmt: skip
+SIBLINGS_APART = {"app.views", "engine.families"}  # files of these folders do not import each other
+FORBIDDEN_OUTSIDE = {  # package -> the only folder that may import it
+    "streamlit": "app",
+    "torch": "engine.families",
+    "duckdb": "engine.store",
+}
+OURS = ("engine", "precompute", "app")
+
+
+def imports(source: str) -> set[str]:
+    """Dotted names that a module imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if is_module(name) else node.module for name in names}
+    return found
+
+
+def ours(source: str) -> set[str]:
+    """Our own modules among the imports of a source."""
+    return {name for name in imports(source) if name.partition(".")[0] in OURS and is_module(name)}
+
+
+def is_module(name: str) -> bool:
+    path = ROOT / name.replace(".", "/")
+    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+
+
+def is_below(module: str, name: str) -> bool:
+    """Whether a module is the named one, or lies in the named folder."""
+    return module == name or module.startswith(name + ".")
+
+
+def rule(module: str) -> str:
+    """Key of the table that holds for a module."""
+    return max((name for name in RULES if is_below(module, name)), key=len, default=module)
+
+
+def breaches(module: str, source: str) -> list[str]:
+    """Imports of a module that the table does not allow."""
+    key = rule(module)
+    own = set() if key in SIBLINGS_APART else {key}
+    return sorted(
+        name for name in ours(source) - {module} if not any(is_below(name, one) for one in RULES.get(key, set()) | own)
+    )
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+FILES = {module_name(p): p for folder in OURS for p in sorted((ROOT / folder).rglob("*.py"))}
+
+
+@pytest.mark.parametrize("module", FILES)
+def test_imports_go_down_only(module):
+    assert breaches(module, FILES[module].read_text()) == []
+
+
+def test_no_two_modules_import_each_other_by_any_way_round():
+    left = {name: ours(path.read_text()) & FILES.keys() - {name} for name, path in FILES.items()}
+    while free := {name for name, wanted in left.items() if not wanted}:  # take away what imports nothing that is left
+        left = {name: wanted - free for name, wanted in left.items() if name not in free}
+    assert left == {}
+
+
+@pytest.mark.parametrize("module", FILES)
+def test_heavy_packages_stay_where_they_belong(module):
+    used = {name.partition(".")[0] for name in imports(FILES[module].read_text())}
+    for package, home in FORBIDDEN_OUTSIDE.items():
+        if module == "precompute.workers.worker" and package == "torch":
+            continue  # asks torch for its device, inside the family's environment
+        assert package not in used or is_below(module, home), f"{module} imports {package}"
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("engine.numerics.metrics", "from engine.store.builder import publish"),
+        ("engine.families.emt", "from engine import errors"),
+        ("engine.families.emt", "from engine.families import mace"),
+        ("engine.queries.catalog", "from engine.store import builder"),
+        ("app.views.overview", "import engine.store.builder"),
+        ("app.views.overview", "from app.views import model"),
+        ("app.figures.base", "from app import furniture"),
+        ("app.wording", "from precompute.jobs import runner"),
+        ("precompute.acquire.weights", "from precompute.workers import process"),
+        ("precompute.jobs.runner", "from precompute import commands"),
+        ("precompute.workers.worker", "from engine.registry.models import Model"),
+    ],
+)
+def test_a_planted_breach_is_found(module, source):
+    assert breaches(module, source)
+
+
+def test_every_module_has_a_rule():
+    packages = {"engine", "precompute"}  # their own files say only what they are
+    assert [name for name in FILES if name not in packages and not any(is_below(name, key) for key in RULES)] == []
+
+
+def test_no_page_folder_is_called_pages():
+    # Streamlit would skip the router on a deep link to a fresh server.
+    assert not (ROOT / "app" / "pages").exists()
