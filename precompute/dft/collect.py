@@ -551,29 +551,33 @@ def _mesh_correction(job: Job, results: Results, reference: Job) -> float:
 def _chosen(jobs: list[Job], dense: list[Job], results: Results) -> dict[str, Job]:
     """Which mesh each configuration of a metal has: id of the configuration to job.
 
-    The cells of one parent change to the denser mesh together, when all of them that there are have it, and only after
-    the reference crystal, the strained crystals and the unrelaxed slab.
+    The cells of one parent change to the denser mesh together, those with hydrogen by themselves, when all of them that
+    there are have it, and only after the reference crystal, the strained crystals and the unrelaxed slab.
     """
     on_dense_mesh = {_plain(job.config_id): job for job in dense}
     first = {job.config_id: job for job in jobs if _are_done([job], results)}
     only_dense = {name for name in on_dense_mesh if name + COARSE in results and name not in first}
     there = {name for name in on_dense_mesh if name in first or name in only_dense}
-    waiting: dict[str, bool] = {}
+    waiting: dict[tuple[str, bool], bool] = {}
     for name in there:
-        parent_id = _plain(on_dense_mesh[name].parent_id)
-        waiting[parent_id] = waiting.get(parent_id, False) or not _are_done([on_dense_mesh[name]], results)
-    crystal = reference_crystal(jobs).config_id
-    starts = {crystal, *(parent_id for parent_id in waiting if f"-{SLAB}-" in parent_id)}
-    has_started = not any(waiting.get(parent_id, True) for parent_id in starts)
+        family = _family(on_dense_mesh[name])
+        waiting[family] = waiting.get(family, False) or not _are_done([on_dense_mesh[name]], results)
+    starts = {_family(reference_crystal(jobs)), *(family for family in waiting if f"-{SLAB}-" in family[0])}
+    has_started = not any(waiting.get(family, True) for family in starts)
     chosen = {}
     for job in jobs:
         name = job.config_id
-        is_complete = has_started and not waiting.get(job.parent_id, True)
+        is_complete = has_started and not waiting.get(_family(job), True)
         if name in only_dense or (name in there and is_complete):
             chosen[name] = on_dense_mesh[name]
         elif name in first:
             chosen[name] = job
     return chosen
+
+
+def _family(job: Job) -> tuple[str, bool]:
+    """The cells that change their mesh together: those of one parent, with hydrogen or without."""
+    return _plain(job.parent_id), job.group == "hydrogen"
 
 
 def _is_dense(job: Job) -> bool:
