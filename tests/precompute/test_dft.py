@@ -261,6 +261,23 @@ def test_impossible_options_are_refused(words, tmp_path):
         dft.main(options("--data", str(tmp_path), *words))
 
 
+def test_dense_recomputes_what_is_shipped_and_nothing_twice(tmp_path, monkeypatch):
+    monkeypatch.setattr(gpaw_env, "python", lambda data: tmp_path)
+    asked = []
+    monkeypatch.setattr(dft, "run_jobs", lambda jobs, *rest, **names: asked.extend(jobs) or 0)
+    monkeypatch.setattr(dft, "collect", lambda *rest: None)
+    words = ("--data", str(tmp_path), "--dense", "--element", "Li", "--element", "K")
+
+    assert dft.main(options(*words)) == 0
+    missing = [job.config_id for job in asked]
+    assert dft.main(options(*words, "--fresh")) == 0
+
+    names = [job.config_id.partition("@")[0] for job in asked[len(missing) :]]
+    assert {"li-bcc-vacancy-01", "k-bcc-vacancy-01"} <= set(names)
+    assert "li-bcc-vacancy-02" not in names
+    assert "li-bcc-vacancy-01@kd5.31" not in missing  # Li has its denser mesh
+
+
 def test_calculations_that_take_too_long_are_left_out(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(gpaw_env, "python", lambda data: tmp_path)
     asked = []
@@ -689,11 +706,11 @@ def test_stress_is_shipped_only_where_the_basis_allows(shipped):
 )
 def test_a_recomputed_configuration_agrees_with_the_shipped_one(tmp_path):
     shipped = {atoms.info["config_id"]: atoms for atoms in collecting.read_shipped()}
-    job = dft_jobs.dataset_jobs(SETTINGS, ["Al"])[0]
+    job = collecting.shipped_jobs(SETTINGS, EMBEDDED)["al-fcc-bulk-01"]
 
     reason = dft.run_job(job, SETTINGS, tmp_path, gpaw_env.python(DATA))
 
     result = dft.read_result(job, SETTINGS, tmp_path)
     assert reason is None
     assert result is not None
-    assert collecting.report_difference(shipped[job.config_id], result)
+    assert collecting.report_difference(shipped["al-fcc-bulk-01"], result)
