@@ -402,11 +402,12 @@ def _defect_rows(
             *(dense_jobs(settings, [symbol], density) for density in CHECK_DENSITIES),
         )
     )
-    for name, job in dense.items():
+    for name in dense:
         parts = defect_parts(first[name], first)
         if not parts:
             continue
-        families = [first, dense, *(jobs for jobs in checks if jobs[name].kpoint_density > job.kpoint_density)]
+        by_density = {jobs[name].kpoint_density: jobs for jobs in (first, *checks, dense)}
+        families = [by_density[density] for density in sorted(by_density)]
         done = [jobs for jobs in families if all(_has_energy(results, jobs[part]) for part in parts)]
         for jobs in families[:-1]:
             mark = jobs[name].content(settings)["fingerprint"]

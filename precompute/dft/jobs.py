@@ -45,8 +45,8 @@ RATTLED_COPIES = {
     "interstitial-02": "interstitial-01",
     "hydrogen-02": "hydrogen-01",
 }
-# Meshes on which some defect energies were computed once more, to see what is left of the mesh's error.
-CHECK_DENSITIES = (6.0, 8.0, 10.0)
+# Meshes on which some defect energies were computed, to choose theirs and to see what is left of its error.
+CHECK_DENSITIES = (5.31, 6.0, 8.0, 10.0)
 LOW_SYMMETRY_GROUPS = ("fault", "interstitial", "divacancy", "hydrogen", "solute", "displaced")
 NOISE_DENSITY = 5.31
 NOISE_CUTOFF_STEP = 100.0

@@ -114,7 +114,7 @@ def test_cells_that_are_compared_share_a_denser_mesh(symbol):
     assert set(meshes) <= {job.config_id for job in dense}
 
 
-def test_aluminium_needs_the_densest_mesh_but_not_in_its_stacks():
+def test_compact_cells_of_aluminium_need_a_denser_mesh_than_its_stacks():
     meshes = {job.config_id.partition("@")[0]: job.kpoint_density for job in dft_jobs.dense_jobs(SETTINGS, ["Al"])}
 
     assert meshes["al-fcc-vacancy-01"] == meshes["al-fcc-bulk-03"] == 8.0
