@@ -24,6 +24,7 @@ MakeFigure = Callable[[base.Ink], go.Figure]
 
 PNG_SCALE = 300 / 96  # 300 dpi at CSS pixels
 REPORT_WIDTH = 900
+FILE_NAME_LENGTH = 60  # characters of the conditions in a file name
 SOURCE_LINE_LENGTH = 92  # characters that the smallest figure of the app has room for
 MIME_TYPES = {"csv": "text/csv", "html": "text/html", "png": "image/png", "svg": "image/svg+xml"}
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -41,6 +42,7 @@ class Provenance:
         n: Number of samples with their noun.
         data_version: Build of the data.
         citation: Whom to cite for the reference data.
+        conditions: What narrows the datasets, in words.
     """
 
     page: str
@@ -50,13 +52,14 @@ class Provenance:
     n: str
     data_version: str
     citation: str = ""
+    conditions: tuple[str, ...] = ()
 
     def parts(self) -> list[str]:
         """Ids, count, version, date and citation, one each."""
         today = datetime.datetime.now(datetime.UTC).date().isoformat()
         return [
             *([f"Model: {_some(self.models)}"] if self.models else []),
-            f"Dataset: {_some(self.datasets)}",
+            f"Dataset: {', '.join([_some(self.datasets) or 'all', *self.conditions])}",
             f"n = {self.n}",
             f"Defect Atlas, data {self.data_version}, {today}",
             *([f"Reference data: {self.citation}"] if self.citation else []),
@@ -72,8 +75,9 @@ class Provenance:
         return "<br>".join(lines[:3])
 
     def file_name(self, extension: str) -> str:
-        """`<page>_<model>_<dataset>_<version>.<extension>`."""
-        names = [self.page, _some(self.models, 1), _some(self.datasets, 1), self.data_version]
+        """`<page>_<model>_<dataset>_<conditions>_<version>.<extension>`."""
+        conditions = "-".join(self.conditions)[:FILE_NAME_LENGTH]
+        names = [self.page, _some(self.models, 1), _some(self.datasets, 1), conditions, self.data_version]
         return "_".join(re.sub(r"[^\w.-]+", "-", name) for name in names if name) + f".{extension}"
 
 

@@ -1,4 +1,4 @@
-"""Pieces that every page shares: the sidebar's choices, headings, figures with data, tables, empty states."""
+"""Pieces that every page shares: headings, numbers, figures with their Export menu, empty states, the footer."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -13,6 +13,7 @@ from app.figures import base
 from app.selection import Selection
 from app.wording import citation, dataset_label, model_labels
 from engine.queries import catalog, error_metrics
+from engine.queries.scope import Scope
 
 FAVICON = str(Path(__file__).parent / "static" / "favicon.svg")
 
@@ -36,16 +37,17 @@ def ink() -> base.Ink:
     return base.ink_of(st.context.theme.type)
 
 
-def provenance(page: str, title: str, models: Iterable[str], datasets: Sequence[str], n: str) -> export.Provenance:
-    """Origin of a figure; it cites the dataset where there is only one."""
+def provenance(page: str, title: str, models: Iterable[str], scope: Scope, n: str) -> export.Provenance:
+    """Origin of a figure over the configurations of a scope; it cites the dataset where there is only one."""
     return export.Provenance(
         page=page,
         title=title,
         models=tuple(models),
-        datasets=tuple(datasets),
+        datasets=scope.dataset_ids,
         n=n,
         data_version=catalog.store_info().data_version,
-        citation=citation(datasets[0]) if len(datasets) == 1 else "",
+        citation=citation(scope.dataset_id) if len(scope.dataset_ids) == 1 else "",
+        conditions=tuple(scope.restrictions()),
     )
 
 

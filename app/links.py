@@ -3,6 +3,7 @@
 import streamlit as st
 
 from app.wording import model_labels
+from engine.queries.scope import Scope
 
 DATASETS_ADDRESS = "datasets"
 
@@ -20,4 +21,32 @@ def model_link(model_id: str) -> None:
         label=f"About {model_labels()[model_id]}",
         icon=":material/badge:",
         query_params={"id": model_id},
+    )
+
+
+def parity_link(label: str, model_id: str, scope: Scope) -> None:
+    """Link to the chart of a model's errors over the configurations of a scope."""
+    st.page_link(
+        PARITY_PAGE,
+        label=label,
+        icon=":material/scatter_plot:",
+        query_params={"model": [model_id], **scope.to_address()},
+        width="content",
+    )
+
+
+def structure_link(dataset_id: str, config_id: str, model_id: str | None = None) -> None:
+    """Link to the atoms of one configuration.
+
+    Args:
+        dataset_id: Its dataset.
+        config_id: The configuration.
+        model_id: Model to show on it; the sidebar's by default.
+    """
+    model = {} if model_id is None else {"model": model_id}
+    st.page_link(
+        STRUCTURE_PAGE,
+        label=f"Open {config_id} in Structure",
+        icon=":material/deployed_code:",
+        query_params={"dataset": dataset_id, "cfg": config_id} | model,
     )

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import streamlit as st
 
 from app import furniture, selection
-from engine.errors import StoreError
+from engine.errors import ScopeError, StoreError
 from engine.store import connection
 
 
@@ -64,6 +64,10 @@ def main() -> None:
     except StoreError as error:
         st.title("Defect Atlas", anchor=False)
         furniture.empty("No results to show yet", str(error))
+        st.stop()
+    except ScopeError as error:
+        st.title(page.title, anchor=False)
+        furniture.empty("The address asks for something that is not here", str(error))
         st.stop()
     page.run()
     furniture.footer()

@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import streamlit as st
+from ase.data import chemical_symbols
 
 from app.links import DATASETS_ADDRESS, model_link
-from app.wording import STATES, counts, dataset_label, judged, model_labels, source_name
-from engine.errors import StoreError
+from app.wording import STATES, counts, dataset_label, judged, model_labels, place, source_name
+from engine.errors import ScopeError, StoreError
 from engine.quantities import ALIGNMENTS, METRICS
-from engine.queries import catalog, comparability, error_metrics
+from engine.queries import catalog, comparability, error_metrics, reference_data
+from engine.queries.scope import ADDRESS_NAMES, ALL, Scope, unknown_values
 
 _EMPTY_STORE = "The results store holds no predictions yet. Run: make demo"
 
@@ -21,21 +23,41 @@ class Selection:
     Attributes:
         model_id: Chosen model.
         compare: Up to four more models, in the order chosen.
-        dataset_id: Chosen dataset.
+        scope: Chosen dataset, under the conditions of the address.
         quantity: `energy` or `force`.
     """
 
     model_id: str
     compare: tuple[str, ...]
-    dataset_id: str
+    scope: Scope
     quantity: str
+
+    @property
+    def dataset_id(self) -> str:
+        """Chosen dataset."""
+        return self.scope.dataset_id
 
 
 def selection() -> Selection:
-    """The choices made in the sidebar."""
+    """The choices made in the sidebar, and the conditions of the address.
+
+    Raises:
+        ScopeError: The address names a group, element or model that there is not, or something that is no window.
+    """
     state = st.session_state
     others = tuple(model for model in state["compare"] if model != state["model"])
-    return Selection(state["model"], others, state["dataset"], state["quantity"])
+    return Selection(state["model"], others, _scope(state["dataset"]), state["quantity"])
+
+
+def _scope(dataset_id: str) -> Scope:
+    """The dataset under the conditions of the address."""
+    asked = {name: st.query_params.get_all(name) for name in ADDRESS_NAMES if name in st.query_params}
+    known = {
+        "group": catalog.groups(dataset_id)["group_name"].tolist(),
+        "elements": chemical_symbols[1:],
+        "with": catalog.models()["model_id"].tolist(),
+    }
+    return Scope.from_address(asked | {"dataset": [dataset_id]}, known)
 
 
 def sidebar(address: str) -> None:
@@ -46,6 +68,7 @@ def sidebar(address: str) -> None:
 
     Raises:
         StoreError: No model has numbers for any dataset.
+        ScopeError: The address asks for something that there is not; the choices are drawn all the same.
     """
     model_ids, dataset_ids = _with_numbers()
     if not model_ids:
@@ -54,8 +77,8 @@ def sidebar(address: str) -> None:
         dataset_ids = catalog.datasets()["dataset_id"].tolist()
     if st.session_state.get("dataset", dataset_ids[0]) not in dataset_ids:
         del st.session_state["dataset"]  # chosen on the page of all datasets
-    _follow_link(address, {"model": model_ids, "dataset": dataset_ids})
-    labels = model_labels()
+    unknown = _unknown_in_address()  # before the widgets, which take the address over
+    _follow_link(address, {"model": model_ids, "dataset": dataset_ids, "quantity": list(METRICS)})
     with st.sidebar:
         st.selectbox(
             "Model",
@@ -73,7 +96,7 @@ def sidebar(address: str) -> None:
             max_selections=4,
             placeholder="up to 4 models",
         )
-        st.selectbox("Dataset", dataset_ids, key="dataset", bind="query-params")
+        st.selectbox("Dataset", dataset_ids, key="dataset", bind="query-params", on_change=_forget_group)
         st.segmented_control(
             "Quantity",
             list(METRICS),
@@ -84,11 +107,77 @@ def sidebar(address: str) -> None:
             bind="query-params",
             width="stretch",
         )
-        chosen = selection()
-        st.caption(_described(chosen.model_id, chosen.dataset_id, labels))
-        model_link(chosen.model_id)
-        with st.expander(f"About {dataset_label(chosen.dataset_id)}"):
-            _about_dataset(chosen.dataset_id, chosen.model_id)
+        model_id, dataset_id = st.session_state["model"], st.session_state["dataset"]
+        st.caption(_described(model_id, dataset_id, model_labels()))
+        model_link(model_id)
+        with st.expander(f"About {dataset_label(dataset_id)}"):
+            _about_dataset(dataset_id, model_id)
+    if unknown:
+        raise ScopeError(" ".join(unknown))
+    _check_conditions(selection().scope)
+
+
+def _unknown_in_address() -> list[str]:
+    """Says of each shared choice which values of the address there are not."""
+    models = catalog.models()["model_id"].tolist()
+    known = {
+        "model": models,
+        "compare": models,
+        "dataset": catalog.datasets()["dataset_id"].tolist(),
+        "quantity": list(METRICS),
+    }
+    asked = {name: st.query_params.get_all(name) for name in known}
+    return unknown_values(asked, known)
+
+
+def _check_conditions(scope: Scope) -> None:
+    """Refuse conditions that leave nothing of the dataset."""
+    if scope.restrictions() and not reference_data.n_configurations(scope):
+        raise ScopeError(f"No configuration fits: {place(scope)}. Change or remove a condition in the address.")
+
+
+def choose_dataset(dataset_id: str) -> None:
+    """Take a dataset into the sidebar; called before the next run."""
+    st.session_state["dataset"] = dataset_id
+    _forget_group()
+
+
+def _forget_group() -> None:
+    """A group belongs to its dataset."""
+    st.query_params.pop("group", None)
+
+
+def group_choice(scope: Scope, *, is_disabled: bool = False) -> Scope:
+    """Choice of a group of structures; kept in the address by hand, since its options change with the dataset.
+
+    Args:
+        scope: Of one dataset; its group is the one that is shown at first.
+        is_disabled: Whether the choice is shown grey.
+
+    Returns:
+        The scope with the chosen group.
+    """
+    groups = catalog.groups(scope.dataset_id)
+    inside = groups.loc[groups["in_dataset"], "n_configs"].sum()
+    names = {ALL: f"whole dataset ({inside:,})"} | {
+        row.group_name: f"{row.group_name} ({row.n_configs:,}{'' if row.in_dataset else ', outside the dataset'})"
+        for row in groups.itertuples()
+    }
+    options = list(names)
+    choice: str = st.selectbox(
+        "Group of structures",
+        options,
+        index=options.index(scope.group),
+        format_func=lambda name: names[name],
+        key=f"group-{scope.dataset_id}",
+        disabled=is_disabled,
+        width=280,
+    )
+    if choice == ALL:
+        st.query_params.pop("group", None)
+    else:
+        st.query_params["group"] = choice
+    return scope.narrowed(group=choice)
 
 
 def _follow_link(address: str, options: Mapping[str, Sequence[str]]) -> None:
@@ -119,7 +208,7 @@ def _with_numbers() -> tuple[list[str], list[str]]:
 
 def _default_model(model_ids: Sequence[str], dataset_id: str) -> str:
     """The model with the smallest force error on the first dataset, on the configurations that models share."""
-    metrics = error_metrics.shared_metrics("raw", dataset_id=dataset_id)
+    metrics = error_metrics.shared_metrics("raw", Scope.of(dataset_id))
     ranked = metrics[metrics["is_ranked"]].dropna(subset=["force_rmse_mev_per_ang"])
     best = ranked.sort_values("force_rmse_mev_per_ang")["model_id"]
     return str(best.iloc[0]) if len(best) else model_ids[0]

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app.links import STRUCTURE_PAGE
+from app.links import structure_link
 from app.wording import NOTHING
 from engine.quantities import QUANTITIES
 
@@ -124,26 +124,16 @@ def chosen_row(
     return table.iloc[min(rows[0], len(table) - 1)]
 
 
-def configuration_table(table: pd.DataFrame, key: str, model_id: str, dataset_id: str | None = None) -> None:
+def configuration_table(table: pd.DataFrame, key: str, model_id: str) -> None:
     """Configurations in display units; the chosen row (the first at the start) has a link to its structure.
 
     Args:
-        table: config_id and more; dataset_id unless given.
+        table: dataset_id, config_id and more.
         key: Of the table.
         model_id: Model to show on the structure.
-        dataset_id: Dataset of all rows.
     """
     place = st.container(horizontal=True, vertical_alignment="center")
     row = chosen_row(table, key)
     with place:
-        st.page_link(
-            STRUCTURE_PAGE,
-            label=f"Open {row['config_id']} in Structure",
-            icon=":material/deployed_code:",
-            query_params={
-                "dataset": dataset_id or row["dataset_id"],
-                "cfg": row["config_id"],
-                "model": model_id,
-            },
-        )
+        structure_link(row["dataset_id"], row["config_id"], model_id)
         st.caption("Choose a row to open another one.")

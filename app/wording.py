@@ -6,7 +6,8 @@ import pandas as pd
 
 from app.figures import base, tile_maps
 from engine.quantities import METRICS, QUANTITIES, significant
-from engine.queries import catalog, comparability, error_metrics
+from engine.queries import catalog, comparability, reference_data
+from engine.queries.scope import Scope
 
 NOTHING = "–"
 
@@ -77,17 +78,18 @@ def noise_note(dataset_id: str) -> str:
     )
 
 
-def few_for_offsets(here: pd.DataFrame) -> str:
+def few_for_offsets(here: pd.DataFrame, scope: Scope) -> str:
     """A warning where alignment fits nearly as many offsets as there are data; empty where it does not.
 
     Args:
-        here: Ranked rows of one dataset as `queries.shared_metrics` gives them, with aligned energies.
+        here: Rows of one dataset as `error_metrics.shared_metrics` gives them, with aligned energies.
+        scope: The configurations that the rows were made of.
     """
     ranked = here[here["is_ranked"]]
     if ranked.empty:
         return ""
     n_configs = int(ranked["n_configs"].min())
-    n_elements = error_metrics.n_shared_elements(tuple(sorted(ranked["model_id"])), str(ranked["dataset_id"].iloc[0]))
+    n_elements = len(reference_data.elements(scope.shared_by(ranked["model_id"])))
     if n_configs >= ENOUGH_PER_ELEMENT * n_elements:
         return ""
     offsets = "1 offset is" if n_elements == 1 else f"{n_elements} offsets are"
@@ -117,6 +119,11 @@ def dataset_label(dataset_id: str) -> str:
     return str(found.iloc[0]) if len(found) and pd.notna(found.iloc[0]) else dataset_id
 
 
+def place(scope: Scope) -> str:
+    """A scope in words, with the labels of its datasets."""
+    return scope.describe({dataset_id: dataset_label(dataset_id) for dataset_id in scope.dataset_ids})
+
+
 def source_name(source: object, *, link: bool = True) -> str:
     """A source in few characters: repository or host of an address, as a Markdown link to it."""
     text = str(source) if isinstance(source, str) else ""
@@ -138,7 +145,7 @@ def comparison_note(here: pd.DataFrame) -> str:
     """On which configurations the models of one dataset are compared, and which are left out.
 
     Args:
-        here: Rows of one dataset as `queries.shared_metrics` gives them.
+        here: Rows of one dataset as `error_metrics.shared_metrics` gives them.
     """
     ranked, others = here[here["is_ranked"]], here[~here["is_ranked"]]
     parts = []

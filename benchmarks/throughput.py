@@ -34,7 +34,7 @@ from ase.build import bulk
 from engine.data_folder import ROOT, DataFolder
 from engine.records import Configuration, read_predictions, write_configurations
 from engine.registry.models import families, load_models
-from precompute.acquire.weights import checkpoint_path
+from precompute.acquire.weights import Checkpoint
 from precompute.workers import worker_envs
 from precompute.workers.launch import family_command, why_not_runnable
 from precompute.workers.process import Worker
@@ -95,7 +95,7 @@ def chosen(family: str, folder: DataFolder, scratch: Path) -> tuple[str, str, di
     models = [m for m in load_models().values() if m.family == family and not why_not_runnable(m, folder)]
     models.sort(key=lambda m: m.model_id != PREFERRED.get(family))
     if models and (family in PREFERRED or not has_tiny(family)):
-        return models[0].model_id, checkpoint_path(models[0], folder), dict(models[0].options)
+        return models[0].model_id, Checkpoint(models[0], folder).path, dict(models[0].options)
     tiny = make_tiny(family, folder, scratch)
     return "random, small", tiny["checkpoint"], tiny["options"]
 

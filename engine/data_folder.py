@@ -1,6 +1,8 @@
 """Where everything lies inside the data folder; the one place that knows."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +18,8 @@ class DataFolder:
 
     @classmethod
     def default(cls) -> "DataFolder":
-        """The folder named by DEFECT_ATLAS_DATA, else `data` in the repository."""
-        return cls(Path(os.environ.get("DEFECT_ATLAS_DATA") or ROOT / "data"))
+        """The folder in use: of `using`, else named by DEFECT_ATLAS_DATA, else `data` in the repository."""
+        return _in_use[-1] if _in_use else cls(Path(os.environ.get("DEFECT_ATLAS_DATA") or ROOT / "data"))
 
     @property
     def downloads(self) -> Path:
@@ -54,6 +56,19 @@ class DataFolder:
     def store(self) -> Path:
         """Link to the newest complete results store."""
         return self.root / "results.duckdb"
+
+
+_in_use: list[DataFolder] = []  # of the process, since threads that a command starts work on its folder too
+
+
+@contextmanager
+def using(folder: DataFolder) -> Iterator[None]:
+    """Make a folder the default one of this process for the length of a block."""
+    _in_use.append(folder)
+    try:
+        yield
+    finally:
+        _in_use.pop()
 
 
 def embedded_predictions(dataset_id: str, model_id: str) -> Path:

@@ -1,7 +1,7 @@
 """Every error that Defect Atlas raises on purpose.
 
 EngineError
-├── RegistryError        an entry of models.toml or datasets.toml is wrong or unknown
+├── RegistryError        an entry of a file in engine/registry is wrong or unknown
 ├── DatasetError         a configuration file cannot be read or holds impossible data
 ├── PredictionError      predictions to import do not fit the dataset
 ├── FetchError           a file could not be had, or its checksum is wrong
@@ -9,6 +9,7 @@ EngineError
 ├── WorkerError          a worker process died or broke its protocol
 ├── SettingsError        a command-line option has an impossible value
 ├── MetricError          arrays given to a metric do not fit together
+├── ScopeError           a choice of configurations has an unknown or impossible value
 └── StoreError           the results store is missing or of another version
 
 A message says what was given, what was expected and the next step, in one sentence where possible.
@@ -23,7 +24,7 @@ class EngineError(Exception):
 
 
 class RegistryError(EngineError):
-    """An entry of models.toml or datasets.toml is wrong or unknown."""
+    """An entry of a file in engine/registry is wrong or unknown."""
 
 
 class DatasetError(EngineError):
@@ -52,6 +53,10 @@ class SettingsError(EngineError):
 
 class MetricError(EngineError):
     """Arrays given to a metric do not fit together."""
+
+
+class ScopeError(EngineError):
+    """A choice of configurations has an unknown or impossible value."""
 
 
 class StoreError(EngineError):

@@ -1,4 +1,4 @@
-"""Configuration and Prediction: the two records that travel between files, workers and the store.
+"""Configuration, Prediction and RunRecord: what travels between files, workers and the store.
 
 Units are ASE's: eV, Å, eV/Å, eV/Å³. Stress is in ASE's Voigt order (xx, yy, zz, yz, xz, xy), positive in
 tension. Energies are totals per configuration. This module is imported inside every worker environment, so it
@@ -6,14 +6,16 @@ needs numpy and pyarrow only.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+
+from engine.files import replacing
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -112,6 +114,77 @@ class Prediction:
     wall_seconds: float | None = None
 
 
+@dataclass(frozen=True)
+class RunRecord:
+    """Where the numbers of one prediction file come from; what is not known is None or empty.
+
+    Attributes:
+        origin: `computed` by a worker, or `imported` from somebody else.
+        model_id: The model.
+        fingerprint: Of everything but the configuration that decided the numbers.
+        device: cpu or cuda.
+        hardware: Processor or GPU.
+        packages: Names and versions, comma-separated.
+        python: Version of Python.
+        checkpoint_sha256: Digest of the weights.
+        options: Keywords of the family's `load`, as JSON.
+        d3: Whether the training labels include the D3 correction.
+        dtype: Precision of the forces, such as `float32`.
+        n_threads: Threads of the numerical libraries.
+        pid: Process of the worker; tells two apart that started in the same second.
+        max_edges: Edges that one call may hold.
+        wall_seconds: Time of all configurations together, s.
+        started_at: Time in UTC at which the worker was ready.
+        source: Who computed imported numbers.
+        note: What is inferred about imported numbers.
+        file_sha256: Checksum of the imported file.
+        imported_at: Time in UTC of the import.
+    """
+
+    origin: str = ""
+    model_id: str = ""
+    fingerprint: str = ""
+    device: str = ""
+    hardware: str = ""
+    packages: str = ""
+    python: str = ""
+    checkpoint_sha256: str = ""
+    options: str = ""
+    d3: bool | None = None
+    dtype: str = ""
+    n_threads: int | None = None
+    pid: int | None = None
+    max_edges: int | None = None
+    wall_seconds: float | None = None
+    started_at: str = ""
+    source: str = ""
+    note: str = ""
+    file_sha256: str = ""
+    imported_at: str = ""
+
+    def to_metadata(self) -> dict[str, str]:
+        """Strings as they stand in a file; what is None is left out."""
+        values = {name.name: getattr(self, name.name) for name in fields(self)}
+        written = {key: str(value) for key, value in values.items() if value is not None}
+        if self.d3 is not None:
+            written["d3"] = "yes" if self.d3 else "no"
+        if self.wall_seconds is not None:
+            written["wall_seconds"] = f"{self.wall_seconds:.3f}"
+        return written
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str]) -> "RunRecord":
+        """Read what `to_metadata` wrote, in any release; unknown keys are ignored."""
+        known = {name.name: metadata[name.name] for name in fields(cls) if metadata.get(name.name)}
+        if known.get("origin") == "imported" and "note" not in metadata:  # older files kept their note as options
+            known["note"] = known.pop("options", "")
+        typed: dict[str, object] = dict(known)
+        typed |= {key: int(known[key]) for key in ("n_threads", "pid", "max_edges") if key in known}
+        typed |= {"wall_seconds": float(known["wall_seconds"])} if "wall_seconds" in known else {}
+        typed |= {"d3": known["d3"] == "yes"} if "d3" in known else {}
+        return cls(**typed)  # type: ignore[arg-type]
+
+
 def flat(values: NDArray[np.floating] | None) -> list[float] | None:
     """Numbers of any shape as one list, row by row; None stays None."""
     return None if values is None else np.asarray(values, dtype=float).ravel().tolist()
@@ -156,17 +229,17 @@ def read_configurations(path: Path) -> list[Configuration]:
             stress=_shaped(row["stress"], 6),
             geometry_hash=row["geometry_hash"],
         )
-        for row in pq.read_table(path, schema=CONFIGURATION_SCHEMA).to_pylist()
+        for row in _read_table(path, CONFIGURATION_SCHEMA).to_pylist()
     ]
 
 
-def write_predictions(path: Path, predictions: Iterable[Prediction], run_record: dict[str, str] | None = None) -> None:
+def write_predictions(path: Path, predictions: Iterable[Prediction], run_record: RunRecord | None = None) -> None:
     """Write predictions to one parquet file, atomically.
 
     Args:
         path: Where; a file that exists is complete, since it is renamed into place.
         predictions: Rows, in the order wanted.
-        run_record: Origin of the numbers (device, packages, checksums), kept as file metadata.
+        run_record: Origin of the numbers, kept as file metadata.
     """
     rows = [
         {
@@ -182,7 +255,7 @@ def write_predictions(path: Path, predictions: Iterable[Prediction], run_record:
         for p in predictions
     ]
     table = pa.Table.from_pylist(rows, schema=PREDICTION_SCHEMA)
-    _write_table(path, table.replace_schema_metadata(run_record or {}))
+    _write_table(path, table.replace_schema_metadata((run_record or RunRecord()).to_metadata()))
 
 
 def read_predictions(path: Path) -> list[Prediction]:
@@ -198,18 +271,36 @@ def read_predictions(path: Path) -> list[Prediction]:
             stress=_shaped(row["stress"], 6),
             wall_seconds=row["wall_seconds"],
         )
-        for row in pq.read_table(path, schema=PREDICTION_SCHEMA).to_pylist()
+        for row in _read_table(path, PREDICTION_SCHEMA).to_pylist()
     ]
 
 
-def read_run_record(path: Path) -> dict[str, str]:
+def check_predictions(path: Path) -> None:
+    """Make sure that a file of predictions can be read to its end.
+
+    Raises:
+        OSError: A page is damaged.
+        ArrowInvalid: The file is not parquet; a ValueError.
+    """
+    _read_table(path, PREDICTION_SCHEMA)
+
+
+def read_run_record(path: Path) -> RunRecord:
     """Origin of a prediction file: the metadata that `write_predictions` stored."""
     metadata = pq.read_schema(path).metadata or {}
-    return {key.decode(): value.decode() for key, value in metadata.items() if key != b"ARROW:schema"}
+    return RunRecord.from_metadata({key.decode(): value.decode() for key, value in metadata.items()})
+
+
+def _read_table(path: Path, schema: pa.Schema) -> pa.Table:
+    """A table whose pages are checked against their checksums, where the file has any.
+
+    Raises:
+        OSError: A page is damaged.
+        ArrowInvalid: The file is not parquet.
+    """
+    return pq.read_table(path, schema=schema, page_checksum_verification=True)
 
 
 def _write_table(path: Path, table: pa.Table) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    pq.write_table(table, temporary, compression="zstd")
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)

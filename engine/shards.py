@@ -2,7 +2,8 @@
 
 A prediction file that exists is complete, so the folder is the job table: a model's predictions on a dataset lie
 in `<data>/predictions/<dataset>/<model>/<fingerprint>/*.parquet`, and whatever configuration is in none of those
-files is missing. A row counts for a configuration only while its geometry is unchanged.
+files is missing. A row counts for a configuration only while its geometry is unchanged. A failure that tells of the
+machine and not of the model (memory, time) stays in its file with its reason, but the configuration counts as missing.
 """
 
 import ast
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from engine.records import Configuration
+from engine.records import Configuration, Prediction, read_predictions
 
 FAMILIES = Path(__file__).parent / "families"
 
@@ -24,6 +25,11 @@ ADAPTER_VERSION = 1
 # A shard is what a kill can cost: seconds to a minute of the slowest model.
 MAX_CONFIGS = 32
 MAX_ATOMS = 2000
+
+KILLED = "killed twice, as when memory runs out"
+TOOK_LONGER = "took longer than"
+TRANSIENT_REASONS = ("MemoryError:", KILLED, TOOK_LONGER)
+"""How the reasons of failures begin that another run, with more memory or time, may not have."""
 
 
 @dataclass(frozen=True)
@@ -86,18 +92,39 @@ def fingerprint(family: str, checkpoint_sha256: str, options: Mapping[str, objec
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def is_transient(reason: str | None) -> bool:
+    """Whether a failure tells of the machine of that day and not of the model."""
+    return (reason or "").startswith(TRANSIENT_REASONS)
+
+
 def done_keys(paths: Iterable[Path]) -> dict[tuple[str, str], str]:
-    """Read (config_id, geometry_hash) -> status of complete prediction files."""
+    """Read (config_id, geometry_hash) -> status of prediction files, but for transient failures."""
     keys: dict[tuple[str, str], str] = {}
     for path in paths:
-        table = pq.read_table(path, columns=["config_id", "geometry_hash", "status"])
-        ids, hashes, statuses = (table.column(i).to_pylist() for i in range(3))
-        keys.update(zip(zip(ids, hashes, strict=True), statuses, strict=True))
+        columns = ["config_id", "geometry_hash", "status", "reason"]
+        table = pq.read_table(path, columns=columns, page_checksum_verification=True)
+        for config_id, geometry_hash, status, reason in zip(*(c.to_pylist() for c in table.columns), strict=True):
+            if not is_transient(reason):
+                keys[config_id, geometry_hash] = status
     return keys
 
 
+def merged(paths: Iterable[Path]) -> dict[tuple[str, str], tuple[Prediction, Path]]:
+    """One prediction per configuration, with the file that it is from.
+
+    Of two for one configuration the later file counts, and a transient failure only where there is nothing else.
+    """
+    rows: dict[tuple[str, str], tuple[Prediction, Path]] = {}
+    for path in paths:
+        for prediction in read_predictions(path):
+            key = (prediction.config_id, prediction.geometry_hash)
+            if key not in rows or not is_transient(prediction.reason):
+                rows[key] = (prediction, path)
+    return rows
+
+
 def missing(configurations: Sequence[Configuration], done: Iterable[tuple[str, str]]) -> list[Configuration]:
-    """Configurations that no complete file holds."""
+    """Configurations that no file holds, or only as a transient failure."""
     done = set(done)
     return [c for c in configurations if (c.config_id, c.geometry_hash) not in done]
 

@@ -4,8 +4,13 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
+from pyarrow import ArrowInvalid
+
+from engine.data_folder import DataFolder, using
 from engine.errors import EngineError
+from engine.store.connection import DatabaseError
 from precompute.acquire import user_datasets
 from precompute.commands import bench, build, embed, envs, fetch, import_, models, predict, run, say, status, table
 from precompute.dft import run as dft
@@ -14,10 +19,10 @@ from precompute.dft import run as dft
 def main() -> int:
     """Parse, run one command, turn our errors into one sentence."""
     arguments = _parser().parse_args()
-    if arguments.data:  # so that datasets added to that folder are known
-        os.environ["DEFECT_ATLAS_DATA"] = arguments.data
+    folder = DataFolder(Path(arguments.data)) if arguments.data else DataFolder.default()
     try:
-        code = int(arguments.command(arguments))
+        with using(folder):  # so that datasets added to that folder are known
+            code = int(arguments.command(arguments))
         sys.stdout.flush()
         return code
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
@@ -25,6 +30,9 @@ def main() -> int:
         return 0
     except EngineError as error:
         say(f"error: {error}")
+        return 1
+    except (OSError, ArrowInvalid, DatabaseError) as error:
+        say(f"error: {' '.join(str(error).split())}; what was finished is kept")
         return 1
     except KeyboardInterrupt:
         say("interrupted; what was finished is kept, run the same command again to go on")

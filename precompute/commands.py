@@ -12,15 +12,15 @@ from typing import Any
 
 from engine.data_folder import DataFolder
 from engine.errors import FetchError, SettingsError
-from engine.records import Configuration, read_predictions
+from engine.records import Configuration
 from engine.registry.datasets import Dataset, select_datasets
 from engine.registry.interactions import load_interactions, needed_configurations
 from engine.registry.models import Model, families, select_models
-from engine.shards import FAMILIES
+from engine.shards import merged
 from precompute import progress
 from precompute.acquire.datasets import configurations_of, fetch_dataset
 from precompute.acquire.imports import import_file, import_published
-from precompute.acquire.weights import fetch_weights, model_fingerprint
+from precompute.acquire.weights import Checkpoint, fetch_weights
 from precompute.jobs import bench as measuring
 from precompute.jobs import embedding, runner
 from precompute.jobs.build import build as build_store
@@ -40,7 +40,7 @@ def say(line: str) -> None:
 
 def fetch(arguments: argparse.Namespace) -> int:
     """Bring in datasets and model weights, from a mirror directory or by URL."""
-    folder, mirror = _folder(arguments), _mirror(arguments)
+    folder, mirror = DataFolder.default(), _mirror(arguments)
     if not arguments.dataset + arguments.model:
         raise SettingsError("fetch needs --dataset ID or --model ID.")
     for dataset in select_datasets(arguments.dataset):
@@ -58,7 +58,7 @@ def fetch(arguments: argparse.Namespace) -> int:
 
 def models(arguments: argparse.Namespace) -> int:
     """List models: id, family, row of the paper's Table 1, and whether each runs here or why not."""
-    folder = _folder(arguments)
+    folder = DataFolder.default()
     rows = []
     for model in select_models(arguments.model or ["all"]):
         reason = why_not_runnable(model, folder)
@@ -90,14 +90,14 @@ def envs(arguments: argparse.Namespace) -> int:
         if arguments.lock:
             say(f"{family}: locked in {worker_envs.lock(family).name}")
         else:
-            built = worker_envs.build(family, _folder(arguments).root, device=arguments.device)
+            built = worker_envs.build(family, DataFolder.default().root, device=arguments.device)
             say(f"{family}: {'built' if built else 'up to date'}")
     return 0
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Predict what is missing: every chosen model on every chosen dataset."""
-    folder = _folder(arguments)
+    folder = DataFolder.default()
     if arguments.interactions:
         arguments.dataset = arguments.dataset or sorted(needed_configurations(load_interactions()))
     if not arguments.model or not arguments.dataset:
@@ -140,7 +140,11 @@ def run(arguments: argparse.Namespace) -> int:
         f"{outcome.n_done} configurations in {progress.duration(outcome.seconds)}, "
         f"{outcome.n_failed} failed with a reason"
     )
-    return 1 if outcome.errors else 0
+    if outcome.n_transient:
+        say(f"{outcome.n_transient} lacked memory or time; the same command tries them again")
+    if left := outcome.n_planned - outcome.n_done:
+        say(f"{left} of {outcome.n_planned} configurations are not done")
+    return 0 if outcome.is_complete else 1
 
 
 def _to_run(dataset: Dataset, folder: DataFolder, arguments: argparse.Namespace) -> list[Configuration]:
@@ -158,7 +162,7 @@ def _to_run(dataset: Dataset, folder: DataFolder, arguments: argparse.Namespace)
 
 def import_(arguments: argparse.Namespace) -> int:
     """Take in predictions computed elsewhere: FILE of one model, or all published ones that are known."""
-    folder = _folder(arguments)
+    folder = DataFolder.default()
     datasets = select_datasets(arguments.dataset)
     if not datasets:
         raise SettingsError("import needs --dataset ID.")
@@ -176,16 +180,18 @@ def import_(arguments: argparse.Namespace) -> int:
 
 def build(arguments: argparse.Namespace) -> int:
     """Build the results store from everything on disk and publish it."""
-    path, lines = build_store(_folder(arguments))
-    for line in lines:
+    built = build_store(DataFolder.default())
+    for line in built.lines:
         say(line)
-    say(f"published {path.name} ({path.stat().st_size / 1e6:.1f} MB)")
-    return 0
+    for line in built.left_out:
+        say(f"left out: {line}")
+    say(f"published {built.path.name} ({built.path.stat().st_size / 1e6:.1f} MB)")
+    return 1 if built.left_out else 0
 
 
 def bench(arguments: argparse.Namespace) -> int:
     """Measure the cost of models on this machine (those not measured yet, unless --again)."""
-    folder = _folder(arguments)
+    folder, occasion = DataFolder.default(), measuring.new_occasion()
     for model in select_models(arguments.model or ["all"]):
         reason = why_not_runnable(model, folder)
         if not reason and measuring.is_measured(model, folder) and not arguments.again:
@@ -193,7 +199,7 @@ def bench(arguments: argparse.Namespace) -> int:
         if reason:
             say(f"{model.model_id}: skipped. {reason}")
             continue
-        cost = measuring.bench(model, folder, device=arguments.device)
+        cost = measuring.bench(model, folder, device=arguments.device, occasion=occasion)
         say(
             f"{model.model_id}: {cost.ms_per_step:.1f} ms per step of {cost.n_atoms} atoms, "
             f"{cost.us_per_atom_step:.0f} µs per atom, {cost.peak_memory_mb:.0f} MB ({cost.hardware})"
@@ -206,7 +212,7 @@ def predict(arguments: argparse.Namespace) -> int:
     if not arguments.model:
         raise SettingsError("predict needs --model ID.")
     rows = list(
-        predict_file(Path(arguments.file), select_models(arguments.model), _folder(arguments), arguments.device)
+        predict_file(Path(arguments.file), select_models(arguments.model), DataFolder.default(), arguments.device)
     )
     if arguments.json:
         print(json.dumps(rows, indent=1))
@@ -218,7 +224,7 @@ def predict(arguments: argparse.Namespace) -> int:
 
 def embed(arguments: argparse.Namespace) -> int:
     """Put predictions on embedded datasets, and costs, into the repository (for its maintainers)."""
-    folder = _folder(arguments)
+    folder = DataFolder.default()
     for dataset in select_datasets(arguments.dataset or [DEFAULT_DATASET]):
         for model in select_models(arguments.model or ["all"]):
             if model.is_runnable and (path := embedding.embed(dataset, model, folder)):
@@ -243,7 +249,7 @@ def table(arguments: argparse.Namespace) -> int:
 
 def status(arguments: argparse.Namespace) -> int:
     """Show what is done, failed and missing, per dataset and model."""
-    folder = _folder(arguments)
+    folder = DataFolder.default()
     rows = [
         _status(dataset, model, folder)
         for dataset in _fetched(arguments.dataset or ["all"], folder, quiet=True)
@@ -262,21 +268,15 @@ def status(arguments: argparse.Namespace) -> int:
 def _status(dataset: Dataset, model: Model, folder: DataFolder) -> dict[str, Any]:
     """One row of `status`."""
     configurations = configurations_of(dataset, folder)
-    n_done, reasons = 0, Counter[str]()
-    if (FAMILIES / f"{model.family}.lock").is_file():
-        target = folder.predictions(dataset.dataset_id, model.model_id, model_fingerprint(model, folder))
-        known = {(c.config_id, c.geometry_hash) for c in configurations}
-        for path in sorted(target.glob("*.parquet")):
-            for prediction in read_predictions(path):
-                if (prediction.config_id, prediction.geometry_hash) in known:
-                    n_done += 1
-                    if prediction.status == "failed":
-                        reasons[prediction.reason or ""] += 1
+    known = {(c.config_id, c.geometry_hash) for c in configurations}
+    rows = merged(Checkpoint(model, folder).predictions(dataset.dataset_id))
+    found = [prediction for key, (prediction, _) in rows.items() if key in known]
+    reasons = Counter(prediction.reason or "" for prediction in found if prediction.status == "failed")
     return {
         "dataset_id": dataset.dataset_id,
         "model_id": model.model_id,
         "n_configs": len(configurations),
-        "n_done": n_done,
+        "n_done": len(found),
         "n_failed": sum(reasons.values()),
         "reasons": dict(reasons),
     }
@@ -302,10 +302,6 @@ def _fetched(ids: Sequence[str], folder: DataFolder, *, quiet: bool = False) -> 
     if not quiet:
         say(f"{len(datasets) - len(here)} datasets are not fetched and are left out")
     return here
-
-
-def _folder(arguments: argparse.Namespace) -> DataFolder:
-    return DataFolder(Path(arguments.data)) if arguments.data else DataFolder.default()
 
 
 def _mirror(arguments: argparse.Namespace) -> Path | None:

@@ -16,18 +16,19 @@ class Progress:
         self._n_configs, self._n_atoms = n_configs, n_atoms
         self._started = self._last = time.monotonic()
         self._lock = threading.Lock()
-        self.n_done = self.n_failed = self._atoms_done = 0
+        self.n_done = self.n_failed = self.n_transient = self._atoms_done = 0
 
     @property
     def seconds(self) -> float:
         """Time since the start."""
         return time.monotonic() - self._started
 
-    def add(self, shard: Shard, n_failed: int, what: str) -> None:
+    def add(self, shard: Shard, n_failed: int, what: str, n_transient: int = 0) -> None:
         """Count a finished shard."""
         with self._lock:
             self.n_done += len(shard.configurations)
             self.n_failed += n_failed
+            self.n_transient += n_transient
             self._atoms_done += shard.n_atoms
             is_last = self.n_done == self._n_configs
             if time.monotonic() - self._last > REPORT_SECONDS or is_last:

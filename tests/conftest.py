@@ -6,7 +6,6 @@ have results for different parts of a dataset.
 """
 
 import dataclasses
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from ase.calculators.morse import MorsePotential
 from engine.records import Configuration, Prediction
 from engine.registry.datasets import Dataset, load_datasets
 from engine.registry.ensembles import Ensemble
+from engine.registry.levels_of_theory import LevelOfTheory
 from engine.registry.models import Model, load_models
 from engine.shards import sample
 from engine.store.builder import StoreBuilder, publish
@@ -71,25 +71,26 @@ def _prediction(configuration: Configuration, calculator: Calculator) -> Predict
     return Prediction(*key, "ok", energy=energy, forces=forces, wall_seconds=0.01)
 
 
+LEVEL = LevelOfTheory("emt", "none", "own", code="ASE", potentials="none")
+
+
 def _model(model_id: str, label: str, training_sets: tuple[str, ...] = ()) -> Model:
     return Model(
         model_id,
         label,
         "emt",
-        "EMT()",
         (),
         training_sets,
         "LGPL-2.1",
         "https://ase-lib.org",
-        "none",
+        LEVEL,
         True,
-        "own",
     )
 
 
 def _dataset(dataset_id: str, label: str, elements: tuple[str, ...]) -> Dataset:
     return Dataset(
-        dataset_id, label, "Small cells", elements, "none", "ASE", "none", "own", False, "", "", "MIT",
+        dataset_id, label, "Small cells", elements, LEVEL, False, "", "MIT",
         "Jacobsen et al., Surf. Sci. 366, 394 (1996)", "https://ase-lib.org", groups_outside=("dimer",),
     )  # fmt: skip
 
@@ -104,7 +105,7 @@ def _run(model_id: str, dataset_id: str, origin: str) -> Run:
 
 def build_store(folder: Path, name: str = "results-test.duckdb") -> Path:
     """Write a store with two datasets and two models into a folder and publish it there."""
-    models = [_model("emt", "EMT"), _model("morse", "Morse", ("MPtrj",))]
+    models = [_model("emt", "EMT"), _model("morse", "Morse", ("mptrj",))]
     calculators = {"emt": EMT, "morse": _morse}
     cells = [_configuration(*cell) for cell in _cells()]
     datasets = {
@@ -162,8 +163,8 @@ def build_sampled_store(folder: Path) -> Path:
     labels = {"full": "Full", "sample": "Sample", "few": "Few", "fragile": "Fragile"}
     builder = StoreBuilder(folder / "results-sampled.duckdb")
     absent = dataclasses.replace(_model("absent", "Absent"), not_runnable="No weights: ask their owner.", paper_row=7)
-    builder.add_models([*(_model(*pair, ("MPtrj",)) for pair in labels.items()), absent])
-    dataset = dataclasses.replace(_dataset("hand", "By hand", ("Mo", "W")), leakage="Full was trained on it.")
+    builder.add_models([*(_model(*pair, ("mptrj",)) for pair in labels.items()), absent])
+    dataset = dataclasses.replace(_dataset("hand", "By hand", ("Mo", "W")), leakage_note="Full was trained on it.")
     builder.add_dataset(dataset, cells)
     builder.add_dataset(_dataset("none", "Not here", ("W",)), [], "not fetched")
     results = []
@@ -201,17 +202,6 @@ def sampled_store(sampled_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     """The store of samples, as the data folder that queries and app use."""
     monkeypatch.setenv("DEFECT_ATLAS_DATA", str(sampled_folder))
     return sampled_folder
-
-
-@pytest.fixture(autouse=True)
-def _data_variable() -> Iterator[None]:
-    """`python -m precompute --data DIR` sets DEFECT_ATLAS_DATA for its process, which is this one in tests."""
-    before = os.environ.get("DEFECT_ATLAS_DATA")
-    yield
-    if before is None:
-        os.environ.pop("DEFECT_ATLAS_DATA", None)
-    else:
-        os.environ["DEFECT_ATLAS_DATA"] = before
 
 
 @pytest.fixture(scope="session")

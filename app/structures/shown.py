@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from app.structures import files
 from app.structures.atomview import DEVIATION_COLORS, FORCE_COLORS, AtomColors
-from engine.queries import error_metrics
+from engine.records import Configuration, Prediction
 
 LEAST_FORCE = 0.01  # eV/Å; below it every force gets the lightest colours
 
@@ -30,8 +30,8 @@ class Sight:
 
     dataset_id: str
     model_id: str
-    configuration: error_metrics.Configuration
-    prediction: error_metrics.Prediction | None
+    configuration: Configuration
+    prediction: Prediction | None
     deviation: NDArray[np.float64] | None
     ensemble: str
 

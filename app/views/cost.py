@@ -15,7 +15,7 @@ def show() -> None:
     """Error against measured cost with the Pareto front, and the timings behind it."""
     chosen = selection.selection()
     slot = furniture.header(
-        f"Cost: {chosen.quantity} error on {wording.dataset_label(chosen.dataset_id)}",
+        f"Cost: {chosen.quantity} error on {wording.place(chosen.scope)}",
         "Which model is the most accurate for the time that one has? Models on the line are beaten by no other.",
     )
     costs = catalog.costs()
@@ -26,9 +26,7 @@ def show() -> None:
         alignment = selection.alignment_switch() if chosen.quantity == "energy" else "raw"
         timings = _setting(costs)
     is_raw = chosen.quantity == "energy" and alignment == "raw"
-    metrics = error_metrics.shared_metrics(
-        alignment, dataset_id=chosen.dataset_id, model_ids=tuple(sorted(timings["model_id"]))
-    )
+    metrics = error_metrics.shared_metrics(alignment, chosen.scope, tuple(sorted(timings["model_id"])))
     table = _joined(timings, wording.judged(metrics, is_raw=is_raw), chosen)
     if table.empty:
         _nothing_in_common(timings, chosen)
@@ -38,7 +36,7 @@ def show() -> None:
     st.markdown(wording.comparison_note(shown))
     furniture.captions(
         wording.why_not(table),
-        wording.few_for_offsets(shown) if alignment == "per_element" else "",
+        wording.few_for_offsets(shown, chosen.scope) if alignment == "per_element" else "",
         wording.noise_note(chosen.dataset_id),
     )
     _table(table, chosen)
@@ -81,10 +79,10 @@ def _chart(
     front = ranked[pareto_front(table.loc[ranked, "cost"], table.loc[ranked, column])]
     machine = timings.iloc[0]
     words = f" ({ALIGNMENTS[alignment]})" if chosen.quantity == "energy" else ""
-    title = f"{QUANTITIES[column].label}{words} on {wording.dataset_label(chosen.dataset_id)} against cost"
+    title = f"{QUANTITIES[column].label}{words} on {wording.place(chosen.scope)} against cost"
     n = table.loc[ranked, "n_configs"].min() if len(ranked) else 0
     n_of = f", compared on {n:,} of {table['n_expected'].iloc[0]:,} configurations" if n else ""
-    origin = furniture.provenance("cost", title, table["model_id"], [chosen.dataset_id], f"{len(table)} models{n_of}")
+    origin = furniture.provenance("cost", title, table["model_id"], chosen.scope, f"{len(table)} models{n_of}")
     furniture.figure(
         lambda ink: cost_plots.pareto(
             table,
@@ -128,8 +126,8 @@ def _table(table: pd.DataFrame, chosen: selection.Selection) -> None:
 
 
 def _without_timing(timings: pd.DataFrame, chosen: selection.Selection) -> None:
-    metrics = error_metrics.dataset_metrics("raw")
-    here = metrics[(metrics["dataset_id"] == chosen.dataset_id) & (metrics["n_configs"] > 0)]
+    here = error_metrics.dataset_metrics("raw", chosen.scope)
+    here = here[here["n_configs"] > 0]
     missing = here.loc[~here["model_id"].isin(timings["model_id"]), "label"]
     if len(missing):
         st.caption(

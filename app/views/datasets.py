@@ -18,10 +18,10 @@ from app.figures import base, dataset_plots, tile_maps
 from app.structures.atomview import atomview
 from app.structures.shown import Sight
 from engine.queries import catalog, comparability, configurations, reference_data
+from engine.queries.scope import EVERYTHING, Scope
 
 CONTENTS, ALIGNMENT, COMPATIBILITY = "contents", "alignment", "compatibility"
 PARTS = (CONTENTS, ALIGNMENT, COMPATIBILITY)
-EVERYTHING = "all"
 ZEROS = {"mp": "that of the Materials Project", "matpes": "that of MatPES", "own": "its own"}
 
 
@@ -62,7 +62,7 @@ def _contents(dataset: pd.Series, datasets: pd.DataFrame, slot: DeltaGenerator) 
     st.markdown(dataset["description"])
     _card(dataset, datasets)
     if dataset["n_configs"]:
-        _distributions(dataset, datasets)
+        _distributions(dataset)
         _groups(dataset)
 
 
@@ -85,15 +85,14 @@ def _elements(dataset: pd.Series, slot: DeltaGenerator) -> None:
         "Chosen dataset only", key="alone", bind="query-params", help="Otherwise all datasets together, with the "
         "elements of the chosen one framed."
     )  # fmt: skip
-    dataset_id = dataset["dataset_id"] if is_alone else None
-    table = reference_data.element_counts(dataset_id)
+    scope = Scope.of(dataset["dataset_id"]) if is_alone else EVERYTHING
+    table = reference_data.element_counts(scope)
     if table.empty:
         _nothing(dataset)
         return
     place = dataset["label"] if is_alone else "all datasets"
     title = f"Configurations with each element: {place}"
-    ids = [dataset_id] if dataset_id else catalog.datasets().query("n_configs > 0")["dataset_id"].tolist()
-    origin = furniture.provenance("elements-of", title, [], ids, f"{int(table['n_atoms'].sum()):,} atoms")
+    origin = furniture.provenance("elements-of", title, [], scope, f"{int(table['n_atoms'].sum()):,} atoms")
     framed = [] if is_alone else list(dataset["elements"])
     furniture.figure(
         lambda ink: dataset_plots.element_table(table, ink, title, origin.source_line(), framed=framed),
@@ -145,7 +144,7 @@ def _list(datasets: pd.DataFrame) -> None:
     def open_row() -> None:
         rows = st.session_state["dataset-list"]["selection"]["rows"]
         if rows:
-            st.session_state["dataset"] = ids[rows[0]]
+            selection.choose_dataset(ids[rows[0]])
 
     with st.expander(f"All {len(ids)} datasets: {is_here.sum()} here", expanded=True):
         st.caption("Choose a row, or a dataset at the left.")
@@ -219,35 +218,25 @@ def _stand_ins(dataset: pd.Series, datasets: pd.DataFrame) -> str:
 # Distributions
 
 
-def _distributions(dataset: pd.Series, datasets: pd.DataFrame) -> None:
+def _distributions(dataset: pd.Series) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.subheader("Energies, forces and sizes", anchor=False, width="stretch")
         slot = st.container(width="content")
-    groups = reference_data.groups(dataset["dataset_id"])["group_name"].tolist()
     with furniture.controls():
         is_pooled = st.toggle(
             "All datasets together", key="together", bind="query-params",
             help="Energies then count from the lowest of each dataset.",
         )  # fmt: skip
-        group = st.selectbox(
-            "Group of structures",
-            [EVERYTHING, *groups],
-            format_func=lambda name: "all that count as the dataset" if name == EVERYTHING else name,
-            key=f"group-{dataset['dataset_id']}",
-            disabled=is_pooled,
-            width=300,
-        )
-    dataset_id = None if is_pooled else str(dataset["dataset_id"])
-    group = EVERYTHING if is_pooled else group
-    panels = _panels(dataset_id, group, is_relative=is_pooled or dataset["energy_reference"] == "own")
+        chosen = selection.group_choice(selection.selection().scope, is_disabled=is_pooled)
+    scope = EVERYTHING if is_pooled else chosen
+    panels = _panels(scope, is_relative=is_pooled or dataset["energy_reference"] == "own")
     if not panels:
         furniture.empty("No energies and forces", "The source has none for these configurations.")
         return
-    place = "all datasets" if is_pooled else dataset["label"]
-    title = f"Reference data: {place}" + ("" if group == EVERYTHING else f", {group}")
-    ids = datasets.query("n_configs > 0")["dataset_id"].tolist() if dataset_id is None else [dataset_id]
+    place = wording.place(scope)
+    title = f"Reference data: {place}"
     n = panels[-1].histogram.n_total
-    origin = furniture.provenance("distributions", title, [], ids, f"{n:,} configurations")
+    origin = furniture.provenance("distributions", title, [], scope, f"{n:,} configurations")
 
     def draw(ink: base.Ink) -> go.Figure:
         return dataset_plots.histograms(panels, ink, title, origin.source_line())
@@ -260,7 +249,7 @@ def _distributions(dataset: pd.Series, datasets: pd.DataFrame) -> None:
         table,
         origin,
         f"Histograms of {', '.join(panel.title for panel in panels)} of {place}; the table below holds the counts.",
-        key=f"distributions-{dataset_id}-{group}",
+        key=f"distributions-{scope.describe()}",
     )
     st.caption(
         "Of the DFT reference alone. Beyond the axes lies 0.1 % of the samples at each end; brackets say how many."
@@ -268,7 +257,7 @@ def _distributions(dataset: pd.Series, datasets: pd.DataFrame) -> None:
     tables.view_data(table, "distributions")
 
 
-def _panels(dataset_id: str | None, group: str, *, is_relative: bool) -> list[dataset_plots.Panel]:
+def _panels(scope: Scope, *, is_relative: bool) -> list[dataset_plots.Panel]:
     """The histograms that there are samples for."""
     energy = ("energy_above", "Energy above the lowest of the dataset (eV/atom)")
     kind, title = energy if is_relative else ("energy", "Energy (eV/atom)")
@@ -280,7 +269,7 @@ def _panels(dataset_id: str | None, group: str, *, is_relative: bool) -> list[da
     )
     panels = []
     for kind, title, noun, is_log in wanted:
-        found = reference_data.histogram(dataset_id, kind, group)
+        found = reference_data.histogram(kind, scope)
         if found is not None:
             panels.append(dataset_plots.Panel(title, noun, found, is_log))
     return panels
@@ -335,7 +324,11 @@ def _structure(dataset: pd.Series, row: pd.Series) -> None:
     assert configuration is not None  # its id was read from the same store
     sight = Sight(dataset["dataset_id"], "", configuration, None, None, "")
     origin = furniture.provenance(
-        f"structure-{row['config_id']}", row["config_id"], [], [dataset["dataset_id"]], f"{configuration.n_atoms} atoms"
+        f"structure-{row['config_id']}",
+        row["config_id"],
+        [],
+        Scope.of(dataset["dataset_id"]),
+        f"{configuration.n_atoms} atoms",
     )
     st.markdown(
         f"**{row['group_name']}**: {sight.formula}, {configuration.n_atoms} atoms, `{row['config_id']}`. Of the "
@@ -359,12 +352,7 @@ def _structure(dataset: pd.Series, row: pd.Series) -> None:
             width="content",
         )
         if dataset["n_models"]:
-            st.page_link(
-                links.STRUCTURE_PAGE,
-                label=f"Open {row['config_id']} in Structure",
-                icon=":material/deployed_code:",
-                query_params={"dataset": dataset["dataset_id"], "cfg": row["config_id"]},
-            )
+            links.structure_link(dataset["dataset_id"], row["config_id"])
 
 
 # What alignment changed
@@ -373,7 +361,8 @@ def _structure(dataset: pd.Series, row: pd.Series) -> None:
 def _alignment(dataset: pd.Series, slot: DeltaGenerator) -> None:
     """Ranks before and after alignment, and the offsets that were removed."""
     dataset_id, label = dataset["dataset_id"], dataset["label"]
-    table = comparability.alignment_change(dataset_id)
+    scope = selection.selection().scope
+    table = comparability.alignment_change(scope)
     if table.empty:
         furniture.empty(
             f"No energies of models for {label}",
@@ -389,11 +378,11 @@ def _alignment(dataset: pd.Series, slot: DeltaGenerator) -> None:
     offsets = comparability.element_offsets(dataset_id)
     elements = offsets.columns.drop(["model_id", "label", "n_configs"]).tolist()
     n, n_elements = int(table["n_configs"].min()), len(elements)
-    if warning := wording.few_for_offsets(table.assign(dataset_id=dataset_id, is_ranked=True)):
+    if warning := wording.few_for_offsets(table.assign(dataset_id=dataset_id, is_ranked=True), scope):
         st.warning(warning)
     in_milli = offsets[elements] * 1000
     title = f"Energy RMSE before and after alignment per element: {label}"
-    origin = furniture.provenance("alignment", title, table["model_id"], [dataset_id], f"{n:,} shared configurations")
+    origin = furniture.provenance("alignment", title, table["model_id"], scope, f"{n:,} shared configurations")
     wide = in_milli.add_prefix("offset_mev_per_atom_").assign(model_id=offsets["model_id"])
     furniture.figure(
         lambda ink: dataset_plots.alignment_change(table, ink, title, origin.source_line()),
@@ -469,7 +458,7 @@ def _compatibility(dataset: pd.Series, datasets: pd.DataFrame, slot: DeltaGenera
     cells = tile_maps.grid(models, order[["dataset_id", "label"]]).merge(judged, on=["model_id", "dataset_id"])
     title = "Can raw energies be compared?"
     origin = furniture.provenance(
-        "compatibility", title, models["model_id"], datasets["dataset_id"].tolist(), f"{len(cells):,} pairs"
+        "compatibility", title, models["model_id"], Scope.of(*datasets["dataset_id"]), f"{len(cells):,} pairs"
     )
     table = cells[["label", "dataset_label", "state", "state_reason", "model_id", "dataset_id"]]
     counts = cells["state"].value_counts()
@@ -500,7 +489,7 @@ def _open_cell() -> None:
     """Choose the dataset of the clicked cell."""
     cell = furniture.clicked("compatibility")
     if cell:
-        st.session_state["dataset"] = cell[1]
+        selection.choose_dataset(cell[1])
 
 
 def _reasons(dataset: pd.Series, judged: pd.DataFrame, models: pd.DataFrame) -> None:

@@ -9,7 +9,8 @@ from streamlit.delta_generator import DeltaGenerator
 from app import furniture, selection, tables, wording
 from app.figures import base, periodic_table
 from engine.quantities import METRICS, QUANTITIES
-from engine.queries import catalog, configurations, error_metrics
+from engine.queries import catalog, configurations, error_metrics, reference_data
+from engine.queries.scope import Scope
 
 BOTH = "both"
 
@@ -39,18 +40,18 @@ def show() -> None:
             bind="query-params",
             help="Colours have fixed limits, so that pictures of models can be compared. This fits them to one model.",
         )
-    dataset_id = None if everything else chosen.dataset_id
-    table = error_metrics.element_metrics(chosen.model_id, dataset_id)
+    scope = chosen.scope.on() if everything else chosen.scope
+    table = error_metrics.element_metrics(chosen.model_id, scope)
     if table.empty:
         furniture.not_run(chosen)
         return
     columns = _columns(shown, alignment)
     element = _element(table)
     is_raw = METRICS["energy"].rmse in columns.values()
-    pairs = wording.judged(_pairs(chosen.model_id, dataset_id), is_raw=is_raw)
-    _table(chosen, table, columns, dataset_id, element, pairs, rescale, slot)
-    _compared(chosen, table, columns, dataset_id)
-    _configurations(chosen, element, alignment, dataset_id)
+    pairs = wording.judged(_pairs(chosen.model_id, scope), is_raw=is_raw)
+    _table(chosen, table, columns, scope, element, pairs, rescale, slot)
+    _compared(chosen, table, columns, scope)
+    _configurations(chosen, element, alignment, scope)
 
 
 def _columns(shown: str, alignment: str) -> dict[str, str]:
@@ -60,37 +61,36 @@ def _columns(shown: str, alignment: str) -> dict[str, str]:
 
 
 def _element(table: pd.DataFrame) -> str:
-    """The element of the address where it is one of the table's, else the one with most configurations."""
-    known = table["element"].tolist()
+    """The element of the address, else the one with most configurations."""
     default = table.sort_values("n_configs", ascending=False)["element"].iloc[0]
-    asked = st.query_params.get("el", default)
-    return str(asked if asked in known else default)
+    return str(st.query_params.get("el", default))
 
 
 def _table(
     chosen: selection.Selection,
     table: pd.DataFrame,
     columns: dict[str, str],
-    dataset_id: str | None,
+    scope: Scope,
     element: str,
     pairs: pd.DataFrame,
     rescale: bool,
     slot: DeltaGenerator,
 ) -> None:
     model = wording.model_labels()[chosen.model_id]
-    place = wording.dataset_label(dataset_id) if dataset_id else "all datasets"
+    place = wording.place(scope)
     title = f"{' and '.join(QUANTITIES[c].label for c in columns.values())} by element: {model}, {place}"
     datasets = pairs["dataset_id"].tolist()
     n_configs = int(table["n_configs"].sum())
     origin = furniture.provenance(
-        "elements", title, [chosen.model_id], datasets, f"{n_configs:,} (element, configuration) pairs"
+        "elements", title, [chosen.model_id], scope.on(*datasets), f"{n_configs:,} (element, configuration) pairs"
     )
     grey = _grey(pairs)
+    framed = element if element in set(table["element"]) else None
     meant = {q: ~table["element"].isin(grey) | (q != "energy") for q in columns}
     limits = {q: _own_limits(table.loc[meant[q], c], base.LIMITS[q]) for q, c in columns.items()} if rescale else None
     furniture.figure(
         lambda ink: periodic_table.periodic_table(
-            table, columns, ink, title, origin.source_line(), selected=element, limits=limits, grey=grey
+            table, columns, ink, title, origin.source_line(), selected=framed, limits=limits, grey=grey
         ),
         table,
         origin,
@@ -99,19 +99,15 @@ def _table(
         slot=slot,
         on_select=_choose_element,
     )
-    st.caption(
-        f"Pale: no data. Hatched: all configurations failed. Colours are logarithmic. {_coverage(chosen, datasets)}"
-    )
+    st.caption(f"Pale: no data. Hatched: all configurations failed. Colours are logarithmic. {_coverage(pairs)}")
     furniture.captions(
-        wording.why_not(pairs) if dataset_id else _other_zeros(pairs), wording.noise_note(chosen.dataset_id)
+        wording.why_not(pairs) if scope.dataset_ids else _other_zeros(pairs), wording.noise_note(chosen.dataset_id)
     )
     tables.view_data(table, "elements")
 
 
-def _coverage(chosen: selection.Selection, dataset_ids: list[str]) -> str:
+def _coverage(here: pd.DataFrame) -> str:
     """Of how many configurations the table is made."""
-    metrics = error_metrics.dataset_metrics("raw")
-    here = metrics[(metrics["model_id"] == chosen.model_id) & metrics["dataset_id"].isin(dataset_ids)]
     pooled = here[["n_configs", "n_failed", "n_expected"]].sum()
     sets = f"of the {len(here)} datasets that it was run on" if len(here) > 1 else "of the dataset"
     return f"{wording.counts(pooled)} configurations {sets}."
@@ -136,11 +132,10 @@ def _own_limits(values: pd.Series, otherwise: tuple[float, float]) -> tuple[floa
     return (low, high) if 0 < low < high else otherwise
 
 
-def _pairs(model_id: str, dataset_id: str | None) -> pd.DataFrame:
-    """Rows of the model on the dataset, or on all that it was run on."""
-    metrics = error_metrics.dataset_metrics("raw")
-    metrics = metrics[metrics["model_id"] == model_id]
-    return metrics[metrics["dataset_id"] == dataset_id] if dataset_id else metrics
+def _pairs(model_id: str, scope: Scope) -> pd.DataFrame:
+    """Rows of the model on the datasets of the scope that it was run on."""
+    metrics = error_metrics.dataset_metrics("raw", scope)
+    return metrics[metrics["model_id"] == model_id]
 
 
 def _choose_element() -> None:
@@ -149,16 +144,15 @@ def _choose_element() -> None:
         st.query_params["el"] = tile[0]
 
 
-def _compared(
-    chosen: selection.Selection, table: pd.DataFrame, columns: dict[str, str], dataset_id: str | None
-) -> None:
+def _compared(chosen: selection.Selection, table: pd.DataFrame, columns: dict[str, str], scope: Scope) -> None:
     """Side by side with the models to compare, element by element, over the configurations that all have."""
     if not chosen.compare:
         return
     labels = wording.model_labels()
     models = (chosen.model_id, *chosen.compare)
     st.subheader("Compared by element", anchor=False)
-    n = error_metrics.n_shared(models, dataset_id)
+    shared = scope.shared_by(models)
+    n = reference_data.n_configurations(shared)
     if not n:
         furniture.empty(
             "No configuration in common",
@@ -166,11 +160,11 @@ def _compared(
             "Choose others at the left, or all datasets.",
         )
         return
-    place = wording.dataset_label(dataset_id) if dataset_id else "all datasets"
+    place = wording.place(scope)
     st.markdown(f"Over the **{n:,} configurations** of {place} that each of the {len(models)} models has a result for.")
     wide = pd.DataFrame({"element": table["element"]}).set_index("element")
     for model_id in models:
-        one = error_metrics.element_metrics(model_id, dataset_id, models).set_index("element")
+        one = error_metrics.element_metrics(model_id, shared).set_index("element")
         wide["n_configs"] = one["n_configs"]  # the same for all of them
         wide = wide.join(one[list(columns.values())].add_suffix(f" · {labels[model_id]}"), how="left")
     wide = wide[wide["n_configs"] > 0].astype({"n_configs": int})
@@ -184,14 +178,15 @@ def _compared(
     tables.table_view(wide.reset_index(), "compared", heads)
 
 
-def _configurations(chosen: selection.Selection, element: str, alignment: str, dataset_id: str | None) -> None:
+def _configurations(chosen: selection.Selection, element: str, alignment: str, scope: Scope) -> None:
     st.subheader(f"Configurations with {element}, largest {chosen.quantity} error first", anchor=False)
-    table = configurations.worst_configurations(chosen.model_id, chosen.quantity, alignment, dataset_id, element)
+    with_element = scope.narrowed(elements=(element,))
+    table = configurations.worst_configurations(chosen.model_id, with_element, chosen.quantity, alignment)
     if len(table):
         tables.configuration_table(tables.shown(table), "element-configurations", chosen.model_id)
         if len(table) == configurations.BOX_LIMIT:
             st.caption(f"The {configurations.BOX_LIMIT} worst are listed.")
-    failed = catalog.failures(chosen.model_id, dataset_id, element)
+    failed = catalog.failures(with_element, chosen.model_id)
     if len(failed):
         with st.expander(f"Failed: {len(failed)} configurations with {element}"):
             tables.table_view(failed, "element-failed")

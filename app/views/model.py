@@ -11,6 +11,7 @@ from app import furniture, links, selection, tables, wording
 from app.figures import bar_plots, base, tile_maps
 from engine.quantities import ALIGNMENTS, METRICS, QUANTITIES, significant
 from engine.queries import catalog, error_metrics
+from engine.queries.scope import Scope
 
 ANY, WITH_NUMBERS, CAN_RUN, CANNOT_RUN = "any", "numbers", "can-run", "cannot-run"
 STATES = {ANY: "All", WITH_NUMBERS: "With numbers", CAN_RUN: "Has a loader", CANNOT_RUN: "No loader yet"}
@@ -153,7 +154,7 @@ def _coverage(models: pd.DataFrame, slot: DeltaGenerator) -> None:
         "coverage",
         title,
         models["model_id"],
-        datasets["dataset_id"].tolist(),
+        Scope.of(*datasets["dataset_id"]),
         f"{int(cells['n_configs'].sum()):,} predictions",
     )
     columns = ["label", "dataset_label", "n_configs", "n_failed", "n_expected", "origin", "source", "why"]
@@ -314,7 +315,7 @@ def _datasets(model: pd.Series, slot: DeltaGenerator) -> None:
         "model",
         title,
         [model["model_id"]],
-        table["dataset_id"].tolist(),
+        Scope.of(*table["dataset_id"]),
         f"{table['n_configs'].sum():,} configurations",
     )
     names = [name for m in METRICS.values() for name in (m.rmse, f"{m.rmse}_lo", f"{m.rmse}_hi")]
@@ -338,10 +339,7 @@ def _datasets(model: pd.Series, slot: DeltaGenerator) -> None:
     tables.view_data(table[columns], "bars")
     with st.container(horizontal=True, gap="small"):
         for row in table[table["n_configs"] > 0].itertuples():
-            st.page_link(
-                links.PARITY_PAGE, label=f"Parity on {row.dataset_label}", icon=":material/scatter_plot:",
-                query_params={"model": model["model_id"], "dataset": row.dataset_id}, width="content",
-            )  # fmt: skip
+            links.parity_link(f"Parity on {row.dataset_label}", model["model_id"], Scope.of(row.dataset_id))
     furniture.warn_of_leakage(table["dataset_id"].tolist())
 
 

@@ -22,7 +22,8 @@ def show() -> None:
     with furniture.controls():
         alignment = selection.alignment_switch()
         is_shared = selection.comparison_switch()
-    metrics = error_metrics.shared_metrics(alignment) if is_shared else error_metrics.dataset_metrics(alignment)
+    read = error_metrics.shared_metrics if is_shared else error_metrics.dataset_metrics
+    metrics = read(alignment, chosen.scope.on())
     metrics = metrics.assign(source=[wording.source_name(s, link=False) or None for s in metrics["source"]])
     metrics = wording.judged(metrics, is_raw=chosen.quantity == "energy" and alignment == "raw")
     _headline(metrics, chosen, metric.rmse)
@@ -35,7 +36,7 @@ def _headline(metrics: pd.DataFrame, chosen: selection.Selection, column: str) -
     here = metrics[(metrics["dataset_id"] == chosen.dataset_id) & metrics["is_ranked"]]
     here = here[here["comparable"]].dropna(subset=[column]).sort_values(column)
     totals, quantity = catalog.totals(), QUANTITIES[column]
-    place = wording.dataset_label(chosen.dataset_id)
+    place = wording.place(chosen.scope)
     best = here.iloc[0] if len(here) else None
     furniture.numbers(
         [
@@ -87,7 +88,7 @@ def _matrix(
         "overview",
         title,
         metrics["model_id"].unique(),
-        datasets["dataset_id"].tolist(),
+        chosen.scope.on(*datasets["dataset_id"]),
         f"{int(cells['n_configs'].sum()):,} predictions",
     )
     furniture.figure(
@@ -133,16 +134,20 @@ def _open_cell() -> None:
     """Take the clicked cell's model and dataset into the sidebar, and ask for the parity page."""
     cell = furniture.clicked("matrix")
     if cell:
-        st.session_state["model"], st.session_state["dataset"] = cell
+        st.session_state["model"] = cell[0]
+        selection.choose_dataset(cell[1])
         st.session_state["open_parity"] = True
 
 
 def _ranking(metrics: pd.DataFrame, chosen: selection.Selection, alignment: str, is_shared: bool) -> None:
     column = METRICS[chosen.quantity].rmse
-    label = wording.dataset_label(chosen.dataset_id)
+    label = wording.place(chosen.scope)
     st.subheader(f"Ranking on {label} by {QUANTITIES[column].label}", anchor=False)
     here = metrics[metrics["dataset_id"] == chosen.dataset_id].drop(columns=["comparable", "why_not"])
     here = wording.judged(here, is_raw=alignment == "raw")
+    if here.empty:
+        furniture.not_run(chosen)
+        return
     if is_shared:
         st.markdown(wording.comparison_note(here))
     has_meaning = here["comparable"] | (chosen.quantity != "energy")
@@ -180,7 +185,7 @@ def _ranking(metrics: pd.DataFrame, chosen: selection.Selection, alignment: str,
     )
     furniture.captions(
         wording.noise_note(chosen.dataset_id),
-        wording.few_for_offsets(here) if alignment == "per_element" else "",
+        wording.few_for_offsets(here, chosen.scope) if alignment == "per_element" else "",
     )
     furniture.warn_of_leakage([chosen.dataset_id])
 

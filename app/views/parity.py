@@ -1,5 +1,6 @@
 """Parity: where, and how, do predictions leave the reference?"""
 
+import dataclasses
 from functools import partial
 
 import pandas as pd
@@ -10,11 +11,9 @@ from streamlit.delta_generator import DeltaGenerator
 from app import export, furniture, selection, tables, wording
 from app.figures import base, error_plots
 from engine.quantities import ALIGNMENTS, METRICS, QUANTITIES, significant
-from engine.queries import catalog, configurations, error_metrics, error_pairs
-from engine.queries.error_pairs import Density
-
-WHOLE = "all"
-_OUTSIDE = {True: "", False: ", outside the dataset"}
+from engine.queries import configurations, error_metrics, error_pairs
+from engine.queries.error_pairs import Axes, Density
+from engine.queries.scope import Scope
 
 
 def show() -> None:
@@ -25,41 +24,38 @@ def show() -> None:
         f"Parity: {model} on {dataset}",
         "Where does the prediction leave the reference? Drag a box on the chart to list its configurations.",
     )
-    view, alignment, group, full_range = _controls(chosen)
-    metrics = error_metrics.dataset_metrics(alignment, group)
-    row = metrics[(metrics["model_id"] == chosen.model_id) & (metrics["dataset_id"] == chosen.dataset_id)]
+    scope, axes = _controls(chosen)
+    chosen = dataclasses.replace(chosen, scope=scope)
+    metrics = error_metrics.dataset_metrics(axes.alignment, scope)
+    row = metrics[metrics["model_id"] == chosen.model_id]
     if row.empty or not row["n_configs"].iloc[0]:
         furniture.not_run(chosen)
         return
     _headline(row.iloc[0], chosen)
-    is_raw = chosen.quantity == "energy" and alignment == "raw"
-    pairs = metrics[
-        (metrics["dataset_id"] == chosen.dataset_id) & metrics["model_id"].isin([chosen.model_id, *chosen.compare])
-    ]
+    is_raw = axes.quantity == "energy" and axes.alignment == "raw"
+    pairs = metrics[metrics["model_id"].isin([chosen.model_id, *chosen.compare])]
     pairs = wording.judged(pairs, is_raw=is_raw)
     furniture.captions(wording.why_not(pairs))
     samples = {
-        model_id: error_pairs.residuals(
-            model_id, chosen.dataset_id, chosen.quantity, alignment, group, view, full_range
-        )
-        for model_id in (chosen.model_id, *chosen.compare)
+        model_id: error_pairs.residuals(model_id, scope, axes) for model_id in (chosen.model_id, *chosen.compare)
     }
     if samples[chosen.model_id] is None:
         furniture.empty("No samples", f"This model gave no {chosen.quantity} for these configurations.")
         return
     known = [found for found in samples.values() if found is not None]
-    frame = error_plots.frame_of(known, chosen.quantity, view)
+    frame = error_plots.frame_of(known, axes.quantity, axes.view)
     apart = set(pairs.loc[~pairs["comparable"], "model_id"])
     figures = {
-        model_id: _figure(chosen, model_id, found, view, alignment, group, frame, is_comparable=model_id not in apart)
+        model_id: _figure(chosen, model_id, found, axes, frame, is_comparable=model_id not in apart)
         for model_id, found in samples.items()
         if found is not None
     }
-    _main_chart(chosen, samples[chosen.model_id], *figures[chosen.model_id], view, alignment, group, slot)
-    _comparison(chosen, samples, figures, alignment, group)
+    _main_chart(chosen, samples[chosen.model_id], *figures[chosen.model_id], axes, slot)
+    _comparison(chosen, samples, figures, axes)
 
 
-def _controls(chosen: selection.Selection) -> tuple[str, str, str, bool]:
+def _controls(chosen: selection.Selection) -> tuple[Scope, Axes]:
+    """The choices of the page: a group, and what the chart shows."""
     with furniture.controls():
         view = st.segmented_control(
             "View",
@@ -71,39 +67,14 @@ def _controls(chosen: selection.Selection) -> tuple[str, str, str, bool]:
             bind="query-params",
         )
         alignment = selection.alignment_switch() if chosen.quantity == "energy" else "raw"
-        group = _group(chosen.dataset_id)
+        scope = selection.group_choice(chosen.scope)
         full_range = st.toggle(
             "Full range",
             key="full",
             bind="query-params",
             help="Show the outermost 0.05 % at each side as well.",
         )
-    return view, alignment, group, full_range
-
-
-def _group(dataset_id: str) -> str:
-    """Choice of a group; kept in the address by hand, since its options change with the dataset."""
-    groups = catalog.groups(dataset_id)
-    inside = groups.loc[groups["in_dataset"], "n_configs"].sum()
-    names = {WHOLE: f"whole dataset ({inside:,})"} | {
-        row.group_name: f"{row.group_name} ({row.n_configs:,}{_OUTSIDE[bool(row.in_dataset)]})"
-        for row in groups.itertuples()
-    }
-    options = list(names)
-    asked = st.query_params.get("group", WHOLE)
-    choice: str = st.selectbox(
-        "Group of structures",
-        options,
-        index=options.index(asked) if asked in options else 0,
-        format_func=lambda name: names[name],
-        key=f"group-{dataset_id}",
-        width=280,
-    )
-    if choice == WHOLE:
-        st.query_params.pop("group", None)
-    else:
-        st.query_params["group"] = choice
-    return choice
+    return scope, Axes(chosen.quantity, alignment, view, full_range)
 
 
 def _headline(row: pd.Series, chosen: selection.Selection) -> None:
@@ -132,31 +103,28 @@ def _figure(
     chosen: selection.Selection,
     model_id: str,
     samples: error_plots.Samples,
-    view: str,
-    alignment: str,
-    group: str,
+    axes: Axes,
     frame: error_plots.Frame,
     *,
     is_comparable: bool,
 ) -> tuple[partial[go.Figure], export.Provenance]:
     """How to draw one model's figure, still without colours and height, and where it comes from."""
-    words = f", {ALIGNMENTS[alignment]}" if chosen.quantity == "energy" else ""
+    words = f", {ALIGNMENTS[axes.alignment]}" if chosen.quantity == "energy" else ""
     words += "" if is_comparable else f" {base.OWN_MARK}"
-    part = "" if group == WHOLE else f", {group}"
     title = (
-        f"{chosen.quantity.capitalize()} {view}{words}: {wording.model_labels()[model_id]} on "
-        f"{wording.dataset_label(chosen.dataset_id)}{part}"
+        f"{chosen.quantity.capitalize()} {axes.view}{words}: {wording.model_labels()[model_id]} on "
+        f"{wording.place(chosen.scope)}"
     )
     n = samples.n_total if isinstance(samples, Density) else len(samples)
-    count = f"{n:,} {METRICS[chosen.quantity].noun}{_part_of(model_id, chosen.dataset_id, alignment, group)}"
-    origin = furniture.provenance("parity", title, [model_id], [chosen.dataset_id], count)
+    count = f"{n:,} {METRICS[chosen.quantity].noun}{_part_of(model_id, chosen.scope, axes.alignment)}"
+    origin = furniture.provenance("parity", title, [model_id], chosen.scope, count)
     draw = partial(
         error_plots.residual,
         samples,
         chosen.quantity,
         title=title,
         source=origin.source_line(),
-        view=view,
+        view=axes.view,
         frame=frame,
         noise=wording.noise_of(chosen.dataset_id, chosen.quantity) if is_comparable else None,
         is_comparable=is_comparable,
@@ -165,10 +133,10 @@ def _figure(
     return draw, origin
 
 
-def _part_of(model_id: str, dataset_id: str, alignment: str, group: str) -> str:
+def _part_of(model_id: str, scope: Scope, alignment: str) -> str:
     """Says so where a model was not run on all configurations."""
-    metrics = error_metrics.dataset_metrics(alignment, group)
-    row = metrics[(metrics["model_id"] == model_id) & (metrics["dataset_id"] == dataset_id)].iloc[0]
+    metrics = error_metrics.dataset_metrics(alignment, scope)
+    row = metrics[metrics["model_id"] == model_id].iloc[0]
     if row["n_configs"] == row["n_expected"]:
         return ""
     return f" from {row['n_configs']:,} of {row['n_expected']:,} configurations"
@@ -179,15 +147,13 @@ def _main_chart(
     samples: error_plots.Samples,
     draw: partial[go.Figure],
     origin: export.Provenance,
-    view: str,
-    alignment: str,
-    group: str,
+    axes: Axes,
     slot: DeltaGenerator,
 ) -> None:
     table = error_plots.table_of(samples)
     with slot:
         export.menu(draw, table, origin)
-    _chart_and_box(draw, table, origin, chosen, view, alignment, group)
+    _chart_and_box(draw, table, origin, chosen, axes)
     if isinstance(samples, Density) and samples.n_outside:
         st.caption(f"{samples.n_outside:,} of {origin.n} lie outside the frame; the switch “Full range” shows them.")
     tables.view_data(table, "parity")
@@ -199,9 +165,7 @@ def _chart_and_box(
     table: pd.DataFrame,
     origin: export.Provenance,
     chosen: selection.Selection,
-    view: str,
-    alignment: str,
-    group: str,
+    axes: Axes,
 ) -> None:
     """Only this part runs again when a box is drawn."""
     state = furniture.figure(
@@ -209,45 +173,40 @@ def _chart_and_box(
         table,
         origin,
         f"{origin.title}, n = {origin.n}. Dragging a box lists configurations.",
-        key="-".join(["parity", chosen.model_id, chosen.dataset_id, chosen.quantity, view, alignment, group]),
+        key="-".join(["parity", chosen.model_id, chosen.scope.describe(), axes.quantity, axes.view, axes.alignment]),
         on_select="rerun",
         selection_mode="box",
     )
     boxes = state["selection"]["box"]
     if not boxes:
         st.subheader(f"Worst configurations by {chosen.quantity} error", anchor=False)
-        worst = configurations.worst_configurations(
-            chosen.model_id, chosen.quantity, alignment, chosen.dataset_id, group=group
-        )
+        worst = configurations.worst_configurations(chosen.model_id, chosen.scope, axes.quantity, axes.alignment)
         tables.configuration_table(tables.shown(worst), "worst", chosen.model_id)
         return
-    factor = QUANTITIES[METRICS[chosen.quantity].error].factor if view == "residual" else 1.0
+    factor = QUANTITIES[METRICS[chosen.quantity].error].factor if axes.view == "residual" else 1.0
     (x0, x1), (y0, y1) = sorted(boxes[0]["x"]), sorted(boxes[0]["y"])
     box = error_pairs.Box(x0, x1, y0 / factor, y1 / factor)
-    boxed = error_pairs.configurations_in_box(
-        chosen.model_id, chosen.dataset_id, chosen.quantity, alignment, box, group, view
-    )
+    boxed = error_pairs.configurations_in_box(chosen.model_id, chosen.scope, axes, box)
     st.subheader("Worst configurations in the box", anchor=False)
     if boxed.empty:
         furniture.empty("The box is empty", "Drag it over a coloured part of the chart.")
         return
     limit = f" (the {configurations.BOX_LIMIT} worst are listed)" if len(boxed) == configurations.BOX_LIMIT else ""
     st.caption(f"{len(boxed)} configurations{limit}: x {x0:.4g} to {x1:.4g}, y {y0:.4g} to {y1:.4g}")
-    tables.configuration_table(tables.shown(boxed), "boxed", chosen.model_id, chosen.dataset_id)
+    tables.configuration_table(tables.shown(boxed), "boxed", chosen.model_id)
 
 
 def _comparison(
     chosen: selection.Selection,
     samples: dict[str, error_plots.Samples | None],
     figures: dict[str, tuple[partial[go.Figure], export.Provenance]],
-    alignment: str,
-    group: str,
+    axes: Axes,
 ) -> None:
     """The same figure, smaller and in the same limits, for each model to compare."""
     if not chosen.compare:
         return
     st.subheader("Compared with, in the same limits", anchor=False)
-    _numbers_side_by_side(chosen, alignment, group)
+    _numbers_side_by_side(chosen, axes.alignment)
     columns = st.columns(2)
     for k, model_id in enumerate(chosen.compare):
         with columns[k % 2]:
@@ -260,14 +219,9 @@ def _comparison(
             furniture.figure(smaller, table, origin, origin.title, key=f"compare-{model_id}")
 
 
-def _numbers_side_by_side(chosen: selection.Selection, alignment: str, group: str) -> None:
+def _numbers_side_by_side(chosen: selection.Selection, alignment: str) -> None:
     """Errors of the shown models over the configurations that they share; the charts show all of each model."""
-    metrics = error_metrics.shared_metrics(
-        alignment,
-        dataset_id=chosen.dataset_id,
-        group=group,
-        model_ids=tuple(sorted((chosen.model_id, *chosen.compare))),
-    )
+    metrics = error_metrics.shared_metrics(alignment, chosen.scope, tuple(sorted((chosen.model_id, *chosen.compare))))
     st.markdown(wording.comparison_note(metrics))
     columns = ["label", *(name for m in METRICS.values() for name in (m.rmse, m.mae)), "force_slope"]
     table = metrics.sort_values(["is_ranked", METRICS[chosen.quantity].rmse], ascending=[False, True])

@@ -144,11 +144,12 @@ def _models() -> list[str]:
 def _checks(configuration: uploads.Configuration, model_ids: list[str]) -> None:
     """What was looked at before any computing, one line each."""
     lines = [(check.is_fine, check.name, check.text) for check in uploads.check_structure(configuration)]
-    labels = _labels()
+    models = {model.model_id: model for model in _live_models()}
     unknown = {model_id: live.uncovered_elements(model_id, configuration) for model_id in model_ids}
-    missing = [f"{labels[m]} does not know {', '.join(e)}" for m, e in unknown.items() if e]
+    missing = [f"{models[m].label} does not know {', '.join(e)}" for m, e in unknown.items() if e]
+    covered = "".join(f"; {models[m].label} knows {_coverage(models[m])}" for m in model_ids)
     formula = Atoms(configuration.numbers).get_chemical_formula("metal")
-    lines.append((not missing, "Elements", "; ".join(missing) or f"{formula}: covered by every chosen model"))
+    lines.append((not missing, "Elements", "; ".join(missing) or f"{formula}: covered by every chosen model{covered}"))
     if configuration.forces is not None or configuration.energy is not None:
         lines.append((True, "Reference", "the structure carries reference labels: errors will be shown"))
     st.markdown(
@@ -157,6 +158,11 @@ def _checks(configuration: uploads.Configuration, model_ids: list[str]) -> None:
             for fine, name, text in lines
         )
     )
+
+
+def _coverage(model: live.LiveModel) -> str:
+    """Elements of a model in a few words: by name while they are few."""
+    return f"{len(model.elements)} elements" if len(model.elements) > 16 else ", ".join(model.elements)
 
 
 def _limits() -> None:

@@ -11,6 +11,8 @@ from app import export, furniture, selection, tables, wording
 from app.figures import interaction_plots
 from engine.quantities import QUANTITIES, significant
 from engine.queries import interactions
+from engine.queries.scope import Scope
+from engine.registry.interactions import SETS
 
 ALL = interactions.ALL_INTERACTIONS
 KINDS = {"system": "Host and solute", "environment": "Defect"}
@@ -27,7 +29,7 @@ def show() -> None:
     with furniture.controls():
         set_id = st.selectbox(
             "Interactions",
-            list(interactions.INTERACTION_SETS),
+            list(SETS),
             key="set",
             bind="query-params",
             width=170,
@@ -125,7 +127,7 @@ def _charts(
     count = f"{n} of {len(known):,} interaction energies"
     table = energies.drop(columns="part_errors")
 
-    title = f"Interaction energies: {interactions.INTERACTION_SETS[set_id]}"
+    title = f"Interaction energies: {SETS[set_id]}"
     origin = _provenance(title, shown, known, count)
     furniture.figure(
         lambda ink: interaction_plots.parity(energies, shown, systems, ink, title, origin.source_line()),
@@ -159,7 +161,7 @@ def _charts(
 def _provenance(title: str, shown: Sequence[str], known: pd.DataFrame, count: str) -> export.Provenance:
     """Origin of a figure; both datasets of a set come from one paper, which is cited once."""
     datasets = _datasets(known)
-    origin = furniture.provenance("solutes", title, shown, datasets, count)
+    origin = furniture.provenance("solutes", title, shown, Scope.of(*datasets), count)
     citations = {wording.citation(dataset_id) for dataset_id in datasets}
     return dataclasses.replace(origin, citation=citations.pop()) if len(citations) == 1 else origin
 

@@ -18,7 +18,9 @@ from app.structures import files, parts
 from app.structures.atomview import DEVIATION_COLORS, Arrow, AtomColors, atomview, largest_arrows
 from app.structures.shown import Sight
 from engine.quantities import significant
-from engine.queries import catalog, configurations, error_metrics, spread
+from engine.queries import catalog, configurations, spread
+from engine.queries.scope import Scope
+from engine.records import Prediction
 
 LIST_LIMIT = 5000
 N_ARROWS = 12
@@ -32,7 +34,7 @@ def show() -> None:
     """Choice of a configuration, its facts, the linked viewer, chart and table, and every model's errors."""
     chosen = selection.selection()
     ranking = configurations.worst_configurations(
-        chosen.model_id, chosen.quantity, "raw", chosen.dataset_id, limit=LIST_LIMIT
+        chosen.model_id, chosen.scope, chosen.quantity, "raw", limit=LIST_LIMIT
     )
     config_id = _config_id(chosen, ranking)
     model = wording.model_labels()[chosen.model_id]
@@ -80,13 +82,11 @@ def show() -> None:
 
 
 def _config_id(chosen: selection.Selection, ranking: pd.DataFrame) -> str | None:
-    """From the address; else the model's worst one that belongs to the dataset."""
+    """From the address; else the model's worst one of the scope."""
     asked = st.query_params.get("cfg")
     if asked or ranking.empty:
         return asked
-    groups = catalog.groups(chosen.dataset_id)
-    inside = ranking[ranking["group_name"].isin(groups.loc[groups["in_dataset"], "group_name"])]
-    worst = str((inside if len(inside) else ranking)["config_id"].iloc[0])
+    worst = str(ranking["config_id"].iloc[0])
     st.query_params["cfg"] = worst
     return worst
 
@@ -125,7 +125,7 @@ def _configuration_controls(chosen: selection.Selection, ranking: pd.DataFrame, 
     )  # fmt: skip
 
 
-def _say_what_is_missing(chosen: selection.Selection, model: str, prediction: error_metrics.Prediction | None) -> None:
+def _say_what_is_missing(chosen: selection.Selection, model: str, prediction: Prediction | None) -> None:
     if prediction is None:
         furniture.empty(
             f"{model} has not been run on this configuration",
@@ -374,7 +374,7 @@ def _origin(sight: Sight, n: str = "") -> export.Provenance:
         f"structure-{c.config_id}",
         c.config_id,
         [sight.model_id],
-        [sight.dataset_id],
+        Scope.of(sight.dataset_id),
         n or f"{c.n_atoms} atoms",
     )
 

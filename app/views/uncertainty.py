@@ -8,12 +8,13 @@ from app import export, furniture, selection, tables, wording
 from app.figures import error_plots
 from engine.quantities import significant
 from engine.queries import catalog, spread
+from engine.queries.scope import Scope
 
 
 def show() -> None:
     """Deviation against error of one ensemble, their rank correlation, and the most uncertain ones."""
     chosen = selection.selection()
-    label = wording.dataset_label(chosen.dataset_id)
+    label = wording.place(chosen.scope)
     slot = furniture.header(
         f"Uncertainty: {chosen.quantity} on {label}",
         "Does the disagreement of an ensemble tell where its mean is wrong?",
@@ -53,7 +54,7 @@ def _headline(ensemble: pd.Series, chosen: selection.Selection) -> None:
         ("energy", "configurations", size["n_configs"]),
         ("force", "atoms", size["n_atoms"]),
     ):
-        rho, n = spread.spearman(ensemble["ensemble_id"], chosen.dataset_id, quantity)
+        rho, n = spread.spearman(ensemble["ensemble_id"], chosen.scope, quantity)
         n_of = f"{n:,}" if n == total else f"{n:,} of {total:,}"
         values.append((f"Spearman ρ, {quantity}", significant(rho, 2), f"n = {n_of} {noun}"))
     values.append(("Members", f"{len(ensemble['model_ids'])}", str(ensemble["label"])))
@@ -62,21 +63,20 @@ def _headline(ensemble: pd.Series, chosen: selection.Selection) -> None:
 
 def _chart(ensemble: pd.Series, chosen: selection.Selection, slot: DeltaGenerator) -> None:
     title = (
-        f"{chosen.quantity.capitalize()} error of the ensemble mean against deviation: {ensemble['label']} "
-        "on "
-        f"{wording.dataset_label(chosen.dataset_id)}"
+        f"{chosen.quantity.capitalize()} error of the ensemble mean against deviation: {ensemble['label']} on "
+        f"{wording.place(chosen.scope)}"
     )
-    rho, n = spread.spearman(ensemble["ensemble_id"], chosen.dataset_id, chosen.quantity)
+    rho, n = spread.spearman(ensemble["ensemble_id"], chosen.scope, chosen.quantity)
     noun = "configurations" if chosen.quantity == "energy" else "atoms"
     origin = furniture.provenance(
         "uncertainty",
         title,
         list(ensemble["model_ids"]),
-        [chosen.dataset_id],
+        chosen.scope,
         f"{n:,} {noun}, Spearman ρ = {significant(rho, 2)}",
     )
     drawn = _energies if chosen.quantity == "energy" else _forces
-    make, table = drawn(ensemble["ensemble_id"], chosen.dataset_id, title, origin.source_line())
+    make, table = drawn(ensemble["ensemble_id"], chosen.scope, title, origin.source_line())
     if make is None or table.empty:
         furniture.empty("No samples", "This ensemble has no numbers of this quantity for the dataset.")
         return
@@ -91,20 +91,16 @@ def _chart(ensemble: pd.Series, chosen: selection.Selection, slot: DeltaGenerato
     tables.view_data(table, "deviation")
 
 
-def _energies(
-    ensemble_id: str, dataset_id: str, title: str, source: str
-) -> tuple[export.MakeFigure | None, pd.DataFrame]:
-    table = spread.energy_deviations(ensemble_id, dataset_id)
+def _energies(ensemble_id: str, scope: Scope, title: str, source: str) -> tuple[export.MakeFigure | None, pd.DataFrame]:
+    table = spread.energy_deviations(ensemble_id, scope)
     positive = table[(table["deviation"] > 0) & (table["error"] > 0)]
     if positive.empty:
         return None, table
     return (lambda ink: error_plots.deviation_points(positive, ink, title, source)), table
 
 
-def _forces(
-    ensemble_id: str, dataset_id: str, title: str, source: str
-) -> tuple[export.MakeFigure | None, pd.DataFrame]:
-    density = spread.force_deviation_density(ensemble_id, dataset_id)
+def _forces(ensemble_id: str, scope: Scope, title: str, source: str) -> tuple[export.MakeFigure | None, pd.DataFrame]:
+    density = spread.force_deviation_density(ensemble_id, scope)
     if density is None:
         return None, pd.DataFrame()
     lines = pd.DataFrame(
@@ -133,8 +129,11 @@ def _definitions(ensemble: pd.Series) -> None:
 
 def _most_uncertain(ensemble_id: str, chosen: selection.Selection) -> None:
     st.subheader("Most uncertain configurations", anchor=False)
-    table = tables.shown(spread.most_uncertain(ensemble_id, chosen.dataset_id))
-    tables.configuration_table(table, "most-uncertain", chosen.model_id, chosen.dataset_id)
+    table = tables.shown(spread.most_uncertain(ensemble_id, chosen.scope))
+    if table.empty:
+        furniture.empty("No configuration", f"The ensemble has no numbers for {wording.place(chosen.scope)}.")
+        return
+    tables.configuration_table(table, "most-uncertain", chosen.model_id)
 
 
 show()

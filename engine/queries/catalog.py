@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from engine.errors import StoreError
-from engine.records import Configuration as Configuration  # pages name these types
-from engine.records import Prediction as Prediction
+from engine.queries.scope import Scope
 from engine.store import connection
 from engine.store.connection import cached, store_path
 
@@ -149,6 +148,45 @@ def coverage() -> pd.DataFrame:
 
 
 @cached
+def leakage() -> pd.DataFrame:
+    """Pairs where a model was trained on configurations of a dataset, or is suspected to.
+
+    Returns:
+        model_id, dataset_id, group_name (`all` for the dataset), certainty (`certain`, `likely` or `not known`) and
+        reason.
+    """
+    return connection.frame(
+        """
+        select model_id, dataset_id, group_name, certainty, reason from leakage
+        order by dataset_id, group_name, model_id
+        """
+    )
+
+
+@cached
+def levels_of_theory() -> pd.DataFrame:
+    """How labels of models, training sets and datasets were computed; the columns of `levels_of_theory`."""
+    return connection.frame(
+        """
+        select level_id, functional, energy_reference, code, potentials, generation, spin, hubbard_u, cutoff_ev,
+            k_spacing, k_density, scf_criterion, d3, source, note
+        from levels_of_theory order by level_id
+        """
+    )
+
+
+@cached
+def training_sets() -> pd.DataFrame:
+    """Training sets with what they hold; the columns of `training_sets`."""
+    return connection.frame(
+        """
+        select training_set_id, label, elements, contains, level_of_theory, n_structures, source, note
+        from training_sets order by lower(label)
+        """
+    )
+
+
+@cached
 def claims() -> pd.DataFrame:
     """Statements of the paper beside what was measured here."""
     return connection.frame(
@@ -160,19 +198,27 @@ def claims() -> pd.DataFrame:
 
 
 @cached
-def failures(model_id: str | None = None, dataset_id: str | None = None, element: str | None = None) -> pd.DataFrame:
-    """Failed predictions: dataset_id, model_id, config_id, group_name, formula, n_atoms, reason."""
+def failures(scope: Scope | None = None, model_id: str | None = None) -> pd.DataFrame:
+    """Failed predictions, at most 2,000.
+
+    Args:
+        scope: Which configurations; None for all of the store, those outside the datasets among them.
+        model_id: The model; None for all of them.
+
+    Returns:
+        dataset_id, model_id, config_id, group_name, formula, n_atoms, reason.
+    """
+    within = "" if scope is None else f"and {scope.predicate('c')}"
+    named = {} if scope is None else scope.bindings()
     return connection.frame(
-        """
+        f"""
         select p.dataset_id, p.model_id, p.config_id, c.group_name, c.formula, c.n_atoms, p.reason
         from predictions p left join configurations c using (dataset_id, config_id)
-        where p.status <> 'ok' and ($model is null or p.model_id = $model)
-            and ($dataset is null or p.dataset_id = $dataset)
-            and ($element is null or list_contains(c.elements, $element))
+        where p.status <> 'ok' and ($model is null or p.model_id = $model) {within}
         order by p.dataset_id, p.model_id, p.config_id
         limit 2000
         """,
-        {"model": model_id, "dataset": dataset_id, "element": element},
+        {"model": model_id} | named,
     )
 
 

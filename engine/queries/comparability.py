@@ -1,9 +1,14 @@
 """What a comparison can mean: reference energies of models and datasets, and what alignment changes."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import pandas as pd
 
 from engine.queries import catalog, error_metrics
+from engine.queries.scope import Scope
 from engine.registry import compatibility as rules
+from engine.registry.levels_of_theory import LevelOfTheory
 from engine.store import connection
 from engine.store.connection import cached
 
@@ -15,20 +20,15 @@ def compatibility() -> pd.DataFrame:
     Returns:
         model_id, dataset_id, `state` (`yes`, `care` or `no`) and `state_reason`; see `engine.registry.compatibility`.
     """
-    models = {
-        row.model_id: rules.ModelLabels(row.functional, row.energy_reference, bool(row.d3))
-        for row in catalog.models().itertuples()
-    }
+    levels = {row["level_id"]: _level(row) for row in catalog.levels_of_theory().to_dict("records")}
+    models = {row.model_id: levels[row.level_of_theory] for row in catalog.models().itertuples()}
     datasets = {
-        row.dataset_id: rules.DatasetLabels(
-            row.functional,
-            row.code,
-            row.energy_reference,
+        row.dataset_id: rules.Labels(
+            levels[row.level_of_theory],
+            frozenset(row.elements),
             bool(row.comparable),
             row.comparable_note or "",
-            frozenset(row.elements),
-            row.spin,
-            None if pd.isna(row.hubbard_u) else bool(row.hubbard_u),
+            bool(row.reference_checked),
         )
         for row in catalog.datasets().itertuples()
     }
@@ -40,24 +40,36 @@ def compatibility() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["model_id", "dataset_id", "state", "state_reason"])
 
 
+def _level(row: Mapping[str, Any]) -> LevelOfTheory:
+    """A level of theory from its row in the store."""
+    values: dict[str, Any] = {key: None if pd.isna(value) else value for key, value in row.items()}
+    return LevelOfTheory(**values)
+
+
 @cached
-def alignment_change(dataset_id: str) -> pd.DataFrame:
+def alignment_change(scope: Scope) -> pd.DataFrame:
     """Rank of models by energy RMSE with raw and with aligned energies, on the configurations that they share.
+
+    Args:
+        scope: Which configurations of one dataset.
 
     Returns:
         model_id, label, origin, n_configs, energy_rmse_mev_per_atom, energy_rmse_mev_per_atom_aligned, rank_raw,
         rank_aligned, rank_change (positive: the model gains places), state and state_reason of `compatibility`; the
         best aligned first. Models that cannot be ranked are left out.
+
+    Raises:
+        ScopeError: The scope has not exactly one dataset.
     """
     name = "energy_rmse_mev_per_atom"
-    raw = error_metrics.shared_metrics("raw", dataset_id=dataset_id)
+    raw = error_metrics.shared_metrics("raw", scope)
     raw = raw.loc[raw["is_ranked"] & raw[name].notna(), ["model_id", "label", "origin", "n_configs", name]]
-    aligned = error_metrics.shared_metrics("per_element", dataset_id=dataset_id)[["model_id", name]]
+    aligned = error_metrics.shared_metrics("per_element", scope)[["model_id", name]]
     table = raw.merge(aligned.rename(columns={name: f"{name}_aligned"}), on="model_id")
     table = table.assign(rank_raw=_ranks(table[name]), rank_aligned=_ranks(table[f"{name}_aligned"]))
     table["rank_change"] = table["rank_raw"] - table["rank_aligned"]
     judged = compatibility()
-    judged = judged.loc[judged["dataset_id"] == dataset_id, ["model_id", "state", "state_reason"]]
+    judged = judged.loc[judged["dataset_id"] == scope.dataset_id, ["model_id", "state", "state_reason"]]
     table = table.merge(judged, on="model_id", how="left")
     return table.sort_values(["rank_aligned", "rank_raw", "model_id"], ignore_index=True)
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from engine.records import Configuration as Configuration  # pages name these types
-from engine.records import Prediction as Prediction
+from engine.queries.scope import Scope
+from engine.records import Configuration, Prediction
 from engine.store import connection
 from engine.store.connection import cached
 
@@ -23,23 +23,15 @@ _BADNESS = {
 
 @cached
 def worst_configurations(
-    model_id: str,
-    quantity: str,
-    alignment: str,
-    dataset_id: str | None = None,
-    element: str | None = None,
-    group: str = "all",
-    limit: int = BOX_LIMIT,
+    model_id: str, scope: Scope, quantity: str, alignment: str, limit: int = BOX_LIMIT
 ) -> pd.DataFrame:
     """Configurations by falling error of one model.
 
     Args:
         model_id: The model.
+        scope: Which configurations.
         quantity: `energy` or `force`.
         alignment: `raw` or `per_element`.
-        dataset_id: One dataset; None for all of them.
-        element: Only configurations that contain it.
-        group: A group of structures; `all` for the datasets themselves, without the groups outside them.
         limit: Most rows to return.
 
     Returns:
@@ -49,13 +41,11 @@ def worst_configurations(
         f"""
         select {_ERROR_COLUMNS}
         from errors e join configurations c using (dataset_id, config_id)
-        where e.model_id = $model and ($dataset is null or e.dataset_id = $dataset)
-            and ($element is null or list_contains(c.elements, $element))
-            and (($group = 'all' and e.in_dataset) or e.group_name = $group)
+        where e.model_id = $model and {scope.predicate("e")}
         order by {_BADNESS[quantity, alignment]} desc nulls last, e.dataset_id, e.config_id
         limit $limit
         """,
-        {"model": model_id, "dataset": dataset_id, "element": element, "group": group, "limit": limit},
+        {"model": model_id, "limit": limit} | scope.bindings(),
     )
 
 

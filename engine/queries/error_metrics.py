@@ -1,17 +1,14 @@
-"""Reads of the results store: every SQL statement of the app, but for those of dataset_queries.py.
+"""Errors of models over configurations: by dataset, on what models share, by element and by group.
 
 Energies and forces come back in the store's units (eV, Å) unless a column's name says otherwise.
 """
-
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from engine.numerics import comparison
-from engine.records import Configuration as Configuration  # pages name these types
-from engine.records import Prediction as Prediction
+from engine.queries.scope import EVERYTHING, Scope
 from engine.store import connection
 from engine.store.connection import cached
 
@@ -31,33 +28,71 @@ METRIC_COLUMNS = (
 
 
 @cached
-def dataset_metrics(alignment: str, group: str = "all") -> pd.DataFrame:
+def dataset_metrics(alignment: str, scope: Scope = EVERYTHING) -> pd.DataFrame:
     """Errors of every model on every dataset, with the origin of the numbers.
 
     Args:
-        alignment: `raw` or `per_element`.
-        group: A group of structures, or `all` for the whole dataset.
+        alignment: `raw` or `per_element`, whose offsets are fitted to the model's results on the whole dataset.
+        scope: Which configurations. Metrics of whole datasets and of groups are read from the store, others are made
+            of the errors of the configurations.
 
     Returns:
         One row per (dataset, model): the columns of `dataset_metrics`, the model's and the dataset's label, family,
         training_sets, energy_noise_per_atom and force_noise of the dataset (missing where not measured), `origin`
         (`computed`, `imported` or both), `source` and `note` of imported numbers, `n_own` (the same as n_configs
-        here), `n_expected` (configurations of the group) and `is_ranked` (it was run on each of them and failed on
+        here), `n_expected` (configurations of the scope) and `is_ranked` (it was run on each of them and failed on
         few).
     """
+    if scope.is_summarised and scope.dataset_ids:
+        summaries = dataset_metrics(alignment, scope.on())
+        return summaries[summaries["dataset_id"].isin(scope.dataset_ids)].reset_index(drop=True)
+    metrics = _summaries(alignment, scope.group) if scope.is_summarised else _computed(alignment, scope)
+    table = metrics.merge(_pairs_described(scope), on=["dataset_id", "model_id"])
+    n_tried = table["n_configs"] + table["n_failed"]
+    is_ranked = (n_tried >= table["n_expected"]) & (table["n_failed"] <= comparison.MAX_FAILED_SHARE * n_tried)
+    return table.assign(n_own=table["n_configs"], is_ranked=is_ranked)
+
+
+def _summaries(alignment: str, group: str) -> pd.DataFrame:
+    """Metrics of all pairs of model and dataset as the store holds them."""
     return connection.frame(
         """
-        select x.*, m.label, m.family, m.training_sets, m.n_parameters, m.paper_row,
-            d.label as dataset_label, d.energy_noise_per_atom, d.force_noise, r.origin, r.source, r.note,
-            x.n_configs as n_own, c.n_expected,
-            x.n_configs + x.n_failed >= c.n_expected
-                and x.n_failed <= $max_failed * (x.n_configs + x.n_failed) as is_ranked
-        from dataset_metrics x
-        join models m using (model_id)
-        join datasets d using (dataset_id)
+        select * from dataset_metrics where alignment = $alignment and group_name = $group
+        order by dataset_id, model_id
+        """,
+        {"alignment": alignment, "group": group},
+    )
+
+
+def _computed(alignment: str, scope: Scope) -> pd.DataFrame:
+    """The same columns, made of single configurations."""
+    failed = connection.frame(
+        f"""
+        select p.dataset_id, p.model_id, count(*) as n_failed
+        from predictions p join configurations c using (dataset_id, config_id)
+        where p.status <> 'ok' and {scope.predicate("c")}
+        group by p.dataset_id, p.model_id order by p.dataset_id, p.model_id
+        """,
+        scope.bindings(),
+    )
+    keys = ["dataset_id", "model_id"]
+    table = metrics_in(scope, alignment).merge(failed, on=keys, how="outer").sort_values(keys, ignore_index=True)
+    counts = {name: table[name].fillna(0).astype(int) for name in ("n_configs", "n_failed")}
+    table = table.assign(group_name=scope.group, alignment=alignment, **counts)
+    return table[[*keys, "group_name", "alignment", "n_configs", "n_failed", *METRIC_COLUMNS]]
+
+
+def _pairs_described(scope: Scope) -> pd.DataFrame:
+    """What is known of each pair of model and dataset beside its errors; only datasets with configurations."""
+    return connection.frame(
+        f"""
+        select m.model_id, d.dataset_id, m.label, m.family, m.training_sets, m.n_parameters, m.paper_row,
+            d.label as dataset_label, d.energy_noise_per_atom, d.force_noise, r.origin, r.source, r.note, c.n_expected
+        from models m
+        cross join datasets d
         join (
-            select dataset_id, count(*) as n_expected from configurations
-            where ($group = 'all' and in_dataset) or group_name = $group group by dataset_id
+            select c.dataset_id, count(*) as n_expected from configurations c
+            where {scope.predicate("c")} group by c.dataset_id
         ) c using (dataset_id)
         left join (
             select dataset_id, model_id, string_agg(distinct origin, ' + ' order by origin) as origin,
@@ -65,31 +100,78 @@ def dataset_metrics(alignment: str, group: str = "all") -> pd.DataFrame:
                 string_agg(distinct note, '; ' order by note) filter (origin = 'imported') as note
             from runs group by dataset_id, model_id
         ) r using (dataset_id, model_id)
-        where x.alignment = $alignment and x.group_name = $group
-        order by x.dataset_id, x.model_id
+        order by d.dataset_id, m.model_id
         """,
-        {"alignment": alignment, "group": group, "max_failed": comparison.MAX_FAILED_SHARE},
+        scope.bindings(),
     )
 
 
-# Configurations that each of some models has a result for.
-_SHARED = """select dataset_id, config_id from errors where list_contains($models, model_id)
-    group by dataset_id, config_id having count(*) = len($models)"""
+def metrics_in(scope: Scope, alignment: str) -> pd.DataFrame:
+    """Metrics of every model over the configurations of a scope, dataset by dataset, made of their errors.
+
+    Args:
+        scope: Which configurations. Where it is what some models share, only those models have rows.
+        alignment: `raw` or `per_element`. Offsets are fitted to what models share, where the scope says so, and
+            otherwise to the model's results on the whole dataset, as those of groups are.
+
+    Returns:
+        dataset_id, model_id, n_configs, and the metrics with 95 % bounds.
+    """
+    errors = _errors_in(scope)
+    elements: list[str] = []
+    if alignment == "per_element" and scope.shared_with:
+        shares = _element_shares(scope)
+        elements = shares.columns.tolist()
+        errors = errors.merge(shares, on=["dataset_id", "config_id"])
+    elif alignment == "per_element":
+        errors = errors.assign(energy_error_per_atom=errors["energy_error_per_atom_aligned"])
+    how = "per_element" if elements else "raw"
+    rows = []
+    for (dataset_id, model_id), part in errors.groupby(["dataset_id", "model_id"]):
+        present = [name for name in elements if part[name].any()]
+        found = comparison.metrics_of(part, how, present)
+        rows.append({"dataset_id": dataset_id, "model_id": model_id} | found)
+    return pd.DataFrame(rows, columns=["dataset_id", "model_id", "n_configs", *METRIC_COLUMNS])
 
 
-def shared_metrics(
-    alignment: str,
-    *,
-    dataset_id: str | None = None,
-    group: str = "all",
-    model_ids: tuple[str, ...] | None = None,
-) -> pd.DataFrame:
+def _errors_in(scope: Scope) -> pd.DataFrame:
+    """Errors of single configurations that metrics are made of."""
+    models = "and list_contains($scope_models, e.model_id)" if scope.shared_with else ""
+    return connection.frame(
+        f"""
+        select e.dataset_id, e.model_id, e.config_id, c.cluster_name, e.n_atoms, e.energy_error_per_atom,
+            e.energy_error_per_atom_aligned, e.force_rmse, e.force_mae, e.reference_dot_predicted,
+            e.reference_dot_reference
+        from errors e join configurations c using (dataset_id, config_id)
+        where {scope.predicate("e")} {models}
+        order by e.dataset_id, e.model_id, e.config_id
+        """,
+        scope.bindings(),
+    )
+
+
+def _element_shares(scope: Scope) -> pd.DataFrame:
+    """Share of each element in the atoms of every configuration, one column an element."""
+    atoms = connection.frame(
+        f"""
+        select dataset_id, config_id, number::varchar as element, count(*) / any_value(n_atoms) as share
+        from (
+            select c.dataset_id, c.config_id, c.n_atoms, unnest(c.numbers) as number
+            from configurations c where {scope.predicate("c")}
+        )
+        group by dataset_id, config_id, number order by dataset_id, config_id, number
+        """,
+        scope.bindings(),
+    )
+    return atoms.pivot(index=["dataset_id", "config_id"], columns="element", values="share").fillna(0.0)
+
+
+def shared_metrics(alignment: str, scope: Scope = EVERYTHING, model_ids: tuple[str, ...] | None = None) -> pd.DataFrame:
     """Errors of models on the configurations that they share, dataset by dataset, so that they can be ranked.
 
     Args:
         alignment: `raw` or `per_element`, whose offsets are fitted to the shared configurations.
-        dataset_id: One dataset; None for all of them.
-        group: A group of structures, or `all` for the whole dataset.
+        scope: Which configurations.
         model_ids: The models to compare; None for all of them.
 
     Returns:
@@ -97,100 +179,58 @@ def shared_metrics(
         and `n_own` counts all that the model has a result for. A model that shares too few with the others, or
         failed on too many, is not ranked and keeps its own numbers.
     """
-    own = dataset_metrics(alignment, group)
-    ids = sorted(own["dataset_id"].unique()) if dataset_id is None else [dataset_id]
-    parts = [_shared_on(name, alignment, group, model_ids) for name in ids]
-    return pd.concat(parts, ignore_index=True) if parts else own
+    ids = scope.dataset_ids or tuple(dataset_metrics(alignment)["dataset_id"].unique())
+    parts = [_shared_on(alignment, scope.on(name), model_ids) for name in ids]
+    parts = [part for part in parts if len(part)]
+    return pd.concat(parts, ignore_index=True) if parts else dataset_metrics(alignment, scope).head(0)
 
 
 @cached
-def _shared_on(dataset_id: str, alignment: str, group: str, model_ids: tuple[str, ...] | None) -> pd.DataFrame:
+def _shared_on(alignment: str, scope: Scope, model_ids: tuple[str, ...] | None) -> pd.DataFrame:
     """The part of `shared_metrics` that belongs to one dataset."""
-    own = dataset_metrics(alignment, group)
-    own = own[own["dataset_id"] == dataset_id]
+    own = dataset_metrics(alignment, scope)
     if model_ids is not None:
         own = own[own["model_id"].isin(model_ids)]
     has_all = own["n_configs"] == own["n_expected"]
     if (has_all | (own["n_configs"] == 0)).all():
         return own.assign(is_ranked=has_all)
-    places = connection.frame(
-        """
-        with places as (
-            select config_id, row_number() over (order by config_id) as place
-            from configurations where dataset_id = $dataset and (($group = 'all' and in_dataset) or group_name = $group)
-        )
-        select e.model_id, list(p.place) as places
-        from errors e join places p using (config_id)
-        where e.dataset_id = $dataset and list_contains($models, e.model_id)
-        group by e.model_id order by e.model_id
-        """,
-        {"dataset": dataset_id, "group": group, "models": own["model_id"].tolist()},
-    )
-    failed = dict(zip(own["model_id"], own["n_failed"], strict=True))
-    known = dict(zip(places["model_id"], places["places"], strict=True))
-    chosen, n_configs = comparison.choose_models(known, failed)
+    known = _places(scope, own["model_id"].tolist())
+    chosen, n_configs = comparison.choose_models(known, dict(zip(own["model_id"], own["n_failed"], strict=True)))
     own = own.assign(is_ranked=own["model_id"].isin(chosen))
     if all(len(known[model_id]) == n_configs for model_id in chosen):
         return own
     ranked = own[own["is_ranked"]].drop(columns=["n_configs", *METRIC_COLUMNS])
-    metrics = _metrics_where_shared(dataset_id, chosen, alignment, group)
+    metrics = metrics_in(scope.shared_by(chosen), alignment).drop(columns="dataset_id")
     return pd.concat([ranked.merge(metrics, on="model_id"), own[~own["is_ranked"]]])[own.columns]
 
 
-def _metrics_where_shared(dataset_id: str, model_ids: list[str], alignment: str, group: str) -> pd.DataFrame:
-    """model_id, n_configs and metrics of models on the configurations that they share."""
-    named = {"dataset": dataset_id, "group": group, "models": model_ids}
-    shared = f"""select c.* from configurations c join ({_SHARED}) using (dataset_id, config_id)
-        where c.dataset_id = $dataset and (($group = 'all' and c.in_dataset) or c.group_name = $group)"""
-    errors = connection.frame(
+def _places(scope: Scope, model_ids: list[str]) -> dict[str, NDArray[np.int64]]:
+    """By model, the configurations of a scope that it has a result for, as numbers."""
+    places = connection.frame(
         f"""
-        select e.model_id, e.config_id, c.cluster_name, e.n_atoms, e.energy_error_per_atom, e.force_rmse, e.force_mae,
-            e.reference_dot_predicted, e.reference_dot_reference
-        from errors e join ({shared}) c using (dataset_id, config_id)
-        where list_contains($models, e.model_id)
-        order by e.model_id, e.config_id
-        """,
-        named,
-    )
-    elements: list[str] = []
-    if alignment == "per_element":
-        atoms = connection.frame(
-            f"""
-            select config_id, number::varchar as element, count(*) / any_value(n_atoms) as share
-            from (select config_id, n_atoms, unnest(numbers) as number from ({shared}))
-            group by config_id, number order by config_id, number
-            """,
-            named,
+        with places as (
+            select c.dataset_id, c.config_id, row_number() over (order by c.dataset_id, c.config_id) as place
+            from configurations c where {scope.predicate("c")}
         )
-        shares = atoms.pivot(index="config_id", columns="element", values="share").fillna(0.0)
-        elements = shares.columns.tolist()
-        errors = errors.merge(shares, on="config_id")
-    rows = [
-        {"model_id": model_id} | comparison.metrics_of(part, alignment, elements)
-        for model_id, part in errors.groupby("model_id")
-    ]
-    return pd.DataFrame(rows, columns=["model_id", "n_configs", *METRIC_COLUMNS])
+        select e.model_id, list(p.place) as places
+        from errors e join places p using (dataset_id, config_id)
+        where {scope.predicate("e")} and list_contains($models, e.model_id)
+        group by e.model_id order by e.model_id
+        """,
+        scope.bindings() | {"models": model_ids},
+    )
+    return dict(zip(places["model_id"], places["places"], strict=True))
 
 
 @cached
-def element_metrics(model_id: str, dataset_id: str | None = None, shared_with: tuple[str, ...] = ()) -> pd.DataFrame:
-    """Errors of one model by element.
-
-    Args:
-        model_id: The model.
-        dataset_id: One dataset; None pools the configurations of all of them.
-        shared_with: Only configurations for which these models have a result as well.
+def element_metrics(model_id: str, scope: Scope = EVERYTHING) -> pd.DataFrame:
+    """Errors of one model by element, over the configurations of a scope that contain it.
 
     Returns:
         element, n_configs, energy_rmse_mev_per_atom, energy_rmse_mev_per_atom_aligned,
         force_rmse_mev_per_ang, n_failed. An element whose configurations all failed has n_configs 0 and no
         errors.
     """
-    parameters: dict[str, Any] = {"model": model_id, "dataset": dataset_id}
-    is_shared = ""
-    if shared_with:
-        parameters["models"] = sorted({model_id, *shared_with})
-        is_shared = f"and (dataset_id, config_id) in ({_SHARED})"
     return connection.frame(
         f"""
         with failed as (
@@ -198,8 +238,7 @@ def element_metrics(model_id: str, dataset_id: str | None = None, shared_with: t
             from (
                 select unnest(c.elements) as element
                 from predictions p join configurations c using (dataset_id, config_id)
-                where p.model_id = $model and p.status <> 'ok' and c.in_dataset
-                    and ($dataset is null or p.dataset_id = $dataset)
+                where p.model_id = $model and p.status <> 'ok' and {scope.predicate("c")}
             )
             group by element
         ), energies as (
@@ -209,57 +248,24 @@ def element_metrics(model_id: str, dataset_id: str | None = None, shared_with: t
             from (
                 select unnest(c.elements) as element, e.energy_error_per_atom, e.energy_error_per_atom_aligned
                 from errors e join configurations c using (dataset_id, config_id)
-                where e.model_id = $model and e.in_dataset and ($dataset is null or e.dataset_id = $dataset)
-                    {is_shared}
+                where e.model_id = $model and {scope.predicate("e")}
             )
             group by element
         ), forces as (
-            select element,
+            select f.element,
                 1000 * sqrt(avg(error_x::double * error_x + error_y::double * error_y + error_z::double * error_z) / 3)
                     as force_rmse_mev_per_ang
-            from force_errors
-            where model_id = $model and in_dataset and ($dataset is null or dataset_id = $dataset)
-                {is_shared}
-            group by element
+            from force_errors f
+            where f.model_id = $model and {scope.predicate("f")}
+            group by f.element
         )
         select element, coalesce(n_configs, 0) as n_configs, energy_rmse_mev_per_atom,
             energy_rmse_mev_per_atom_aligned, force_rmse_mev_per_ang, coalesce(n_failed, 0) as n_failed
         from energies full join forces using (element) full join failed using (element)
         order by element
         """,
-        parameters,
+        {"model": model_id} | scope.bindings(),
     )
-
-
-@cached
-def n_shared(model_ids: tuple[str, ...], dataset_id: str | None = None) -> int:
-    """Number of configurations that each of some models has a result for, in one dataset or in all of them."""
-    row = connection.row(
-        f"""
-        select count(*) from ({_SHARED}) join configurations c using (dataset_id, config_id)
-        where c.in_dataset and ($dataset is null or dataset_id = $dataset)
-        """,
-        {"models": list(model_ids), "dataset": dataset_id},
-    )
-    assert row is not None  # an aggregate without grouping always gives one row
-    return int(row[0])
-
-
-@cached
-def n_shared_elements(model_ids: tuple[str, ...], dataset_id: str) -> int:
-    """Number of elements in the configurations that `n_shared` counts: each has an offset of its own."""
-    row = connection.row(
-        f"""
-        select count(distinct element) from (
-            select unnest(c.elements) as element
-            from ({_SHARED}) join configurations c using (dataset_id, config_id)
-            where c.in_dataset and dataset_id = $dataset
-        )
-        """,
-        {"models": list(model_ids), "dataset": dataset_id},
-    )
-    assert row is not None  # an aggregate without grouping always gives one row
-    return int(row[0])
 
 
 @cached

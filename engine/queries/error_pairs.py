@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from engine.queries.configurations import BOX_LIMIT
 from engine.queries.error_metrics import FloatArray
-from engine.records import Configuration as Configuration  # pages name these types
-from engine.records import Prediction as Prediction
+from engine.queries.scope import Scope
 from engine.store import connection
 from engine.store.connection import cached
 
@@ -58,64 +57,63 @@ class Box:
     y1: float
 
 
-_ENERGY_PAIRS = """select reference_energy_per_atom as reference, {column} as error, config_id, group_name,
-    null as atom_index, null as axis, rowid as sample_key from errors where {within}"""
+@dataclass(frozen=True)
+class Axes:
+    """What a residual or parity chart shows.
 
-_FORCE_PAIRS = """select reference_{axis}::double as reference, error_{axis}::double as error, config_id,
-    null as group_name, atom_index, '{axis}' as axis, rowid as sample_key from force_errors where {within}"""
+    Attributes:
+        quantity: `energy` (eV/atom) or `force` (Cartesian components, eV/Å).
+        alignment: `raw` or `per_element`; forces have no alignment.
+        view: `residual` (error against reference) or `parity` (prediction against reference).
+        full_range: Edges at the extremes, not at the 0.05 and 99.95 % quantiles.
+    """
+
+    quantity: str = "energy"
+    alignment: str = "raw"
+    view: str = "residual"
+    full_range: bool = False
+
+    @property
+    def y(self) -> str:
+        """What stands along y, in the columns of the pairs."""
+        return {"residual": "error", "parity": "reference + error"}[self.view]
+
+
+_ENERGY_PAIRS = """select e.reference_energy_per_atom as reference, e.{column} as error, e.dataset_id, e.config_id,
+    null as atom_index, null as axis, e.rowid as sample_key from errors e where {within}"""
+
+_FORCE_PAIRS = """select f.reference_{axis}::double as reference, f.error_{axis}::double as error, f.dataset_id,
+    f.config_id, f.atom_index, '{axis}' as axis, f.rowid as sample_key from force_errors f where {within}"""
 
 _ENERGY_ERROR = {"raw": "energy_error_per_atom", "per_element": "energy_error_per_atom_aligned"}
 
-_Y = {"residual": "error", "parity": "reference + error"}
 
-
-def _pairs(quantity: str, alignment: str, group: str) -> str:
-    """Statement that gives the pairs of one model on one dataset; `all` keeps to the dataset itself."""
-    within = "dataset_id = $dataset and model_id = $model and " + (
-        "in_dataset"
-        if group == "all"
-        else "config_id in (select config_id from configurations where dataset_id = $dataset and group_name = $group)"
-    )
-    if quantity == "energy":
-        return _ENERGY_PAIRS.format(column=_ENERGY_ERROR[alignment], within=within)
+def _pairs(scope: Scope, axes: Axes) -> str:
+    """Statement that gives the pairs of one model."""
+    if axes.quantity == "energy":
+        within = f"e.model_id = $model and {scope.predicate('e')}"
+        return _ENERGY_PAIRS.format(column=_ENERGY_ERROR[axes.alignment], within=within)
+    within = f"f.model_id = $model and {scope.predicate('f')}"
     return " union all ".join(_FORCE_PAIRS.format(axis=axis, within=within) for axis in "xyz")
 
 
-def _bindings(model_id: str, dataset_id: str, group: str) -> dict[str, Any]:
-    """DuckDB refuses parameters that a statement does not use, so `group` is bound only where it is one."""
-    named = {"model": model_id, "dataset": dataset_id}
-    return named if group == "all" else named | {"group": group}
-
-
 @cached
-def residuals(
-    model_id: str,
-    dataset_id: str,
-    quantity: str,
-    alignment: str,
-    group: str = "all",
-    view: str = "residual",
-    full_range: bool = False,
-) -> Density | pd.DataFrame | None:
+def residuals(model_id: str, scope: Scope, axes: Axes) -> Density | pd.DataFrame | None:
     """Errors of one model against the reference: single samples if they are few, else binned in the store.
 
     Args:
         model_id: The model.
-        dataset_id: The dataset.
-        quantity: `energy` (eV/atom) or `force` (Cartesian components, eV/Å).
-        alignment: `raw` or `per_element`; forces have no alignment.
-        group: A group of structures, or `all` for the dataset itself.
-        view: `residual` (error against reference) or `parity` (prediction against reference).
-        full_range: Edges at the extremes, not at the 0.05 and 99.95 % quantiles.
+        scope: Which configurations.
+        axes: What the chart shows.
 
     Returns:
-        Below `POINTS_LIMIT` samples a data frame of reference, error, config_id, group_name, atom_index and
-        axis; otherwise their density. None where there are no samples.
+        Below `POINTS_LIMIT` samples a data frame of reference, error, dataset_id, config_id, group_name, atom_index
+        and axis; otherwise their density. None where there are no samples.
     """
-    named = _bindings(model_id, dataset_id, group)
-    samples = _pairs(quantity, alignment, group)
-    pairs = f"select reference as x, {_Y[view]} as y, sample_key from ({samples})"
-    edges = axis_edges(pairs, named, 0.0 if full_range else 0.0005, square=view == "parity")
+    named = {"model": model_id} | scope.bindings()
+    samples = _pairs(scope, axes)
+    pairs = f"select reference as x, {axes.y} as y, sample_key from ({samples})"
+    edges = axis_edges(pairs, named, 0.0 if axes.full_range else 0.0005, square=axes.view == "parity")
     if edges is None:
         return None
     x_edges, y_edges, n_total = edges
@@ -123,12 +121,11 @@ def residuals(
         return binned(pairs, named, x_edges, y_edges, n_total)
     return connection.frame(
         f"""
-        select p.reference, p.error, p.config_id, c.group_name, p.atom_index, p.axis
+        select p.reference, p.error, p.dataset_id, p.config_id, c.group_name, p.atom_index, p.axis
         from ({samples}) p
-        join (select config_id, group_name from configurations where dataset_id = $dataset) c
-            using (config_id)
+        join configurations c using (dataset_id, config_id)
         where isfinite(p.reference) and isfinite(p.error)
-        order by p.config_id, p.atom_index, p.axis
+        order by p.dataset_id, p.config_id, p.atom_index, p.axis
         """,
         named,
     )
@@ -218,38 +215,30 @@ def _quantile_lines(counts: FloatArray, x_edges: FloatArray, y_edges: FloatArray
 
 
 @cached
-def configurations_in_box(
-    model_id: str,
-    dataset_id: str,
-    quantity: str,
-    alignment: str,
-    box: Box,
-    group: str = "all",
-    view: str = "residual",
-) -> pd.DataFrame:
+def configurations_in_box(model_id: str, scope: Scope, axes: Axes, box: Box) -> pd.DataFrame:
     """The worst configurations of a rectangle of a residual or parity chart, at most `BOX_LIMIT`.
 
     Returns:
-        config_id, group_name, formula, n_atoms, n_samples (in the rectangle), largest_error (signed, the
+        dataset_id, config_id, group_name, formula, n_atoms, n_samples (in the rectangle), largest_error (signed, the
         store's unit), atom_index (of that error; null for energies), energy_error_per_atom, force_rmse.
     """
     return connection.frame(
         f"""
         with boxed as (
-            select config_id, atom_index, error
-            from (select *, {_Y[view]} as y from ({_pairs(quantity, alignment, group)}))
+            select dataset_id, config_id, atom_index, error
+            from (select *, {axes.y} as y from ({_pairs(scope, axes)}))
             where reference between $x0 and $x1 and y between $y0 and $y1
         ), worst as (
-            select config_id, count(*) as n_samples, arg_max(error, abs(error)) as largest_error,
+            select dataset_id, config_id, count(*) as n_samples, arg_max(error, abs(error)) as largest_error,
                 arg_max(atom_index, abs(error)) as atom_index
-            from boxed group by config_id
+            from boxed group by dataset_id, config_id
         )
-        select c.config_id, c.group_name, c.formula, c.n_atoms, w.n_samples, w.largest_error, w.atom_index,
-            e.energy_error_per_atom, e.force_rmse
+        select c.dataset_id, c.config_id, c.group_name, c.formula, c.n_atoms, w.n_samples, w.largest_error,
+            w.atom_index, e.energy_error_per_atom, e.force_rmse
         from worst w
-        join (select * from configurations where dataset_id = $dataset) c using (config_id)
-        join (select * from errors where dataset_id = $dataset and model_id = $model) e using (config_id)
-        order by abs(w.largest_error) desc, c.config_id limit {BOX_LIMIT}
+        join configurations c using (dataset_id, config_id)
+        join (select * from errors where model_id = $model) e using (dataset_id, config_id)
+        order by abs(w.largest_error) desc, c.dataset_id, c.config_id limit {BOX_LIMIT}
         """,
-        _bindings(model_id, dataset_id, group) | {"x0": box.x0, "x1": box.x1, "y0": box.y0, "y1": box.y1},
+        {"model": model_id, "x0": box.x0, "x1": box.x1, "y0": box.y0, "y1": box.y1} | scope.bindings(),
     )

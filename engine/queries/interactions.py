@@ -13,10 +13,7 @@ from engine.numerics.interactions import (
     interaction_energy,
     interaction_errors,
 )
-from engine.records import Configuration as Configuration  # pages name these types
-from engine.records import Prediction as Prediction
 from engine.registry.interactions import (
-    SETS,
     Composition,
     Interaction,
     Key,
@@ -25,8 +22,6 @@ from engine.registry.interactions import (
 )
 from engine.store import connection
 from engine.store.connection import cached
-
-INTERACTION_SETS = SETS  # pages name them
 
 ALL_INTERACTIONS = "all"
 
@@ -72,7 +67,7 @@ def interactions(set_id: str) -> pd.DataFrame:
     """All interaction energies of a set, in the order of the matching table.
 
     Args:
-        set_id: Key of `INTERACTION_SETS`.
+        set_id: Key of `engine.registry.interactions.SETS`.
 
     Returns:
         interaction_id, system, environment, place, added, n_parts, dataset_id and config_id of the cell with defect
@@ -98,7 +93,7 @@ def interaction_energies(
     """Interaction energies of models, of the interactions for which a model has a result for every part.
 
     Args:
-        set_id: Key of `INTERACTION_SETS`.
+        set_id: Key of `engine.registry.interactions.SETS`.
         model_ids: Models; None for all of them.
         system: One host and solute; `all` for all of them.
         environment: One kind of defect; `all` for all of them.
@@ -125,7 +120,7 @@ def interaction_agreement(
     """How well models agree with the reference on the interactions of a set, or on those of one kind.
 
     Args:
-        set_id: Key of `INTERACTION_SETS`.
+        set_id: Key of `engine.registry.interactions.SETS`.
         system: One host and solute; `all` for all of them.
         environment: One kind of defect; `all` for all of them.
         is_shared: Compare models on the interactions that all ranked ones have, by the rule of
@@ -172,7 +167,7 @@ def interaction_breakdown(
     """The same numbers by system and kind of defect, of some models on all interactions that each has.
 
     Args:
-        set_id: Key of `INTERACTION_SETS`.
+        set_id: Key of `engine.registry.interactions.SETS`.
         model_ids: Models.
         system: One host and solute; `all` for all of them.
         environment: One kind of defect; `all` for all of them.

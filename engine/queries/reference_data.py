@@ -1,7 +1,6 @@
 """Reads of the results store that concern the reference data: what datasets hold, and what a comparison can mean.
 
-Energies and forces come back in the store's units (eV, Å) unless a column's name says otherwise. Where no group is
-named, groups that do not count as the dataset, such as dimers, are left out.
+Energies and forces come back in the store's units (eV, Å) unless a column's name says otherwise.
 """
 
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import pandas as pd
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
+from engine.queries.scope import EVERYTHING, Scope
 from engine.store import connection
 from engine.store.connection import cached
 
@@ -38,13 +38,30 @@ class Histogram:
     n_outside: int
 
 
-_WITHIN = """($dataset is null or dataset_id = $dataset)
-    and (($group = 'all' and in_dataset) or group_name = $group)"""
+@cached
+def n_configurations(scope: Scope) -> int:
+    """Number of configurations."""
+    row = connection.row(f"select count(*) from configurations c where {scope.predicate('c')}", scope.bindings())
+    assert row is not None  # an aggregate without grouping always gives one row
+    return int(row[0])
 
 
 @cached
-def element_counts(dataset_id: str | None = None) -> pd.DataFrame:
-    """What the configurations of a dataset, or of all of them, are made of.
+def elements(scope: Scope) -> list[str]:
+    """Elements of the configurations, each of which has an offset of its own where energies are aligned."""
+    found = connection.frame(
+        f"""
+        select distinct unnest(c.elements) as element from configurations c where {scope.predicate("c")}
+        order by element
+        """,
+        scope.bindings(),
+    )
+    return list(found["element"])
+
+
+@cached
+def element_counts(scope: Scope = EVERYTHING) -> pd.DataFrame:
+    """What configurations are made of.
 
     Returns:
         By element: element, n_configs (that contain it), n_atoms (of the element), n_datasets; most configurations
@@ -55,12 +72,15 @@ def element_counts(dataset_id: str | None = None) -> pd.DataFrame:
         select number, count(*) as n_configs, sum(n)::bigint as n_atoms, count(distinct dataset_id) as n_datasets
         from (
             select dataset_id, config_id, number, count(*) as n
-            from (select dataset_id, config_id, unnest(numbers) as number from configurations where {_WITHIN})
+            from (
+                select c.dataset_id, c.config_id, unnest(c.numbers) as number
+                from configurations c where {scope.predicate("c")}
+            )
             group by dataset_id, config_id, number
         )
         group by number order by n_configs desc, number
         """,
-        {"dataset": dataset_id, "group": "all"},
+        scope.bindings(),
     )
     table.insert(0, "element", [chemical_symbols[number] for number in table.pop("number")])
     return table
@@ -111,35 +131,40 @@ def _compositions(dataset_id: str) -> dict[str, str]:
 
 
 _SAMPLES = {
-    "energy": f"select energy / n_atoms as value from configurations where {_WITHIN}",
-    "energy_above": f"""select value from (
-        select dataset_id, group_name, in_dataset,
-            energy / n_atoms - min(energy / n_atoms) filter (in_dataset) over (partition by dataset_id) as value
-        from configurations
-    ) where {_WITHIN}""",
-    "force_component": f"select unnest(forces) as value from configurations where {_WITHIN}",
-    "force_length": f"""select unnest(list_transform(range(n_atoms), lambda i: sqrt(
-        forces[3 * i + 1] ** 2 + forces[3 * i + 2] ** 2 + forces[3 * i + 3] ** 2))) as value
-        from configurations where forces is not null and {_WITHIN}""",
-    "n_atoms": f"select n_atoms::double as value from configurations where {_WITHIN}",
+    "energy": "c.energy / c.n_atoms",
+    "energy_above": "c.energy / c.n_atoms - low.energy",
+    "force_component": "unnest(c.forces)",
+    "force_length": """unnest(list_transform(range(c.n_atoms), lambda i: sqrt(
+        c.forces[3 * i + 1] ** 2 + c.forces[3 * i + 2] ** 2 + c.forces[3 * i + 3] ** 2)))""",
+    "n_atoms": "c.n_atoms::double",
 }
+
+_LOWEST = """join (
+    select dataset_id, min(energy / n_atoms) as energy from configurations where in_dataset group by dataset_id
+) low using (dataset_id)"""
+
+
+def _samples(kind: str, scope: Scope) -> str:
+    """Statement that gives the samples of one property as `value`."""
+    lowest = _LOWEST if kind == "energy_above" else ""
+    known = "and c.forces is not null" if kind.startswith("force") else ""
+    return f"select {_SAMPLES[kind]} as value from configurations c {lowest} where {scope.predicate('c')} {known}"
 
 
 @cached
-def histogram(dataset_id: str | None, kind: str, group: str = "all") -> Histogram | None:
+def histogram(kind: str, scope: Scope) -> Histogram | None:
     """Distribution of one property of the reference data.
 
     Args:
-        dataset_id: One dataset; None for all of them.
         kind: `energy`, `energy_above` (the lowest of its dataset; both eV/atom), `force_component`, `force_length`
             (eV/Å), or `n_atoms` (of a configuration).
-        group: A group of structures, or `all` for the datasets themselves.
+        scope: Which configurations.
 
     Returns:
         At most `N_BINS` bins, of whole width for numbers of atoms. None where there are no samples.
     """
-    named = {"dataset": dataset_id, "group": group}
-    finite = f"({_SAMPLES[kind]}) where isfinite(value)"
+    named = scope.bindings()
+    finite = f"({_samples(kind, scope)}) where isfinite(value)"
     row = connection.row(
         f"""
         select count(*), quantile_disc(value, $tail), quantile_disc(value, 1 - $tail) from {finite}

@@ -6,50 +6,50 @@ import pandas as pd
 from engine.queries.configurations import BOX_LIMIT
 from engine.queries.error_metrics import FloatArray
 from engine.queries.error_pairs import Density, axis_edges, binned
-from engine.records import Configuration as Configuration  # pages name these types
-from engine.records import Prediction as Prediction
+from engine.queries.scope import Scope
 from engine.store import connection
 from engine.store.connection import cached
 
-_DEVIATIONS = {
-    "energy": """select u.config_id, u.energy_deviation as deviation, u.energy_error as error,
-        null as atom_index
-        from uncertainties u join configurations c using (dataset_id, config_id)
-        where u.ensemble_id = $ensemble and u.dataset_id = $dataset and c.in_dataset""",
-    "force": """select u.config_id, unnest(u.force_deviation) as deviation, unnest(u.force_error) as error,
-        generate_subscripts(u.force_deviation, 1) - 1 as atom_index
-        from uncertainties u join configurations c using (dataset_id, config_id)
-        where u.ensemble_id = $ensemble and u.dataset_id = $dataset and c.in_dataset""",
+_VALUES = {
+    "energy": "u.energy_deviation as deviation, u.energy_error as error, null as atom_index",
+    "force": """unnest(u.force_deviation) as deviation, unnest(u.force_error) as error,
+        generate_subscripts(u.force_deviation, 1) - 1 as atom_index""",
 }
 
 
+def _samples(quantity: str, scope: Scope) -> str:
+    """Statement that gives deviation and error of every configuration or atom, with the configuration's columns."""
+    return f"""select u.dataset_id, u.config_id, c.group_name, c.formula, c.n_atoms, {_VALUES[quantity]}
+        from uncertainties u join configurations c using (dataset_id, config_id)
+        where u.ensemble_id = $ensemble and {scope.predicate("c")}"""
+
+
 @cached
-def energy_deviations(ensemble_id: str, dataset_id: str) -> pd.DataFrame:
-    """Deviation and error (eV/atom) by configuration, with group_name, formula and n_atoms."""
+def energy_deviations(ensemble_id: str, scope: Scope) -> pd.DataFrame:
+    """Deviation and error (eV/atom) by configuration, with dataset_id, group_name, formula and n_atoms."""
     return connection.frame(
         f"""
-        select d.config_id, c.group_name, c.formula, c.n_atoms, d.deviation, d.error
-        from ({_DEVIATIONS["energy"]}) d
-        join (select * from configurations where dataset_id = $dataset) c using (config_id)
-        order by d.error desc, d.config_id
+        select dataset_id, config_id, group_name, formula, n_atoms, deviation, error
+        from ({_samples("energy", scope)})
+        order by error desc, dataset_id, config_id
         """,
-        {"ensemble": ensemble_id, "dataset": dataset_id},
+        {"ensemble": ensemble_id} | scope.bindings(),
     )
 
 
 @cached
-def force_deviation_density(ensemble_id: str, dataset_id: str) -> Density | None:
+def force_deviation_density(ensemble_id: str, scope: Scope) -> Density | None:
     """Density of log10 error against log10 deviation (eV/Å) over atoms; zeros by symmetry are left out."""
-    named = {"ensemble": ensemble_id, "dataset": dataset_id}
+    named = {"ensemble": ensemble_id} | scope.bindings()
     pairs = f"""select log10(deviation) as x, log10(error) as y, hash(config_id, atom_index) as sample_key
-        from ({_DEVIATIONS["force"]})
+        from ({_samples("force", scope)})
         where deviation > 1e-6 and error > 1e-6"""
     edges = axis_edges(pairs, named, 0.0005, square=False, n_bins=120)
     return None if edges is None else binned(pairs, named, *edges)
 
 
 @cached
-def spearman(ensemble_id: str, dataset_id: str, quantity: str) -> tuple[float, int]:
+def spearman(ensemble_id: str, scope: Scope, quantity: str) -> tuple[float, int]:
     """Rank correlation of deviation with error, ties sharing their mean rank, and the number of samples."""
     row = connection.row(
         f"""
@@ -58,10 +58,10 @@ def spearman(ensemble_id: str, dataset_id: str, quantity: str) -> tuple[float, i
             select rank() over (order by deviation) + (count(*) over (partition by deviation) - 1) / 2.0
                     as rank_deviation,
                 rank() over (order by error) + (count(*) over (partition by error) - 1) / 2.0 as rank_error
-            from ({_DEVIATIONS[quantity]}) where deviation is not null and error is not null
+            from ({_samples(quantity, scope)}) where deviation is not null and error is not null
         )
         """,
-        {"ensemble": ensemble_id, "dataset": dataset_id},
+        {"ensemble": ensemble_id} | scope.bindings(),
     )
     if row is None or row[0] is None:
         return float("nan"), int(row[1]) if row else 0
@@ -69,18 +69,18 @@ def spearman(ensemble_id: str, dataset_id: str, quantity: str) -> tuple[float, i
 
 
 @cached
-def most_uncertain(ensemble_id: str, dataset_id: str, limit: int = BOX_LIMIT) -> pd.DataFrame:
+def most_uncertain(ensemble_id: str, scope: Scope, limit: int = BOX_LIMIT) -> pd.DataFrame:
     """Configurations by falling largest force deviation (eV/Å), with energies in eV/atom."""
     return connection.frame(
-        """
-        select c.config_id, c.group_name, c.formula, c.n_atoms,
+        f"""
+        select c.dataset_id, c.config_id, c.group_name, c.formula, c.n_atoms,
             list_max(u.force_deviation) as force_deviation,
             list_max(u.force_error) as force_error, u.energy_deviation, u.energy_error
         from uncertainties u join configurations c using (dataset_id, config_id)
-        where u.ensemble_id = $ensemble and u.dataset_id = $dataset and c.in_dataset
-        order by force_deviation desc, c.config_id limit $limit
+        where u.ensemble_id = $ensemble and {scope.predicate("c")}
+        order by force_deviation desc, c.dataset_id, c.config_id limit $limit
         """,
-        {"ensemble": ensemble_id, "dataset": dataset_id, "limit": limit},
+        {"ensemble": ensemble_id, "limit": limit} | scope.bindings(),
     )
 
 

@@ -47,7 +47,7 @@ READERS: dict[str, Callable[[Path], list[Configuration]]] = {
     "pyiron-h5-mg": functools.partial(read_pyiron_h5, symbol="Mg"),
 }
 
-"""Name in datasets.toml -> reader."""
+"""Name in the registry of datasets -> reader."""
 
 
 def read(path: Path, reader: str, group: str = "") -> list[Configuration]:

@@ -1,4 +1,4 @@
-"""The DFT datasets that Defect Atlas knows: datasets.toml, one entry per dataset, and those of the data folder.
+"""The DFT datasets that Defect Atlas knows: datasets/*.toml, one entry per dataset, and those of the data folder.
 
 Datasets that a user adds are entries of `datasets.toml` in the data folder; everything that asks for datasets gets
 both. The file is read again when it changes, since a process may outlive an addition.
@@ -10,23 +10,30 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from ase.data import chemical_symbols
 
 from engine.data_folder import DataFolder
 from engine.errors import RegistryError, unknown_id
 from engine.readers.formats import READERS
-from engine.registry.tables import SHA256, build, check_choice, check_unique, read_tables, select
+from engine.registry.levels_of_theory import SPINS as SPINS  # users say it of what they add
+from engine.registry.levels_of_theory import LevelOfTheory, make_level, with_level
+from engine.registry.tables import SHA256, build, check_choice, check_unique, read_folder, select
+from engine.registry.training_sets import check_training_sets
 
-DATASETS_PATH = Path(__file__).with_name("datasets.toml")
+DATASETS_PATH = Path(__file__).with_name("datasets")
 
 ENERGY_REFERENCES = ("mp", "matpes", "own")
 
-SPINS = ("polarised", "unpolarised", "not stated")
+CERTAINTIES = ("certain", "likely", "not known")  # from the surest
 
 MAX_ID_LENGTH = 80
 
 _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+# Keys with which an entry states a level of theory of its own, as those of the data folder do.
+_LEVEL_KEYS = ("functional", "code", "potentials", "energy_reference", "spin", "hubbard_u")
 
 
 @dataclass(frozen=True)
@@ -86,6 +93,23 @@ class PublishedPredictions:
 
 
 @dataclass(frozen=True)
+class SeenBy:
+    """A training set that holds configurations of a dataset, or may hold them.
+
+    Attributes:
+        training_set: Its id.
+        certainty: `certain`, `likely`, or `not known` where there is a suspicion that nobody could check.
+        why: How that is known.
+        groups: Groups that are concerned; none named for all of them.
+    """
+
+    training_set: str
+    certainty: str
+    why: str
+    groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Dataset:
     """DFT configurations from one source.
 
@@ -94,19 +118,16 @@ class Dataset:
         label: Name to show.
         description: What the configurations are, in one or two sentences.
         elements: Chemical symbols, sorted.
-        functional: Exchange-correlation functional.
-        code: DFT code.
-        potentials: Pseudopotentials and main settings, as far as the source states them.
-        energy_reference: DFT set-up whose energy of the pure elements it shares; `own` for none of them.
+        level: How its labels were computed; its energy reference is the set-up whose energies of the pure elements
+            it shares.
         comparable: Whether raw energies may be compared with models of the Materials Project's reference.
         comparable_note: Why, with the measured shift.
-        spin: `polarised` where its elements or an odd number of electrons can give a moment, `unpolarised` nowhere, or
-            `not stated` by the source.
-        hubbard_u: Whether a Hubbard U was put on metals; None where the source does not say.
-        leakage: Which models may have seen the configurations in training.
         license: Licence of the data.
         citation: Paper, with DOI.
         source: Where the data come from, a URL.
+        reference_checked: Whether somebody compared its energies with the zero that it is said to have.
+        seen_by: Training sets that hold its configurations.
+        leakage_note: What else is to be said of that; for display only.
         paper_row: Row of the paper's Table 2 that this dataset is.
         stands_in_for: Rows of Table 2 whose place it takes in part.
         n_configs_paper: Number of configurations in Table 2.
@@ -128,23 +149,20 @@ class Dataset:
     label: str
     description: str
     elements: tuple[str, ...]
-    functional: str
-    code: str
-    potentials: str
-    energy_reference: str
+    level: LevelOfTheory
     comparable: bool
     comparable_note: str
-    leakage: str
     license: str
     citation: str
     source: str
+    reference_checked: bool = True
+    seen_by: tuple[SeenBy, ...] = ()
+    leakage_note: str = ""
     paper_row: int | None = None
     stands_in_for: tuple[int, ...] = ()
     n_configs_paper: int | None = None
     n_configs: int | None = None
     n_configs_source: int | None = None
-    spin: str = "not stated"
-    hubbard_u: bool | None = None
     energy_noise: float | None = None
     force_noise: float | None = None
     defect_energy_noise: float | None = None
@@ -185,7 +203,7 @@ def load_datasets(path: Path | None = None) -> Mapping[str, Dataset]:
     """Read and check the dataset registry, in file order, then the user's.
 
     Args:
-        path: A TOML file with one table per dataset, read alone; without it, both registries.
+        path: A TOML file with one table per dataset, or a folder of such, read alone; without it, both registries.
 
     Returns:
         Datasets by id; read-only by convention, since the result is cached.
@@ -208,15 +226,29 @@ def user_registry() -> Path:
 
 @functools.cache
 def _read_registry(path: Path, _stamp: int) -> Mapping[str, Dataset]:
-    """One registry file, at one time of writing."""
+    """One registry, at one time of writing."""
     datasets = {}
-    for dataset_id, table in read_tables(path).items():
-        where = f"{path.name}, '{dataset_id}'"
-        dataset = build(Dataset, table, where, dataset_id=dataset_id)
+    for file, dataset_id, table in read_folder(path):
+        where = f"{file.name}, '{dataset_id}'"
+        dataset = build(Dataset, _entry(dataset_id, table, where), where, dataset_id=dataset_id)
         _check(dataset, where)
         datasets[dataset_id] = dataset
     check_unique(((d.dataset_id, d.paper_row) for d in datasets.values()), "paper_row", path.name)
     return datasets
+
+
+def _entry(dataset_id: str, table: object, where: str) -> object:
+    """An entry with its level of theory, which it names or states itself; older ones of a data folder as of today."""
+    if not isinstance(table, dict):
+        return table  # refused by name when it is built
+    if "level_of_theory" in table:
+        return with_level(table, where)
+    stated = {key: value for key, value in table.items() if key in _LEVEL_KEYS}
+    stated |= {"d3": True} if "D3" in str(stated.get("functional")) else {}  # as in PBE-D3, which is how users say it
+    entry: dict[str, Any] = {key: value for key, value in table.items() if key not in _LEVEL_KEYS}
+    if "leakage" in entry:
+        entry = {"leakage_note": entry.pop("leakage"), "reference_checked": False} | entry
+    return entry | {"level": make_level(dataset_id, stated, where)}
 
 
 @functools.cache
@@ -225,7 +257,7 @@ def _joined(added: Path, stamp: int) -> Mapping[str, Dataset]:
     known, users = _read_registry(DATASETS_PATH, 0), _read_registry(added, stamp)
     if clash := sorted(set(known) & set(users)):
         raise RegistryError(
-            f"{added} has an entry '{clash[0]}', which is now a dataset of engine/registry/datasets.toml. "
+            f"{added} has an entry '{clash[0]}', which is now a dataset of engine/registry/datasets. "
             f"Run: python -m precompute add-dataset --remove {clash[0]}"
         )
     return {**known, **users}
@@ -239,7 +271,7 @@ def get_dataset(dataset_id: str) -> Dataset:
     """
     datasets = load_datasets()
     if dataset_id not in datasets:
-        raise unknown_id("Dataset", dataset_id, datasets, "engine/registry/datasets.toml")
+        raise unknown_id("Dataset", dataset_id, datasets, "engine/registry/datasets")
     return datasets[dataset_id]
 
 
@@ -249,7 +281,7 @@ def select_datasets(ids: Iterable[str]) -> list[Dataset]:
     Raises:
         RegistryError: An id is unknown; the message names the closest one.
     """
-    return select(ids, load_datasets(), "Dataset", "engine/registry/datasets.toml")
+    return select(ids, load_datasets(), "Dataset", "engine/registry/datasets")
 
 
 def check_id(dataset_id: str, where: str) -> None:
@@ -265,8 +297,10 @@ def check_id(dataset_id: str, where: str) -> None:
 def _check(dataset: Dataset, where: str) -> None:
     """Checks that a type cannot express."""
     check_id(dataset.dataset_id, where)
-    check_choice(dataset.energy_reference, ENERGY_REFERENCES, f"{where}: energy_reference")
-    check_choice(dataset.spin, SPINS, f"{where}: spin")
+    check_choice(dataset.level.energy_reference, ENERGY_REFERENCES, f"{where}: energy_reference")
+    check_training_sets((seen.training_set for seen in dataset.seen_by), where)
+    for seen in dataset.seen_by:
+        check_choice(seen.certainty, CERTAINTIES, f"{where}: certainty of '{seen.training_set}'")
     if strangers := [symbol for symbol in dataset.elements if symbol not in chemical_symbols[1:]]:
         raise RegistryError(f"{where}: {strangers[0]!r} is not a chemical element.")
     if bool(dataset.files) == bool(dataset.not_available):

@@ -1,21 +1,23 @@
-"""The models that Defect Atlas knows: models.toml, one entry per checkpoint."""
+"""The models that Defect Atlas knows: models/FAMILY.toml, one entry per checkpoint."""
 
 import ast
+import dataclasses
 import functools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from engine.errors import RegistryError, unknown_id
-from engine.registry.tables import SHA256, build, check_choice, check_unique, read_tables, select
+from ase.data import atomic_numbers
 
-MODELS_PATH = Path(__file__).with_name("models.toml")
+from engine.errors import RegistryError, unknown_id
+from engine.registry.levels_of_theory import LevelOfTheory, with_level
+from engine.registry.tables import SHA256, build, check_choice, check_unique, read_folder, select
+from engine.registry.training_sets import check_training_sets, elements_of, load_training_sets, with_elements
+
+MODELS_PATH = Path(__file__).with_name("models")
 
 FAMILIES = Path(__file__).parents[1] / "families"
-
-FUNCTIONALS = ("PBE", "r2SCAN", "none")
-ENERGY_REFERENCES = ("mp", "omat24", "matpes", "mp-r2scan", "matpes-r2scan", "mp-d3", "none")
 
 _ID = re.compile(r"[a-z0-9]+([.-][a-z0-9]+)*")
 
@@ -50,19 +52,18 @@ class Model:
         model_id: Kebab-case key of the registry.
         label: Name to show.
         family: Name of the file in engine/families/ that loads it.
-        loader: The package call that loads it, in one line.
         files: Files of the checkpoint; none where the family computes without one.
-        training_sets: Names of the training sets.
+        training_sets: Ids of the training sets.
         license: Licence of the weights.
         source: Paper or model page, a URL.
-        functional: Exchange-correlation functional of the training labels.
+        level: How the labels were computed that it predicts.
+        elements: All elements that it was trained on, by atomic number; those of its training sets where the entry
+            does not state them.
         conservative: Forces are minus the gradient of the energy.
-        energy_reference: DFT set-up that fixes the zero of energy of each element.
         options: Keywords for the family's `load`.
         n_training_structures: Structures in the training sets; None where unknown.
         n_parameters: Trainable parameters; None where unknown.
         paper_row: Row of the paper's Table 1; its counts are given as printed there.
-        d3: Training labels include the D3 dispersion correction.
         gate: What a person must do before the files can be downloaded; empty where nothing.
         not_runnable: Why the model cannot run yet, and the next step; empty where it runs.
         note: What is inferred or needs care; empty where nothing.
@@ -71,19 +72,17 @@ class Model:
     model_id: str
     label: str
     family: str
-    loader: str
     files: tuple[CheckpointFile, ...]
     training_sets: tuple[str, ...]
     license: str
     source: str
-    functional: str
+    level: LevelOfTheory
     conservative: bool
-    energy_reference: str
+    elements: tuple[str, ...] = ()
     options: dict[str, object] = field(default_factory=dict)
     n_training_structures: int | None = None
     n_parameters: int | None = None
     paper_row: int | None = None
-    d3: bool = False
     gate: str = ""
     not_runnable: str = ""
     note: str = ""
@@ -93,13 +92,22 @@ class Model:
         """Whether this release can load the model."""
         return not self.not_runnable
 
+    @property
+    def training_labels(self) -> tuple[str, ...]:
+        """Names of the training sets to show."""
+        return tuple(load_training_sets()[key].label for key in self.training_sets)
+
+    def unknown_elements(self, symbols: Collection[str]) -> list[str]:
+        """Those of the elements that it was never trained on, by atomic number."""
+        return sorted(set(symbols) - set(self.elements), key=atomic_numbers.__getitem__)
+
 
 @functools.cache
 def load_models(path: Path = MODELS_PATH) -> Mapping[str, Model]:
-    """Read and check the model registry, in file order.
+    """Read and check the model registry: files by name, entries in file order.
 
     Args:
-        path: A TOML file with one table per model.
+        path: A folder with one TOML file per family, or one file; one table per model.
 
     Returns:
         Models by id; read-only by convention, since the result is cached.
@@ -108,13 +116,24 @@ def load_models(path: Path = MODELS_PATH) -> Mapping[str, Model]:
         RegistryError: An entry is wrong; the message names it.
     """
     models = {}
-    for model_id, table in read_tables(path).items():
-        where = f"{path.name}, '{model_id}'"
-        model = build(Model, table, where, model_id=model_id)
-        _check(model, where)
+    for file, model_id, table in read_folder(path):
+        where = f"{file.name}, '{model_id}'"
+        model = _model(model_id, table, where)
+        if path.is_dir() and model.family != file.stem:
+            raise RegistryError(f"{where}: family '{model.family}' has a file of its own, {model.family}.toml.")
         models[model_id] = model
     check_unique(((m.model_id, m.paper_row) for m in models.values()), "paper_row", path.name)
     return models
+
+
+def _model(model_id: str, table: object, where: str) -> Model:
+    """A model from its TOML table."""
+    model = build(Model, with_level(with_elements(table, where), where), where, model_id=model_id)
+    check_training_sets(model.training_sets, where)
+    if not model.elements:
+        model = dataclasses.replace(model, elements=elements_of(model.training_sets))
+    _check(model, where)
+    return model
 
 
 def get_model(model_id: str) -> Model:
@@ -125,7 +144,7 @@ def get_model(model_id: str) -> Model:
     """
     models = load_models()
     if model_id not in models:
-        raise unknown_id("Model", model_id, models, "engine/registry/models.toml")
+        raise unknown_id("Model", model_id, models, "engine/registry/models")
     return models[model_id]
 
 
@@ -135,7 +154,7 @@ def select_models(ids: Iterable[str]) -> list[Model]:
     Raises:
         RegistryError: An id is unknown; the message names the closest one.
     """
-    return select(ids, load_models(), "Model", "engine/registry/models.toml")
+    return select(ids, load_models(), "Model", "engine/registry/models")
 
 
 def families() -> list[str]:
@@ -159,8 +178,8 @@ def _check(model: Model, where: str) -> None:
         check_choice(model.family, families(), f"{where}: family")
         for key in model.options:
             check_choice(key, family_options(model.family), f"{where}: options of family {model.family}")
-    check_choice(model.functional, FUNCTIONALS, f"{where}: functional")
-    check_choice(model.energy_reference, ENERGY_REFERENCES, f"{where}: energy_reference")
+    if not model.elements:
+        raise RegistryError(f"{where}: needs elements, since its training sets list none.")
     for file in model.files:
         if (file.url is None) == (file.package_file is None):
             raise RegistryError(f"{where}: file {file.name!r} needs either a url or a package_file.")

@@ -32,13 +32,35 @@ def read_tables(path: Path) -> dict[str, Any]:
         raise RegistryError(f"{path.name} cannot be read: {error}.") from error
 
 
+def read_folder(path: Path) -> list[tuple[Path, str, Any]]:
+    """Read the tables of all registry files in a folder, by file name, or of one file.
+
+    Args:
+        path: A folder with TOML files, or a TOML file.
+
+    Returns:
+        File, id and table of every entry.
+
+    Raises:
+        RegistryError: A file cannot be read, or an id stands in two files.
+    """
+    files = sorted(path.glob("*.toml")) if path.is_dir() else [path]
+    found = [(file, key, table) for file in files for key, table in read_tables(file).items()]
+    owners: dict[str, Path] = {}
+    for file, key, _ in found:
+        if key in owners:
+            raise RegistryError(f"'{key}' is an entry of {owners[key].name} and of {file.name}.")
+        owners[key] = file
+    return found
+
+
 def build(kind: type[T], table: object, where: str, **known: object) -> T:
     """Make a dataclass from a TOML table, lists of tables becoming tuples of dataclasses.
 
     Args:
         kind: The dataclass; its annotations say what each key must hold.
         table: The parsed TOML table.
-        where: Names the entry in messages, such as `models.toml, 'chgnet-0.3.0'`.
+        where: Names the entry in messages, such as `chgnet.toml, 'chgnet-0.3.0'`.
         known: Fields that do not come from the table, such as the id.
 
     Raises:
@@ -123,6 +145,8 @@ def _convert(hint: Any, value: object, where: str) -> object:
             raise RegistryError(f"{where}: expected a list, got {value!r}.")
         return tuple(_convert(args[0], item, f"{where}[{i}]") for i, item in enumerate(value))
     if dataclasses.is_dataclass(hint):
+        if isinstance(value, typing.cast(type[Any], hint)):  # already looked up in another registry
+            return value
         return build(typing.cast(type[Any], hint), value, where)
     expected = origin or hint
     if not isinstance(value, expected) or (expected is not bool and isinstance(value, bool)):

@@ -5,7 +5,8 @@ sees the old build or the new one, never half of one.
 """
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,9 +19,12 @@ from engine.errors import StoreError
 from engine.records import Configuration
 from engine.registry.datasets import Dataset
 from engine.registry.ensembles import Ensemble
+from engine.registry.leakage import leakages
+from engine.registry.levels_of_theory import LevelOfTheory, load_levels
 from engine.registry.models import Model
+from engine.registry.training_sets import all_inside, load_training_sets
 from engine.store.connection import SCHEMA_VERSION
-from engine.store.rows import Cost, Results, Run, columns, configuration_row, prediction_row
+from engine.store.rows import Cost, Results, Run, columns, configuration_row, leakage_row, prediction_row
 from engine.store.scoring import Frame, Score, cluster_names, uncertainty_rows
 
 SCHEMA = Path(__file__).with_name("schema.sql")
@@ -44,6 +48,8 @@ class StoreBuilder:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self._ensembles: set[str] = set()
+        self._levels: set[str] = set()
+        self._models: list[Model] = []
         self.connection = duckdb.connect(str(path))
         self.connection.execute(SCHEMA.read_text(encoding="utf-8"))
         now = datetime.now(UTC).replace(tzinfo=None)
@@ -54,34 +60,55 @@ class StoreBuilder:
         )  # fmt: skip
 
     def add_models(self, models: Iterable[Model]) -> None:
-        """Write the model registry."""
+        """Write the model registry, and the training sets and levels of theory that it refers to."""
+        self._models = list(models)
         self._insert(
             "models",
             [
                 columns(model, "model_id", "family", "label", "n_training_structures", "n_parameters", "license",
-                         "paper_row", "source", "conservative", "functional", "energy_reference", "d3", "gate",
-                         "note")
-                | {"training_sets": list(model.training_sets), "runnable": model.is_runnable,
-                   "reason": model.not_runnable, "checkpoint": ", ".join(file.name for file in model.files)}
-                for model in models
+                        "paper_row", "source", "conservative", "gate", "note")
+                | columns(model.level, "functional", "energy_reference", "d3")
+                | {"training_sets": list(model.training_labels), "trained_on": sorted(all_inside(model.training_sets)),
+                   "elements": list(model.elements), "level_of_theory": model.level.level_id,
+                   "runnable": model.is_runnable, "reason": model.not_runnable,
+                   "checkpoint": ", ".join(file.name for file in model.files)}
+                for model in self._models
             ],
         )  # fmt: skip
+        self._insert(
+            "training_sets",
+            [
+                columns(one, "training_set_id", "label", "n_structures", "source", "note")
+                | {"elements": list(one.elements), "contains": list(one.contains),
+                   "level_of_theory": one.level.level_id if one.level else None}
+                for one in load_training_sets().values()
+            ],
+        )  # fmt: skip
+        self._add_levels([*load_levels().values(), *(model.level for model in self._models)])
 
     def add_dataset(self, dataset: Dataset, configurations: Sequence[Configuration], reason: str = "") -> None:
-        """Write a dataset and its configurations; none where it is not here, with the reason."""
+        """Write a dataset and its configurations; none where it is not here, with the reason.
+
+        The models must be there already, since what they saw of the dataset is written with it.
+        """
         inside = [c for c in configurations if c.group_name not in dataset.groups_outside]
+        self._add_levels([dataset.level])
         self._insert(
             "datasets",
             [
-                columns(dataset, "dataset_id", "label", "functional", "code", "license", "paper_row", "source",
-                         "citation", "energy_reference", "description", "n_configs_paper", "comparable",
-                         "comparable_note", "leakage", "potentials", "spin", "hubbard_u", "force_noise", "noise_note")
+                columns(dataset, "dataset_id", "label", "license", "paper_row", "source", "citation", "description",
+                        "n_configs_paper", "comparable", "comparable_note", "reference_checked", "force_noise",
+                        "noise_note")
+                | columns(dataset.level, "functional", "code", "energy_reference", "potentials", "spin", "hubbard_u")
                 | {"elements": list(dataset.elements), "n_configs": len(inside),
+                   "level_of_theory": dataset.level.level_id, "leakage": dataset.leakage_note or "None known.",
                    "energy_noise_per_atom": dataset.energy_noise,
                    "n_atoms": sum(c.n_atoms for c in inside), "available": bool(configurations), "reason": reason,
                    "stands_in_for": ", ".join(map(str, dataset.stands_in_for))}
             ],
         )  # fmt: skip
+        groups = {c.group_name for c in configurations}
+        self._insert("leakage", [leakage_row(dataset, *found) for found in leakages(self._models, dataset, groups)])
         clusters = cluster_names([c.group_name for c in configurations])
         rows = [configuration_row(dataset, c, name) for c, name in zip(configurations, clusters, strict=True)]
         self._insert("configurations", rows)
@@ -121,6 +148,12 @@ class StoreBuilder:
         self.connection.execute("checkpoint")
         self.connection.close()
 
+    def _add_levels(self, levels: Iterable[LevelOfTheory]) -> None:
+        """Write levels of theory that are not there yet."""
+        new = {level.level_id: level for level in levels if level.level_id not in self._levels}
+        self._levels |= new.keys()
+        self._insert("levels_of_theory", [asdict(level) for level in new.values()])
+
     def _add_ensemble(self, frame: "Frame", ensemble: Ensemble, scored: Mapping[str, "Score"]) -> None:
         members = [scored[model_id] for model_id in ensemble.models if model_id in scored]
         if len(members) < len(ensemble.models):
@@ -141,6 +174,31 @@ class StoreBuilder:
         self.connection.unregister("incoming")
 
 
+@contextmanager
+def database_errors(path: Path) -> Iterator[None]:
+    """Errors of the database in a block as one of ours.
+
+    Raises:
+        StoreError: In place of any `duckdb.Error`.
+    """
+    try:
+        yield
+    except duckdb.Error as error:
+        raise StoreError(f"{path} cannot be written ({error}); check the disk and build again.") from error
+
+
+def verify(path: Path) -> None:
+    """Make sure that a finished file opens, is of this schema and holds a dataset.
+
+    Raises:
+        StoreError: It does not.
+    """
+    with database_errors(path), duckdb.connect(str(path), read_only=True) as connection:
+        found = connection.execute("select schema_version, (select count(*) from datasets) from store_info").fetchall()
+    if len(found) != 1 or found[0][0] != SCHEMA_VERSION or not found[0][1]:
+        raise StoreError(f"{path} is no complete store (found {found}); nothing was published, build again.")
+
+
 def publish(path: Path, link: Path, keep: int = 2) -> None:
     """Move the link to a finished build, and delete all but the newest builds.
 
@@ -149,7 +207,7 @@ def publish(path: Path, link: Path, keep: int = 2) -> None:
         link: `results.duckdb`.
         keep: How many builds stay, since a reader may still hold the one before.
     """
-    temporary = link.with_name(link.name + ".new")
+    temporary = link.with_name(f"{link.name}.{os.getpid()}.new")
     temporary.unlink(missing_ok=True)
     temporary.symlink_to(path.name)
     os.replace(temporary, link)

@@ -10,6 +10,8 @@ from ase.formula import Formula
 
 from engine.records import Configuration, Prediction, flat
 from engine.registry.datasets import Dataset
+from engine.registry.leakage import Leakage
+from engine.registry.models import Model
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,12 @@ class Run:
 
 @dataclass(frozen=True)
 class Cost:
-    """Measured time of one model for one evaluation of energy, forces and stress."""
+    """Measured time of one model for one evaluation of energy, forces and stress.
+
+    Attributes:
+        occasion: Name of the round of measurements; the date of `measured_at` where the file names none.
+        yardstick_ms: Time of a fixed computation in the same round, ms; None where it was not taken.
+    """
 
     model_id: str
     device: str
@@ -76,6 +83,12 @@ class Cost:
     peak_memory_mb: float
     origin: str
     measured_at: str
+    occasion: str = ""
+    yardstick_ms: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.occasion:
+            object.__setattr__(self, "occasion", self.measured_at[:10])
 
 
 def run_id(model_id: str, dataset_id: str, *parts: str) -> str:
@@ -118,6 +131,17 @@ def prediction_row(dataset: Dataset, result: Results, p: Prediction, run: str) -
         "stress": flat(p.stress),
         "wall_seconds": p.wall_seconds,
         "run_id": run,
+    }
+
+
+def leakage_row(dataset: Dataset, model: Model, group: str, found: Leakage) -> dict[str, Any]:
+    """What a model saw of a dataset, or of one of its groups, as a row of `leakage`."""
+    return {
+        "model_id": model.model_id,
+        "dataset_id": dataset.dataset_id,
+        "group_name": group,
+        "certainty": found.certainty,
+        "reason": found.reason,
     }
 
 

@@ -3,9 +3,11 @@
 
 create table store_info (schema_version integer, data_version varchar, built_at timestamp, git_commit varchar);
 
+-- training_sets has names to show, trained_on the ids of these training sets and of all that they contain; elements
+-- are those that the model was trained on.
 create table models (
-    model_id varchar primary key, family varchar, label varchar, training_sets varchar[],
-    n_training_structures bigint, n_parameters bigint, license varchar, paper_row integer, source varchar,
+    model_id varchar primary key, family varchar, label varchar, training_sets varchar[], trained_on varchar[],
+    elements varchar[], level_of_theory varchar, n_training_structures bigint, n_parameters bigint, license varchar, paper_row integer, source varchar,
     checkpoint varchar, conservative boolean, functional varchar, energy_reference varchar, d3 boolean, gate varchar,
     note varchar, runnable boolean, reason varchar
 );
@@ -15,8 +17,26 @@ create table datasets (
     functional varchar, code varchar, license varchar, paper_row integer, source varchar, stands_in_for varchar,
     citation varchar, energy_reference varchar, description varchar, n_configs_paper integer, available boolean,
     reason varchar, potentials varchar, comparable boolean, comparable_note varchar, leakage varchar,
-    spin varchar, hubbard_u boolean,
+    spin varchar, hubbard_u boolean, level_of_theory varchar, reference_checked boolean,
     energy_noise_per_atom double, force_noise double, noise_note varchar
+);
+
+-- How labels were computed, of models, training sets and datasets. What a source does not state is null or empty.
+create table levels_of_theory (
+    level_id varchar primary key, functional varchar, energy_reference varchar, code varchar, potentials varchar,
+    generation varchar, spin varchar, hubbard_u boolean, cutoff_ev double, k_spacing double, k_density double,
+    scf_criterion varchar, d3 boolean, source varchar, note varchar
+);
+
+create table training_sets (
+    training_set_id varchar primary key, label varchar, elements varchar[], contains varchar[],
+    level_of_theory varchar, n_structures bigint, source varchar, note varchar
+);
+
+-- Pairs where a model was trained on configurations of a dataset: certain, likely, or not known where there is a
+-- suspicion that nobody could check. One row per group that is concerned, and one of group_name all for the dataset.
+create table leakage (
+    model_id varchar, dataset_id varchar, group_name varchar, certainty varchar, reason varchar
 );
 
 -- cluster_name: configurations that share one are neighbours of one MD run, and the bootstrap draws them together.
@@ -72,7 +92,8 @@ create table element_metrics (
 
 create table costs (
     model_id varchar, device varchar, hardware varchar, n_threads integer, n_atoms integer, batch integer,
-    ms_per_step double, us_per_atom_step double, peak_memory_mb double, origin varchar, measured_at timestamp
+    ms_per_step double, us_per_atom_step double, peak_memory_mb double, origin varchar, measured_at timestamp,
+    occasion varchar, yardstick_ms double
 );
 
 create table ensembles (ensemble_id varchar primary key, label varchar, model_ids varchar[], source varchar);

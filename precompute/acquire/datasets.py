@@ -4,6 +4,7 @@ from pathlib import Path
 
 from engine.data_folder import EMBEDDED, DataFolder
 from engine.errors import DatasetError, FetchError
+from engine.files import write_text
 from engine.readers.formats import read
 from engine.records import Configuration, read_configurations, write_configurations
 from engine.registry.datasets import DataFile, Dataset
@@ -50,7 +51,7 @@ def fetch_dataset(dataset: Dataset, folder: DataFolder, mirror: Path | None) -> 
     expected = dataset.n_configs if is_mirror else dataset.n_configs_source
     _check(dataset, configurations, expected)
     write_configurations(target, configurations)
-    record.write_text(digest)
+    write_text(record, digest)
     return f"{dataset.dataset_id}: {len(configurations)} configurations"
 
 

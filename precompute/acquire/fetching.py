@@ -17,6 +17,7 @@ import urllib.request
 from pathlib import Path
 
 from engine.errors import FetchError
+from engine.files import write_text
 
 CHUNK = 1 << 20
 ATTEMPTS = 4
@@ -64,7 +65,7 @@ def fetch_file(target: Path, *, sha256: str = "", url: str | None = None, mirror
             f"{target.name} from {source} has sha256 {found[:16]}…, expected {wanted[:16]}…; it was not kept."
         )
     if not sha256:
-        _record(target).write_text(found + "\n")
+        write_text(_record(target), found + "\n")
     part.replace(target)
     return how
 

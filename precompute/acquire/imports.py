@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from engine.data_folder import DataFolder
 from engine.errors import FetchError, PredictionError
 from engine.readers.extxyz import read_extxyz
-from engine.records import Configuration, Prediction, write_predictions
+from engine.records import Configuration, Prediction, RunRecord, write_predictions
 from engine.registry.datasets import Dataset, PublishedPredictions
 from engine.registry.models import Model, get_model
 from precompute.acquire.datasets import configurations_of
@@ -42,19 +42,14 @@ def import_file(
     configurations = configurations_of(dataset, folder)
     rows = _rows(path)
     predictions = _matched(configurations, rows, path.name)
-    record = {
-        "model_id": model.model_id,
-        "fingerprint": "",
-        "origin": "imported",
-        "device": "",
-        "hardware": "",
-        "packages": "",
-        "checkpoint_sha256": "",
-        "source": source or path.name,
-        "options": note,
-        "file_sha256": sha256_of(path),
-        "imported_at": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+    record = RunRecord(
+        origin="imported",
+        model_id=model.model_id,
+        source=source or path.name,
+        note=note,
+        file_sha256=sha256_of(path),
+        imported_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
     write_predictions(folder.imported(dataset.dataset_id, model.model_id), predictions, record)
     n_left = len(configurations) - len(predictions)
     left = f", {n_left} configurations have none" if n_left else ""

@@ -145,7 +145,7 @@ def add(
     check_id(dataset_id, f"--id {dataset_id!r}")
     _check_texts(description, keys)
     if dataset_id in load_datasets(DATASETS_PATH):
-        raise RegistryError(f"'{dataset_id}' is a dataset of engine/registry/datasets.toml; choose another --id.")
+        raise RegistryError(f"'{dataset_id}' is a dataset of engine/registry/datasets; choose another --id.")
     if not path.is_file():
         raise DatasetError(f"{path.name} is not a file.")
     reader = reader or find_format(path)
@@ -266,7 +266,8 @@ def _entry(
         "elements": sorted(chemical_symbols[number] for number in numbers),
         "comparable": is_comparable,
         "comparable_note": "As the user who added it says; not checked.",
-        "leakage": "Not checked.",
+        "reference_checked": False,
+        "leakage_note": "Not checked.",
         "n_configs": len(configurations),
         "file_note": note,
         "files": [file],

@@ -7,10 +7,10 @@ two steps that are not counted (compilation, caches).
 
 import json
 import statistics
-import tempfile
+import time
+import uuid
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 from ase import Atoms
@@ -18,20 +18,29 @@ from ase.build import bulk
 
 from engine.data_folder import DataFolder
 from engine.errors import WorkerError
-from engine.records import Configuration, read_predictions, write_configurations
+from engine.files import write_text
+from engine.records import Configuration
 from engine.registry.models import Model
 from engine.store.rows import Cost
-from precompute.workers.launch import worker_command
-from precompute.workers.process import Worker
+from precompute.workers.pool import Pool
 
 N_WARM_UP = 2
 N_STEPS = 10
 N_CELLS = 5
 RATTLE = 0.05  # Å
+YARDSTICK_NUMBERS = 1_000_000
+YARDSTICK_TRIES = 5
 
 
-def bench(model: Model, folder: DataFolder, *, device: str, n_threads: int = 1) -> Cost:
+def bench(model: Model, folder: DataFolder, *, device: str, occasion: str, n_threads: int = 1) -> Cost:
     """Measure one model on this machine and keep the result in the data folder.
+
+    Args:
+        model: From the registry.
+        folder: The data folder.
+        device: auto, cpu or cuda.
+        occasion: From `new_occasion`; the same for all models measured by one command.
+        n_threads: Threads of the numerical libraries.
 
     Returns:
         Median over the counted steps.
@@ -39,18 +48,11 @@ def bench(model: Model, folder: DataFolder, *, device: str, n_threads: int = 1) 
     Raises:
         WorkerError: The model cannot be loaded, or fails on the cell.
     """
-    command = worker_command(model, folder, device, n_threads)
-    worker = Worker(command, folder.logs / f"{model.model_id}.log")
-    with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
-        source, target = Path(scratch) / "steps.parquet", Path(scratch) / "predictions.parquet"
-        configurations = _steps(model)
-        write_configurations(source, configurations)
-        try:
-            record = worker.start()
-            done = worker.request(source, target)
-        finally:
-            worker.kill()
-        predictions = read_predictions(target)
+    configurations = _steps(model)
+    with Pool(folder, device=device, n_threads=n_threads) as pool, pool.borrow(model) as loaded:
+        done = loaded.evaluate(configurations, retry=False)
+        record = loaded.worker.record
+    predictions = done.predictions
     if failed := [p.reason for p in predictions if p.status != "ok"]:
         raise WorkerError(f"'{model.model_id}' cannot do the bench cell: {failed[0]}")
     seconds = statistics.median(p.wall_seconds or 0.0 for p in predictions[N_WARM_UP:])
@@ -64,12 +66,34 @@ def bench(model: Model, folder: DataFolder, *, device: str, n_threads: int = 1) 
         batch=1,
         ms_per_step=seconds * 1e3,
         us_per_atom_step=seconds * 1e6 / n_atoms,
-        peak_memory_mb=done["peak_memory_mb"],
+        peak_memory_mb=done.peak_memory_mb,
         origin="computed",
         measured_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S"),
+        occasion=occasion,
+        yardstick_ms=yardstick_ms(),
     )
     _keep(cost, folder)
     return cost
+
+
+def new_occasion() -> str:
+    """Name of one round of measurements, since those of different rounds compare by their yardsticks only."""
+    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}-{uuid.uuid4().hex[:6]}"
+
+
+def yardstick_ms() -> float:
+    """Time of a fixed computation on one core of this machine now, ms: the fastest of some tries.
+
+    Sorting, since unlike a product of matrices it is on one thread whatever the libraries.
+    """
+    numbers = np.random.default_rng(0).random(YARDSTICK_NUMBERS)
+
+    def seconds() -> float:
+        started = time.perf_counter()
+        np.sort(numbers)
+        return time.perf_counter() - started
+
+    return 1e3 * min(seconds() for _ in range(YARDSTICK_TRIES))
 
 
 def is_measured(model: Model, folder: DataFolder) -> bool:
@@ -96,6 +120,5 @@ def _steps(model: Model) -> list[Configuration]:
 
 
 def _keep(cost: Cost, folder: DataFolder) -> None:
-    folder.costs.mkdir(parents=True, exist_ok=True)
     path = folder.costs / f"{cost.model_id}-{cost.device}-{cost.n_threads}.json"
-    path.write_text(json.dumps(asdict(cost), indent=1) + "\n")
+    write_text(path, json.dumps(asdict(cost), indent=1) + "\n")

@@ -1,57 +1,78 @@
 """Build the results store from configurations, predictions and costs on disk, and publish it."""
 
+import fcntl
 import json
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from engine.data_folder import EMBEDDED, ROOT, DataFolder, embedded_predictions
 from engine.errors import StoreError
-from engine.records import Configuration, Prediction, read_predictions, read_run_record
+from engine.records import Configuration, Prediction, RunRecord, check_predictions, read_run_record
 from engine.registry.datasets import Dataset, load_datasets
 from engine.registry.ensembles import load_ensembles
 from engine.registry.models import Model, load_models
-from engine.shards import FAMILIES, done_keys
-from engine.store.builder import StoreBuilder, publish
+from engine.shards import done_keys, merged
+from engine.store.builder import StoreBuilder, database_errors, publish, verify
 from engine.store.claims import measure_claims
 from engine.store.rows import Cost, Results, Run, run_id
 from precompute.acquire.datasets import configurations_of
-from precompute.acquire.weights import model_fingerprint
+from precompute.acquire.weights import Checkpoint
 
 
-def build(folder: DataFolder) -> tuple[Path, list[str]]:
-    """Build a new store from everything on disk and move the link to it.
+@dataclass(frozen=True)
+class Built:
+    """A published store.
+
+    Attributes:
+        path: The file.
+        lines: One per dataset.
+        left_out: One sentence per file that could not be read.
+    """
+
+    path: Path
+    lines: list[str]
+    left_out: list[str]
+
+
+def build(folder: DataFolder) -> Built:
+    """Build a new store from everything on disk and move the link to it, one build at a time.
 
     Where a model has predictions of several origins for a dataset, the one that covers most configurations counts;
-    origins are never mixed.
-
-    Returns:
-        The file, and one line per dataset.
+    origins are never mixed. A file that cannot be read is named and left out.
 
     Raises:
-        StoreError: There is no dataset to build from.
+        StoreError: There is no dataset to build from, or the database cannot be written.
     """
-    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    path = folder.root / f"results-{stamp}.duckdb"
-    partial = path.with_suffix(".building")
-    partial.unlink(missing_ok=True)
-    builder = StoreBuilder(partial, _commit(), version=stamp)
-    try:
-        lines = _fill(builder, folder)
-        builder.finish()
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    partial.rename(path)
-    publish(path, folder.store)
-    return path, lines
+    folder.root.mkdir(parents=True, exist_ok=True)
+    with (folder.root / ".build.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # of the system, so that a killed build leaves no lock behind
+        for left in (*folder.root.glob("results-*.building"), *folder.root.glob("results-*.wal")):
+            left.unlink()
+        stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
+        path = folder.root / f"results-{stamp}.duckdb"
+        partial = path.with_suffix(".building")
+        try:
+            with database_errors(partial):
+                builder = StoreBuilder(partial, _commit(), version=stamp)
+                lines, left_out = _fill(builder, folder)
+                builder.finish()
+                verify(partial)
+            partial.rename(path)
+        finally:
+            partial.unlink(missing_ok=True)
+            partial.with_name(partial.name + ".wal").unlink(missing_ok=True)
+        publish(path, folder.store)
+    return Built(path, lines, left_out)
 
 
-def _fill(builder: StoreBuilder, folder: DataFolder) -> list[str]:
+def _fill(builder: StoreBuilder, folder: DataFolder) -> tuple[list[str], list[str]]:
     models = load_models()
     builder.add_models(models.values())
-    lines = []
+    lines: list[str] = []
+    left_out: list[str] = []
     for dataset in load_datasets().values():
         if not folder.configurations(dataset.dataset_id).is_file():
             builder.add_dataset(dataset, [], _why_absent(dataset))
@@ -60,7 +81,7 @@ def _fill(builder: StoreBuilder, folder: DataFolder) -> list[str]:
         builder.add_dataset(dataset, configurations)
         results = []
         for model in models.values():
-            chosen = _predictions(dataset, configurations, model, folder)
+            chosen = _predictions(dataset, configurations, model, folder, left_out)
             if chosen:
                 builder.add_runs(_runs(dataset, model, chosen))
                 results.append(Results(model.model_id, _rows(dataset, model, chosen)))
@@ -68,9 +89,9 @@ def _fill(builder: StoreBuilder, folder: DataFolder) -> list[str]:
         lines.append(f"{dataset.dataset_id}: {len(configurations)} configurations, {len(results)} models")
     if not lines:
         raise StoreError("No dataset is here to build from. Run: python -m precompute fetch --dataset open-defects")
-    builder.add_costs(_costs(folder))
+    builder.add_costs(_costs(folder, left_out))
     builder.add_claims(measure_claims(builder.connection))
-    return lines
+    return lines, left_out
 
 
 def _why_absent(dataset: Dataset) -> str:
@@ -80,78 +101,89 @@ def _why_absent(dataset: Dataset) -> str:
 
 
 def _predictions(
-    dataset: Dataset, configurations: Sequence[Configuration], model: Model, folder: DataFolder
+    dataset: Dataset,
+    configurations: Sequence[Configuration],
+    model: Model,
+    folder: DataFolder,
+    left_out: list[str],
 ) -> list[Path]:
     """Files with the predictions to use, all of one origin: the one that covers most configurations.
 
     Of equals, those computed on this machine come first, then those of the repository, then imported ones.
     """
-    computed: list[Path] = []
-    if (FAMILIES / f"{model.family}.lock").is_file():
-        target = folder.predictions(dataset.dataset_id, model.model_id, model_fingerprint(model, folder))
-        computed = sorted(target.glob("*.parquet"))
+    computed = Checkpoint(model, folder).predictions(dataset.dataset_id)
     shipped = embedded_predictions(dataset.dataset_id, model.model_id)
     imported = folder.imported(dataset.dataset_id, model.model_id)
-    origins = [paths for paths in (computed, *([path] for path in (shipped, imported) if path.is_file())) if paths]
+    found = (computed, *([path] for path in (shipped, imported) if path.is_file()))
+    origins = [paths for paths in (_readable(paths, left_out) for paths in found) if paths]
     if len(origins) < 2:  # nothing to compare, so no file is read for it
         return origins[0] if origins else []
     known = {(c.config_id, c.geometry_hash) for c in configurations}
     return max(origins, key=lambda paths: len(known & done_keys(paths).keys()))
 
 
-def _run_id(dataset: Dataset, model: Model, record: Mapping[str, str]) -> str:
-    keys = ("started_at", "pid", "hardware", "file_sha256")
-    parts = [record.get(key, "") for key in keys]
-    return run_id(model.model_id, dataset.dataset_id, *parts)
+def _readable(paths: Iterable[Path], left_out: list[str]) -> list[Path]:
+    """Files that can be read to the end, page by page; the others are named."""
+    good = []
+    for path in paths:
+        try:
+            check_predictions(path)
+        except (OSError, ValueError) as error:  # ArrowInvalid is a ValueError
+            left_out.append(f"{path} cannot be read ({error}); delete it and run its model again")
+        else:
+            good.append(path)
+    return good
+
+
+def _run_id(dataset: Dataset, model: Model, record: RunRecord) -> str:
+    pid = "" if record.pid is None else str(record.pid)
+    return run_id(model.model_id, dataset.dataset_id, record.started_at, pid, record.hardware, record.file_sha256)
 
 
 def _rows(dataset: Dataset, model: Model, paths: Iterable[Path]) -> list[tuple[Prediction, str]]:
     """Predictions with their run; of two for one configuration the later file counts."""
-    rows: dict[tuple[str, str], tuple[Prediction, str]] = {}
-    for path in paths:
-        run = _run_id(dataset, model, read_run_record(path))
-        rows |= {(p.config_id, p.geometry_hash): (p, run) for p in read_predictions(path)}
-    return list(rows.values())
+    paths = list(paths)
+    runs = {path: _run_id(dataset, model, read_run_record(path)) for path in paths}
+    return [(prediction, runs[path]) for prediction, path in merged(paths).values()]
 
 
 def _runs(dataset: Dataset, model: Model, paths: Iterable[Path]) -> Iterator[Run]:
     """One run per worker process or imported file, with the time of all its shards together."""
-    seconds: dict[str, float] = {}
-    dtypes: dict[str, set[str]] = {}
-    records: dict[str, dict[str, str]] = {}
+    records: dict[str, list[RunRecord]] = {}
     for path in paths:
         record = read_run_record(path)
-        key = _run_id(dataset, model, record)
-        records[key] = record
-        seconds[key] = seconds.get(key, 0.0) + float(record.get("wall_seconds") or 0.0)
-        dtypes.setdefault(key, set()).add(record.get("dtype", ""))
-    for key, record in records.items():
-        is_imported = record.get("origin") == "imported"  # a file that was taken in keeps its note as options
+        records.setdefault(_run_id(dataset, model, record), []).append(record)
+    for key, shards in records.items():
+        record = shards[-1]
         yield Run(
             run_id=key,
             model_id=model.model_id,
             dataset_id=dataset.dataset_id,
-            origin=record.get("origin", ""),
-            device=record.get("device", ""),
-            hardware=record.get("hardware", ""),
-            packages=record.get("packages", ""),
-            checkpoint_sha256=record.get("checkpoint_sha256", ""),
-            started_at=record.get("started_at") or None,
-            source=record.get("source") or "Defect Atlas",
-            wall_seconds=seconds[key] or None,
-            n_threads=int(record["n_threads"]) if record.get("n_threads") else None,
-            dtype=" and ".join(sorted(dtypes[key] - {""})),
-            d3=record.get("d3", ""),
-            options="" if is_imported else record.get("options", ""),
-            note=record.get("options", "") if is_imported else "",
+            origin=record.origin,
+            device=record.device,
+            hardware=record.hardware,
+            packages=record.packages,
+            checkpoint_sha256=record.checkpoint_sha256,
+            started_at=record.started_at or None,
+            source=record.source or "Defect Atlas",
+            wall_seconds=sum(shard.wall_seconds or 0.0 for shard in shards) or None,
+            n_threads=record.n_threads,
+            dtype=" and ".join(sorted({shard.dtype for shard in shards} - {""})),
+            d3="" if record.d3 is None else "yes" if record.d3 else "no",
+            options=record.options,
+            note=record.note,
         )
 
 
-def _costs(folder: DataFolder) -> Iterator[Cost]:
+def _costs(folder: DataFolder, left_out: list[str]) -> Iterator[Cost]:
     """Costs measured here, and those that came with the repository for other machines."""
     seen = set()
     for path in [*sorted(folder.costs.glob("*.json")), *sorted((EMBEDDED / "costs").glob("*.json"))]:
-        cost = Cost(**json.loads(path.read_text()))
+        try:
+            cost = Cost(**json.loads(path.read_text()))
+        except (OSError, TypeError, ValueError) as error:
+            left_out.append(f"{path} is no cost ({error}); delete it and run bench again")
+            continue
         key = (cost.model_id, cost.device, cost.hardware, cost.n_threads, cost.n_atoms)
         if key not in seen:
             seen.add(key)
@@ -159,7 +191,10 @@ def _costs(folder: DataFolder) -> Iterator[Cost]:
 
 
 def _commit() -> str:
-    asked = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    try:
+        asked = subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+    except OSError:  # no git on this machine
+        return ""
     return asked.stdout.strip()

@@ -1,14 +1,17 @@
 """Put results into the repository: predictions on the embedded dataset and measured costs, for fresh clones."""
 
+import dataclasses
 from pathlib import Path
 
 from engine.data_folder import EMBEDDED, DataFolder, embedded_predictions
 from engine.errors import PredictionError
-from engine.records import Prediction, read_predictions, read_run_record, write_predictions
+from engine.files import write_text
+from engine.records import read_run_record, write_predictions
 from engine.registry.datasets import Dataset
 from engine.registry.models import Model
+from engine.shards import merged
 from precompute.acquire.datasets import configurations_of
-from precompute.acquire.weights import model_fingerprint
+from precompute.acquire.weights import Checkpoint
 
 
 def embed(dataset: Dataset, model: Model, folder: DataFolder) -> Path | None:
@@ -22,13 +25,10 @@ def embed(dataset: Dataset, model: Model, folder: DataFolder) -> Path | None:
     """
     if not dataset.is_embedded:
         raise PredictionError(f"'{dataset.dataset_id}' does not come with the repository; only such sets are embedded.")
-    source = folder.predictions(dataset.dataset_id, model.model_id, model_fingerprint(model, folder))
-    paths = sorted(source.glob("*.parquet"))
+    paths = Checkpoint(model, folder).predictions(dataset.dataset_id)
     if not paths:
         return None
-    rows: dict[tuple[str, str], Prediction] = {}
-    for path in paths:
-        rows |= {(p.config_id, p.geometry_hash): p for p in read_predictions(path)}
+    rows = merged(paths)
     configurations = configurations_of(dataset, folder)
     left = [c.config_id for c in configurations if (c.config_id, c.geometry_hash) not in rows]
     if left:
@@ -36,11 +36,11 @@ def embed(dataset: Dataset, model: Model, folder: DataFolder) -> Path | None:
             f"{model.model_id} lacks {len(left)} configurations of '{dataset.dataset_id}', first '{left[0]}'. "
             f"Run: python -m precompute run --dataset {dataset.dataset_id} --model {model.model_id}"
         )
-    record = read_run_record(paths[0])
-    seconds = sum(float(read_run_record(path).get("wall_seconds") or 0.0) for path in paths)
+    seconds = sum(read_run_record(path).wall_seconds or 0.0 for path in paths)
+    record = dataclasses.replace(read_run_record(paths[0]), wall_seconds=seconds)
     target = embedded_predictions(dataset.dataset_id, model.model_id)
-    ordered = [rows[c.config_id, c.geometry_hash] for c in configurations]
-    write_predictions(target, ordered, record | {"wall_seconds": f"{seconds:.3f}"})
+    ordered = [rows[c.config_id, c.geometry_hash][0] for c in configurations]
+    write_predictions(target, ordered, record)
     return target
 
 
@@ -49,7 +49,6 @@ def embed_costs(model: Model, folder: DataFolder) -> list[Path]:
     copied = []
     for path in sorted(folder.costs.glob(f"{model.model_id}-*.json")):
         target = EMBEDDED / "costs" / path.name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(path.read_bytes())
+        write_text(target, path.read_text(encoding="utf-8"))
         copied.append(target)
     return copied

@@ -1,19 +1,18 @@
 """One structure, some models, no store: what `python -m precompute predict` does."""
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ase.data import chemical_symbols
 
 from engine.data_folder import DataFolder
 from engine.errors import DatasetError, EngineError
 from engine.readers.uploads import read_structure
-from engine.records import Configuration, Prediction, read_predictions, write_configurations
+from engine.records import Configuration, Prediction
 from engine.registry.models import Model
-from precompute.workers.launch import worker_command
-from precompute.workers.process import Worker
+from precompute.workers.pool import Pool
 
 
 def read_file(path: Path) -> Configuration:
@@ -27,31 +26,18 @@ def read_file(path: Path) -> Configuration:
     return read_structure(path.name, path.read_bytes())
 
 
-def predict(configuration: Configuration, model: Model, folder: DataFolder, device: str) -> Prediction:
-    """Have one model predict one structure in a worker of its own.
-
-    Raises:
-        EngineError: The model cannot run here.
-    """
-    worker = Worker(worker_command(model, folder, device), folder.logs / f"{model.model_id}.log")
-    with tempfile.TemporaryDirectory(prefix="predict-") as scratch:
-        source, target = Path(scratch) / "structure.parquet", Path(scratch) / "prediction.parquet"
-        write_configurations(source, [configuration])
-        try:
-            worker.start()
-            worker.request(source, target)
-        finally:
-            worker.kill()
-        return read_predictions(target)[0]
-
-
 def predict_file(path: Path, models: Sequence[Model], folder: DataFolder, device: str) -> Iterator[dict[str, Any]]:
     """One row per model: energy, largest force and stress, or the reason why there is none."""
     configuration = read_file(path)
+    symbols = {chemical_symbols[number] for number in configuration.numbers.tolist()}
     for model in models:
         row: dict[str, Any] = {"model_id": model.model_id, "n_atoms": configuration.n_atoms}
+        if unknown := model.unknown_elements(symbols):
+            yield row | {"status": "failed", "reason": f"{model.label} does not know {', '.join(unknown)}."}
+            continue
         try:
-            prediction = predict(configuration, model, folder, device)
+            with Pool(folder, device=device) as pool, pool.borrow(model) as loaded:
+                (prediction,) = loaded.evaluate([configuration]).predictions
         except EngineError as error:
             yield row | {"status": "failed", "reason": str(error)}
             continue

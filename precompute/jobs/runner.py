@@ -1,27 +1,21 @@
 """Run models over datasets: one worker per slot, each loads a model once and takes shards until none is left."""
 
-import functools
 import os
 import sys
-import tempfile
 import threading
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from engine.data_folder import DataFolder
-from engine.errors import EngineError, WorkerError
-from engine.records import Configuration, write_configurations
+from engine.errors import EngineError
+from engine.files import remove_abandoned
+from engine.records import Configuration
 from engine.registry.models import Model
 from engine.shards import Shard, cut, done_keys, missing
-from precompute.acquire.weights import model_fingerprint
+from precompute.acquire.weights import Checkpoint
 from precompute.progress import Progress
-from precompute.workers.launch import worker_command
-from precompute.workers.process import Worker, WorkerDiedError
-from precompute.workers.worker_envs import WorkerCommand
-
-Command = Callable[[Model], WorkerCommand]
+from precompute.workers.pool import Pool
 
 # A second worker for the same model pays its imports only from about this much work on.
 MIN_ATOMS_PER_WORKER = 2000
@@ -37,8 +31,6 @@ class Task:
     model: Model
     shards: list[tuple[Shard, Path]]
     n_workers: int = 0
-    max_edges: int | None = None
-    deaths: Counter[str] = field(default_factory=Counter)
     error: str = ""
 
     @property
@@ -49,12 +41,28 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run did: counts of configurations, and models that could not be loaded."""
+    """What a run did.
 
+    Attributes:
+        n_planned: Configurations that it set out to do.
+        n_done: Those that have a row now.
+        n_failed: Rows without a result.
+        n_transient: Of these, those that lacked memory or time, so that another run tries them again.
+        seconds: Time that it took, s.
+        errors: Models that could not be run, with the reason.
+    """
+
+    n_planned: int
     n_done: int
     n_failed: int
+    n_transient: int
     seconds: float
     errors: dict[str, str]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing is left that the same command would do."""
+        return not self.errors and self.n_done == self.n_planned and not self.n_transient
 
 
 def plan(model: Model, datasets: Mapping[str, Sequence[Configuration]], folder: DataFolder) -> tuple[Task, int]:
@@ -64,10 +72,11 @@ def plan(model: Model, datasets: Mapping[str, Sequence[Configuration]], folder: 
         The task, and how many configurations were done before.
     """
     shards: list[tuple[Shard, Path]] = []
-    n_done = 0
+    n_done, checkpoint = 0, Checkpoint(model, folder)
     for dataset_id, configurations in datasets.items():
-        target = folder.predictions(dataset_id, model.model_id, model_fingerprint(model, folder))
-        todo = missing(configurations, done_keys(sorted(target.glob("*.parquet"))))
+        target = folder.predictions(dataset_id, model.model_id, checkpoint.fingerprint)
+        remove_abandoned(target)
+        todo = missing(configurations, done_keys(checkpoint.predictions(dataset_id)))
         n_done += len(configurations) - len(todo)
         shards += [(shard, target / shard.name) for shard in cut(todo)]
     return Task(model, shards), n_done
@@ -99,19 +108,18 @@ def run(
         Counts, and the models that could not be loaded with the reason.
     """
     tasks = [task for task in tasks if task.shards]
-    progress = Progress(sum(len(s.configurations) for t in tasks for s, _ in t.shards), sum(t.n_atoms for t in tasks))
+    n_planned = sum(len(shard.configurations) for task in tasks for shard, _ in task.shards)
+    progress = Progress(n_planned, sum(task.n_atoms for task in tasks))
     queue = _Queue(tasks)
     n_slots = max(1, min(n_slots or os.cpu_count() or 1, sum(len(t.shards) for t in tasks)))
-    command = functools.partial(worker_command, folder=folder, device=device, offline=offline, memory_gb=memory_gb)
-    threads = [
-        threading.Thread(target=_slot, args=(queue, folder, command, progress), daemon=True) for _ in range(n_slots)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with Pool(folder, device=device, offline=offline, memory_gb=memory_gb, max_warm=n_slots) as pool:
+        threads = [threading.Thread(target=_slot, args=(queue, pool, progress), daemon=True) for _ in range(n_slots)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
     errors = {task.model.model_id: task.error for task in tasks if task.error}
-    return Outcome(progress.n_done, progress.n_failed, progress.seconds, errors)
+    return Outcome(n_planned, progress.n_done, progress.n_failed, progress.n_transient, progress.seconds, errors)
 
 
 class _Queue:
@@ -144,64 +152,18 @@ class _Queue:
             task.error = task.error or error
 
 
-def _slot(queue: _Queue, folder: DataFolder, command: Command, progress: Progress) -> None:
-    """Take models until there are none."""
+def _slot(queue: _Queue, pool: Pool, progress: Progress) -> None:
+    """Take models until there are none; whatever goes wrong with one is its error, and the slot goes on."""
     while (task := queue.take_model()) is not None:
         error = ""
         try:
-            _work(task, queue, folder, command(task.model), progress)
-        except EngineError as problem:
-            error = str(problem)
+            with pool.borrow(task.model) as loaded:
+                while (taken := queue.take_shard(task)) is not None:
+                    shard, target = taken
+                    done = loaded.evaluate(shard.configurations, target, timeout=CONFIG_SECONDS)
+                    what = f"{task.model.model_id}, {target.parts[-4]}"
+                    progress.add(shard, done.n_failed, what, done.n_transient)
+        except Exception as problem:
+            error = str(problem) if isinstance(problem, EngineError) else f"{type(problem).__name__}: {problem}"
             print(f"{task.model.model_id}: {error}", file=sys.stderr, flush=True)
         queue.leave(task, error)
-
-
-def _work(task: Task, queue: _Queue, folder: DataFolder, command: WorkerCommand, progress: Progress) -> None:
-    """One worker's life: load once, take shards, start again where a configuration killed the process."""
-    log = folder.logs / f"{task.model.model_id}.log"
-    worker: Worker | None = None
-    try:
-        with tempfile.TemporaryDirectory(prefix="shard-") as scratch:
-            while (taken := queue.take_shard(task)) is not None:
-                shard, target = taken
-                source = Path(scratch) / shard.name
-                write_configurations(source, shard.configurations)
-                max_edges = task.max_edges
-                while True:
-                    if worker is None or not worker.is_alive:
-                        worker = Worker(command, log)
-                        worker.start()
-                    try:
-                        done = worker.request(
-                            source, target, skip=_lethal(task), max_edges=max_edges, timeout=CONFIG_SECONDS
-                        )
-                        break
-                    except WorkerDiedError as death:
-                        max_edges = 1  # the new worker goes one at a time, so that the culprit is known
-                        _count_death(task, death, shard, worker)
-                progress.add(shard, done["n_failed"], f"{task.model.model_id}, {target.parts[-4]}")
-    finally:
-        if worker is not None:
-            worker.kill()
-
-
-def _count_death(task: Task, death: WorkerDiedError, shard: Shard, worker: Worker) -> None:
-    """Blame a death on the configuration at hand; before any, the process itself is broken."""
-    if len(death.config_ids) > 1:
-        task.max_edges = max(1, (task.max_edges or int(worker.record["max_edges"])) // 2)
-        print(
-            f"{task.model.model_id}: {death}; this shard one at a time, later ones in half as large batches",
-            file=sys.stderr,
-            flush=True,
-        )
-        return
-    culprit = next(iter(death.config_ids), "")
-    task.deaths[culprit] += 1
-    if not culprit and task.deaths[culprit] > 1:
-        raise WorkerError(f"worker of '{task.model.model_id}' died twice before any configuration: {death}")
-    print(f"{task.model.model_id}: {death}; at {culprit or shard.name}", file=sys.stderr, flush=True)
-
-
-def _lethal(task: Task) -> dict[str, str]:
-    """Configurations that killed two workers, with the reason that their rows will carry."""
-    return {key: "ended its worker process twice" for key, n in task.deaths.items() if key and n >= 2}

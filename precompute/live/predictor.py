@@ -12,27 +12,25 @@ process.
 
 import atexit
 import os
-import signal
-import tempfile
 import threading
 import time
+import traceback
 import uuid
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
-from ase.data import atomic_numbers, chemical_symbols
+from ase.data import chemical_symbols
 
 from engine.data_folder import DataFolder
 from engine.errors import EngineError, SettingsError, WorkerError
 from engine.numerics import uncertainty
-from engine.records import Configuration, FloatArray, Prediction, read_predictions, write_configurations
+from engine.records import Configuration, FloatArray, Prediction
 from engine.registry.models import Model, get_model, load_models
-from precompute.acquire.weights import model_fingerprint
-from precompute.workers.launch import why_not_runnable, worker_command
-from precompute.workers.process import Worker
+from precompute.acquire.weights import Checkpoint
+from precompute.workers.launch import why_not_runnable
+from precompute.workers.pool import Pool, default_memory_gb
 
 QUEUED, LOADING, RUNNING = "queued", "loading the model", "computing"
 DONE, FAILED, CANCELLED = "done", "failed", "cancelled"
@@ -46,10 +44,6 @@ MAX_QUEUE = 40
 _MAX_RESULTS = 256
 _MAX_JOBS = 200
 
-# The training sets of the universal potentials (MPtrj, OMat24 and their like) hold these 89 elements.
-_UNIVERSAL = frozenset(chemical_symbols[z] for z in range(1, 95) if not 84 <= z <= 88)
-_COVERED = {"emt": frozenset(("Al", "Ni", "Cu", "Pd", "Ag", "Pt", "Au"))}
-
 
 @dataclass(frozen=True)
 class LiveModel:
@@ -62,6 +56,7 @@ class LiveModel:
         training_sets: Names of the training sets.
         energy_reference: DFT set-up that fixes its zero of energy.
         why_not: Why it cannot be chosen; empty where it can.
+        elements: All elements that it was trained on, by atomic number.
     """
 
     model_id: str
@@ -70,6 +65,7 @@ class LiveModel:
     training_sets: tuple[str, ...]
     energy_reference: str
     why_not: str
+    elements: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -134,14 +130,6 @@ class _Task:
         )
 
 
-@dataclass(eq=False)
-class _Warm:
-    """A worker that holds a loaded model."""
-
-    worker: Worker
-    used: float
-
-
 class LivePredictor:
     """Queue and warm workers of one server; safe to share between threads.
 
@@ -150,6 +138,7 @@ class LivePredictor:
         device: cpu, cuda or auto.
         n_slots: Worker processes that compute at a time; half the cores, 1 to 4, where None.
         max_warm: Models kept loaded.
+        memory_gb: Memory of each worker, GB; that of `pool.default_memory_gb` where None, 0 for all there is.
         idle_seconds: A model that nobody asked for this long is unloaded.
         limit_seconds: Longest computation of one structure, s.
         first_limit_seconds: The same for the first one after a model was loaded, s.
@@ -162,20 +151,25 @@ class LivePredictor:
         device: str = "auto",
         n_slots: int | None = None,
         max_warm: int = 3,
+        memory_gb: float | None = None,
         idle_seconds: float = 600.0,
         limit_seconds: float = LIMIT_SECONDS,
         first_limit_seconds: float = FIRST_LIMIT_SECONDS,
     ) -> None:
         self._folder = folder
-        self._device = device
         self._n_slots = n_slots or max(1, min(4, (os.cpu_count() or 2) // 2))
-        self._max_warm = max(max_warm, self._n_slots)
+        self._pool = Pool(
+            folder,
+            device=device,
+            memory_gb=default_memory_gb(device) if memory_gb is None else memory_gb,
+            max_warm=max(max_warm, self._n_slots),
+            log_prefix="live-",
+        )
         self._idle_seconds = idle_seconds
         self._limits = (first_limit_seconds, limit_seconds)
         self._changed = threading.Condition()
         self._queue: list[_Task] = []
         self._busy: dict[str, _Task] = {}
-        self._warm: dict[str, _Warm] = {}
         self._jobs: OrderedDict[str, tuple[str, tuple[_Task, ...]]] = OrderedDict()
         self._results: OrderedDict[tuple[str, str, str], tuple[Prediction, dict[str, str]]] = OrderedDict()
         self._threads: list[threading.Thread] = []
@@ -244,13 +238,12 @@ class LivePredictor:
                 if task in self._queue:
                     self._queue.remove(task)
                     task.close(CANCELLED)
-                elif task.model.model_id in self._warm:
-                    _stop(self._warm[task.model.model_id].worker)
+                elif self._busy.get(task.model.model_id) is task:
+                    self._pool.stop(task.model.model_id)
 
     def warm_models(self) -> list[str]:
         """Ids of the models that are loaded now."""
-        with self._changed:
-            return [model_id for model_id, warm in self._warm.items() if warm.worker.is_alive]
+        return list(self._pool.loaded())
 
     def close(self) -> None:
         """End all workers and threads; open tasks become cancelled."""
@@ -259,14 +252,11 @@ class LivePredictor:
             for task in [*self._queue, *self._busy.values()]:
                 task.is_cancelled = True
             self._queue.clear()
-            for warm in self._warm.values():
-                _stop(warm.worker)
+            self._pool.stop()
             self._changed.notify_all()
         for thread in self._threads:
             thread.join(timeout=10)
-        for warm in self._warm.values():
-            warm.worker.kill()
-        self._warm.clear()
+        self._pool.close()
 
     # Book-keeping, called under the lock unless said otherwise
 
@@ -275,9 +265,10 @@ class LivePredictor:
             model.model_id,
             model.label,
             model.family,
-            model.training_sets,
-            model.energy_reference,
+            model.training_labels,
+            model.level.energy_reference,
             why_not_runnable(model, self._folder),
+            model.elements,
         )
 
     def _task(self, model: Model, configuration: Configuration) -> _Task:
@@ -288,7 +279,7 @@ class LivePredictor:
             return _Task(model, configuration, ("", "", ""), state=FAILED, message=message)
         if reason := why_not_runnable(model, self._folder):
             return _Task(model, configuration, ("", "", ""), state=FAILED, message=reason)
-        key = (configuration.geometry_hash, model.model_id, model_fingerprint(model, self._folder))
+        key = (configuration.geometry_hash, model.model_id, Checkpoint(model, self._folder).fingerprint)
         task = _Task(model, configuration, key)
         with self._changed:
             if key in self._results:
@@ -328,16 +319,19 @@ class LivePredictor:
         while (task := self._next()) is not None:
             try:
                 self._run(task)
+            except Exception as error:  # one visitor's task must not end the thread that serves all of them
+                traceback.print_exc()
+                self._finish(task, FAILED, f"The program failed ({type(error).__name__}: {error}).")
             finally:
                 with self._changed:
-                    del self._busy[task.model.model_id]
+                    self._busy.pop(task.model.model_id, None)
                     self._changed.notify_all()
 
     def _next(self) -> _Task | None:
         """Wait for a task whose model is not at work; None when the predictor closes."""
         with self._changed:
             while not self._is_closed:
-                self._unload_idle()
+                self._pool.unload_idle(self._idle_seconds)
                 for task in self._queue:
                     if task.model.model_id not in self._busy:
                         self._queue.remove(task)
@@ -350,58 +344,24 @@ class LivePredictor:
     def _run(self, task: _Task) -> None:
         """Take a task to its end; whatever goes wrong is the task's message."""
         try:
-            worker = self._loaded(task)
-            self._set(task, RUNNING)
-            prediction = _ask(worker, task.configuration, self._limits[worker.n_started > 0])
+            with self._pool.borrow(task.model) as loaded:
+                if not loaded.worker.is_alive:
+                    self._set(task, LOADING)
+                    loaded.start()
+                self._set(task, RUNNING)
+                limit = self._limits[loaded.worker.n_started > 0]
+                (prediction,) = loaded.evaluate([task.configuration], timeout=limit, retry=False).predictions
+                record = loaded.worker.record
         except (EngineError, OSError) as error:
-            self._drop(task.model.model_id)
             self._finish(task, CANCELLED if task.is_cancelled else FAILED, self._explain(error))
             return
         with self._changed:
-            self._warm[task.model.model_id].used = time.monotonic()
-            task.prediction, task.record = prediction, worker.record
+            task.prediction, task.record = prediction, record
             if prediction.status == "ok":
-                self._results[task.key] = (prediction, worker.record)
+                self._results[task.key] = (prediction, record)
                 while len(self._results) > _MAX_RESULTS:
                     self._results.popitem(last=False)
         self._finish(task, DONE if prediction.status == "ok" else FAILED, prediction.reason or "")
-
-    def _loaded(self, task: _Task) -> Worker:
-        """The model's worker, started unless it is warm."""
-        model_id = task.model.model_id
-        with self._changed:
-            warm = self._warm.get(model_id)
-        if warm is not None and warm.worker.is_alive:
-            return warm.worker
-        self._drop(model_id)
-        self._set(task, LOADING)
-        command = worker_command(task.model, self._folder, self._device)
-        worker = Worker(command, self._folder.logs / f"live-{model_id}.log")
-        with self._changed:
-            self._make_room()
-            self._warm[model_id] = _Warm(worker, time.monotonic())
-        worker.start()
-        return worker
-
-    def _make_room(self) -> None:
-        """Unload the model that has been idle longest, when too many are loaded."""
-        idle = [model_id for model_id in self._warm if model_id not in self._busy]
-        while len(self._warm) >= self._max_warm and idle:
-            oldest = min(idle, key=lambda model_id: self._warm[model_id].used)
-            idle.remove(oldest)
-            self._warm.pop(oldest).worker.kill()
-
-    def _unload_idle(self) -> None:
-        now = time.monotonic()
-        for model_id, warm in list(self._warm.items()):
-            if model_id not in self._busy and now - warm.used > self._idle_seconds:
-                self._warm.pop(model_id).worker.kill()
-
-    def _drop(self, model_id: str) -> None:
-        with self._changed:
-            warm = self._warm.pop(model_id, None)
-        if warm is not None:
-            warm.worker.kill()
 
     def _set(self, task: _Task, state: str) -> None:
         with self._changed:
@@ -428,9 +388,7 @@ def uncovered_elements(model_id: str, configuration: Configuration) -> list[str]
     Raises:
         RegistryError: The model is unknown.
     """
-    covered = _COVERED.get(get_model(model_id).family, _UNIVERSAL)
-    symbols = {chemical_symbols[number] for number in configuration.numbers.tolist()}
-    return sorted(symbols - covered, key=lambda symbol: atomic_numbers[symbol])
+    return get_model(model_id).unknown_elements({chemical_symbols[z] for z in configuration.numbers.tolist()})
 
 
 def force_deviation(forces: Sequence[FloatArray]) -> FloatArray:
@@ -447,18 +405,3 @@ def force_deviation(forces: Sequence[FloatArray]) -> FloatArray:
         array([1.])
     """
     return uncertainty.force_deviation(np.stack(forces))[0]
-
-
-def _ask(worker: Worker, configuration: Configuration, limit_seconds: float) -> Prediction:
-    with tempfile.TemporaryDirectory(prefix="defect-atlas-") as folder:
-        source, target = Path(folder) / "configurations.parquet", Path(folder) / "predictions.parquet"
-        write_configurations(source, [configuration])
-        worker.request(source, target, timeout=limit_seconds)
-        (prediction,) = read_predictions(target)
-    return prediction
-
-
-def _stop(worker: Worker) -> None:
-    """End a worker that another thread may be reading from: that thread sees the stream end and cleans up."""
-    if worker.is_alive and worker.pid is not None:
-        os.kill(worker.pid, signal.SIGKILL)

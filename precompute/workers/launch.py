@@ -3,10 +3,10 @@
 import json
 
 from engine.data_folder import DataFolder
-from engine.errors import FetchError, RegistryError
+from engine.errors import RegistryError
 from engine.registry.models import Model
 from engine.shards import FAMILIES
-from precompute.acquire.weights import checkpoint_path, checkpoint_sha256, model_fingerprint
+from precompute.acquire.weights import Checkpoint
 from precompute.workers import worker_envs
 from precompute.workers.worker_envs import WorkerCommand
 
@@ -19,11 +19,7 @@ def why_not_runnable(model: Model, folder: DataFolder) -> str:
         return f"Model family '{model.family}' has no file in engine/families yet."
     if not worker_envs.is_built(model.family, folder.root):
         return f"Worker env '{model.family}' is not built. Run: python -m precompute envs {model.family}"
-    try:
-        checkpoint_path(model, folder)
-    except FetchError as error:
-        return str(error)
-    return ""
+    return Checkpoint(model, folder).why_not
 
 
 def worker_command(
@@ -54,15 +50,15 @@ def worker_command(
     """
     if not model.is_runnable:
         raise RegistryError(f"Model '{model.model_id}' cannot run: {model.not_runnable}")
-    package_file = next((f.package_file for f in model.files if f.package_file is not None), "")
+    checkpoint = Checkpoint(model, folder)
     arguments = (
         "--model", model.model_id,
-        "--checkpoint", checkpoint_path(model, folder),
-        "--checkpoint-sha256", checkpoint_sha256(model, folder),
-        "--package-file", package_file,
+        "--checkpoint", checkpoint.path,
+        "--checkpoint-sha256", checkpoint.sha256,
+        "--package-file", checkpoint.package_file,
         "--options", json.dumps(model.options, sort_keys=True),
-        "--fingerprint", model_fingerprint(model, folder),
-        "--d3", "yes" if model.d3 else "no",
+        "--fingerprint", checkpoint.fingerprint,
+        "--d3", "yes" if model.level.d3 else "no",
         "--memory-gb", str(memory_gb),
         "--max-edges", str(max_edges),
     )  # fmt: skip

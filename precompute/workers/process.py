@@ -5,25 +5,54 @@ import os
 import selectors
 import signal
 import subprocess
+import tempfile
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from engine.errors import WorkerError
+from engine.records import Configuration, Prediction, read_predictions, write_configurations
+from engine.shards import KILLED, TOOK_LONGER, is_transient
 from precompute.workers.worker_envs import WorkerCommand
 
 START_SECONDS = 300.0  # imports and the first load of a large checkpoint on a busy machine
+SINGLE_POINT = "single-point"
+ENDED_TWICE = "ended its worker process twice"
 
 
 class WorkerDiedError(WorkerError):
-    """A worker ended in the middle of a request; `config_ids` is the batch it was at, empty before the first."""
+    """A worker ended in the middle of a request.
 
-    def __init__(self, message: str, config_ids: Sequence[str] = ()) -> None:
+    Attributes:
+        config_ids: The batch that it was at, empty before the first.
+        verdict: Reason for a failed row, should it happen again.
+    """
+
+    def __init__(self, message: str, config_ids: Sequence[str] = (), verdict: str = ENDED_TWICE) -> None:
         super().__init__(message)
         self.config_ids = tuple(config_ids)
+        self.verdict = verdict
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What came of one request.
+
+    Attributes:
+        predictions: In the order asked; empty where they went into a file that stays.
+        n_failed: How many failed with a reason.
+        n_transient: How many of these failed for lack of memory or time.
+        peak_memory_mb: Of the process so far, MB.
+    """
+
+    predictions: tuple[Prediction, ...]
+    n_failed: int
+    n_transient: int
+    peak_memory_mb: float
 
 
 class Worker:
@@ -66,16 +95,19 @@ class Worker:
         Raises:
             WorkerError: The model cannot be loaded, or not in time.
         """
-        self._log.parent.mkdir(parents=True, exist_ok=True)
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                self._command.argv,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                env=self._command.env,
-                cwd=self._command.cwd,
-            )
+        try:
+            self._log.parent.mkdir(parents=True, exist_ok=True)
+            with self._log.open("ab") as log:
+                self._process = subprocess.Popen(
+                    self._command.argv,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    env=self._command.env,
+                    cwd=self._command.cwd,
+                )
+        except OSError as error:
+            raise WorkerError(f"The worker cannot be started ({error}); rebuild its environment.") from error
         reply = self._reply(timeout)
         if reply.get("event") != "ready":
             self.kill()
@@ -83,12 +115,49 @@ class Worker:
         self.record = reply["record"]
         return self.record
 
+    def evaluate(
+        self,
+        configurations: Sequence[Configuration],
+        target: Path | None = None,
+        *,
+        task: str = SINGLE_POINT,
+        skip: Mapping[str, str] | None = None,
+        max_edges: int | None = None,
+        timeout: float | None = None,
+    ) -> Evaluated:
+        """Have the model at work on some configurations, through files that are gone afterwards.
+
+        Args:
+            configurations: Any number.
+            target: Where the file of predictions shall stay; None to have the predictions returned alone.
+            task: What to do with each.
+            skip: config_id -> reason of configurations that are to become failed rows unseen.
+            max_edges: Most edges in a batch of this request; 1 for one configuration at a time.
+            timeout: Longest time for any one batch, s.
+
+        Returns:
+            Predictions in the order of `configurations` where there is no `target`, and what the worker measured.
+
+        Raises:
+            WorkerDiedError: The process ended, or one batch took too long.
+            WorkerError: The worker refused the request.
+            OSError: The temporary folder is full.
+        """
+        with tempfile.TemporaryDirectory(prefix="defect-atlas-") as scratch:
+            source = Path(scratch) / "configurations.parquet"
+            output = target or Path(scratch) / "predictions.parquet"
+            write_configurations(source, configurations)
+            done = self.request(source, output, task=task, skip=skip, max_edges=max_edges, timeout=timeout)
+            predictions = () if target else tuple(read_predictions(output))
+        return Evaluated(predictions, done["n_failed"], sum(map(is_transient, done["reasons"])), done["peak_memory_mb"])
+
     def request(
         self,
         source: Path,
         target: Path,
         *,
-        skip: dict[str, str] | None = None,
+        task: str = SINGLE_POINT,
+        skip: Mapping[str, str] | None = None,
         max_edges: int | None = None,
         timeout: float | None = None,
     ) -> dict[str, Any]:
@@ -97,6 +166,7 @@ class Worker:
         Args:
             source: Configurations, as `engine.records.write_configurations` writes them.
             target: Predictions; appears complete or not at all.
+            task: What to do with each configuration.
             skip: config_id -> reason of configurations that are to become failed rows unseen.
             max_edges: Most edges in a batch of this request; 1 for one configuration at a time.
             timeout: Longest time for any one batch, s.
@@ -110,7 +180,8 @@ class Worker:
         """
         assert self._process is not None and self._process.stdin is not None, "start() first"
         self.current_batch = ()
-        message: dict[str, Any] = {"input": str(source.resolve()), "output": str(target.resolve()), "skip": skip or {}}
+        message: dict[str, Any] = {"task": task, "input": str(source.resolve()), "output": str(target.resolve())}
+        message |= {"skip": dict(skip or {})}
         message |= {} if max_edges is None else {"max_edges": max_edges}
         try:
             self._process.stdin.write(json.dumps(message).encode() + b"\n")
@@ -126,6 +197,11 @@ class Worker:
                 return reply
             else:
                 raise WorkerError(f"The worker refused {source.name}: {reply.get('message', reply)}")
+
+    def stop(self) -> None:
+        """End the process, but leave its streams to a thread that may be reading from them."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
 
     def kill(self) -> None:
         """End the process at once; safe to call at any time."""
@@ -150,7 +226,8 @@ class Worker:
                 left = None if deadline is None else max(0.0, deadline - time.monotonic())
                 if not selector.select(left):
                     self.kill()
-                    raise WorkerDiedError(f"took longer than {timeout:.0f} s", self.current_batch)
+                    problem = f"{TOOK_LONGER} {timeout:.0f} s"
+                    raise WorkerDiedError(problem, self.current_batch, f"{problem} twice")
                 chunk = os.read(descriptor, 65536)
                 if not chunk:
                     raise self._died()
@@ -166,4 +243,5 @@ class Worker:
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         if code == -signal.SIGKILL:
             how += ", as when memory runs out"
-        return WorkerDiedError(f"worker died ({how}); log: {self._log}", self.current_batch)
+        verdict = KILLED if code == -signal.SIGKILL else ENDED_TWICE
+        return WorkerDiedError(f"worker died ({how}); log: {self._log}", self.current_batch, verdict)

@@ -3,12 +3,13 @@
 Loads the model once, then answers requests until its input ends. A request is one JSON object on a line of
 standard input; replies are JSON lines on standard output, which everything else that a package prints is kept off:
 
-    {"input": "configurations.parquet", "output": "predictions.parquet", "skip": {"config_id": "reason"},
-     "max_edges": 1}                                          the last two where wanted
+    {"task": "single-point", "input": "configurations.parquet", "output": "predictions.parquet",
+     "skip": {"config_id": "reason"}, "max_edges": 1}         the last two where wanted
     -> {"event": "ready", "record": {...}}                    once, when the model is loaded
     -> {"event": "start", "config_ids": ["...", ...]}         before each batch
-    -> {"event": "done", "output": "...", "n": 12, "n_failed": 1, "seconds": 3.2, "peak_memory_mb": 900}
-    -> {"event": "error", "message": "..."}                   a request that could not be read or written
+    -> {"event": "done", "output": "...", "n": 12, "n_failed": 1, "reasons": ["..."], "seconds": 3.2,
+        "peak_memory_mb": 900}
+    -> {"event": "error", "message": "..."}                   an unknown task, or one that could not be read or written
 
 Checkpoints are other people's files and some formats can run code when they are read, so checksums come first and
 the process refuses every connection to another machine.
@@ -17,6 +18,7 @@ Of ours this module imports `engine.records`, `precompute.workers.evaluation` an
 """
 
 import argparse
+import dataclasses
 import hashlib
 import importlib
 import importlib.metadata
@@ -28,6 +30,7 @@ import resource
 import socket
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -37,50 +40,72 @@ from typing import Any
 
 import numpy as np
 
-from engine.records import Prediction, read_configurations, write_predictions
+from engine.records import Prediction, RunRecord, read_configurations, write_predictions
 from precompute.workers.evaluation import Evaluator
 
 Reply = Callable[..., None]
 
 CPU_EDGES = 4000
+PARENT_SECONDS = 1.0
 # A guess for large equivariant models; too small costs little time, too large costs one halving.
 BYTES_PER_EDGE = 200_000
 
 
-def serve(evaluator: Evaluator, record: dict[str, str], reply: Reply) -> None:
+def serve(evaluator: Evaluator, record: RunRecord, reply: Reply) -> None:
     """Answer requests on standard input until it ends."""
     for line in sys.stdin:
-        started = time.perf_counter()
         try:
             request = json.loads(line)
-            skip = request.get("skip", {})
-            configurations = read_configurations(Path(request["input"]))
-            wanted = [c for c in configurations if c.config_id not in skip]
-            found = iter(
-                evaluator.predict(
-                    wanted, lambda ids: reply(event="start", config_ids=ids), max_edges=request.get("max_edges")
-                )
-            )
-            predictions = [
-                Prediction(c.config_id, c.geometry_hash, "failed", skip[c.config_id])
-                if c.config_id in skip
-                else next(found)
-                for c in configurations
-            ]
-            seconds = time.perf_counter() - started
-            measured = {"wall_seconds": f"{seconds:.3f}", "dtype": precision(predictions)}
-            write_predictions(Path(request["output"]), predictions, record | measured)
+            name = request.get("task", "single-point")
+            if name not in TASKS:
+                raise ValueError(f"task '{name}' is unknown; this worker knows: {', '.join(TASKS)}")
+            answer = TASKS[name](evaluator, record, request, reply)
         except Exception as error:  # a bad request must not end a worker that holds a loaded model
             reply(event="error", message=f"{type(error).__name__}: {error}")
             continue
-        reply(
-            event="done",
-            output=request["output"],
-            n=len(predictions),
-            n_failed=sum(p.status == "failed" for p in predictions),
-            seconds=seconds,
-            peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        )
+        peak_memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        reply(event="done", output=request["output"], peak_memory_mb=peak_memory_mb, **answer)
+
+
+def single_point(evaluator: Evaluator, record: RunRecord, request: dict[str, Any], reply: Reply) -> dict[str, object]:
+    """Energy, forces and stress of each configuration as it stands, written to the request's output.
+
+    Returns:
+        What the `done` message says of it.
+    """
+    started = time.perf_counter()
+    skip = request.get("skip", {})
+    configurations = read_configurations(Path(request["input"]))
+    wanted = [c for c in configurations if c.config_id not in skip]
+    found = iter(
+        evaluator.predict(wanted, lambda ids: reply(event="start", config_ids=ids), max_edges=request.get("max_edges"))
+    )
+    predictions = [
+        Prediction(c.config_id, c.geometry_hash, "failed", skip[c.config_id]) if c.config_id in skip else next(found)
+        for c in configurations
+    ]
+    seconds = time.perf_counter() - started
+    measured = dataclasses.replace(record, wall_seconds=seconds, dtype=precision(predictions))
+    write_predictions(Path(request["output"]), predictions, measured)
+    reasons = [p.reason for p in predictions if p.status == "failed"]
+    return {"n": len(predictions), "n_failed": len(reasons), "reasons": reasons, "seconds": seconds}
+
+
+Task = Callable[[Evaluator, RunRecord, dict[str, Any], Reply], dict[str, object]]
+TASKS: dict[str, Task] = {"single-point": single_point}
+"""What a request may ask for by name; a relaxation or an equation of state is one more entry."""
+
+
+def end_with_parent() -> None:
+    """End this process soon after the one that started it, even in the middle of a computation."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(PARENT_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
 
 
 def precision(predictions: Sequence[Prediction]) -> str:
@@ -92,28 +117,30 @@ def precision(predictions: Sequence[Prediction]) -> str:
     return "float32" if is_single else "float64"
 
 
-def run_record(arguments: argparse.Namespace, checkpoint_sha256: str, device: str) -> dict[str, str]:
+def run_record(arguments: argparse.Namespace, checkpoint_sha256: str, device: str, max_edges: int) -> RunRecord:
     """Where numbers come from: packages, weights, device and hardware."""
     packages = {
         distribution.metadata["Name"].lower(): distribution.version
         for distribution in importlib.metadata.distributions()
     }
     wanted = [*arguments.packages.split(","), "torch", "jax", "tensorflow", "tensorflow-cpu", "e3nn", "numpy", "ase"]
-    return {
-        "model_id": arguments.model,
-        "fingerprint": arguments.fingerprint,
-        "origin": "computed",
-        "device": device,
-        "hardware": _hardware(device),
-        "n_threads": os.environ.get("OMP_NUM_THREADS", ""),
-        "packages": ", ".join(f"{n} {packages[n]}" for n in dict.fromkeys(wanted) if n in packages),
-        "pid": str(os.getpid()),  # tells two workers apart that started in the same second
-        "python": platform.python_version(),
-        "checkpoint_sha256": checkpoint_sha256,
-        "options": arguments.options,
-        "d3": arguments.d3,
-        "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+    n_threads = os.environ.get("OMP_NUM_THREADS", "")
+    return RunRecord(
+        origin="computed",
+        model_id=arguments.model,
+        fingerprint=arguments.fingerprint,
+        device=device,
+        hardware=_hardware(device),
+        packages=", ".join(f"{n} {packages[n]}" for n in dict.fromkeys(wanted) if n in packages),
+        python=platform.python_version(),
+        checkpoint_sha256=checkpoint_sha256,
+        options=arguments.options,
+        d3=arguments.d3 == "yes",
+        n_threads=int(n_threads) if n_threads.isdecimal() else None,
+        pid=os.getpid(),
+        max_edges=max_edges,
+        started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
 
 
 def deny_network() -> None:
@@ -232,6 +259,7 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> int:
     """Load the model, say so, serve."""
     channel = _protocol_channel()
+    end_with_parent()
     deny_network()
 
     def reply(**message: object) -> None:
@@ -255,9 +283,9 @@ def main() -> int:
         reply(event="error", message=f"{type(error).__name__}: {error}")
         return 1
     max_edges = arguments.max_edges or choose_max_edges(device)
-    record = run_record(arguments, checkpoint_sha256, device) | {"max_edges": str(max_edges)}
+    record = run_record(arguments, checkpoint_sha256, device, max_edges)
     evaluator = Evaluator(calculator, family.REACH, getattr(family, "batch", None), max_edges)
-    reply(event="ready", record=record)
+    reply(event="ready", record=record.to_metadata())
     serve(evaluator, record, reply)
     return 0
 

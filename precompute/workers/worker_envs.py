@@ -20,6 +20,7 @@ from pathlib import Path
 
 from engine.data_folder import ROOT
 from engine.errors import WorkerEnvError
+from engine.files import write_text
 from engine.registry.models import families
 from engine.shards import FAMILIES
 
@@ -36,6 +37,13 @@ _THREADS = (
     "TF_NUM_INTEROP_THREADS",
 )
 
+# What a worker sees of the environment; anything else may be a secret.
+_PASSED_ON = {
+    "PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "TMP", "TEMP", "SYSTEMROOT",
+    "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "CUDA_HOME", "CUDA_PATH", "NVIDIA_VISIBLE_DEVICES",
+    "NVIDIA_DRIVER_CAPABILITIES", "XLA_PYTHON_CLIENT_PREALLOCATE", "XLA_PYTHON_CLIENT_MEM_FRACTION",
+    "PYTORCH_CUDA_ALLOC_CONF",
+}  # fmt: skip
 
 # Installed from the header's accelerator table, so not in the lock.
 ACCELERATED = ("torch", "tensorflow", "tensorflow-cpu")
@@ -128,7 +136,7 @@ def build(family: str, data: Path, *, device: str = "auto") -> bool:
         accelerator = _accelerator(options, device)
         if accelerator:
             _uv("pip", "install", "--quiet", "--python", python, *_torch_backend(device), *accelerator)
-        (folder / ".complete").write_text(_stamp(family))
+        write_text(folder / ".complete", _stamp(family))
     return True
 
 
@@ -158,11 +166,7 @@ def python_command(
     """
     if not is_built(family, data):
         raise WorkerEnvError(f"Worker env '{family}' is not built. Run: python -m precompute envs {family}")
-    env = {
-        key: value
-        for key, value in os.environ.items()
-        if not key.startswith(("PYTHON", "VIRTUAL_ENV")) and not key.endswith(("TOKEN", "SECRET", "PASSWORD"))
-    }
+    env = {key: value for key, value in os.environ.items() if key in _PASSED_ON}
     env |= {name: str(n_threads) for name in _THREADS}
     env |= {
         "PYTHONPATH": str(ROOT),

@@ -13,7 +13,10 @@ from app.figures import bar_plots, base, cost_plots, dataset_plots, error_plots,
 from app.figures.base import DARK, LIGHT
 from engine.numerics.pareto import pareto_front
 from engine.queries import catalog, comparability, error_metrics, error_pairs, reference_data, spread
+from engine.queries.error_pairs import Axes
+from engine.queries.scope import Scope
 
+AL_CU = Scope.of("al-cu")
 ORIGIN = export.Provenance("parity", "A title", ("emt",), ("al-cu",), "24 configurations", "v1", "Somebody")
 # Streamlit takes these hex colours for names of its own theme, whoever wrote them.
 PLACEHOLDER = re.compile(r"#0000(0[1-9]|[12][0-9]|3[0-2])\b")
@@ -30,27 +33,27 @@ def _matrix(quantity: str, ink: base.Ink = LIGHT) -> tuple[pd.DataFrame, go.Figu
 def _all_figures(ink: base.Ink) -> list[go.Figure]:
     table = error_metrics.element_metrics("morse")
     columns = {"energy": "energy_rmse_mev_per_atom", "force": "force_rmse_mev_per_ang"}
-    force = error_pairs.residuals("emt", "al-cu", "force", "raw")
-    energy = error_pairs.residuals("emt", "al-cu", "energy", "raw")
+    force = error_pairs.residuals("emt", AL_CU, Axes("force"))
+    energy = error_pairs.residuals("emt", AL_CU, Axes("energy"))
     args = (ink, "Title", ORIGIN.source_line())
     return [
         _matrix("force", ink)[1],
         periodic_table.periodic_table(table, columns, *args, selected="Cu"),
         error_plots.residual(force, "force", *args),
         error_plots.residual(energy, "energy", *args, view="parity"),
-        error_plots.deviation_points(spread.energy_deviations("emt-morse", "al-cu"), *args),
-        error_plots.deviation_density(spread.force_deviation_density("emt-morse", "al-cu"), *args),
+        error_plots.deviation_points(spread.energy_deviations("emt-morse", AL_CU), *args),
+        error_plots.deviation_density(spread.force_deviation_density("emt-morse", AL_CU), *args),
         cost_plots.pareto(_costs(), pareto_front([1, 2, 4], [9, 5, 6]), "force", *args, highlight=["b"]),
         dataset_plots.element_table(reference_data.element_counts(), *args, framed=["Cu"]),
         dataset_plots.histograms(_panels(), *args),
-        dataset_plots.alignment_change(comparability.alignment_change("al-cu"), *args),
+        dataset_plots.alignment_change(comparability.alignment_change(AL_CU), *args),
         tile_maps.compatibility(_judged(), *args),
     ]
 
 
 def _panels() -> list[dataset_plots.Panel]:
     kinds = ("energy_above", "force_length", "n_atoms")
-    found = [reference_data.histogram("al-cu", kind) for kind in kinds]
+    found = [reference_data.histogram(kind, AL_CU) for kind in kinds]
     return [
         dataset_plots.Panel(kind, "samples", h, kind == "force_length") for kind, h in zip(kinds, found, strict=True)
     ]
@@ -224,14 +227,14 @@ def test_text_on_tiles_can_be_read(quantity):
 
 
 def test_residuals_are_shown_in_milli_units(store):
-    density = error_pairs.residuals("emt", "al-cu", "force", "raw")
+    density = error_pairs.residuals("emt", AL_CU, Axes("force"))
     figure = error_plots.residual(density, "force", LIGHT, "Title", "source")
     assert figure.layout.yaxis.range == pytest.approx(tuple(1000 * density.y_edges[[0, -1]]))
     assert "meV/Å" in figure.layout.yaxis.title.text
 
 
 def test_figures_to_compare_share_their_limits(store):
-    samples = [error_pairs.residuals(model, "al-cu", "force", "raw") for model in ("emt", "morse")]
+    samples = [error_pairs.residuals(model, AL_CU, Axes("force")) for model in ("emt", "morse")]
     frame = error_plots.frame_of(samples, "force", "residual")
     figures = [error_plots.residual(s, "force", LIGHT, "Title", "source", frame=frame) for s in samples]
     assert figures[0].layout.yaxis.range == figures[1].layout.yaxis.range
@@ -239,7 +242,7 @@ def test_figures_to_compare_share_their_limits(store):
 
 
 def test_the_table_of_a_density_holds_every_sample(store):
-    density = error_pairs.residuals("emt", "al-cu", "force", "raw", full_range=True)
+    density = error_pairs.residuals("emt", AL_CU, Axes("force", full_range=True))
     assert error_plots.table_of(density)["count"].sum() == density.n_total
 
 
@@ -248,7 +251,7 @@ def _noise(figure: go.Figure) -> list[go.Scatter]:
 
 
 def test_noise_of_the_reference_is_two_lines_about_zero(store):
-    points = error_pairs.residuals("morse", "al-cu", "energy", "raw")
+    points = error_pairs.residuals("morse", AL_CU, Axes("energy"))
     args = (points, "energy", LIGHT, "Title", "source")
     figure = error_plots.residual(*args, noise=2.0, frame=error_plots.Frame((-4, 0), (-9, 9), 1.0))
     assert [tuple(line.y) for line in _noise(figure)] == [(2.0, 2.0), (-2.0, -2.0)]
@@ -260,7 +263,7 @@ def test_noise_of_the_reference_is_two_lines_about_zero(store):
 
 
 def test_energies_that_cannot_be_compared_are_grey_samples(store):
-    points, density = (error_pairs.residuals("emt", "al-cu", quantity, "raw") for quantity in ("energy", "force"))
+    points, density = (error_pairs.residuals("emt", AL_CU, Axes(quantity)) for quantity in ("energy", "force"))
     args = (LIGHT, "Title", "source")
     grey = error_plots.residual(points, "energy", *args, is_comparable=False, colour="#0072b2")
     assert grey.data[0].marker.color == LIGHT.muted
@@ -353,7 +356,7 @@ def test_html_needs_no_network_and_is_in_report_colours():
 
 
 def test_an_element_of_the_table_says_how_many_configurations(store):
-    bars = dataset_plots.element_table(reference_data.element_counts("al-cu"), LIGHT, "Title", "source").data[0]
+    bars = dataset_plots.element_table(reference_data.element_counts(AL_CU), LIGHT, "Title", "source").data[0]
     texts = dict(zip(chemical_symbols[1:], bars.text, strict=True))
     assert texts["Cu"] == "<b>Cu</b><br>12"
     assert texts["Fe"] == "Fe"

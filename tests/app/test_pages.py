@@ -140,6 +140,39 @@ def test_an_element_of_the_address_is_opened(store):
     assert "Configurations with Al" in _text(at)
 
 
+@pytest.mark.parametrize(
+    ("parameters", "sentence"),
+    [
+        ({"group": "gb"}, "group=gb: there is none of that name"),
+        ({"atoms": "many"}, "atoms=many: expected lowest:highest"),
+        ({"atoms": "1:2"}, "No configuration fits: Al-Cu, 1 to 2 atoms"),
+        ({"model": "nobody"}, "model=nobody: there is none of that name"),
+    ],
+)
+def test_what_an_address_asks_in_vain_is_named_and_not_replaced(store, parameters, sentence):
+    at = _open("views/parity.py", **parameters)
+    assert not at.exception, at.exception
+    assert sentence in _text(at)
+    assert not at.dataframe
+
+
+@pytest.mark.parametrize("page", ["overview", "elements", "parity", "cost", "uncertainty", "structure", "datasets"])
+def test_a_condition_of_the_address_narrows_the_page(store, page):
+    at = _open(f"views/{page}.py", atoms="32:", dataset="al-cu")
+    assert not at.exception, at.exception
+
+
+def test_numbers_of_a_condition_are_those_of_its_configurations(store):
+    at = _open("views/parity.py", atoms="32:")
+    assert "of 16, 0 failed" in _text(at)  # 8 of the 24 cells have a vacancy
+
+
+def test_an_unknown_element_of_the_address_is_named(store):
+    at = _open("views/elements.py", el="Xx")
+    assert not at.exception, at.exception
+    assert "No configuration with Xx" in _text(at)
+
+
 def test_an_element_that_only_failed_says_so(store):
     at = _open()
     at.selectbox(key="model").set_value("emt").run()

@@ -2,42 +2,52 @@ import dataclasses
 
 import pytest
 
-from engine.registry.compatibility import CARE, NO, YES, Compatibility, DatasetLabels, ModelLabels, judge
+from engine.registry.compatibility import CARE, NO, YES, Compatibility, Labels, judge
 from engine.registry.datasets import load_datasets
+from engine.registry.levels_of_theory import LevelOfTheory, load_levels
 from engine.registry.models import load_models
 
-MP = ModelLabels("PBE", "mp", d3=False)
+LEVELS = load_levels()
+MP = LEVELS["mp-pbe"]
 MODELS = {
     "mp": MP,
-    "omat24": ModelLabels("PBE", "omat24", d3=False),
-    "matpes": ModelLabels("PBE", "matpes", d3=False),
-    "d3": ModelLabels("PBE", "mp-d3", d3=True),
-    "r2scan": ModelLabels("r2SCAN", "mp-r2scan", d3=False),
-    "own-zero": ModelLabels("PBE", "none", d3=False),
-    "empirical": ModelLabels("none", "none", d3=False),
+    "omat24": LEVELS["omat24-pbe"],
+    "matpes": LEVELS["matpes-pbe"],
+    "d3": LEVELS["mp-pbe-d3"],
+    "r2scan": LEVELS["mp-r2scan"],
+    "own-zero": LEVELS["unep-v1"],
+    "empirical": LEVELS["empirical"],
 }
-VASP = DatasetLabels("PBE", "VASP", "mp", True, "Fits.", frozenset({"W"}))
+SILENT = LevelOfTheory("toy", "PBE", "mp", code="VASP")  # says nothing of spin and +U
+
+
+def labels(*elements: str, comparable: bool = True, note: str = "Fits.", is_checked: bool = True, **level: object):
+    """Labels of a dataset that fits the Materials Project but for what is said."""
+    return Labels(
+        dataclasses.replace(SILENT, **level), frozenset(elements or {"W"}), comparable, note, is_checked=is_checked
+    )
+
+
 DATASETS = {
-    "vasp": VASP,
-    "vasp-cu": dataclasses.replace(VASP, elements=frozenset({"Cu", "W"})),
-    "castep": dataclasses.replace(VASP, code="CASTEP", energy_reference="own", comparable=False),
-    "matpes-zr": dataclasses.replace(VASP, energy_reference="matpes", comparable=False, elements=frozenset({"Zr"})),
-    "matpes-fe": dataclasses.replace(VASP, energy_reference="matpes", comparable=False, elements=frozenset({"Fe"})),
-    "matpes-fe-spin": dataclasses.replace(
-        VASP, energy_reference="matpes", comparable=False, elements=frozenset({"Fe"}), spin="polarised"
-    ),
-    "fe": dataclasses.replace(VASP, elements=frozenset({"Fe"})),
-    "fe-no-spin": dataclasses.replace(VASP, elements=frozenset({"Fe"}), spin="unpolarised"),
-    "w-no-spin": dataclasses.replace(VASP, spin="unpolarised"),
-    "oxide": dataclasses.replace(VASP, elements=frozenset({"O", "W"})),
-    "oxide-u": dataclasses.replace(VASP, elements=frozenset({"O", "W"}), hubbard_u=True),
-    "oxide-no-u": dataclasses.replace(VASP, elements=frozenset({"O", "W"}), hubbard_u=False),
-    "w-no-u": dataclasses.replace(VASP, hubbard_u=False),
-    "pbe-d3": dataclasses.replace(VASP, functional="PBE-D3"),
-    "unknown": dataclasses.replace(VASP, functional="unknown"),
-    "pbesol": dataclasses.replace(VASP, functional="PBEsol"),
-    "off": dataclasses.replace(VASP, comparable=False, comparable_note="Lies 0.2 eV off."),
-    "claimed": dataclasses.replace(VASP, comparable_note="As its owner says; not checked."),
+    "vasp": labels(),
+    "vasp-cu": labels("Cu", "W"),
+    "castep": labels(code="CASTEP", energy_reference="own", comparable=False),
+    "matpes-zr": labels("Zr", energy_reference="matpes", comparable=False),
+    "matpes-fe": labels("Fe", energy_reference="matpes", comparable=False),
+    "matpes-fe-spin": labels("Fe", energy_reference="matpes", comparable=False, spin="polarised"),
+    "fe": labels("Fe"),
+    "fe-no-spin": labels("Fe", spin="unpolarised"),
+    "w-no-spin": labels(spin="unpolarised"),
+    "oxide": labels("O", "W"),
+    "oxide-u": labels("O", "W", hubbard_u=True),
+    "oxide-no-u": labels("O", "W", hubbard_u=False),
+    "w-no-u": labels(hubbard_u=False),
+    "pbe-d3": labels(functional="PBE-D3", d3=True),
+    "unknown": labels(functional="unknown"),
+    "pbesol": labels(functional="PBEsol"),
+    "off": labels(comparable=False, note="Lies 0.2 eV off."),
+    "claimed": labels(note="As its owner says.", is_checked=False),
+    "worded": labels(note="Its oxides were not checked."),
 }
 
 
@@ -73,7 +83,8 @@ DATASETS = {
         ("matpes", "oxide-no-u", CARE, "pseudopotentials"),
         ("mp", "w-no-u", YES, ""),
         ("mp", "off", NO, "Lies 0.2 eV off."),
-        ("mp", "claimed", CARE, "not checked"),
+        ("mp", "claimed", CARE, "As its owner says."),
+        ("mp", "worded", YES, "not checked"),
         ("own-zero", "vasp", NO, "zero of its own"),
         ("empirical", "vasp", NO, "not fitted to one DFT functional"),
     ],
@@ -98,11 +109,8 @@ def test_the_known_sets_get_the_verdicts_that_their_notes_ask_for():
 
     def judged(model_id: str, dataset_id: str) -> Compatibility:
         m, d = models[model_id], datasets[dataset_id]
-        labels = DatasetLabels(
-            d.functional, d.code, d.energy_reference, d.comparable, d.comparable_note, frozenset(d.elements), d.spin,
-            d.hubbard_u,
-        )  # fmt: skip
-        return judge(ModelLabels(m.functional, m.energy_reference, m.d3), labels)
+        known = Labels(d.level, frozenset(d.elements), d.comparable, d.comparable_note, d.reference_checked)
+        return judge(m.level, known)
 
     def state(model_id: str, dataset_id: str) -> str:
         return judged(model_id, dataset_id).state
@@ -114,3 +122,8 @@ def test_the_known_sets_get_the_verdicts_that_their_notes_ask_for():
     assert "spins of" in judged("mace-omat-0", "hea25").reason  # its source is silent
     assert "spins of" not in judged("mace-omat-0", "crconi").reason
     assert "spins of" not in judged("sevennet-0", "ni-snap").reason  # silent, but its zero was measured
+
+
+def test_what_the_source_of_a_model_does_not_say_of_its_code_is_no_finding():
+    assert "Code" not in judge(LEVELS["mad-r2scan"], DATASETS["castep"]).reason
+    assert "learnt from VASP" in judge(LEVELS["mp-pbe"], DATASETS["castep"]).reason

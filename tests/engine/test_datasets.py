@@ -23,7 +23,6 @@ potentials = "W_pv"
 energy_reference = "mp"
 comparable = true
 comparable_note = "Same settings."
-leakage = "None."
 license = "MIT"
 citation = "Nobody (2025)."
 source = "https://example.org"
@@ -80,7 +79,7 @@ def test_embedded_set_is_what_its_entry_says() -> None:
 
 
 def test_unknown_id_names_the_closest() -> None:
-    with pytest.raises(RegistryError, match=r"'mo_snap' is not in engine/registry/datasets\.toml; closest: 'mo-snap'"):
+    with pytest.raises(RegistryError, match=r"'mo_snap' is not in engine/registry/datasets; closest: 'mo-snap'"):
         get_dataset("mo_snap")
 
 
@@ -110,7 +109,7 @@ def test_noise_of_the_labels_comes_with_how_it_was_measured(tmp_path: Path) -> N
 MIRROR = 'mirror = "datasets/toy.extxyz.gz"'
 WRONG = {
     "unknown key": (ENTRY + "colour = 1\n", "'toy': unknown key 'colour'"),
-    "missing key": (ENTRY.replace('code = "VASP"\n', ""), "'toy': key 'code' is missing"),
+    "missing key": (ENTRY.replace('functional = "PBE"\n', ""), "'toy': key 'functional' is missing"),
     "wrong type": (ENTRY.replace("true", '"yes"'), "comparable: expected bool, got 'yes'"),
     "unknown element": (ENTRY.replace('["W"]', '["Xy"]'), "'Xy' is not a chemical element"),
     "unknown reader": (ENTRY.replace('"extxyz"', '"castep"'), "reader: 'castep' is not one of"),
@@ -144,3 +143,22 @@ def test_wrong_entry_is_refused_by_name(tmp_path: Path, text: str, message: str)
 
     with pytest.raises(RegistryError, match=message):
         load_datasets(path)
+
+
+def test_an_entry_names_a_level_of_theory_or_states_one_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "datasets.toml"
+    path.write_text(ENTRY)
+    own = load_datasets(path)["toy"].level
+    named = get_dataset("w-g").level
+
+    assert (own.level_id, own.functional, own.potentials) == ("toy", "PBE", "W_pv")
+    assert (named.level_id, named.cutoff_ev) == ("shuang-2025", 520.0)
+
+
+def test_an_entry_of_an_older_data_folder_still_reads(tmp_path: Path) -> None:
+    path = tmp_path / "datasets.toml"
+    path.write_text(ENTRY + 'leakage = "Not checked."\n')
+
+    old = load_datasets(path)["toy"]
+
+    assert (old.leakage_note, old.reference_checked, old.seen_by) == ("Not checked.", False, ())

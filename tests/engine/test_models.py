@@ -13,14 +13,12 @@ ENTRY = """\
 [toy-1]
 label = "Toy"
 family = "nequix"
-loader = "load()"
 files = [{ name = "toy.nqx", sha256 = "", url = "https://example.org/toy.nqx" }]
-training_sets = ["MPtrj"]
+training_sets = ["mptrj"]
 license = "MIT"
 source = "https://example.org"
-functional = "PBE"
+level_of_theory = "mp-pbe"
 conservative = true
-energy_reference = "mp"
 """
 
 
@@ -64,13 +62,11 @@ def test_direct_force_models_are_orb_and_eqv2() -> None:
 
 
 def test_dispersion_is_marked_on_energies() -> None:
-    assert all((m.energy_reference == "mp-d3") == m.d3 for m in load_models().values())
+    assert all((m.level.energy_reference == "mp-d3") == m.level.d3 for m in load_models().values())
 
 
 def test_unknown_id_names_the_closest() -> None:
-    with pytest.raises(
-        RegistryError, match=r"'chgnet-0\.3' is not in engine/registry/models\.toml; closest: 'chgnet-0\."
-    ):
+    with pytest.raises(RegistryError, match=r"'chgnet-0\.3' is not in engine/registry/models; closest: 'chgnet-0\."):
         get_model("chgnet-0.3")
 
 
@@ -88,7 +84,7 @@ def test_entry_becomes_a_model(tmp_path: Path) -> None:
 
     toy = load_models(path)["toy-1"]
 
-    assert (toy.files[0].name, toy.files[0].package_file, toy.training_sets) == ("toy.nqx", None, ("MPtrj",))
+    assert (toy.files[0].name, toy.files[0].package_file, toy.training_sets) == ("toy.nqx", None, ("mptrj",))
     assert (toy.options, toy.n_parameters, toy.is_runnable) == ({}, None, True)
 
 
@@ -96,13 +92,18 @@ WRONG = {
     "unknown key": (ENTRY + "colour = 1\n", "'toy-1': unknown key 'colour'"),
     "missing key": (ENTRY.replace('label = "Toy"\n', ""), "'toy-1': key 'label' is missing"),
     "wrong type": (ENTRY.replace('"Toy"', "1"), "'toy-1': label: expected str, got 1"),
-    "text for a list": (ENTRY.replace('["MPtrj"]', '"MPtrj"'), "training_sets: expected a list"),
-    "number in a list": (ENTRY.replace('["MPtrj"]', "[1]"), r"training_sets\[0\]: expected str"),
+    "text for a list": (ENTRY.replace('["mptrj"]', '"mptrj"'), "training_sets: expected a list"),
+    "number in a list": (ENTRY.replace('["mptrj"]', "[1]"), r"training_sets\[0\]: expected str"),
     "true for a count": (ENTRY + "n_parameters = true\n", "n_parameters: expected int, got True"),
     "unknown key in a file": (ENTRY.replace("url =", "uri ="), r"files\[0\]: unknown key 'uri'"),
     "unknown family": (ENTRY.replace('"nequix"', '"nequip"'), "family: 'nequip' is not one of"),
     "option of another family": (ENTRY + 'options = { modal = "PBE" }\n', "family nequix: 'modal' is not"),
-    "unknown reference": (ENTRY.replace('"mp"', '"vasp"'), "energy_reference: 'vasp' is not one of"),
+    "unknown level": (ENTRY.replace('"mp-pbe"', '"mp-pb"'), "'toy-1'.*'mp-pb' is not in.*closest: 'mp-pbe'"),
+    "no level": (ENTRY.replace('level_of_theory = "mp-pbe"\n', ""), "'toy-1': key 'level_of_theory' is missing"),
+    "unknown training set": (ENTRY.replace('"mptrj"', '"mptr"'), "'toy-1'.*'mptr' is not in.*closest: 'mptrj'"),
+    "no elements": (ENTRY.replace('"mptrj"', '"oc20"'), "'toy-1': needs elements"),
+    "stranger": (ENTRY + 'elements = ["H-Xx"]\n', "'toy-1': 'Xx' is not a chemical element"),
+    "range that ends before it begins": (ENTRY + 'elements = ["Bi-H"]\n', "'toy-1': 'Bi-H' is no range"),
     "two sources": (ENTRY.replace("url =", 'package_file = "a/b", url ='), "either a url or a package_file"),
     "no source": (
         ENTRY.replace(', url = "https://example.org/toy.nqx"', ""),
@@ -126,3 +127,36 @@ def test_wrong_entry_is_refused_by_name(tmp_path: Path, text: str, message: str)
 
     with pytest.raises(RegistryError, match=message):
         load_models(path)
+
+
+def test_a_file_holds_one_family(tmp_path: Path) -> None:
+    (tmp_path / "mace.toml").write_text(ENTRY)
+
+    with pytest.raises(RegistryError, match=r"'toy-1': family 'nequix' has a file of its own, nequix\.toml"):
+        load_models(tmp_path)
+
+
+def test_an_id_stands_in_one_file(tmp_path: Path) -> None:
+    (tmp_path / "emt.toml").write_text(ENTRY)
+    (tmp_path / "nequix.toml").write_text(ENTRY)
+
+    with pytest.raises(RegistryError, match=r"'toy-1' is an entry of emt\.toml and of nequix\.toml"):
+        load_models(tmp_path)
+
+
+def test_every_model_says_which_elements_it_knows() -> None:
+    models = load_models()
+
+    assert [m.model_id for m in models.values() if not m.elements] == []
+    assert models["sevennet-0"].unknown_elements(["Po", "W", "At", "Rn", "Fr", "Ra", "Am"]) == [
+        "Po", "At", "Rn", "Fr", "Ra", "Am"
+    ]  # fmt: skip
+    assert len(models["sevennet-0"].elements) == 89
+    assert models["chgnet-r2scan"].unknown_elements(["Yb", "W"]) == ["Yb"]
+
+
+def test_baselines_know_their_own_elements() -> None:
+    known = {m.model_id: " ".join(m.elements) for m in load_models().values() if m.family in ("snap", "ace", "nep")}
+
+    assert (known["ace-w"], known["snap-nimo-2018"], known["qsnap-li-2020"]) == ("W", "Ni Mo", "Li")
+    assert known["nep-monbtavw"] == "V Nb Mo Ta W"

@@ -9,11 +9,16 @@ from scipy.stats import spearmanr
 
 from engine.errors import StoreError
 from engine.quantities import METRICS, QUANTITIES, significant
-from engine.queries import catalog, configurations, error_metrics, error_pairs, spread
+from engine.queries import catalog, configurations, error_metrics, error_pairs, reference_data, spread
+from engine.queries.error_pairs import Axes
+from engine.queries.scope import Scope
 from engine.store import connection
 from engine.store.builder import publish
 
 ALL = error_pairs.Box(-1e9, 1e9, -1e9, 1e9)
+AL_CU = Scope.of("al-cu")
+BOTH = Scope(shared_with=("full", "sample"))
+ENERGY, FORCE = Axes("energy"), Axes("force")
 
 
 def test_a_missing_store_names_the_next_command(tmp_path, monkeypatch):
@@ -51,7 +56,7 @@ def test_threads_can_query_at_once(store):
     found: list[int] = []
 
     def read(k: int) -> None:
-        found.append(len(configurations.worst_configurations("emt", "force", "raw", "al-cu", limit=k)))
+        found.append(len(configurations.worst_configurations("emt", AL_CU, "force", "raw", limit=k)))
 
     threads = [threading.Thread(target=read, args=(k,)) for k in range(1, 9)]
     for thread in threads:
@@ -75,10 +80,10 @@ def test_metrics_carry_the_noise_of_their_reference(store):
 
 
 def test_offsets_are_counted_by_the_elements_of_the_shared_configurations(store, sampled_folder, monkeypatch):
-    assert error_metrics.n_shared_elements(("emt", "morse"), "al-cu") == 2
-    assert error_metrics.n_shared_elements(("emt", "morse"), "fe") == 0  # EMT failed on all of them
+    assert len(reference_data.elements(Scope.of("al-cu", shared_with=("emt", "morse")))) == 2
+    assert len(reference_data.elements(Scope.of("fe", shared_with=("emt", "morse")))) == 0  # EMT failed on all of them
     monkeypatch.setenv("DEFECT_ATLAS_DATA", str(sampled_folder))
-    assert error_metrics.n_shared_elements(("full", "sample"), "hand") == 2
+    assert len(reference_data.elements(Scope.of("hand", shared_with=("full", "sample")))) == 2
 
 
 def test_a_ranking_runs_over_the_configurations_that_its_models_share(sampled_store):
@@ -130,9 +135,9 @@ def test_equal_coverage_leaves_the_stored_numbers(store):
 
 def test_elements_can_be_compared_on_shared_configurations(sampled_store):
     alone = error_metrics.element_metrics("full").set_index("element")["n_configs"]
-    both = error_metrics.element_metrics("full", None, ("full", "sample")).set_index("element")
+    both = error_metrics.element_metrics("full", BOTH).set_index("element")
     assert alone.sum() == 120
-    assert both["n_configs"].sum() == error_metrics.n_shared(("full", "sample")) == 100
+    assert both["n_configs"].sum() == reference_data.n_configurations(BOTH) == 100
     assert both["force_rmse_mev_per_ang"].tolist() == pytest.approx([100.0, 100.0], rel=1e-5)
 
 
@@ -171,7 +176,7 @@ def test_failed_is_neither_missing_nor_zero(store):
     row = error_metrics.dataset_metrics("raw").set_index(["dataset_id", "model_id"]).loc[("fe", "emt")]
     assert (row["n_configs"], row["n_failed"]) == (0, 2)
     assert np.isnan(row["force_rmse_mev_per_ang"])
-    assert "Fe" in catalog.failures("emt", "fe")["reason"].iloc[0]
+    assert "Fe" in catalog.failures(Scope.of("fe"), "emt")["reason"].iloc[0]
 
 
 def test_models_without_numbers_are_listed(store):
@@ -181,7 +186,7 @@ def test_models_without_numbers_are_listed(store):
 
 
 def test_element_metrics_of_one_dataset_equal_the_stored_ones(store):
-    ours = error_metrics.element_metrics("morse", "al-cu").set_index("element")
+    ours = error_metrics.element_metrics("morse", AL_CU).set_index("element")
     stored = connection.frame("select * from element_metrics where model_id = 'morse' and dataset_id = 'al-cu'")
     for row in stored.itertuples():
         assert ours.loc[row.element, "force_rmse_mev_per_ang"] == pytest.approx(row.force_rmse_mev_per_ang, rel=1e-5)
@@ -196,42 +201,42 @@ def test_elements_of_all_datasets_are_pooled_with_failures(store):
 
 
 def test_worst_configurations_come_first_and_stay_inside_the_dataset(store):
-    table = configurations.worst_configurations("emt", "force", "raw", "al-cu")
+    table = configurations.worst_configurations("emt", AL_CU, "force", "raw")
     assert table["force_rmse"].is_monotonic_decreasing
     assert "cu-dimer" not in set(table["config_id"])
-    assert configurations.worst_configurations("emt", "force", "raw", group="dimer")["config_id"].tolist() == [
+    assert configurations.worst_configurations("emt", Scope(group="dimer"), "force", "raw")["config_id"].tolist() == [
         "cu-dimer"
     ]
 
 
 def test_worst_configurations_of_an_element_contain_it(store):
-    assert set(configurations.worst_configurations("emt", "energy", "raw", element="Al")["formula"]) == {
+    assert set(configurations.worst_configurations("emt", Scope(elements=("Al",)), "energy", "raw")["formula"]) == {
         "Al32",
         "Al31",
     }
 
 
 def test_few_samples_come_as_points(store):
-    points = error_pairs.residuals("emt", "al-cu", "energy", "raw")
+    points = error_pairs.residuals("emt", AL_CU, ENERGY)
     assert isinstance(points, pd.DataFrame)
     assert len(points) == 24
     assert "cu-dimer" not in set(points["config_id"])
 
 
 def test_a_density_counts_every_component_once(store):
-    density = error_pairs.residuals("emt", "al-cu", "force", "raw", full_range=True)
+    density = error_pairs.residuals("emt", AL_CU, Axes("force", full_range=True))
     n_atoms = connection.frame("select count(*) from force_errors where model_id = 'emt' and in_dataset").iloc[0, 0]
     assert density.n_total == 3 * n_atoms == np.nansum(density.counts)
     assert density.n_outside == 0
 
 
 def test_a_clipped_density_says_how_many_lie_outside(store):
-    density = error_pairs.residuals("emt", "al-cu", "force", "raw")
+    density = error_pairs.residuals("emt", AL_CU, FORCE)
     assert density.n_total - density.n_outside == np.nansum(density.counts)
 
 
 def test_quantile_lines_are_quantiles_to_within_a_bin(store):
-    density = error_pairs.residuals("emt", "al-cu", "force", "raw", full_range=True)
+    density = error_pairs.residuals("emt", AL_CU, Axes("force", full_range=True))
     middle = np.argmin(np.abs(density.line_x))
     half = (density.x_edges[-1] - density.x_edges[0]) / error_pairs.QUANTILE_BINS / 2
     samples = connection.frame(
@@ -254,17 +259,17 @@ def test_samples_beyond_the_frame_count_in_the_quantile_lines():
 
 
 def test_a_parity_density_is_square(store):
-    density = error_pairs.residuals("emt", "al-cu", "force", "raw", view="parity")
+    density = error_pairs.residuals("emt", AL_CU, Axes("force", view="parity"))
     assert np.array_equal(density.x_edges, density.y_edges)
 
 
 def test_a_group_outside_the_dataset_can_be_chosen(store):
-    points = error_pairs.residuals("emt", "al-cu", "energy", "raw", "dimer")
+    points = error_pairs.residuals("emt", Scope.of("al-cu", group="dimer"), ENERGY)
     assert points["config_id"].tolist() == ["cu-dimer"]
 
 
 def test_a_box_over_everything_holds_every_configuration(store):
-    table = error_pairs.configurations_in_box("emt", "al-cu", "force", "raw", ALL)
+    table = error_pairs.configurations_in_box("emt", AL_CU, FORCE, ALL)
     assert len(table) == 24
     assert table["largest_error"].abs().is_monotonic_decreasing
     assert table["n_samples"].sum() == 3 * table["n_atoms"].sum()
@@ -272,20 +277,20 @@ def test_a_box_over_everything_holds_every_configuration(store):
 
 def test_a_box_bounds_are_values_and_not_text(store):
     """A negative lower bound once became the start of an SQL comment."""
-    table = error_pairs.configurations_in_box("emt", "al-cu", "force", "raw", error_pairs.Box(-6.0, 6.0, -1.0, -0.0001))
+    table = error_pairs.configurations_in_box("emt", AL_CU, FORCE, error_pairs.Box(-6.0, 6.0, -1.0, -0.0001))
     assert (table["largest_error"] < 0).all()
 
 
 def test_a_box_of_an_energy_chart_matches_its_points(store):
-    points = error_pairs.residuals("morse", "al-cu", "energy", "per_element")
+    points = error_pairs.residuals("morse", AL_CU, Axes("energy", "per_element"))
     box = error_pairs.Box(-1e9, 1e9, 0.0, 1e9)
-    table = error_pairs.configurations_in_box("morse", "al-cu", "energy", "per_element", box)
+    table = error_pairs.configurations_in_box("morse", AL_CU, Axes("energy", "per_element"), box)
     assert set(table["config_id"]) == set(points.loc[points["error"] >= 0, "config_id"])
 
 
 def test_spearman_of_energies_equals_scipy(store):
-    table = spread.energy_deviations("emt-morse", "al-cu")
-    rho, n = spread.spearman("emt-morse", "al-cu", "energy")
+    table = spread.energy_deviations("emt-morse", AL_CU)
+    rho, n = spread.spearman("emt-morse", AL_CU, "energy")
     assert n == 24
     assert rho == pytest.approx(spearmanr(table["deviation"], table["error"]).statistic)
 
@@ -293,7 +298,7 @@ def test_spearman_of_energies_equals_scipy(store):
 def test_spearman_of_forces_shares_ranks_of_ties(store):
     lists = connection.frame("select force_deviation, force_error from uncertainties where dataset_id = 'al-cu'")
     deviation, error = (np.concatenate(lists[name].tolist()) for name in lists)
-    rho, n = spread.spearman("emt-morse", "al-cu", "force")
+    rho, n = spread.spearman("emt-morse", AL_CU, "force")
     assert n == len(deviation)
     assert rho == pytest.approx(spearmanr(deviation, error).statistic)
 
@@ -309,7 +314,7 @@ def test_a_prediction_minus_its_reference_has_the_stored_rmse(store):
         configurations.configuration("al-cu", "cu-05"),
         configurations.prediction("al-cu", "emt", "cu-05"),
     )
-    worst = configurations.worst_configurations("emt", "force", "raw", "al-cu").set_index("config_id")
+    worst = configurations.worst_configurations("emt", AL_CU, "force", "raw").set_index("config_id")
     rmse = np.sqrt(np.mean((prediction.forces - configuration.forces) ** 2))
     assert rmse == pytest.approx(worst.loc["cu-05", "force_rmse"])
 

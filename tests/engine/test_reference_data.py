@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from engine.queries import catalog, comparability, reference_data
+from engine.queries.scope import EVERYTHING, Scope
 from engine.records import Configuration, Prediction
 from engine.registry.datasets import Dataset
+from engine.registry.levels_of_theory import LevelOfTheory
 from engine.registry.models import Model
 from engine.store.builder import StoreBuilder, publish
 from engine.store.rows import Results, Run
@@ -36,18 +38,19 @@ ERRORS = {
 }
 
 
+LEVELS = {name: LevelOfTheory(zero, "PBE", zero, code="VASP") for name, zero in (("shifted", "mp"), ("noisy", "none"))}
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = tmp_path_factory.mktemp("cells")
     dataset = Dataset(
-        "cells", "Cells", "Four cells", ("Mo", "W"), "PBE", "VASP", "", "mp", True, "Fits.", "", "MIT", "Nobody",
+        "cells", "Cells", "Four cells", ("Mo", "W"), LEVELS["shifted"], True, "Fits.", "MIT", "Nobody",
         "https://example.org", groups_outside=("dimer",),
     )  # fmt: skip
     builder = StoreBuilder(data / "results-cells.duckdb")
-    references = {"shifted": "mp", "noisy": "none"}
     builder.add_models(
-        Model(model_id, model_id.title(), "emt", "", (), (), "MIT", "", "PBE", True, reference)
-        for model_id, reference in references.items()
+        Model(model_id, model_id.title(), "emt", (), (), "MIT", "", level, True) for model_id, level in LEVELS.items()
     )
     builder.add_dataset(dataset, CELLS)
     results = []
@@ -71,11 +74,11 @@ def cells(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_elements_are_counted_by_configuration_and_by_atom(cells):
-    counts = reference_data.element_counts("cells").set_index("element")
+    counts = reference_data.element_counts(Scope.of("cells")).set_index("element")
     assert counts.loc["W"].to_dict() == {"n_configs": 4, "n_atoms": 4, "n_datasets": 1}
     assert counts.loc["Mo"].to_dict() == {"n_configs": 3, "n_atoms": 5, "n_datasets": 1}
-    assert reference_data.element_counts().equals(reference_data.element_counts("cells"))
-    assert reference_data.element_counts("none").empty
+    assert reference_data.element_counts().equals(reference_data.element_counts(Scope.of("cells")))
+    assert reference_data.element_counts(Scope.of("none")).empty
 
 
 def test_groups_say_what_they_are_made_of(cells):
@@ -98,8 +101,8 @@ def test_a_representative_has_the_median_size_and_force(cells):
 
 
 def test_histograms_count_every_sample_of_the_dataset(cells):
-    component = reference_data.histogram("cells", "force_component")
-    length = reference_data.histogram("cells", "force_length")
+    component = reference_data.histogram("force_component", Scope.of("cells"))
+    length = reference_data.histogram("force_length", Scope.of("cells"))
     assert component.n_total == component.counts.sum() == 27  # 9 atoms
     assert component.counts[0] == 18 + 1  # x and y of all, z of the pure cell
     assert length.n_total == 9
@@ -109,26 +112,26 @@ def test_histograms_count_every_sample_of_the_dataset(cells):
 
 
 def test_energies_count_from_the_lowest_of_the_dataset_also_in_a_group(cells):
-    own = reference_data.histogram("cells", "energy")
-    above = reference_data.histogram("cells", "energy_above", "pure")
+    own = reference_data.histogram("energy", Scope.of("cells"))
+    above = reference_data.histogram("energy_above", Scope.of("cells", group="pure"))
     assert own.edges[[0, -1]].tolist() == [-10.0, -8.5]
     assert above.edges.mean() == pytest.approx(0.5)  # -9.5 above -10
     assert above.counts.sum() == above.n_total == 1
-    assert reference_data.histogram(None, "energy_above").edges[0] == 0.0
+    assert reference_data.histogram("energy_above", EVERYTHING).edges[0] == 0.0
 
 
 def test_bins_of_sizes_are_whole_numbers(cells):
-    sizes = reference_data.histogram("cells", "n_atoms")
+    sizes = reference_data.histogram("n_atoms", Scope.of("cells"))
     assert sizes.edges.tolist() == [0.5, 1.5, 2.5, 3.5, 4.5]
     assert sizes.counts.tolist() == [1, 2, 0, 1]
 
 
 def test_nothing_has_no_histogram(cells):
-    assert reference_data.histogram("none", "energy") is None
+    assert reference_data.histogram("energy", Scope.of("none")) is None
 
 
 def test_alignment_turns_a_ranking_round(cells):
-    table = comparability.alignment_change("cells").set_index("model_id")
+    table = comparability.alignment_change(Scope.of("cells")).set_index("model_id")
     # Errors per atom of `shifted` are 0.3 times the share of W: 0.075, 0.15, 0.15, 0.3; those of `noisy` are
     # 0.1, -0.1, 0.1, -0.1.
     raw = table["energy_rmse_mev_per_atom"]
@@ -154,7 +157,7 @@ def test_an_element_without_result_has_no_offset(store):
 
 
 def test_a_dataset_without_results_has_no_ranks(store):
-    assert comparability.alignment_change("w-g").empty
+    assert comparability.alignment_change(Scope.of("w-g")).empty
     assert comparability.element_offsets("w-g").empty
 
 

@@ -95,3 +95,21 @@ def test_the_batched_path_does_not_count_for_the_fingerprint(tmp_path):
     changed.write_text(plain.read_text().replace("6.0", "5.0"))
     digests = [shards.code_digest(path) for path in (plain, batched, changed)]
     assert digests[0] == digests[1] != digests[2]
+
+
+@pytest.mark.parametrize(
+    "reason", ["MemoryError: 9 atoms do not fit into memory", shards.KILLED, "took longer than 5 s"]
+)
+def test_a_lack_of_memory_or_time_is_kept_but_tried_again(tmp_path, reason):
+    a = cell("a", 2)
+    write_predictions(tmp_path / "x.parquet", [Prediction("a", a.geometry_hash, "failed", reason)])
+    assert shards.missing([a], shards.done_keys(tmp_path.glob("*.parquet"))) == [a]
+    ((prediction, _),) = shards.merged(tmp_path.glob("*.parquet")).values()
+    assert prediction.reason == reason
+
+
+def test_a_transient_failure_in_a_later_file_does_not_hide_a_result(tmp_path):
+    write_predictions(tmp_path / "a.parquet", [Prediction("a", "0", "ok", energy=1.0)])
+    write_predictions(tmp_path / "b.parquet", [Prediction("a", "0", "failed", shards.KILLED)])
+    ((prediction, path),) = shards.merged(sorted(tmp_path.glob("*.parquet"))).values()
+    assert (prediction.energy, path.name) == (1.0, "a.parquet")

@@ -1,20 +1,26 @@
 """What the build takes over from the files of predictions."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import duckdb
+import numpy as np
 import pytest
+from ase.build import bulk
 
-from engine.records import Prediction, write_predictions
+from engine.data_folder import DataFolder
+from engine.records import Configuration, Prediction, RunRecord, write_configurations, write_predictions
 from engine.registry.datasets import get_dataset
 from engine.registry.models import get_model
-from engine.store.rows import Run
-from precompute.jobs.build import _runs
+from engine.store.rows import Cost, Run
+from precompute.acquire.weights import Checkpoint
+from precompute.jobs.build import _costs, _runs, build
 
 
 def _run(folder: Path, *records: dict[str, str]) -> list[Run]:
     paths = [folder / f"{k}.parquet" for k in range(len(records))]
     for path, record in zip(paths, records, strict=True):
-        write_predictions(path, [Prediction("a", "0", "failed", "no edge")], record)
+        write_predictions(path, [Prediction("a", "0", "failed", "no edge")], RunRecord.from_metadata(record))
     return list(_runs(get_dataset("w-g"), get_model("emt"), paths))
 
 
@@ -34,3 +40,54 @@ def test_files_from_before_these_keys_leave_them_empty(tmp_path):
 def test_what_is_inferred_about_imported_numbers_is_a_note_and_no_option(tmp_path):
     [run] = _run(tmp_path, {"origin": "imported", "options": "name inferred", "file_sha256": "1"})
     assert (run.options, run.note) == ("", "name inferred")
+
+
+@pytest.fixture
+def folder(tmp_path) -> DataFolder:
+    """A data folder with one small dataset."""
+    atoms = bulk("Cu", cubic=True)
+    cell = Configuration("cu-0", "g", atoms.numbers, atoms.positions, np.array(atoms.cell), (True,) * 3, 0.0)
+    write_configurations(DataFolder(tmp_path).configurations("cu-snap"), [cell])
+    return DataFolder(tmp_path)
+
+
+def _count(store: Path, table: str) -> int:
+    with duckdb.connect(str(store.resolve()), read_only=True) as connection:
+        return connection.execute(f"select count(*) from {table}").fetchone()[0]
+
+
+def test_two_builders_at_once_publish_one_whole_store_each(folder):
+    with ThreadPoolExecutor(2) as executor:
+        built = [job.result() for job in [executor.submit(build, folder) for _ in range(2)]]
+    assert built[0].path != built[1].path
+    assert all(_count(one.path, "configurations") == 1 for one in built)
+    assert _count(folder.store, "datasets") > 1
+
+
+def test_what_a_killed_build_left_is_cleaned_by_the_next(folder):
+    for name in ("results-1.building", "results-1.building.wal"):
+        (folder.root / name).write_text("half")
+    build(folder)
+    assert not [*folder.root.glob("*.building"), *folder.root.glob("*.wal")]
+
+
+def test_one_bad_shard_is_named_and_left_out(folder):
+    target = folder.predictions("cu-snap", "emt", Checkpoint(get_model("emt"), folder).fingerprint)
+    target.mkdir(parents=True)
+    (target / "bad.parquet").write_bytes(b"PAR1")
+    built = build(folder)
+    assert "bad.parquet cannot be read" in built.left_out[0]
+    assert _count(folder.store, "configurations") == 1
+
+
+def test_an_empty_cost_file_is_named_and_skipped(folder):
+    folder.costs.mkdir()
+    (folder.costs / "emt-cpu-1.json").write_text("")
+    left_out: list[str] = []
+    list(_costs(folder, left_out))
+    assert "emt-cpu-1.json is no cost" in left_out[0]
+
+
+def test_costs_from_before_occasions_are_of_their_day():
+    cost = Cost("emt", "cpu", "a machine", 1, 125, 1, 1.0, 8.0, 100.0, "computed", "2026-01-02 03:04:05")
+    assert (cost.occasion, cost.yardstick_ms) == ("2026-01-02", None)

@@ -35,11 +35,12 @@ def row(name="w-0", energy=-26.0, n_atoms=2):
 
 def test_imported_numbers_carry_their_origin(folder, tmp_path):
     path = parquet(tmp_path / "p.parquet", [row("w-1"), row("w-0")])
-    line = import_file(DATASET, MODEL, path, folder, source="a colleague")
+    line = import_file(DATASET, MODEL, path, folder, source="a colleague", note="Size is inferred.")
     stored = folder.imported("w-g", "mace-omat-0")
     assert [p.config_id for p in read_predictions(stored)] == ["w-0", "w-1"]
-    assert read_run_record(stored)["origin"] == "imported"
-    assert read_run_record(stored)["source"] == "a colleague"
+    assert read_run_record(stored).origin == "imported"
+    record = read_run_record(stored)
+    assert (record.source, record.note, record.options) == ("a colleague", "Size is inferred.", "")
     assert "1 configurations have none" in line
 
 

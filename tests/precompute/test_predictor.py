@@ -11,6 +11,8 @@ from engine.data_folder import DataFolder
 from engine.errors import RegistryError, SettingsError
 from engine.readers.uploads import examples, read_structure
 from engine.records import Configuration
+from engine.registry.models import get_model
+from precompute.jobs.prediction import predict_file
 from precompute.live import predictor as live
 from precompute.live.predictor import LivePredictor, force_deviation, uncovered_elements
 from precompute.workers import worker_envs
@@ -85,12 +87,12 @@ def test_the_same_structure_is_computed_once(predictor):
 
 def test_a_loaded_model_serves_the_next_structure(predictor):
     finished(predictor, predictor.submit("me", copper(), ["emt"]))
-    pid = predictor._warm["emt"].worker.pid
+    pid = predictor._pool.loaded()["emt"].pid
 
     finished(predictor, predictor.submit("me", copper(0.1), ["emt"]))
 
     assert predictor.warm_models() == ["emt"]
-    assert predictor._warm["emt"].worker.pid == pid
+    assert predictor._pool.loaded()["emt"].pid == pid
 
 
 def test_unknown_element_fails_without_starting_a_worker(predictor):
@@ -132,6 +134,17 @@ def test_cancelling_ends_waiting_and_running_tasks(predictor):
     assert after.state == live.DONE
 
 
+def test_an_unforeseen_exception_fails_its_task_and_the_thread_serves_the_next(predictor, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(live.Pool, "borrow", lambda self, model: 1 / 0)
+        (task,) = finished(predictor, predictor.submit("me", copper(0.8), ["emt"]))
+    assert task.state == live.FAILED
+    assert "ZeroDivisionError" in task.message
+
+    (after,) = finished(predictor, predictor.submit("me", copper(0.8), ["emt"]))
+    assert after.state == live.DONE
+
+
 def test_a_computation_that_takes_too_long_is_stopped(folder):
     predictor = LivePredictor(folder, device="cpu", limit_seconds=0.0, first_limit_seconds=0.0)
     try:
@@ -158,7 +171,7 @@ def test_an_idle_model_is_unloaded(folder):
 def test_a_closed_predictor_leaves_no_process(folder):
     predictor = LivePredictor(folder, device="cpu")
     finished(predictor, predictor.submit("me", copper(), ["emt"]))
-    worker = predictor._warm["emt"].worker
+    worker = predictor._pool.loaded()["emt"]
 
     predictor.close()
 
@@ -201,3 +214,16 @@ def test_force_deviation_is_the_largest_distance_from_the_mean():
     forces = [np.zeros((1, 3)), np.zeros((1, 3)), np.array([[3.0, 0, 0]])]
 
     assert force_deviation(forces).tolist() == [2.0]
+
+
+def test_baselines_do_not_know_what_they_were_not_fitted_to():
+    tungsten = Configuration("w", "", np.array([74]), np.zeros((1, 3)), 3 * np.eye(3), (True,) * 3)
+    unknown = {m: uncovered_elements(m, tungsten) for m in ("eam-zhou-2004", "ace-w", "snap-ni-2018", "mtp-li-2020")}
+    assert unknown == {"eam-zhou-2004": [], "ace-w": [], "snap-ni-2018": ["W"], "mtp-li-2020": ["W"]}
+
+
+def test_the_command_refuses_what_a_model_does_not_know_as_the_page_does(tmp_path):
+    path = tmp_path / "po.xyz"
+    path.write_text("1\n\nPo 0 0 0\n")
+    rows = list(predict_file(path, [get_model("chgnet-0.3.0"), get_model("ace-w")], DataFolder(tmp_path), "cpu"))
+    assert [row["reason"] for row in rows] == ["CHGNet 0.3.0 does not know Po.", "ACE W does not know Po."]

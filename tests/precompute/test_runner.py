@@ -15,10 +15,17 @@ from ase.calculators.emt import EMT
 
 from engine.data_folder import ROOT, DataFolder
 from engine.errors import WorkerEnvError, WorkerError
-from engine.records import Configuration, read_predictions, read_run_record, write_configurations
+from engine.records import (
+    Configuration,
+    Prediction,
+    read_predictions,
+    read_run_record,
+    write_configurations,
+    write_predictions,
+)
 from engine.registry.models import get_model
-from engine.shards import done_keys
-from precompute.acquire.weights import model_fingerprint
+from engine.shards import done_keys, merged
+from precompute.acquire.weights import Checkpoint
 from precompute.jobs import runner
 from precompute.workers import worker_envs
 from precompute.workers.launch import worker_command
@@ -54,7 +61,7 @@ def run(folder: DataFolder, configurations: list[Configuration], **options) -> r
 
 
 def results(folder: DataFolder) -> dict:
-    target = folder.predictions(DATASET, "emt", model_fingerprint(get_model("emt"), folder))
+    target = folder.predictions(DATASET, "emt", Checkpoint(get_model("emt"), folder).fingerprint)
     return {p.config_id: p for path in sorted(target.glob("*.parquet")) for p in read_predictions(path)}
 
 
@@ -69,9 +76,9 @@ def test_numbers_are_those_of_the_potential_and_carry_their_origin(folder):
     assert prediction.energy == pytest.approx(atoms.get_potential_energy(), abs=1e-9)
     np.testing.assert_allclose(prediction.forces, atoms.get_forces(), atol=1e-9)
     record = read_run_record(next(folder.root.glob("predictions/*/*/*/*.parquet")))
-    assert record["origin"] == "computed"
-    assert "ase 3.29.0" in record["packages"]
-    assert record["device"] == "cpu"
+    assert record.origin == "computed"
+    assert "ase 3.29.0" in record.packages
+    assert record.device == "cpu"
 
 
 def test_a_configuration_that_a_model_cannot_do_is_a_row_with_a_reason(folder):
@@ -135,11 +142,11 @@ def test_a_dead_worker_is_replaced(folder, monkeypatch):
 def test_a_configuration_that_kills_its_worker_twice_becomes_a_failed_row(folder, monkeypatch):
     request = Worker.request
 
-    def die_at_the_bad_one(self, source, target, *, skip=None, max_edges=None, timeout=None):
+    def die_at_the_bad_one(self, source, target, *, skip=None, max_edges=None, **options):
         if "bad" not in (skip or {}):
             self.kill()
             raise WorkerDiedError("worker died (signal SIGSEGV)", ["bad"] if max_edges == 1 else ["cu-0", "bad"])
-        return request(self, source, target, skip=skip, max_edges=max_edges, timeout=timeout)
+        return request(self, source, target, skip=skip, max_edges=max_edges, **options)
 
     monkeypatch.setattr(Worker, "request", die_at_the_bad_one)
     outcome = run(folder, [copper("cu-0"), copper("bad", seed=1)])
@@ -244,10 +251,8 @@ def test_secrets_do_not_reach_workers(folder, monkeypatch):
 def test_the_run_record_says_how_numbers_came_about(folder):
     run(folder, [copper("cu-0")])
     record = read_run_record(next(folder.predictions(DATASET, "emt").rglob("*.parquet")))
-    assert (record["dtype"], record["d3"], record["device"], record["n_threads"]) == ("float64", "no", "cpu", "1")
-    assert {"packages", "hardware", "python", "checkpoint_sha256", "options", "max_edges", "wall_seconds"} <= set(
-        record
-    )
+    assert (record.dtype, record.d3, record.device, record.n_threads) == ("float64", False, "cpu", 1)
+    assert all((record.packages, record.hardware, record.python, record.options, record.max_edges, record.wall_seconds))
 
 
 def test_a_reader_that_has_seen_enough_ends_a_command_quietly():
@@ -256,3 +261,45 @@ def test_a_reader_that_has_seen_enough_ends_a_command_quietly():
         command.stdout.close()
         assert command.stderr.read() == b""
     assert command.returncode == 0
+
+
+def _run_command(folder: DataFolder, monkeypatch: pytest.MonkeyPatch) -> int:
+    from precompute import __main__ as command_line
+
+    arguments = ["run", "--dataset", DATASET, "--model", "emt", "--device", "cpu", "--data", str(folder.root)]
+    monkeypatch.setattr(sys, "argv", ["precompute", *arguments])
+    return command_line.main()
+
+
+def test_run_exits_0_when_all_is_done(folder, monkeypatch):
+    write_configurations(folder.configurations(DATASET), [copper("cu-0"), tungsten("w-0")])
+    assert _run_command(folder, monkeypatch) == 0
+
+
+def test_run_does_not_exit_0_when_nothing_can_be_written(folder, monkeypatch, capsys):
+    write_configurations(folder.configurations(DATASET), [copper("cu-0")])
+    (folder.root / "predictions").write_text("a file where a folder should be")
+    assert _run_command(folder, monkeypatch) == 1
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_run_does_not_exit_0_when_scratch_files_cannot_be_written(folder, monkeypatch, capsys):
+    def full(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    write_configurations(folder.configurations(DATASET), [copper("cu-0")])
+    monkeypatch.setattr("precompute.workers.process.write_configurations", full)
+    assert _run_command(folder, monkeypatch) == 1
+    assert "1 of 1 configurations are not done" in capsys.readouterr().err
+
+
+def test_a_lack_of_memory_is_said_and_tried_again(folder, monkeypatch, capsys):
+    cell = copper("cu-0")
+    write_configurations(folder.configurations(DATASET), [cell])
+    target = folder.predictions(DATASET, "emt", Checkpoint(get_model("emt"), folder).fingerprint)
+    row = Prediction("cu-0", cell.geometry_hash, "failed", "MemoryError: 32 atoms do not fit into memory")
+    write_predictions(target / "0.parquet", [row])
+    assert _run_command(folder, monkeypatch) == 0
+    ((prediction, _),) = merged(sorted(target.glob("*.parquet"))).values()
+    assert prediction.status == "ok"
+    assert "1 to do, 0 done before" in capsys.readouterr().err

@@ -172,7 +172,7 @@ def test_id_that_is_no_id_is_refused(folder: DataFolder, dataset_id: str) -> Non
 
 
 def test_id_of_this_project_is_taken(folder: DataFolder) -> None:
-    with pytest.raises(RegistryError, match=r"'w-g' is a dataset of engine/registry/datasets\.toml"):
+    with pytest.raises(RegistryError, match=r"'w-g' is a dataset of engine/registry/datasets; choose"):
         add(CU, "w-g", folder)
 
 
@@ -195,9 +195,9 @@ def test_added_dataset_is_what_its_file_says(folder: DataFolder) -> None:
 
     mine = get_dataset("mine")
 
-    assert (mine.label, mine.functional, mine.license, mine.source) == ('My "Cu", Å', "PBE", "CC-BY-4.0", "me")
+    assert (mine.label, mine.level.functional, mine.license, mine.source) == ('My "Cu", Å', "PBE", "CC-BY-4.0", "me")
     assert (mine.elements, mine.n_configs, mine.comparable, mine.is_added) == (("Cu",), 3, True, True)
-    assert (mine.spin, mine.hubbard_u) == ("unpolarised", False)
+    assert (mine.level.spin, mine.level.hubbard_u) == ("unpolarised", False)
     assert [c.config_id for c in configurations_of(mine, folder)] == ["cu-0", "cu-1", "cu-2"]
     assert fetch_dataset(mine, folder, None) == "mine: added by you, up to date"
 
@@ -320,6 +320,7 @@ def test_one_process_sees_what_another_adds(folder: DataFolder) -> None:
 
 def test_descriptions_of_an_entry_are_all_of_its_fields() -> None:
     from engine.registry.datasets import Dataset
+    from engine.registry.levels_of_theory import LevelOfTheory
 
-    fields = {field.name for field in dataclasses.fields(Dataset)}
+    fields = {field.name for kind in (Dataset, LevelOfTheory) for field in dataclasses.fields(kind)}
     assert {field.name for field in dataclasses.fields(Description)} <= fields

@@ -41,7 +41,8 @@ def test_a_worker_gets_no_secrets_and_one_thread(monkeypatch):
     data = DataFolder.default().root
     if not worker_envs.is_built("emt", data):
         pytest.skip("worker environment 'emt' is not built; run: python -m precompute envs emt")
-    monkeypatch.setenv("HF_TOKEN", "secret")
+    for name in ("HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "MP_API_KEY", "WANDB_API_KEY", "KAGGLE_KEY", "PIP_INDEX_URL"):
+        monkeypatch.setenv(name, "secret")
     command = worker_envs.python_command("emt", data, "precompute.workers.worker", (), device="cpu")
     assert "secret" not in command.env.values()
     assert command.env["OMP_NUM_THREADS"] == "1"

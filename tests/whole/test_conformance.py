@@ -145,7 +145,7 @@ def checked(request, tmp_path_factory) -> Checked:
                 along[f"{sign:+d}"].positions += sign * STEP * forces / np.abs(forces).max()
             along = ask("along", along)
         alone = ask("alone", structures, max_edges=1)
-        dtype = read_run_record(scratch / "batched.parquet")["dtype"]
+        dtype = read_run_record(scratch / "batched.parquet").dtype
     finally:
         worker.kill()
     is_conservative, is_invariant = tiny.get("conservative", True), tiny.get("rotation_invariant", True)

@@ -12,7 +12,7 @@ from engine.records import read_predictions, read_run_record
 from engine.registry.datasets import get_dataset
 from engine.registry.models import get_model
 from engine.store.rows import Cost
-from precompute.acquire.weights import model_fingerprint
+from precompute.acquire.weights import Checkpoint
 
 FILES = sorted((EMBEDDED / "predictions" / "open-defects").glob("*.parquet"))
 PRETRAINED = {
@@ -37,10 +37,10 @@ def test_predictions_belong_to_the_shipped_atoms_and_todays_adapter(path, config
         (c.config_id, c.geometry_hash) for c in configurations.values()
     }
     record = read_run_record(path)
-    assert record["origin"] == "computed"
-    assert record["fingerprint"] == model_fingerprint(get_model(path.stem), DataFolder.default())
-    assert record["packages"]
-    assert record["hardware"]
+    assert record.origin == "computed"
+    assert record.fingerprint == Checkpoint(get_model(path.stem), DataFolder.default()).fingerprint
+    assert record.packages
+    assert record.hardware
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

@@ -382,7 +382,7 @@ def _planned(folder: DataFolder, monkeypatch: pytest.MonkeyPatch, *options: str)
 
     def run(tasks, *arguments, **settings):
         planned.update(c.config_id for task in tasks for shard, _ in task.shards for c in shard.configurations)
-        return commands.runner.Outcome(0, 0, 0.0, {})
+        return commands.runner.Outcome(0, 0, 0, 0, 0.0, {})
 
     monkeypatch.setattr(commands.runner, "run", run)
     monkeypatch.setattr(commands, "why_not_runnable", lambda model, folder: "")

@@ -11,7 +11,8 @@ ROOT = Path(__file__).resolve().parents[2]
 RULES = {
     "engine.errors": set(),
     "engine.quantities": set(),
-    "engine.records": set(),
+    "engine.files": set(),
+    "engine.records": {"engine.files"},
     "engine.data_folder": set(),
     "engine.shards": {"engine.records"},
     "engine.families": set(),
@@ -26,10 +27,11 @@ RULES = {
     },
     "precompute.progress": {"engine.shards"},
     "precompute.acquire": {
-        "engine.data_folder", "engine.errors", "engine.readers", "engine.records", "engine.registry", "engine.shards",
+        "engine.data_folder", "engine.errors", "engine.files", "engine.readers", "engine.records", "engine.registry",
+        "engine.shards",
     },
     "precompute.workers": {
-        "engine.data_folder", "engine.errors", "engine.records", "engine.registry", "engine.shards",
+        "engine.data_folder", "engine.errors", "engine.files", "engine.records", "engine.registry", "engine.shards",
         "precompute.acquire",
     },
     # What runs inside a family's environment.
@@ -46,11 +48,14 @@ RULES = {
         "engine", "precompute.acquire", "precompute.dft", "precompute.jobs", "precompute.progress",
         "precompute.workers",
     },
-    "precompute.__main__": {"engine.errors", "precompute.acquire", "precompute.commands", "precompute.dft"},
+    "precompute.__main__": {
+        "engine.data_folder", "engine.errors", "engine.store.connection", "precompute.acquire", "precompute.commands",
+        "precompute.dft",
+    },
     "app.figures": {"engine.numerics", "engine.quantities", "engine.queries", "engine.records"},
     "app.structures": {"app.figures", "engine.queries", "engine.readers", "engine.records", "precompute.live"},
     "app.export": {"app.figures", "engine.queries", "engine.quantities"},
-    "app.links": {"app.wording"},
+    "app.links": {"app.wording", "engine.queries.scope"},
     "app.wording": {"app.figures", "engine.quantities", "engine.queries", "engine.registry"},
     "app.tables": {"app.links", "app.wording", "engine.quantities"},
     "app.selection": {"app.links", "app.wording", "engine.errors", "engine.quantities", "engine.queries"},
@@ -60,7 +65,7 @@ RULES = {
     "app.views": {
         "app.export", "app.figures", "app.furniture", "app.links", "app.selection", "app.structures", "app.tables",
         "app.wording", "engine.errors", "engine.numerics", "engine.quantities", "engine.queries",
-        "engine.readers.uploads", "engine.records", "engine.store.connection", "precompute.live",
+        "engine.readers.uploads", "engine.records", "engine.registry", "engine.store.connection", "precompute.live",
     },
     "app.main": {"app.furniture", "app.selection", "engine.errors", "engine.store.connection"},
 }  # fmt: skip

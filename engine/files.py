@@ -1,0 +1,72 @@
+"""The one way a file of ours comes into being: written beside its place, forced to disk, renamed into it.
+
+A name of its own for every writer keeps two of the same file apart; the name says which process writes, so that what
+a killed one left can be removed. This module is imported inside every worker environment: standard library only.
+"""
+
+import os
+import re
+import socket
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_TEMPORARY = re.compile(r"\.(?P<host>[\w-]+)-(?P<pid>\d+)-[0-9a-f]{8}\.tmp$")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path to write to; it becomes `path` when the block ends well, and is removed otherwise.
+
+    Raises:
+        OSError: The disk is full, or the folder takes no files; whatever was at `path` is untouched.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{_host()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb+") as handle:
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small text file, whole or not at all.
+
+    Raises:
+        OSError: It cannot be written; whatever was there is untouched.
+    """
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def remove_abandoned(folder: Path) -> list[Path]:
+    """Remove temporary files that dead processes of this machine left in a folder.
+
+    Returns:
+        What was removed.
+    """
+    removed = []
+    for path in folder.glob("*.tmp"):
+        match = _TEMPORARY.search(path.name)
+        if match and match["host"] == _host() and not _is_running(int(match["pid"])):
+            path.unlink(missing_ok=True)
+            removed.append(path)
+    return removed
+
+
+def _host() -> str:
+    return re.sub(r"[^\w-]", "_", socket.gethostname())
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # of another user
+        return True
+    return True

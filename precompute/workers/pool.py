@@ -1,0 +1,246 @@
+"""The one way to compute: loaded models for whoever asks, each in a process of its own.
+
+A caller borrows a loaded model and gives it configurations; a worker that was used stays warm for the next caller
+until its place is wanted. Every worker has the same cap on memory. One that dies is replaced, and the configuration
+that killed it is searched for: the next worker takes one configuration at a time, and what ends two of them becomes
+a failed row.
+
+    with Pool(folder, device="cpu") as pool, pool.borrow(model) as loaded:
+        loaded.evaluate(configurations).predictions
+"""
+
+import functools
+import os
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from engine.data_folder import DataFolder
+from engine.errors import WorkerError
+from engine.records import Configuration
+from engine.registry.models import Model
+from precompute.workers.launch import worker_command
+from precompute.workers.process import SINGLE_POINT, Evaluated, Worker, WorkerDiedError
+from precompute.workers.worker_envs import has_nvidia_driver
+
+MAX_DEATHS = 2  # of workers at one configuration
+CAP_GB = 8.0
+CAP_SHARE = 0.4
+
+
+def default_memory_gb(device: str) -> float:
+    """Address space for one worker of a machine that serves visitors, GB; 0 (no cap) where a GPU is in use.
+
+    CUDA and JAX reserve far more addresses than memory, so that a cap on addresses would end them at once.
+    """
+    if device == "cuda" or (device == "auto" and has_nvidia_driver()):
+        return 0.0
+    total_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    return min(CAP_GB, CAP_SHARE * total_gb)
+
+
+@dataclass(eq=False)
+class _History:
+    """What went wrong with one model: deaths of workers per configuration, and the batches it still gets."""
+
+    deaths: Counter[str] = field(default_factory=Counter)
+    verdicts: dict[str, str] = field(default_factory=dict)
+    max_edges: int | None = None
+
+    @property
+    def lethal(self) -> dict[str, str]:
+        """Configurations that ended two workers, with the reason that their rows will carry."""
+        return {key: self.verdicts[key] for key, n in self.deaths.items() if key and n >= MAX_DEATHS}
+
+
+@dataclass(eq=False)
+class Loaded:
+    """A model that one caller has to itself for a while."""
+
+    model: Model
+    _make: Callable[[], Worker]
+    _history: _History
+    worker: Worker
+    used: float = 0.0
+
+    def start(self) -> None:
+        """Load the model, unless it is warm.
+
+        Raises:
+            WorkerError: It cannot be loaded.
+        """
+        if not self.worker.is_alive:
+            if self.worker.pid is not None:
+                self.worker.kill()
+                self.worker = self._make()
+            self.worker.start()
+
+    def evaluate(
+        self,
+        configurations: Sequence[Configuration],
+        target: Path | None = None,
+        *,
+        task: str = SINGLE_POINT,
+        timeout: float | None = None,
+        retry: bool = True,
+    ) -> Evaluated:
+        """`Worker.evaluate` that outlives the death of its worker.
+
+        Args:
+            configurations: Any number.
+            target: Where the file of predictions shall stay; None to have them returned.
+            task: What to do with each.
+            timeout: Longest time for any one batch, s.
+            retry: Replace a dead worker and search for the culprit; without, its death is the caller's error.
+
+        Raises:
+            WorkerDiedError: The worker died and `retry` is off.
+            WorkerError: The model cannot be loaded, refuses the request, or dies twice before any configuration.
+        """
+        history = self._history
+        max_edges = history.max_edges
+        while True:
+            self.start()
+            try:
+                return self.worker.evaluate(
+                    configurations, target, task=task, skip=history.lethal, max_edges=max_edges, timeout=timeout
+                )
+            except WorkerDiedError as death:
+                if not retry:
+                    raise
+                max_edges = 1  # the new worker goes one at a time, so that the culprit is known
+                self._blame(death)
+
+    def _blame(self, death: WorkerDiedError) -> None:
+        """Count a death against the configuration at hand; before any, the process itself is broken."""
+        model_id, history = self.model.model_id, self._history
+        if len(death.config_ids) > 1:
+            history.max_edges = max(1, (history.max_edges or int(self.worker.record["max_edges"])) // 2)
+            _say(f"{model_id}: {death}; these one at a time, later ones in half as large batches")
+            return
+        culprit = next(iter(death.config_ids), "")
+        history.deaths[culprit] += 1
+        history.verdicts[culprit] = death.verdict
+        if not culprit and history.deaths[culprit] >= MAX_DEATHS:
+            raise WorkerError(f"worker of '{model_id}' died twice before any configuration: {death}") from death
+        _say(f"{model_id}: {death}; at {culprit or 'its start'}")
+
+
+class Pool:
+    """Warm workers of one data folder; safe to share between threads.
+
+    Args:
+        folder: Data folder with worker environments and weights.
+        device: auto, cpu or cuda.
+        n_threads: Threads of the numerical libraries in each worker.
+        offline: Start workers where there is no network at all.
+        memory_gb: Address space of each worker; 0 for all there is.
+        max_warm: Workers that are kept at most, those at work included.
+        log_prefix: Beginning of the names of log files.
+    """
+
+    def __init__(
+        self,
+        folder: DataFolder,
+        *,
+        device: str,
+        n_threads: int = 1,
+        offline: bool = False,
+        memory_gb: float = 0.0,
+        max_warm: int = 1,
+        log_prefix: str = "",
+    ) -> None:
+        self._folder = folder
+        self._command = functools.partial(
+            worker_command, folder=folder, device=device, n_threads=n_threads, offline=offline, memory_gb=memory_gb
+        )
+        self._max_warm = max_warm
+        self._log_prefix = log_prefix
+        self._lock = threading.Lock()
+        self._busy: list[Loaded] = []
+        self._idle: list[Loaded] = []
+        self._histories: dict[str, _History] = {}
+
+    @contextmanager
+    def borrow(self, model: Model) -> Iterator[Loaded]:
+        """A model for one caller alone, warm where one is idle; not loaded yet where it is new.
+
+        Raises:
+            EngineError: The model cannot run here.
+        """
+        with self._lock:
+            loaded = next(
+                (idle for idle in self._idle if idle.model.model_id == model.model_id and idle.worker.is_alive), None
+            )
+            if loaded is not None:
+                self._idle.remove(loaded)
+        if loaded is None:
+            loaded = self._new(model)
+        with self._lock:
+            while self._idle and len(self._busy) + len(self._idle) >= self._max_warm:
+                oldest = min(self._idle, key=lambda idle: idle.used)
+                self._idle.remove(oldest)
+                oldest.worker.kill()
+            self._busy.append(loaded)
+        try:
+            yield loaded
+        except BaseException:
+            loaded.worker.kill()
+            raise
+        finally:
+            with self._lock:
+                self._busy.remove(loaded)
+                if loaded.worker.is_alive:
+                    loaded.used = time.monotonic()
+                    self._idle.append(loaded)
+
+    def loaded(self) -> dict[str, Worker]:
+        """Living workers by model, one of each."""
+        with self._lock:
+            return {one.model.model_id: one.worker for one in (*self._idle, *self._busy) if one.worker.is_alive}
+
+    def unload_idle(self, seconds: float) -> None:
+        """End workers that nobody has used for that long."""
+        with self._lock:
+            for loaded in list(self._idle):
+                if time.monotonic() - loaded.used > seconds:
+                    self._idle.remove(loaded)
+                    loaded.worker.kill()
+
+    def stop(self, model_id: str = "") -> None:
+        """End the workers at work on a model, or on any; whoever reads from one sees its stream end."""
+        with self._lock:
+            for loaded in self._busy:
+                if model_id in ("", loaded.model.model_id):
+                    loaded.worker.stop()
+
+    def close(self) -> None:
+        """End all workers."""
+        self.stop()
+        self.unload_idle(-1.0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _new(self, model: Model) -> Loaded:
+        command = self._command(model)
+        log = self._folder.logs / f"{self._log_prefix}{model.model_id}.log"
+        with self._lock:
+            history = self._histories.setdefault(model.model_id, _History())
+        return Loaded(model, lambda: Worker(command, log), history, Worker(command, log))
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
