@@ -46,6 +46,18 @@ QUANTITIES: dict[str, Quantity] = {
     "energy_rmse_mev_per_atom_hi": Quantity("Energy RMSE, upper 95 % bound", "RMSE(E) hi", _PER_ATOM),
     "energy_rmse_mev_per_atom_aligned": Quantity("Energy RMSE, aligned", "RMSE(E)", _PER_ATOM),
     "energy_mae_mev_per_atom": Quantity("Energy MAE", "MAE(E)", _PER_ATOM),
+    "macro_energy_rmse_mev_per_atom": Quantity(
+        "Energy RMSE, mean over metals and kinds",
+        "⟨RMSE(E)⟩",
+        _PER_ATOM,
+        description="Mean of the energy RMSEs of each kind of structure of each metal, so that none of them rules it.",
+    ),
+    "macro_force_rmse_mev_per_ang": Quantity(
+        "Force RMSE, mean over metals and kinds",
+        "⟨RMSE(F)⟩",
+        _PER_ANG,
+        description="Mean of the force RMSEs of each kind of structure of each metal that has forces in the reference.",
+    ),
     "force_rmse_mev_per_ang": Quantity(
         "Force RMSE",
         "RMSE(F)",
@@ -79,7 +91,20 @@ QUANTITIES: dict[str, Quantity] = {
     ),
     "reference_energy_per_atom": Quantity("Reference energy", "E(ref)/N", "eV/atom"),
     "energy_error_per_atom": Quantity("Energy error, raw", "ΔE/N", _PER_ATOM, 1000.0),
-    "energy_error_per_atom_aligned": Quantity("Energy error, aligned", "ΔE/N", _PER_ATOM, 1000.0),
+    "energy_error_per_atom_aligned": Quantity(
+        "Energy error, aligned",
+        "ΔE/N",
+        _PER_ATOM,
+        1000.0,
+        "About offsets per element that were fitted to all other configurations (leave-one-out).",
+    ),
+    "energy_error_per_atom_crystal": Quantity(
+        "Energy error, against the perfect crystal",
+        "ΔE/N",
+        _PER_ATOM,
+        1000.0,
+        "Error of the energy above perfect crystals of the same elements, per atom: of a formation energy.",
+    ),
     "force_rmse": Quantity("Force RMSE", "RMSE(F)", _PER_ANG, 1000.0),
     "force_max_error": Quantity("Largest force error", "max |ΔF|", _PER_ANG, 1000.0),
     "reference_force": Quantity("Reference force component", "F(ref)", "eV/Å"),
@@ -129,6 +154,13 @@ QUANTITIES: dict[str, Quantity] = {
     "sign_agreement": Quantity(
         "Sign agreement", "sign", "%", 100.0, "Share of interactions that attract or repel as the reference does."
     ),
+    "sign_baseline": Quantity(
+        "Sign agreement of always the commoner sign",
+        "sign, no model",
+        "%",
+        100.0,
+        "What one reaches who knows no model and always answers what most of the interactions do.",
+    ),
     "interaction_spearman": Quantity(
         "Spearman ρ", "ρ", "", description="Rank correlation of predicted with reference interaction energies."
     ),
@@ -138,6 +170,19 @@ QUANTITIES: dict[str, Quantity] = {
     "peak_memory_mb": Quantity("Peak memory", "memory", "MB"),
     "wall_seconds": Quantity("Wall time", "t", "s"),
     "n_configs": Quantity("Configurations", "n", ""),
+    "n_energy": Quantity("Configurations with an energy error", "n(E)", ""),
+    "n_force": Quantity("Configurations with force errors", "n(F)", ""),
+    "n_clusters": Quantity(
+        "Independent clusters",
+        "n(clusters)",
+        "",
+        description="Metals, or cells and trajectories, that bounds and ranks are resampled over.",
+    ),
+    "rank": Quantity(
+        "Rank", "rank", "", description="One more than the number of models that are better beyond doubt."
+    ),
+    "rank_lo": Quantity("Rank, lower 95 % bound", "rank lo", ""),
+    "rank_hi": Quantity("Rank, upper 95 % bound", "rank hi", ""),
     "n_own": Quantity("Configurations of the model", "n own", "", description="All that this model has a result for."),
     "n_expected": Quantity("Configurations of the dataset", "n all", ""),
     "n_failed": Quantity("Failed", "failed", "", description="Configurations that the model could not predict."),
@@ -145,7 +190,7 @@ QUANTITIES: dict[str, Quantity] = {
     "n_threads": Quantity("Threads", "threads", ""),
 }
 
-ALIGNMENTS = {"raw": "raw", "per_element": "aligned per element"}
+ALIGNMENTS = {"raw": "raw", "per_element": "aligned per element", "crystal": "relative to the perfect crystal"}
 
 
 @dataclass(frozen=True)

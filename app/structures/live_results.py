@@ -7,14 +7,14 @@ from numpy.typing import NDArray
 from app.structures import files
 from app.structures.atomview import DEVIATION_COLORS, FORCE_COLORS, AtomColors
 from app.structures.shown import LEAST_FORCE, largest_first, position_table
-from engine.readers import uploads
+from engine.records import Configuration
 from precompute.live import predictor as live
 
 
 class LiveResults:
     """Finished predictions of one structure, in the order asked."""
 
-    def __init__(self, configuration: uploads.Configuration, tasks: list[live.TaskState]) -> None:
+    def __init__(self, configuration: Configuration, tasks: list[live.TaskState]) -> None:
         self.configuration = configuration
         self.tasks = tasks
         self.done = [task for task in tasks if task.prediction is not None and task.prediction.status == "ok"]

@@ -1,5 +1,6 @@
 """Pieces that the Structure and Predict pages share: tables of atoms, the selected atom, a chart per atom."""
 
+import re
 from typing import Any, Literal
 
 import pandas as pd
@@ -21,6 +22,11 @@ def atom_columns() -> dict[str, Any]:
     }
 
 
+def plain(text: str) -> str:
+    """Text from a file as Markdown that shows it as it is: no links, pictures or formulas."""
+    return re.sub(r"([\\`*_{}\[\]()#+!|<>$~:])", r"\\\1", text)
+
+
 def table_height(table: pd.DataFrame) -> int | Literal["content"]:
     """As high as the rows need, at most nine of them."""
     return 353 if len(table) > 9 else "content"
@@ -29,7 +35,7 @@ def table_height(table: pd.DataFrame) -> int | Literal["content"]:
 def selected_atom(n_atoms: int) -> int | None:
     """The atom named in the address; None where there is none or the structure has no such atom."""
     text = st.query_params.get("atom", "")
-    return int(text) if text.isdecimal() and int(text) < n_atoms else None
+    return int(text) if text.isdecimal() and len(text) < 10 and int(text) < n_atoms else None
 
 
 def select_atom(atom: int | None) -> None:

@@ -17,10 +17,15 @@ from app import export, furniture, wording
 from app.structures import parts
 from app.structures.atomview import AtomColors, atomview
 from app.structures.live_results import LiveResults, rms
-from engine.errors import EngineError
+from engine.errors import DatasetError, EngineError
 from engine.quantities import significant
 from engine.queries import catalog, configurations
 from engine.readers import uploads
+from engine.readers.checks import check_structure
+from engine.readers.example_structures import examples
+from engine.readers.readings import MAX_ATOMS, Upload
+from engine.readers.sandbox import OverloadError, read_in_sandbox
+from engine.records import Configuration
 from precompute.live import predictor as live
 
 FIRST_CHOICE = ("chgnet-0.3.0", "sevennet-0", "nequix-mp-1")
@@ -47,10 +52,11 @@ def show() -> None:
     page = st.container(horizontal=True, gap="large")
     left, right = page.container(width=400), page.container(width="stretch")
     with left:
-        configuration = _structure(predictor.configuration(job))
+        structure = _structure(predictor.configuration(job))
+        configuration = None if structure is None else structure.configuration
         model_ids = _models()
-        if configuration is not None:
-            _checks(configuration, model_ids)
+        if structure is not None:
+            _checks(structure, model_ids)
         _run_button(predictor, configuration, model_ids, job)
         _progress(predictor, job)
         _limits()
@@ -72,7 +78,7 @@ def _predictor() -> live.LivePredictor:
 # Choices
 
 
-def _structure(predicted: uploads.Configuration | None) -> uploads.Configuration | None:
+def _structure(predicted: Configuration | None) -> Upload | None:
     """The structure to predict: a file, else that of the address's job or link, or an example."""
     file = st.file_uploader(
         "Your structure: POSCAR, CIF or extended XYZ",
@@ -80,7 +86,7 @@ def _structure(predicted: uploads.Configuration | None) -> uploads.Configuration
         max_upload_size=uploads.MAX_BYTES // 1_000_000,
         help="One structure per file. Where extended XYZ carries a reference, errors are shown.",
     )
-    made = _from_benchmark() | uploads.examples()
+    made = _from_benchmark() | examples()
     known = [configuration.geometry_hash for configuration in made.values()]
     if predicted is not None and predicted.geometry_hash not in known:
         made = {f"{predicted.config_id}, already predicted": predicted} | made
@@ -88,24 +94,39 @@ def _structure(predicted: uploads.Configuration | None) -> uploads.Configuration
     start = known.index(predicted.geometry_hash) if predicted is not None else 0
     example = st.selectbox("or one of these", list(made), index=start, key="example", disabled=file is not None)
     if file is None:
-        return made[example]
+        return _looked_at(made[example].geometry_hash, made[example])
     try:
-        return _read(file.name, file.getvalue())
-    except EngineError as error:
-        st.error(str(error), icon=":material/error:")
+        found = _read(file.name, file.getvalue())
+    except OverloadError as error:  # not kept: the next try may succeed
+        found = str(error)
+    if isinstance(found, str):
+        st.error(parts.plain(found), icon=":material/error:")
         return None
+    return found
 
 
-def _from_benchmark() -> dict[str, uploads.Configuration]:
+def _from_benchmark() -> dict[str, Configuration]:
     """The configuration that a link from the Structure page names, with its reference labels."""
     dataset_id, _, config_id = st.query_params.get("from", "").partition("/")
     found = configurations.configuration(dataset_id, config_id) if config_id else None
     return {} if found is None else {f"{config_id} of {wording.dataset_label(dataset_id)}": found}
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
-def _read(name: str, data: bytes) -> uploads.Configuration:
-    return uploads.read_structure(name, data)
+@st.cache_data(max_entries=64, show_spinner="Reading the file")
+def _read(name: str, data: bytes) -> Upload | str:
+    """What was read, or why it was refused: both are kept, so that no file is read twice."""
+    try:
+        return read_in_sandbox(name, data)
+    except OverloadError:
+        raise
+    except DatasetError as error:
+        return str(error)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _looked_at(geometry_hash: str, _configuration: Configuration) -> Upload:
+    """A structure that was read before, with its checks; kept by its geometry."""
+    return Upload(_configuration, "", tuple(check_structure(_configuration)))
 
 
 @st.cache_data(ttl=60.0, show_spinner=False)
@@ -141,9 +162,10 @@ def _models() -> list[str]:
     return chosen
 
 
-def _checks(configuration: uploads.Configuration, model_ids: list[str]) -> None:
-    """What was looked at before any computing, one line each."""
-    lines = [(check.is_fine, check.name, check.text) for check in uploads.check_structure(configuration)]
+def _checks(structure: Upload, model_ids: list[str]) -> None:
+    """What was understood and looked at before any computing, one line each."""
+    configuration = structure.configuration
+    lines = [(check.is_fine, check.name, parts.plain(check.text)) for check in structure.checks]
     models = {model.model_id: model for model in _live_models()}
     unknown = {model_id: live.uncovered_elements(model_id, configuration) for model_id in model_ids}
     missing = [f"{models[m].label} does not know {', '.join(e)}" for m, e in unknown.items() if e]
@@ -167,7 +189,7 @@ def _coverage(model: live.LiveModel) -> str:
 
 def _limits() -> None:
     st.caption(
-        f"Limits: {uploads.MAX_BYTES // 1_000_000} MB, {uploads.MAX_ATOMS} atoms, "
+        f"Limits: {uploads.MAX_BYTES // 1_000_000} MB, {MAX_ATOMS} atoms, "
         f"{live.LIMIT_SECONDS:.0f} s per model (loading it excluded), "
         f"{live.MAX_JOBS_PER_SESSION} open jobs per visitor. Files are read in memory and not kept."
     )
@@ -178,7 +200,7 @@ def _limits() -> None:
 
 def _run_button(
     predictor: live.LivePredictor,
-    configuration: uploads.Configuration | None,
+    configuration: Configuration | None,
     model_ids: list[str],
     job: str,
 ) -> None:
@@ -197,7 +219,7 @@ def _run_button(
             predictor.cancel(job)
 
 
-def _submit(predictor: live.LivePredictor, configuration: uploads.Configuration, model_ids: list[str]) -> None:
+def _submit(predictor: live.LivePredictor, configuration: Configuration, model_ids: list[str]) -> None:
     visitor = st.session_state.setdefault("visitor", uuid.uuid4().hex)
     try:
         st.query_params["job"] = predictor.submit(visitor, configuration, model_ids)
@@ -239,7 +261,7 @@ def _progress_line(label: str, task: live.TaskState) -> str:
 # Results
 
 
-def _preview(configuration: uploads.Configuration | None) -> None:
+def _preview(configuration: Configuration | None) -> None:
     if configuration is None:
         furniture.empty("No structure", "The file could not be read; choose another one at the left.")
         return
@@ -288,7 +310,7 @@ def _picture(results: LiveResults, color: str) -> None:
 
 
 @st.fragment
-def _viewer(configuration: uploads.Configuration, colors: AtomColors | None, what: str) -> None:
+def _viewer(configuration: Configuration, colors: AtomColors | None, what: str) -> None:
     """Only the picture runs again when an atom is picked."""
     atomview(
         configuration.numbers,

@@ -105,10 +105,11 @@ def _not_run(model_id: str, known: pd.DataFrame, agreement: pd.DataFrame) -> Non
 
 def _headline(row: pd.Series) -> None:
     shown = tables.shown(row.to_frame().T.infer_objects()).iloc[0]
+    baseline = significant(shown["sign_baseline"])
     values = [
         ("interaction_rmse", f"MAE {significant(shown['interaction_mae'])} meV"),
         ("interaction_bias", "predicted minus reference"),
-        ("sign_agreement", "attracts or repels like the reference"),
+        ("sign_agreement", f"attracts or repels like the reference; always the same answer: {baseline} %"),
         ("interaction_spearman", "of predicted and reference values"),
         ("cancellation", "median; below 1 errors cancel"),
     ]
@@ -179,7 +180,14 @@ def _models(agreement: pd.DataFrame, is_shared: bool) -> None:
             f"Not ranked, since they share too few or failed on too many: {', '.join(others['label'])}. Their numbers "
             "are over their own interactions."
         )
-    names = ["interaction_rmse", "interaction_mae", "interaction_bias", "sign_agreement", "interaction_spearman"]
+    names = [
+        "interaction_rmse",
+        "interaction_mae",
+        "interaction_bias",
+        "sign_agreement",
+        "sign_baseline",
+        "interaction_spearman",
+    ]
     table = tables.shown(agreement[["label", "origin", *names, "cancellation"]])
     table["label"] = [wording.marked(*pair) for pair in zip(table["label"], table["origin"], strict=True)]
     table["n_of"] = [f"{row.n_interactions:,} of {row.n_expected:,}" for row in agreement.itertuples()]

@@ -57,6 +57,11 @@ def _headline(ensemble: pd.Series, chosen: selection.Selection) -> None:
         rho, n = spread.spearman(ensemble["ensemble_id"], chosen.scope, quantity)
         n_of = f"{n:,}" if n == total else f"{n:,} of {total:,}"
         values.append((f"Spearman ρ, {quantity}", significant(rho, 2), f"n = {n_of} {noun}"))
+    within, n_within = spread.spearman_within(ensemble["ensemble_id"], chosen.scope)
+    if n_within:
+        values.append(
+            ("Spearman ρ, within one configuration", significant(within, 2), f"mean ρ of forces, {n_within:,} of them")
+        )
     values.append(("Members", f"{len(ensemble['model_ids'])}", str(ensemble["label"])))
     furniture.numbers(values)
 
@@ -123,7 +128,9 @@ def _definitions(ensemble: pd.Series) -> None:
         "atom i. "
         "The error is that of the ensemble mean against the reference. Below the dashed line the deviation "
         "is larger "
-        "than the error. A rank correlation of 1 would sort configurations by their error exactly."
+        "than the error. A rank correlation of 1 would sort configurations by their error exactly. Atoms with forces "
+        "zero by symmetry are left out, since every model is right there. Within one configuration the deviation ranks "
+        "atoms less well than over a whole dataset: it tells bad structures from good ones rather than bad atoms."
     )
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from engine.numerics.alignment import fit_offsets
-from engine.numerics.metrics import FloatArray, energy_metrics, force_metrics
+from engine.numerics.alignment import leave_one_out_errors
+from engine.numerics.metrics import energy_metrics, force_metrics
 
 MAX_FAILED_SHARE = 0.1  # of the configurations that a model was run on
 ENOUGH = 100  # shared configurations; a smaller sample is not let in for the sake of one more model
@@ -53,27 +53,28 @@ def metrics_of(errors: pd.DataFrame, alignment: str, elements: Sequence[str] = (
 
     Args:
         errors: One row per configuration: energy_error_per_atom (eV/atom), force_rmse, force_mae,
-            reference_dot_predicted, reference_dot_reference, n_atoms and cluster_name, as the store holds them.
-        alignment: `raw` or `per_element`, whose offsets are fitted to these configurations.
+            reference_dot_predicted, reference_dot_reference, n_atoms and cluster_name, as the store holds them; with
+            `crystal` also energy_error_per_atom_crystal.
+        alignment: `raw`; `per_element`, whose offsets are fitted to these configurations, each error about those of
+            the others; or `crystal`.
         elements: Columns with the share of each element in a configuration, for `per_element`.
 
     Returns:
         n_configs and the metrics that there are, named as the columns of `dataset_metrics`.
     """
-    found: dict[str, float] = {"n_configs": len(errors)}
-    with_energy = errors[np.isfinite(errors["energy_error_per_atom"])]
+    found: dict[str, float] = {"n_configs": len(errors), "n_clusters": errors["cluster_name"].nunique()}
+    column = "energy_error_per_atom_crystal" if alignment == "crystal" else "energy_error_per_atom"
+    with_energy = errors[np.isfinite(errors[column])]
     if len(with_energy):
-        energy = with_energy["energy_error_per_atom"].to_numpy()
+        energy = with_energy[column].to_numpy(dtype=float)
         if alignment == "per_element":
-            energy = _aligned(energy, with_energy[list(elements)].to_numpy(dtype=float))
-        found |= energy_metrics(energy, with_energy["cluster_name"].tolist())
+            energy = leave_one_out_errors(energy, with_energy[list(elements)].to_numpy(dtype=float))
+        is_known = np.isfinite(energy)
+        if is_known.any():
+            found |= energy_metrics(energy[is_known], with_energy.loc[is_known, "cluster_name"].to_numpy())
     with_forces = errors[np.isfinite(errors["force_rmse"])]
     if len(with_forces):
         names = ["force_rmse", "force_mae", "reference_dot_predicted", "reference_dot_reference"]
         sums = [with_forces[name].to_numpy(dtype=float) for name in names]
-        found |= force_metrics(with_forces["n_atoms"].to_numpy(), with_forces["cluster_name"].tolist(), *sums)
+        found |= force_metrics(with_forces["n_atoms"].to_numpy(), with_forces["cluster_name"].to_numpy(), *sums)
     return found
-
-
-def _aligned(errors: FloatArray, fractions: FloatArray) -> FloatArray:
-    return np.asarray(errors - fractions @ fit_offsets(errors, fractions))

@@ -70,6 +70,7 @@ def interaction_energy(interaction: Interaction, energies: Mapping[Key, float]) 
         eV. All-electron-like totals of 2e5 eV leave it good to 1e-10 eV.
 
     Example:
+        >>> from engine.registry.interactions import Part
         >>> parts = [Part("d", name, sign) for name, sign in [("ds", 1), ("d", -1), ("s", -1), ("b", 1)]]
         >>> one = Interaction("x", "open-defects", "Al-Mg", "vacancy", "", "Mg", tuple(parts))
         >>> interaction_energy(one, {("d", "ds"): -9.5, ("d", "d"): -7.0, ("d", "s"): -10.0, ("d", "b"): -8.0})
@@ -159,8 +160,9 @@ def agreement(reference: FloatArray, predicted: FloatArray) -> dict[str, float]:
 
     Returns:
         In eV: `rmse`, `mae` and `mean_error` (predicted minus reference). `sign_agreement`, the share of predictions
-        that attract or repel as the reference does, and `spearman`, the rank correlation, NaN for fewer than
-        `ENOUGH_FOR_RANKS` values or where one side is constant.
+        that attract or repel as the reference does; `sign_baseline`, that share for one who always answers the
+        commoner sign of the reference, below which a model knows no signs; and `spearman`, the rank correlation, NaN
+        for fewer than `ENOUGH_FOR_RANKS` values or where one side is constant.
 
     Raises:
         MetricError: There is no value, or one is not finite.
@@ -169,10 +171,13 @@ def agreement(reference: FloatArray, predicted: FloatArray) -> dict[str, float]:
         >>> found = agreement(np.array([-1.0, -0.5, 0.5]), np.array([-0.8, -0.7, -0.1]))
         >>> round(found["mae"], 3), round(found["sign_agreement"], 3), round(found["spearman"], 3)
         (0.333, 0.667, 1.0)
+        >>> round(found["sign_baseline"], 3)  # two of three attract
+        0.667
     """
     errors = predicted - reference
     found = {"rmse": rmse(errors), "mae": mae(errors), "mean_error": float(np.mean(errors))}
     found["sign_agreement"] = float(np.mean(np.sign(reference) == np.sign(predicted)))
+    found["sign_baseline"] = float(max(np.mean(reference < 0), np.mean(reference > 0)))
     has_ranks = len(reference) >= ENOUGH_FOR_RANKS and np.ptp(reference) > 0 and np.ptp(predicted) > 0
     found["spearman"] = float(spearmanr(reference, predicted).statistic) if has_ranks else math.nan
     return found

@@ -65,7 +65,7 @@ def alignment_change(scope: Scope) -> pd.DataFrame:
     raw = error_metrics.shared_metrics("raw", scope)
     raw = raw.loc[raw["is_ranked"] & raw[name].notna(), ["model_id", "label", "origin", "n_configs", name]]
     aligned = error_metrics.shared_metrics("per_element", scope)[["model_id", name]]
-    table = raw.merge(aligned.rename(columns={name: f"{name}_aligned"}), on="model_id")
+    table = raw.merge(aligned.dropna().rename(columns={name: f"{name}_aligned"}), on="model_id")
     table = table.assign(rank_raw=_ranks(table[name]), rank_aligned=_ranks(table[f"{name}_aligned"]))
     table["rank_change"] = table["rank_raw"] - table["rank_aligned"]
     judged = compatibility()

@@ -57,6 +57,7 @@ _AGREEMENT_COLUMNS = [
     "interaction_mae",
     "interaction_bias",
     "sign_agreement",
+    "sign_baseline",
     "interaction_spearman",
     "cancellation",
 ]
@@ -247,6 +248,7 @@ def _agreement_of(part: pd.DataFrame) -> dict[str, float]:
         "interaction_mae": found["mae"],
         "interaction_bias": found["mean_error"],
         "sign_agreement": found["sign_agreement"],
+        "sign_baseline": found["sign_baseline"],
         "interaction_spearman": found["spearman"],
         "cancellation": float(part["cancellation"].median()),
     }

@@ -11,17 +11,21 @@ from engine.store import connection
 from engine.store.connection import cached
 
 _VALUES = {
-    "energy": "u.energy_deviation as deviation, u.energy_error as error, null as atom_index",
+    "energy": "u.energy_deviation as deviation, u.energy_error as error, null as atom_index, false as is_zero",
     "force": """unnest(u.force_deviation) as deviation, unnest(u.force_error) as error,
-        generate_subscripts(u.force_deviation, 1) - 1 as atom_index""",
+        generate_subscripts(u.force_deviation, 1) - 1 as atom_index, unnest(u.is_zero_by_symmetry) as is_zero""",
 }
 
 
 def _samples(quantity: str, scope: Scope) -> str:
-    """Statement that gives deviation and error of every configuration or atom, with the configuration's columns."""
-    return f"""select u.dataset_id, u.config_id, c.group_name, c.formula, c.n_atoms, {_VALUES[quantity]}
+    """Statement that gives deviation and error of every configuration or atom, with the configuration's columns.
+
+    Atoms whose force is zero by symmetry are left out: every model is right there, and agrees.
+    """
+    return f"""select * from (
+        select u.dataset_id, u.config_id, c.group_name, c.formula, c.n_atoms, {_VALUES[quantity]}
         from uncertainties u join configurations c using (dataset_id, config_id)
-        where u.ensemble_id = $ensemble and {scope.predicate("c")}"""
+        where u.ensemble_id = $ensemble and {scope.predicate("c")}) where is_zero is not true"""
 
 
 @cached
@@ -43,7 +47,7 @@ def force_deviation_density(ensemble_id: str, scope: Scope) -> Density | None:
     named = {"ensemble": ensemble_id} | scope.bindings()
     pairs = f"""select log10(deviation) as x, log10(error) as y, hash(config_id, atom_index) as sample_key
         from ({_samples("force", scope)})
-        where deviation > 1e-6 and error > 1e-6"""
+        where deviation > 0 and error > 0"""
     edges = axis_edges(pairs, named, 0.0005, square=False, n_bins=120)
     return None if edges is None else binned(pairs, named, *edges)
 
@@ -66,6 +70,25 @@ def spearman(ensemble_id: str, scope: Scope, quantity: str) -> tuple[float, int]
     if row is None or row[0] is None:
         return float("nan"), int(row[1]) if row else 0
     return float(row[0]), int(row[1])
+
+
+@cached
+def spearman_within(ensemble_id: str, scope: Scope) -> tuple[float, int]:
+    """Mean rank correlation of force deviation and error of the atoms of one configuration, and how many there are.
+
+    It says whether a colour by deviation shows where in a structure a model is wrong. NaN and 0 where the scope is not
+    one whole dataset, or has no configuration with enough atoms.
+    """
+    if len(scope.dataset_ids) != 1 or scope != Scope.of(scope.dataset_id):
+        return float("nan"), 0
+    row = connection.row(
+        """
+        select spearman_within, n_within from ensemble_metrics
+        where ensemble_id = $ensemble and dataset_id = $dataset and quantity = 'force'
+        """,
+        {"ensemble": ensemble_id, "dataset": scope.dataset_id},
+    )
+    return (float("nan"), 0) if row is None or row[0] is None else (float(row[0]), int(row[1]))
 
 
 @cached

@@ -85,6 +85,29 @@ def judge(model: LevelOfTheory, labels: Labels) -> Compatibility:
     return Compatibility(YES, f"Same functional and same zero of energy. {labels.note}".rstrip())
 
 
+def has_same_physics(model: LevelOfTheory, labels: Labels) -> bool:
+    """Whether forces and aligned energies can be ranked: functional and dispersion are not known to differ.
+
+    A model that was fitted to no one functional stays in, as the baseline that it is.
+
+    Args:
+        model: Level of theory that the model learnt.
+        labels: Labels that it is compared with.
+
+    Example:
+        >>> pbe = LevelOfTheory("mp", "PBE", "mp", code="VASP")
+        >>> labels = Labels(pbe, frozenset({"Mo"}), comparable=True)
+        >>> has_same_physics(pbe, labels)
+        True
+        >>> has_same_physics(LevelOfTheory("mp-r2scan", "r2SCAN", "mp-r2scan", code="VASP"), labels)
+        False
+    """
+    if model.functional == "none":
+        return True
+    differs = _functional(model, labels)
+    return (differs is None or differs[0] != NO) and _dispersion(model, labels) is None
+
+
 def _functional(model: LevelOfTheory, labels: Labels) -> Finding:
     if model.functional == "none":
         return NO, "The model was not fitted to one DFT functional."

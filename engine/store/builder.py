@@ -24,8 +24,10 @@ from engine.registry.levels_of_theory import LevelOfTheory, load_levels
 from engine.registry.models import Model
 from engine.registry.training_sets import all_inside, load_training_sets
 from engine.store.connection import SCHEMA_VERSION
+from engine.store.ranking import Comparable, macro_rows, rank_rows
 from engine.store.rows import Cost, Results, Run, columns, configuration_row, leakage_row, prediction_row
-from engine.store.scoring import Frame, Score, cluster_names, uncertainty_rows
+from engine.store.scoring import Frame, Score
+from engine.store.spread import correlation_rows, uncertainty_rows
 
 SCHEMA = Path(__file__).with_name("schema.sql")
 
@@ -48,6 +50,7 @@ class StoreBuilder:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self._ensembles: set[str] = set()
+        self._frame: Frame | None = None
         self._levels: set[str] = set()
         self._models: list[Model] = []
         self.connection = duckdb.connect(str(path))
@@ -92,6 +95,7 @@ class StoreBuilder:
         The models must be there already, since what they saw of the dataset is written with it.
         """
         inside = [c for c in configurations if c.group_name not in dataset.groups_outside]
+        frame = self._frame_of(dataset, configurations) if configurations else None
         self._add_levels([dataset.level])
         self._insert(
             "datasets",
@@ -104,12 +108,15 @@ class StoreBuilder:
                    "level_of_theory": dataset.level.level_id, "leakage": dataset.leakage_note or "None known.",
                    "energy_noise_per_atom": dataset.energy_noise,
                    "n_atoms": sum(c.n_atoms for c in inside), "available": bool(configurations), "reason": reason,
-                   "stands_in_for": ", ".join(map(str, dataset.stands_in_for))}
+                   "stands_in_for": ", ".join(map(str, dataset.stands_in_for)),
+                   "n_clusters": frame and len(set(frame.clusters[frame.inside].tolist())),
+                   "has_crystal": frame and frame.has_crystal,
+                   "is_one_composition": frame and frame.is_one_composition}
             ],
         )  # fmt: skip
         groups = {c.group_name for c in configurations}
         self._insert("leakage", [leakage_row(dataset, *found) for found in leakages(self._models, dataset, groups)])
-        clusters = cluster_names([c.group_name for c in configurations])
+        clusters = [f"{dataset.dataset_id} {k}" for k in frame.clusters] if frame else []
         rows = [configuration_row(dataset, c, name) for c, name in zip(configurations, clusters, strict=True)]
         self._insert("configurations", rows)
 
@@ -127,19 +134,34 @@ class StoreBuilder:
 
     def add_results(
         self, dataset: Dataset, configurations: Sequence[Configuration], results: Sequence[Results],
-        ensembles: Iterable[Ensemble] = (),
+        ensembles: Iterable[Ensemble] = (), comparable: Comparable | None = None,
     ) -> None:  # fmt: skip
-        """Write predictions of some models on one dataset, with errors, metrics and ensemble spread."""
-        known = {c.config_id: i for i, c in enumerate(configurations)}
-        frame = Frame(dataset, configurations)
+        """Write predictions of some models on one dataset, with errors, metrics, ranks and ensemble spread.
+
+        A prediction counts for a configuration of its id and its geometry alone: labels may be replaced together with
+        the atoms that they belong to, and the old predictions then say nothing of the new atoms.
+
+        Args:
+            dataset: The dataset.
+            configurations: All of its configurations.
+            results: Predictions by model.
+            ensembles: Whose spread is wanted.
+            comparable: Pairs of model and dataset that may be ranked; without it all may.
+        """
+        frame = self._frame_of(dataset, configurations)
+        known = frame.index
         scored = {}
         for result in sorted(results, key=lambda r: r.model_id):
-            chosen = [(p, run_id) for p, run_id in result.predictions if p.config_id in known]
-            chosen.sort(key=lambda pair: known[pair[0].config_id])
+            chosen = [(p, run_id) for p, run_id in result.predictions if (p.config_id, p.geometry_hash) in known]
+            if not chosen:
+                continue
+            chosen.sort(key=lambda pair: known[pair[0].config_id, pair[0].geometry_hash])
             self._insert("predictions", [prediction_row(dataset, result, p, run_id) for p, run_id in chosen])
             scored[result.model_id] = score = Score(frame, result.model_id, [p for p, _ in chosen])
             for table, rows in score.tables().items():
                 self._insert(table, rows)
+        self._insert("ranks", list(rank_rows(frame, scored, comparable or Comparable())))
+        self._insert("macro_metrics", list(macro_rows(frame, scored)))
         for ensemble in ensembles:
             self._add_ensemble(frame, ensemble, scored)
 
@@ -162,12 +184,23 @@ class StoreBuilder:
             self._ensembles.add(ensemble.ensemble_id)
             row = columns(ensemble, "ensemble_id", "label", "source") | {"model_ids": list(ensemble.models)}
             self._insert("ensembles", [row])
-        self._insert("uncertainties", uncertainty_rows(frame, ensemble, members))
+        rows = uncertainty_rows(frame, ensemble, members)
+        self._insert("uncertainties", rows)
+        self._insert("ensemble_metrics", list(correlation_rows(rows)))
+
+    def _frame_of(self, dataset: Dataset, configurations: Sequence[Configuration]) -> Frame:
+        """Frame of a dataset; the last one is kept, since configurations and results come one after the other."""
+        if self._frame is None or self._frame.dataset != dataset or self._frame.configurations is not configurations:
+            self._frame = Frame(dataset, configurations)
+        return self._frame
 
     def _insert(self, table: str, rows: Sequence[Mapping[str, Any]] | pa.Table) -> None:
-        """Append rows; columns go by name, so their order does not matter."""
-        incoming = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(list(rows)) if rows else None
-        if incoming is None or incoming.num_rows == 0:
+        """Append rows; columns go by name, so their order does not matter, and one that a row lacks is null."""
+        if not isinstance(rows, pa.Table):
+            names = dict.fromkeys(name for row in rows for name in row)
+            rows = pa.table({name: [row.get(name) for row in rows] for name in names})
+        incoming = rows
+        if incoming.num_rows == 0:
             return
         self.connection.register("incoming", incoming)
         self.connection.execute(f"insert into {table} by name select * from incoming")

@@ -23,8 +23,11 @@ from errors a join errors b using (dataset_id, config_id)
 where a.model_id = ? and b.model_id = ? and dataset_id = ? and a.in_dataset
 """
 _FORCE_PAIRS = """
-select unnest(force_deviation) as deviation, unnest(force_error) as error
-from uncertainties where ensemble_id = ? and dataset_id = ?
+select deviation, error from (
+    select unnest(force_deviation) as deviation, unnest(force_error) as error,
+        unnest(is_zero_by_symmetry) as is_zero
+    from uncertainties where ensemble_id = ? and dataset_id = ?
+) where not is_zero
 """
 
 

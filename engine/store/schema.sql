@@ -12,13 +12,17 @@ create table models (
     note varchar, runnable boolean, reason varchar
 );
 
+-- n_clusters: clusters of the configurations that count. has_crystal: the alignment `crystal` is defined.
+-- is_one_composition: one alloy in one composition, so that an aligned energy error is the standard deviation of the
+-- raw one and says nothing about energies of the alloy.
 create table datasets (
     dataset_id varchar primary key, label varchar, elements varchar[], n_configs integer, n_atoms bigint,
     functional varchar, code varchar, license varchar, paper_row integer, source varchar, stands_in_for varchar,
     citation varchar, energy_reference varchar, description varchar, n_configs_paper integer, available boolean,
     reason varchar, potentials varchar, comparable boolean, comparable_note varchar, leakage varchar,
     spin varchar, hubbard_u boolean, level_of_theory varchar, reference_checked boolean,
-    energy_noise_per_atom double, force_noise double, noise_note varchar
+    energy_noise_per_atom double, force_noise double, noise_note varchar,
+    n_clusters integer, has_crystal boolean, is_one_composition boolean
 );
 
 -- How labels were computed, of models, training sets and datasets. What a source does not state is null or empty.
@@ -39,7 +43,8 @@ create table leakage (
     model_id varchar, dataset_id varchar, group_name varchar, certainty varchar, reason varchar
 );
 
--- cluster_name: configurations that share one are neighbours of one MD run, and the bootstrap draws them together.
+-- cluster_name: configurations that share one are of one metal, or of one cell and trajectory, and the bootstrap draws
+-- them together (engine/numerics/clusters.py).
 create table configurations (
     dataset_id varchar, config_id varchar, group_name varchar, in_dataset boolean, formula varchar, elements varchar[],
     n_atoms integer, numbers smallint[], positions double[], cell double[], pbc boolean[],
@@ -60,11 +65,13 @@ create table runs (
 );
 
 -- One row per configuration and model with a finite prediction: what every chart bins. Errors are predicted minus
--- reference; *_aligned has the model's per-element offsets on that dataset removed. The last two columns are sums over
+-- reference; *_aligned has the per-element offsets removed that the model has on all other configurations (leave-one-out;
+-- null where these do not fix them); *_crystal is the error of the energy above perfect crystals. The last two columns are sums over
 -- force components, whose ratio over any set of configurations is the slope.
 create table errors (
     dataset_id varchar, model_id varchar, config_id varchar, group_name varchar, in_dataset boolean, n_atoms integer,
     reference_energy_per_atom double, energy_error_per_atom double, energy_error_per_atom_aligned double,
+    energy_error_per_atom_crystal double,
     force_rmse double, force_mae double, force_max_error double, reference_dot_predicted double,
     reference_dot_reference double
 );
@@ -75,12 +82,32 @@ create table force_errors (
     reference_x float, reference_y float, reference_z float, error_x float, error_y float, error_z float
 );
 
+-- alignment: raw, per_element, or crystal where the dataset has perfect crystals. n_configs: with any result; n_energy
+-- and n_force: those that the energy and force errors rest on; n_clusters: independent clusters among n_configs.
+-- energy_note: why aligned errors are missing, for all or for some.
 create table dataset_metrics (
     dataset_id varchar, model_id varchar, group_name varchar, alignment varchar, n_configs integer, n_failed integer,
     energy_rmse_mev_per_atom double, energy_rmse_mev_per_atom_lo double, energy_rmse_mev_per_atom_hi double,
     energy_mae_mev_per_atom double,
     force_rmse_mev_per_ang double, force_rmse_mev_per_ang_lo double, force_rmse_mev_per_ang_hi double,
-    force_mae_mev_per_ang double, force_slope double
+    force_mae_mev_per_ang double, force_slope double,
+    n_energy integer, n_force integer, n_clusters integer, energy_note varchar
+);
+
+-- Ranks over the configurations that the ranked models share, with 95 % bounds by a paired bootstrap over clusters.
+-- Models that cannot be told apart share a rank; one without a rank says why. quantity: energy or force.
+create table ranks (
+    dataset_id varchar, group_name varchar, alignment varchar, quantity varchar, model_id varchar, rank integer,
+    rank_lo integer, rank_hi integer, n_configs integer, n_clusters integer, reason varchar
+);
+
+-- Mean of the RMSEs of each group of each metal (a cell), so that no cell rules it. Force cells are those in which the
+-- reference has forces.
+create table macro_metrics (
+    dataset_id varchar, model_id varchar, alignment varchar, n_energy_cells integer, n_force_cells integer,
+    macro_energy_rmse_mev_per_atom double, macro_energy_rmse_mev_per_atom_lo double,
+    macro_energy_rmse_mev_per_atom_hi double, macro_force_rmse_mev_per_ang double,
+    macro_force_rmse_mev_per_ang_lo double, macro_force_rmse_mev_per_ang_hi double
 );
 
 create table element_offsets (dataset_id varchar, model_id varchar, element varchar, offset_energy double);
@@ -100,7 +127,14 @@ create table ensembles (ensemble_id varchar primary key, label varchar, model_id
 
 create table uncertainties (
     ensemble_id varchar, dataset_id varchar, config_id varchar, energy_deviation double, energy_error double,
-    force_deviation double[], force_error double[]
+    force_deviation double[], force_error double[], is_zero_by_symmetry boolean[]
+);
+
+-- Rank correlation of deviation with error. force: over atoms, without the n_zero whose force is zero by symmetry;
+-- spearman_within is the mean of that within one configuration, over n_within configurations.
+create table ensemble_metrics (
+    ensemble_id varchar, dataset_id varchar, quantity varchar, n_samples bigint, n_zero bigint, spearman double,
+    spearman_within double, n_within integer
 );
 
 create table claims (

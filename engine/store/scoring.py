@@ -1,6 +1,6 @@
-"""Errors, metrics and spread of one model's predictions on one dataset, as rows of the store."""
+"""Errors and metrics of one model's predictions on one dataset, as rows of the store."""
 
-from collections import Counter
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -9,31 +9,37 @@ import pyarrow as pa
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
-from engine.numerics.alignment import fit_offsets
+from engine.numerics.alignment import (
+    against_crystals,
+    fit_offsets,
+    is_one_composition,
+    leave_one_out_errors,
+    why_no_alignment,
+)
+from engine.numerics.clusters import cluster_labels, host_of
 from engine.numerics.metrics import MEV, energy_metrics, force_metrics, rmse
-from engine.numerics.uncertainty import energy_deviation, force_deviation
 from engine.records import Configuration, Prediction
 from engine.registry.datasets import Dataset
-from engine.registry.ensembles import Ensemble
-
-# Neighbours in one MD run resemble each other; drawing them one by one would make bounds too narrow.
-MD_GROUPS = ("aimd", "liquid")
-
-MD_BLOCK = 10
 
 # Columns of `errors` from which the force metrics of any set of configurations follow.
 FORCE_SUMS = ("force_rmse", "force_mae", "reference_dot_predicted", "reference_dot_reference")
+
+NO_FORCE = 1e-3  # eV/Å; a configuration whose reference forces are all smaller has none to be predicted
 
 FloatArray = NDArray[np.float64]
 
 
 class Frame:
-    """What all models on a dataset share: references, compositions, groups."""
+    """What all models on a dataset share: references, compositions, groups, clusters.
+
+    `index` leads from an id and the geometry that it stands for to the place of a configuration, so that a prediction
+    of atoms that have moved since finds none.
+    """
 
     def __init__(self, dataset: Dataset, configurations: Sequence[Configuration]) -> None:
-        self.dataset_id = dataset.dataset_id
+        self.dataset, self.dataset_id = dataset, dataset.dataset_id
         self.configurations = configurations
-        self.index = {c.config_id: i for i, c in enumerate(configurations)}
+        self.index = {(c.config_id, c.geometry_hash): i for i, c in enumerate(configurations)}
         self.n_atoms = np.array([c.n_atoms for c in configurations])
         self.group = np.array([c.group_name for c in configurations])
         self.inside = ~np.isin(self.group, dataset.groups_outside)
@@ -42,20 +48,30 @@ class Frame:
         self.elements = [chemical_symbols[z] for z in numbers]
         self.fractions = np.array([[np.mean(c.numbers == z) for z in numbers] for c in configurations])
         self.symbols = [np.array(chemical_symbols)[c.numbers] for c in configurations]
-        self.clusters = cluster_names(self.group)
+        self.is_one_composition = is_one_composition(self.fractions[self.inside])
+        self.is_crystal = self.inside & np.isin(self.group, dataset.crystal_groups)
+        self.clusters = cluster_labels(
+            [c.numbers for c in configurations],
+            [c.positions for c in configurations],
+            [c.cell for c in configurations],
+        )
+        self.hosts = np.array(["-".join(chemical_symbols[z] for z in host_of(c.numbers)) for c in configurations])
 
+    def groups(self) -> dict[str, NDArray[np.bool_]]:
+        """Members of each group; `all` for the whole dataset."""
+        return {"all": self.inside} | {str(g): self.group == g for g in np.unique(self.group)}
 
-def cluster_names(groups: Iterable[str]) -> list[str]:
-    """Label per configuration: blocks of neighbours within MD groups, singles elsewhere."""
-    counts: Counter[str] = Counter()
-    labels = []
-    for i, group in enumerate(groups):
-        if group.startswith(MD_GROUPS):
-            labels.append(f"{group} {counts[group] // MD_BLOCK}")
-            counts[group] += 1
-        else:
-            labels.append(str(i))
-    return labels
+    @property
+    def has_crystal(self) -> bool:
+        """Whether energies relative to a perfect crystal are defined for some configuration."""
+        errors = np.zeros(len(self.energy))
+        return bool(np.isfinite(against_crystals(errors, self.energy, self.fractions, self.is_crystal)).any())
+
+    @functools.cached_property
+    def has_forces(self) -> NDArray[np.bool_]:
+        """Configurations with a reference force of at least `NO_FORCE`."""
+        forces = (c.forces for c in self.configurations)
+        return np.array([f is not None and np.linalg.norm(f, axis=1).max() >= NO_FORCE for f in forces], dtype=bool)
 
 
 class Score:
@@ -70,7 +86,7 @@ class Score:
         self.force_sums = {name: np.full(n, np.nan) for name in FORCE_SUMS}
         self.force_errors: list[FloatArray | None] = [None] * n
         for prediction in predictions:
-            i = frame.index[prediction.config_id]
+            i = frame.index[prediction.config_id, prediction.geometry_hash]
             if prediction.status != "ok":
                 self.failed[i] = True
                 continue
@@ -89,14 +105,27 @@ class Score:
                 for name, value in zip(FORCE_SUMS, sums, strict=True):
                     self.force_sums[name][i] = value
         self.raw = self.energy - frame.energy
-        self.offsets = self._fit()
-        self.aligned = self.raw - frame.fractions @ self.offsets
+        self.offsets, self.aligned, self.alignment_reason = self._align()
+        self.crystal = against_crystals(self.raw, frame.energy, frame.fractions, frame.is_crystal)
 
-    def _fit(self) -> FloatArray:
+    def _align(self) -> tuple[FloatArray, FloatArray, str]:
+        """Offsets, errors about those of all other configurations, and why some or all of these are missing.
+
+        What does not count as the dataset has no part in the fit, so its errors are those about the offsets.
+        """
+        fractions = self.frame.fractions
         usable = np.isfinite(self.raw) & self.frame.inside
         if not usable.any():
-            return np.zeros(len(self.frame.elements))
-        return fit_offsets(self.raw[usable], self.frame.fractions[usable])
+            return np.zeros(len(self.frame.elements)), np.full(len(self.raw), np.nan), ""
+        offsets = fit_offsets(self.raw[usable], fractions[usable])
+        aligned = self.raw - fractions @ offsets
+        aligned[usable] = leave_one_out_errors(self.raw[usable], fractions[usable])
+        return offsets, aligned, why_no_alignment(fractions[usable])
+
+    @property
+    def energy_errors(self) -> dict[str, FloatArray]:
+        """Energy error of each configuration by alignment, eV/atom; NaN where there is none."""
+        return {"raw": self.raw, "per_element": self.aligned, "crystal": self.crystal}
 
     def tables(self) -> dict[str, Sequence[Mapping[str, Any]] | pa.Table]:
         """Rows for the tables that hold errors."""
@@ -131,6 +160,7 @@ class Score:
                     "reference_energy_per_atom": _number(self.frame.energy[i]),
                     "energy_error_per_atom": _number(self.raw[i]),
                     "energy_error_per_atom_aligned": _number(self.aligned[i]),
+                    "energy_error_per_atom_crystal": _number(self.crystal[i]),
                     "force_max_error": None if norms is None else float(norms.max()),
                 }
                 | {name: _number(values[i]) for name, values in self.force_sums.items()}
@@ -144,8 +174,8 @@ class Score:
             return pa.table({})
         frame = self.frame
         sizes = frame.n_atoms[chosen]
-        reference = np.concatenate([_not_none(frame.configurations[i].forces) for i in chosen]).astype("f4")
-        errors = np.concatenate([_not_none(self.force_errors[i]) for i in chosen]).astype("f4")
+        reference = np.concatenate([not_none(frame.configurations[i].forces) for i in chosen]).astype("f4")
+        errors = np.concatenate([not_none(self.force_errors[i]) for i in chosen]).astype("f4")
         total = int(sizes.sum())
         columns: dict[str, Any] = {
             "dataset_id": pa.array([frame.dataset_id]).take(pa.array(np.zeros(total, dtype="i4"))),
@@ -163,27 +193,31 @@ class Score:
         return pa.table(columns)
 
     def _metric_rows(self) -> Iterable[dict[str, Any]]:
-        frame = self.frame
-        groups = {"all": frame.inside} | {str(g): frame.group == g for g in np.unique(frame.group)}
-        for name, members in groups.items():
+        has_result = self.has_result()
+        for name, members in self.frame.groups().items():
             forces = self._force_metrics(members)
-            for alignment, errors in (("raw", self.raw), ("per_element", self.aligned)):
+            for alignment, errors in self.energy_errors.items():
                 usable = members & np.isfinite(errors)
-                if not usable.any() and not forces and not (self.failed & members).any():
+                is_known = bool(usable.any())
+                if not is_known and (alignment == "crystal" or not (forces or (self.failed & members).any())):
                     continue
                 yield (
                     self._keys()
                     | {
                         "group_name": name,
                         "alignment": alignment,
-                        "n_configs": int((members & self._has_result()).sum()),
+                        "n_configs": int((members & has_result).sum()),
                         "n_failed": int((self.failed & members).sum()),
+                        "n_energy": 0,
+                        "n_force": 0,
+                        "n_clusters": len(np.unique(self.frame.clusters[members & has_result])),
+                        "energy_note": self.alignment_reason if alignment == "per_element" else "",
                     }
                     | self._energy_metrics(errors, usable)
                     | forces
                 )
 
-    def _has_result(self) -> NDArray[np.bool_]:
+    def has_result(self) -> NDArray[np.bool_]:
         """Configurations with a finite energy or forces from the model."""
         return np.array(
             [np.isfinite(e) or f is not None for e, f in zip(self.energy, self.forces, strict=True)],
@@ -191,72 +225,43 @@ class Score:
         )
 
     def _energy_metrics(self, errors: FloatArray, usable: NDArray[np.bool_]) -> dict[str, float]:
-        return energy_metrics(errors[usable], self._clusters_of(usable)) if usable.any() else {}
+        return energy_metrics(errors[usable], self.frame.clusters[usable]) if usable.any() else {}
 
     def _force_metrics(self, members: NDArray[np.bool_]) -> dict[str, float]:
         chosen = members & np.isfinite(self.force_sums["force_rmse"])
         if not chosen.any():
             return {}
         sums = [self.force_sums[name][chosen] for name in FORCE_SUMS]
-        return force_metrics(self.frame.n_atoms[chosen], self._clusters_of(chosen), *sums)
-
-    def _clusters_of(self, chosen: NDArray[np.bool_]) -> list[str]:
-        return [self.frame.clusters[i] for i in np.flatnonzero(chosen)]
+        return force_metrics(self.frame.n_atoms[chosen], self.frame.clusters[chosen], *sums)
 
     def _element_rows(self) -> Iterable[dict[str, Any]]:
         frame = self.frame
         for k, element in enumerate(frame.elements):
-            holds = frame.inside & (frame.fractions[:, k] > 0) & self._has_result()
+            holds = frame.inside & (frame.fractions[:, k] > 0) & self.has_result()
             if not holds.any():
                 continue
             atoms = [
-                _not_none(self.force_errors[i])[frame.symbols[i] == element]
+                not_none(self.force_errors[i])[frame.symbols[i] == element]
                 for i in np.flatnonzero(holds).tolist()
                 if self.force_errors[i] is not None
             ]
-            with_energy = holds & np.isfinite(self.raw)
+            with_energy, with_aligned = holds & np.isfinite(self.raw), holds & np.isfinite(self.aligned)
             yield self._keys() | {
                 "element": element,
                 "n_configs": int(holds.sum()),
                 "energy_rmse_mev_per_atom": rmse(self.raw[with_energy]) * MEV if with_energy.any() else None,
                 "energy_rmse_mev_per_atom_aligned": (
-                    rmse(self.aligned[with_energy]) * MEV if with_energy.any() else None
+                    rmse(self.aligned[with_aligned]) * MEV if with_aligned.any() else None
                 ),
                 "force_rmse_mev_per_ang": rmse(np.concatenate(atoms)) * MEV if atoms else None,
             }
-
-
-def uncertainty_rows(frame: Frame, ensemble: Ensemble, members: Sequence[Score]) -> list[dict[str, Any]]:
-    """Deviation and error of every configuration of the dataset that all members can do."""
-    rows = []
-    for i in np.flatnonzero(frame.inside).tolist():
-        energies = np.array([member.energy[i] for member in members])
-        forces = [member.forces[i] for member in members]
-        if not np.isfinite(energies).all() or any(f is None for f in forces):
-            continue
-        if ensemble.alignment == "per_element":
-            energies = energies - np.array([frame.fractions[i] @ member.offsets for member in members])
-        reference = frame.energy[i] if np.isfinite(frame.energy[i]) else None
-        deviation, error = energy_deviation(energies, reference)
-        spread, force_error = force_deviation(np.array([_not_none(f) for f in forces]), frame.configurations[i].forces)
-        rows.append(
-            {
-                "ensemble_id": ensemble.ensemble_id,
-                "dataset_id": frame.dataset_id,
-                "config_id": frame.configurations[i].config_id,
-                "energy_deviation": deviation,
-                "energy_error": error,
-                "force_deviation": spread.tolist(),
-                "force_error": None if force_error is None else force_error.tolist(),
-            }
-        )
-    return rows
 
 
 def _number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def _not_none(values: FloatArray | None) -> FloatArray:
+def not_none(values: FloatArray | None) -> FloatArray:
+    """Forces that are known to be there."""
     assert values is not None
     return values

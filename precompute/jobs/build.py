@@ -3,20 +3,22 @@
 import fcntl
 import json
 import subprocess
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from engine.data_folder import EMBEDDED, ROOT, DataFolder, embedded_predictions
 from engine.errors import StoreError
-from engine.records import Configuration, Prediction, RunRecord, check_predictions, read_run_record
+from engine.records import Prediction, RunRecord, check_predictions, read_run_record
+from engine.registry import compatibility
 from engine.registry.datasets import Dataset, load_datasets
 from engine.registry.ensembles import load_ensembles
 from engine.registry.models import Model, load_models
 from engine.shards import done_keys, merged
 from engine.store.builder import StoreBuilder, database_errors, publish, verify
 from engine.store.claims import measure_claims
+from engine.store.ranking import Comparable
 from engine.store.rows import Cost, Results, Run, run_id
 from precompute.acquire.datasets import configurations_of
 from precompute.acquire.weights import Checkpoint
@@ -71,6 +73,7 @@ def build(folder: DataFolder) -> Built:
 def _fill(builder: StoreBuilder, folder: DataFolder) -> tuple[list[str], list[str]]:
     models = load_models()
     builder.add_models(models.values())
+    comparable = _comparable(models.values(), load_datasets().values())
     lines: list[str] = []
     left_out: list[str] = []
     for dataset in load_datasets().values():
@@ -79,13 +82,16 @@ def _fill(builder: StoreBuilder, folder: DataFolder) -> tuple[list[str], list[st
             continue
         configurations = configurations_of(dataset, folder)
         builder.add_dataset(dataset, configurations)
+        known = {(c.config_id, c.geometry_hash) for c in configurations}
         results = []
         for model in models.values():
-            chosen = _predictions(dataset, configurations, model, folder, left_out)
-            if chosen:
-                builder.add_runs(_runs(dataset, model, chosen))
-                results.append(Results(model.model_id, _rows(dataset, model, chosen)))
-        builder.add_results(dataset, configurations, results, load_ensembles().values())
+            chosen = _predictions(dataset, known, model, folder, left_out)
+            rows = _rows(dataset, model, chosen, known)
+            if rows:
+                used = {run for _, run in rows}
+                builder.add_runs(run for run in _runs(dataset, model, chosen) if run.run_id in used)
+                results.append(Results(model.model_id, rows))
+        builder.add_results(dataset, configurations, results, load_ensembles().values(), comparable)
         lines.append(f"{dataset.dataset_id}: {len(configurations)} configurations, {len(results)} models")
     if not lines:
         raise StoreError("No dataset is here to build from. Run: python -m precompute fetch --dataset open-defects")
@@ -100,14 +106,30 @@ def _why_absent(dataset: Dataset) -> str:
     return f"Not fetched. Run: python -m precompute fetch --dataset {dataset.dataset_id}"
 
 
+def _comparable(models: Iterable[Model], datasets: Iterable[Dataset]) -> Comparable:
+    """Pairs that may be ranked, by what the registries say of their labels."""
+    physics, raw = set(), set()
+    levels = [(model.model_id, model.level) for model in models]
+    for dataset in datasets:
+        labels = compatibility.Labels(
+            dataset.level,
+            frozenset(dataset.elements),
+            dataset.comparable,
+            dataset.comparable_note,
+            dataset.reference_checked,
+        )
+        for model_id, level in levels:
+            if compatibility.has_same_physics(level, labels):
+                physics.add((model_id, dataset.dataset_id))
+            if compatibility.judge(level, labels).state != compatibility.NO:
+                raw.add((model_id, dataset.dataset_id))
+    return Comparable(physics, raw)
+
+
 def _predictions(
-    dataset: Dataset,
-    configurations: Sequence[Configuration],
-    model: Model,
-    folder: DataFolder,
-    left_out: list[str],
+    dataset: Dataset, known: Collection[tuple[str, str]], model: Model, folder: DataFolder, left_out: list[str]
 ) -> list[Path]:
-    """Files with the predictions to use, all of one origin: the one that covers most configurations.
+    """Files with the predictions to use, all of one origin: the one that covers most configurations as they are now.
 
     Of equals, those computed on this machine come first, then those of the repository, then imported ones.
     """
@@ -118,8 +140,7 @@ def _predictions(
     origins = [paths for paths in (_readable(paths, left_out) for paths in found) if paths]
     if len(origins) < 2:  # nothing to compare, so no file is read for it
         return origins[0] if origins else []
-    known = {(c.config_id, c.geometry_hash) for c in configurations}
-    return max(origins, key=lambda paths: len(known & done_keys(paths).keys()))
+    return max(origins, key=lambda paths: sum(key in known for key in done_keys(paths)))
 
 
 def _readable(paths: Iterable[Path], left_out: list[str]) -> list[Path]:
@@ -140,11 +161,13 @@ def _run_id(dataset: Dataset, model: Model, record: RunRecord) -> str:
     return run_id(model.model_id, dataset.dataset_id, record.started_at, pid, record.hardware, record.file_sha256)
 
 
-def _rows(dataset: Dataset, model: Model, paths: Iterable[Path]) -> list[tuple[Prediction, str]]:
-    """Predictions with their run; of two for one configuration the later file counts."""
+def _rows(
+    dataset: Dataset, model: Model, paths: Iterable[Path], known: Collection[tuple[str, str]]
+) -> list[tuple[Prediction, str]]:
+    """Predictions of known geometries with their run; of two for one configuration the later file counts."""
     paths = list(paths)
     runs = {path: _run_id(dataset, model, read_run_record(path)) for path in paths}
-    return [(prediction, runs[path]) for prediction, path in merged(paths).values()]
+    return [(prediction, runs[path]) for key, (prediction, path) in merged(paths).items() if key in known]
 
 
 def _runs(dataset: Dataset, model: Model, paths: Iterable[Path]) -> Iterator[Run]:

@@ -9,29 +9,41 @@ from ase.data import chemical_symbols
 
 from engine.data_folder import DataFolder
 from engine.errors import DatasetError, EngineError
-from engine.readers.uploads import read_structure
-from engine.records import Configuration, Prediction
+from engine.readers.other_formats import other_folder
+from engine.readers.readings import Upload
+from engine.readers.sandbox import read_in_sandbox
+from engine.records import Prediction
 from engine.registry.models import Model
 from precompute.workers.pool import Pool
 
 
-def read_file(path: Path) -> Configuration:
-    """Read one structure from POSCAR, CIF or extended XYZ.
+def read_file(path: Path) -> Upload:
+    """Read one structure from POSCAR, CIF or extended XYZ, and look at it as the Predict page does.
 
     Raises:
         DatasetError: The file is missing, or is no structure.
     """
+    if path.is_dir():
+        raise DatasetError(other_folder(path))
     if not path.is_file():
         raise DatasetError(f"{path} does not exist.")
-    return read_structure(path.name, path.read_bytes())
+    return read_in_sandbox(path.name, path.read_bytes())
 
 
 def predict_file(path: Path, models: Sequence[Model], folder: DataFolder, device: str) -> Iterator[dict[str, Any]]:
-    """One row per model: energy, largest force and stress, or the reason why there is none."""
-    configuration = read_file(path)
+    """What `predict_upload` yields, of a file."""
+    yield from predict_upload(read_file(path), models, folder, device)
+
+
+def predict_upload(
+    upload: Upload, models: Sequence[Model], folder: DataFolder, device: str
+) -> Iterator[dict[str, Any]]:
+    """One row per model: energy, largest force and stress, or the reason why there is none; and what to look at."""
+    configuration = upload.configuration
     symbols = {chemical_symbols[number] for number in configuration.numbers.tolist()}
+    warnings = [f"{check.name}: {check.text}" for check in upload.checks if not check.is_fine]
     for model in models:
-        row: dict[str, Any] = {"model_id": model.model_id, "n_atoms": configuration.n_atoms}
+        row: dict[str, Any] = {"model_id": model.model_id, "n_atoms": configuration.n_atoms, "warnings": warnings}
         if unknown := model.unknown_elements(symbols):
             yield row | {"status": "failed", "reason": f"{model.label} does not know {', '.join(unknown)}."}
             continue

@@ -11,7 +11,7 @@ def markdown_table(dataset_id: str) -> Iterator[str]:
     """Errors of every model on one dataset, best force RMSE first.
 
     Yields:
-        Lines of a Markdown table; energies in meV/atom, forces in meV/Å, with 95 % bootstrap bounds.
+        Lines of a Markdown table; energies in meV/atom, forces in meV/Å, with 95 % bounds.
 
     Raises:
         StoreError: There is no store.

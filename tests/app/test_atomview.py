@@ -11,7 +11,7 @@ from ase.io import read
 
 from app.structures import atomview, files
 from app.structures.atomview import AtomColors, largest_arrows, payload, script_url
-from engine.readers.uploads import examples
+from engine.readers.example_structures import examples
 
 
 @pytest.fixture

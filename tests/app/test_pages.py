@@ -190,7 +190,8 @@ def test_a_dataset_without_ensemble_names_those_that_have_one(store):
 
 def test_an_ensemble_shows_its_rank_correlation_with_n(store):
     at = _open("views/uncertainty.py")
-    assert [metric.label for metric in at.metric] == ["Spearman ρ, energy", "Spearman ρ, force", "Members"]
+    within = "Spearman ρ, within one configuration"
+    assert [metric.label for metric in at.metric] == ["Spearman ρ, energy", "Spearman ρ, force", within, "Members"]
     assert "n = 24 configurations" in _text(at)
 
 

@@ -2,9 +2,21 @@ import numpy as np
 import pytest
 
 from engine.errors import MetricError
-from engine.numerics.alignment import fit_offsets
-from engine.numerics.metrics import bootstrap_rmse, force_metrics, mae, rmse
-from engine.numerics.uncertainty import energy_deviation, force_deviation, spearman
+from engine.numerics.alignment import (
+    against_crystals,
+    fit_offsets,
+    is_one_composition,
+    leave_one_out_errors,
+    why_no_alignment,
+)
+from engine.numerics.metrics import force_metrics, mae, rmse, rmse_bounds
+from engine.numerics.uncertainty import (
+    energy_deviation,
+    force_deviation,
+    is_zero_by_symmetry,
+    spearman,
+    spearman_within,
+)
 
 
 def test_rmse_and_mae_by_hand():
@@ -33,24 +45,43 @@ def test_without_any_reference_force_there_is_no_slope():
     assert np.isnan(found["force_slope"])
 
 
-def test_bootstrap_bounds_hold_the_rmse_and_repeat():
+def test_bounds_hold_the_rmse():
     errors = np.random.default_rng(1).normal(size=400)
-    low, high = bootstrap_rmse(errors**2, np.ones(400))
+    low, high = rmse_bounds(errors**2, np.ones(400))
     assert low < rmse(errors) < high
     # The standard error of the RMSE of n normal errors is sigma / sqrt(2 n) = 0.035: bounds about 0.14 apart.
     assert high - low == pytest.approx(4 * 0.035, rel=0.2)
-    assert (low, high) == bootstrap_rmse(errors**2, np.ones(400))
+
+
+def test_bounds_by_hand():
+    # Six clusters of one error each, squares 1, 1, 1, 3, 3, 3: ratio 2, residuals -1 and 1, sum of squares 6, standard
+    # error sqrt(6/5 * 6) / 6 = 0.447214. All weigh alike, so 5 degrees of freedom: t = 2.570582. Half the relative
+    # error times t is 0.287400 on the logarithm of sqrt(2): 1.06096 and 1.88509.
+    assert rmse_bounds([1, 1, 1, 3, 3, 3], np.ones(6)) == pytest.approx((1.06096, 1.88509), abs=1e-4)
+
+
+def test_one_cluster_that_rules_widens_the_bounds():
+    equal = rmse_bounds([4.0, 6.0] * 10, np.ones(20))
+    ruled = rmse_bounds([0.0] * 19 + [100.0], np.ones(20))
+    assert ruled[1] / ruled[0] > 20 > 2 > equal[1] / equal[0]
+    assert np.isfinite(ruled).all()
 
 
 def test_clusters_widen_the_bounds():
     errors = np.repeat(np.random.default_rng(2).normal(size=20), 20)  # 20 runs of 20 equal neighbours
-    narrow = bootstrap_rmse(errors**2, np.ones(400))
-    wide = bootstrap_rmse(errors**2, np.ones(400), [i // 20 for i in range(400)])
+    narrow = rmse_bounds(errors**2, np.ones(400))
+    wide = rmse_bounds(errors**2, np.ones(400), [i // 20 for i in range(400)])
     assert wide[1] - wide[0] > 2 * (narrow[1] - narrow[0])
 
 
-def test_one_configuration_has_no_bounds():
-    assert np.isnan(bootstrap_rmse([4.0], [1.0])).all()
+@pytest.mark.parametrize("n", [1, 5])
+def test_few_clusters_have_no_bounds(n):
+    assert np.isnan(rmse_bounds(np.arange(1.0, n + 1), np.ones(n))).all()
+
+
+def test_clusters_without_difference_leave_no_doubt():
+    assert rmse_bounds([4.0] * 6, [1.0] * 6) == (2.0, 2.0)
+    assert rmse_bounds([0.0] * 6, [1.0] * 6) == (0.0, 0.0)
 
 
 def test_offsets_of_an_alloy_by_hand():
@@ -66,6 +97,62 @@ def test_offsets_of_one_composition_leave_no_mean_error():
     np.testing.assert_allclose(rest, [-0.1, 0.0, 0.1], atol=1e-12)
 
 
+def test_leave_one_out_errors_are_those_of_explicit_refits():
+    rng = np.random.default_rng(3)
+    fractions = rng.dirichlet(np.ones(3), size=12)
+    errors = rng.normal(size=12)
+    found = leave_one_out_errors(errors, fractions)
+    for i in range(12):
+        others = np.arange(12) != i
+        offsets = fit_offsets(errors[others], fractions[others])
+        assert found[i] == pytest.approx(errors[i] - fractions[i] @ offsets, abs=1e-12)
+
+
+def test_a_configuration_that_alone_fixes_an_offset_has_no_error():
+    fractions = np.array([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    found = leave_one_out_errors(np.array([0.1, 0.2, 0.3, 9.0]), fractions)
+    np.testing.assert_allclose(found, [-0.15, 0.0, 0.15, np.nan], atol=1e-12)  # 0.1 - 0.25
+    assert why_no_alignment(fractions) == "Without 1 that alone fix the offset of an element."
+
+
+def test_an_exact_fit_shows_nothing():
+    # Two offsets and three configurations: one independent number.
+    fractions = np.array([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]])
+    assert np.isnan(leave_one_out_errors(np.array([0.1, 0.2, 0.4]), fractions)).all()
+    assert "2 offsets fitted to 3 configurations" in why_no_alignment(fractions)
+
+
+def test_an_alloy_of_one_composition_has_one_offset():
+    errors = leave_one_out_errors(np.array([0.1, 0.2, 0.3]), np.full((3, 2), 0.5))
+    np.testing.assert_allclose(errors, [-0.15, 0.0, 0.15], atol=1e-12)
+    assert is_one_composition(np.full((3, 2), 0.5))
+    assert not is_one_composition(np.ones((3, 1)))  # a pure metal is what its offset is for
+    assert not is_one_composition(np.array([[0.5, 0.5], [0.25, 0.75]]))
+
+
+def test_errors_against_crystals_by_hand():
+    # Crystals of A err by 0.1 (twice, as copies) and of B by -0.2; AB by 0.3: 0.3 - (0.1 - 0.2)/2 = 0.35. A strained A
+    # errs by 0.15: 0.05. What is no crystal group's never serves: the lower A in the last row.
+    fractions = np.array([[1, 0], [1, 0], [0, 1], [0.5, 0.5], [1, 0], [1, 0]], dtype=float)
+    energies = np.array([-4.0, -4.0, -7.0, -5.0, -3.9, -4.5])
+    errors = np.array([0.1, 0.1, -0.2, 0.3, 0.15, 0.0])
+    found = against_crystals(errors, energies, fractions, np.array([True, True, True, True, True, False]))
+    np.testing.assert_allclose(found, [np.nan, np.nan, np.nan, 0.35, 0.05, -0.1], atol=1e-12)
+
+
+def test_an_alloy_without_crystals_of_its_elements_is_compared_with_its_own():
+    fractions = np.array([[0.5, 0.5], [0.5, 0.5], [0.25, 0.75]])
+    found = against_crystals(np.array([0.1, 0.4, 0.2]), np.array([-5.0, -4.0, -5.0]), fractions, np.full(3, True))
+    # The third is the lowest of its own composition, thus its own crystal.
+    np.testing.assert_allclose(found, [np.nan, 0.3, np.nan], atol=1e-12)
+
+
+def test_without_a_crystal_there_is_no_error_against_it():
+    fractions = np.array([[1.0, 0.0], [0.8, 0.2]])  # hydrogen has none
+    found = against_crystals(np.zeros(2), np.array([-4.0, -3.0]), fractions, np.array([True, False]))
+    assert np.isnan(found).all()
+
+
 def test_deviations_by_hand():
     # Mean of 1, 2, 6 is 3, the farthest is 6.
     assert energy_deviation(np.array([1.0, 2.0, 6.0]), 2.5) == (3.0, 0.5)
@@ -79,6 +166,21 @@ def test_spearman_by_hand():
     # Ranks 1 2 3 4 against 2 1 3 4: 1 - 6 (1 + 1) / (4 * 15) = 0.8
     assert spearman(np.array([1.0, 2, 3, 4]), np.array([20.0, 10, 30, 40])) == pytest.approx(0.8)
     assert np.isnan(spearman(np.ones(4), np.arange(4.0)))
+
+
+def test_an_atom_that_dft_pushes_is_not_zero_by_symmetry():
+    forces = np.zeros((2, 3, 3))
+    forces[1, 1, 0] = 1e-3  # one member finds a force
+    reference = np.array([[0, 0, 0.01], [0, 0, 0], [0, 0, 0.5]])  # noise of the mesh, nothing, a force that all miss
+    assert is_zero_by_symmetry(forces, reference).tolist() == [True, False, False]
+
+
+def test_rank_correlation_within_configurations_is_that_of_its_parts():
+    # Within each the order is reversed (-1); pooled, the hard configuration lies above the easy one in both.
+    easy, hard = np.arange(5.0), np.arange(5.0) + 100
+    assert spearman_within([(easy, easy[::-1]), (hard, hard[::-1])]) == (pytest.approx(-1.0), 2)
+    assert spearman(np.concatenate([easy, hard]), np.concatenate([easy[::-1], hard[::-1]])) > 0.5
+    assert np.isnan(spearman_within([(easy[:4], easy[:4])])[0])  # four atoms are too few
 
 
 def test_an_ensemble_of_one_is_refused():

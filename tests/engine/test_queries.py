@@ -104,7 +104,7 @@ def test_a_ranking_runs_over_the_configurations_that_its_models_share(sampled_st
 def test_bounds_are_those_of_the_shared_configurations(sampled_store):
     row = error_metrics.shared_metrics("raw").set_index("model_id").loc["full"]
     bounds = row[["energy_rmse_mev_per_atom_lo", "energy_rmse_mev_per_atom_hi"]]
-    assert bounds.tolist() == pytest.approx([100.0, 100.0])  # 100 equal errors leave no doubt
+    assert bounds.isna().all()  # a hundred copies of two crystals are two clusters
 
 
 def test_offsets_are_fitted_to_the_shared_configurations(sampled_store):

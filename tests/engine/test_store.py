@@ -12,6 +12,7 @@ from engine.registry.datasets import Dataset, get_dataset
 from engine.registry.ensembles import Ensemble
 from engine.registry.models import get_model
 from engine.store.builder import StoreBuilder, publish
+from engine.store.ranking import NOT_COMPARABLE, Comparable
 from engine.store.rows import Results
 
 IDENTITY = 10 * np.eye(3)
@@ -22,6 +23,13 @@ def atoms(name: str, numbers: list[int], energy: float, group: str = "bulk") -> 
     positions = np.arange(3.0 * n).reshape(n, 3)
     return Configuration(
         name, group, np.array(numbers), positions, IDENTITY, (True, True, True), energy, np.zeros((n, 3))
+    )
+
+
+def of_w(name: str, positions: list[list[float]], energy: float, group: str = "bulk", edge: float = 10.0):
+    n = len(positions)
+    return Configuration(
+        name, group, np.full(n, 74), np.array(positions), edge * np.eye(3), (True,) * 3, energy, np.zeros((n, 3))
     )
 
 
@@ -78,10 +86,12 @@ def test_force_rmse_is_over_all_components(built):
 
 
 def test_alignment_removes_one_offset_per_element(built):
-    # W: 0.1 and 0.3 lose their mean 0.2; Mo loses -0.1: sqrt((0.01 + 0.01 + 0) / 3) = 81.650 meV/atom
-    assert metric(built, "energy_rmse_mev_per_atom", alignment="per_element") == pytest.approx(81.6497, abs=1e-3)
     offsets = built.execute("select element, offset_energy from element_offsets where model_id = 'emt'").fetchall()
-    assert dict(offsets) == pytest.approx({"W": 0.2, "Mo": -0.1})
+    assert dict(offsets) == pytest.approx({"W": 0.2, "Mo": -0.1})  # W: mean of 0.1 and 0.3
+    # Three errors less two offsets leave one independent number, and Mo's offset is its own error.
+    assert metric(built, "energy_rmse_mev_per_atom", alignment="per_element") is None
+    note = metric(built, "energy_note", alignment="per_element")
+    assert note == "2 offsets fitted to 3 configurations leave no error to be seen."
 
 
 def test_groups_outside_the_dataset_do_not_count(built):
@@ -108,6 +118,25 @@ def test_an_ensemble_covers_what_all_members_can_do(built):
     rows = built.execute("select config_id, energy_deviation, energy_error, force_error from uncertainties").fetchall()
     # energies per atom -13.0 and -12.9: mean -12.95, deviation 0.05, error 0.05; mean force 0.05 in x, y and z
     assert rows == [("w-0", pytest.approx(0.05), pytest.approx(0.05), pytest.approx([0.05 * 3**0.5] * 2))]
+
+
+def test_rank_correlations_leave_out_atoms_that_symmetry_leaves_no_force(tmp_path, dataset):
+    """Two members on six atoms, two of them without a force; both deviations and errors rise along the other four."""
+    cell = of_w("w", [[k, 0, 0] for k in range(6)], -78.0)
+    size = np.array([0.0, 0.0, 0.1, 0.2, 0.3, 0.4])
+    members = {}
+    for model_id, scale in (("chgnet-0.3.0", 1.0), ("emt", 3.0)):  # deviation is the size, error twice that
+        forces = np.stack([scale * size, np.zeros(6), np.zeros(6)], axis=1)
+        members[model_id] = [Prediction("w", cell.geometry_hash, "ok", energy=-78.0, forces=forces)]
+    builder = StoreBuilder(tmp_path / "results-2.duckdb")
+    results = [Results(model_id, [(p, "run") for p in found]) for model_id, found in members.items()]
+    builder.add_results(dataset, [cell], results, [Ensemble("two", "Two", tuple(members), "raw", "test")])
+    rows = builder.connection.execute("select is_zero_by_symmetry from uncertainties").fetchall()
+    assert rows == [([True, True, False, False, False, False],)]
+    rows = builder.connection.execute(
+        "select n_samples, n_zero, spearman, n_within from ensemble_metrics where quantity = 'force'"
+    ).fetchall()
+    assert rows == [(4, 2, pytest.approx(1.0), 0)]  # four atoms are too few for a correlation within
 
 
 def test_a_dataset_that_is_not_here_says_why(built):
@@ -139,3 +168,95 @@ def test_a_finished_store_is_never_written_again(tmp_path):
     StoreBuilder(tmp_path / "results-1.duckdb").finish()
     with pytest.raises(StoreError, match="exists"):
         StoreBuilder(tmp_path / "results-1.duckdb")
+
+
+def test_predictions_of_atoms_that_moved_are_never_scored(tmp_path, dataset):
+    old = [of_w(f"w-{k}", [[0, 0, 0], [0.1 * k, 2, 2]], -26.0) for k in range(12)]
+    new = [of_w(f"w-{k}", [[0, 0, 0], [0.1 * k, 2.5, 2]], -20.0) for k in range(12)]
+    stale, fresh = [predicted(c, -26.0) for c in old], [predicted(c, c.energy + 0.2) for c in new[:3]]
+    con = scored(tmp_path, dataset, new, {"emt": [*stale, *fresh]})
+    assert metric(con, "n_configs") == 3  # not 12, and not 24
+    assert metric(con, "energy_rmse_mev_per_atom") == pytest.approx(
+        100.0
+    )  # 0.2 eV on two atoms; stale ones are off by 3
+    assert con.execute("select count(*) from predictions").fetchall() == [(3,)]
+
+
+def test_a_model_with_stale_predictions_only_has_no_numbers(tmp_path, dataset):
+    old, new = of_w("w", [[0, 0, 0]], -13.0), of_w("w", [[0, 0, 1]], -13.0)
+    con = scored(tmp_path, dataset, [new], {"emt": [predicted(old, -13.0)]})
+    assert con.execute("select count(*) from dataset_metrics").fetchall() == [(0,)]
+
+
+def scored(tmp_path, dataset: Dataset, cells, predictions, comparable=None) -> duckdb.DuckDBPyConnection:
+    builder = StoreBuilder(tmp_path / "results-2.duckdb", version="2")
+    builder.add_dataset(dataset, cells)
+    results = [Results(model_id, [(p, "run") for p in found]) for model_id, found in predictions.items()]
+    builder.add_results(dataset, cells, results, comparable=comparable)
+    builder.finish()
+    return duckdb.connect(str(tmp_path / "results-2.duckdb"), read_only=True)
+
+
+def test_aligned_errors_are_about_the_offset_of_all_others(tmp_path, dataset):
+    cells = [of_w(str(k), [[0, 0, 0]], -13.0, edge=3.0 + k) for k in range(4)]
+    con = scored(
+        tmp_path, dataset, cells, {"emt": [predicted(c, -13.0 + e) for c, e in zip(cells, (1, 2, 3, 6), strict=True)]}
+    )
+    # 1 - (2 + 3 + 6)/3 = -8/3, 2 - 10/3 = -4/3, 3 - 3 = 0, 6 - 2 = 4: sqrt((64 + 16 + 0 + 144) / 9 / 4) = 2.494438
+    assert metric(con, "energy_rmse_mev_per_atom", alignment="per_element") == pytest.approx(2494.438, abs=1e-3)
+    assert metric(con, "n_energy", alignment="per_element") == 4
+
+
+def test_errors_against_the_perfect_crystal_are_those_of_formation_energies(tmp_path, dataset):
+    crystal, defect = of_w("w-0", [[0, 0, 0]], -13.0), of_w("w-1", [[0, 0, 0], [2, 2, 2]], -24.0, "vacancy")
+    dataset = dataclasses.replace(dataset, crystal_groups=("bulk",))
+    con = scored(tmp_path, dataset, [crystal, defect], {"emt": [predicted(crystal, -12.0), predicted(defect, -21.0)]})
+    # Formation energies: -24 + 2 x 13 = 2 eV by the reference, -21 + 2 x 12 = 3 eV by the model: 0.5 eV an atom.
+    assert metric(con, "energy_rmse_mev_per_atom", alignment="crystal") == pytest.approx(500.0)
+    assert metric(con, "n_energy", alignment="crystal") == 1
+    assert con.execute("select has_crystal from datasets").fetchall() == [(True,)]
+
+
+def test_models_that_differ_by_less_than_their_doubt_share_a_rank(tmp_path, dataset):
+    cells = [of_w(str(k), [[0, 0, 0]], -13.0, edge=3.0 + k) for k in range(8)]
+    signs = [1, -1, 1, -1, 1, -1, 1, -1]
+    shifts = {
+        "a": [0.1 + 0.01 * s for s in signs], "b": [0.1 - 0.01 * s for s in signs], "worse": [0.3] * 8,
+        "r2scan": [0.0] * 8,
+    }  # fmt: skip
+    predictions = {
+        m: [predicted(c, -13.0 + e) for c, e in zip(cells, found, strict=True)] for m, found in shifts.items()
+    }
+    pairs = {(model_id, "hand") for model_id in ("a", "b", "worse")}
+    con = scored(tmp_path, dataset, cells, predictions, Comparable(pairs, pairs))
+    rows = con.execute(
+        """select model_id, rank, rank_lo, rank_hi, n_configs, n_clusters, reason from ranks
+        where quantity = 'energy' and alignment = 'raw' and group_name = 'all' order by model_id"""
+    ).fetchall()
+    assert rows[:2] == [("a", 1, 1, 2, 8, 8, None), ("b", 1, 1, 2, 8, 8, None)]
+    assert rows[2] == ("r2scan", None, None, None, None, None, NOT_COMPARABLE)
+    assert rows[3] == ("worse", 3, 3, 3, 8, 8, None)
+
+
+def test_an_alloy_of_one_composition_is_marked(tmp_path, dataset):
+    cells = [atoms("x", [42, 74], -20.0), atoms("y", [42, 42, 74, 74], -40.0)]
+    con = scored(tmp_path, dataset, cells, {"emt": [predicted(c, c.energy) for c in cells]})
+    assert con.execute("select is_one_composition from datasets").fetchall() == [(True,)]
+
+
+def test_means_over_kinds_are_not_ruled_by_the_largest(tmp_path, dataset):
+    cells = [of_w(f"b{k}", [[0, 0, 0]], -13.0, edge=3.0 + k) for k in range(3)] + [
+        of_w("v", [[0, 0, 0]], -13.0, "gb", 9.0)
+    ]
+    con = scored(
+        tmp_path,
+        dataset,
+        cells,
+        {"emt": [predicted(c, -13.0 + e) for c, e in zip(cells, (0.1, 0.1, 0.1, 0.5), strict=True)]},
+    )
+    # 100 meV/atom in bulk, 500 in the boundary: 300 on the mean over kinds, sqrt((3 + 25) / 4) * 100 = 264.6 pooled.
+    rows = con.execute(
+        """select macro_energy_rmse_mev_per_atom, n_energy_cells, n_force_cells
+        from macro_metrics where alignment = 'raw'"""
+    ).fetchall()
+    assert rows == [(pytest.approx(300.0), 2, 0)]  # reference forces are zero

@@ -1,5 +1,6 @@
 """What the build takes over from the files of predictions."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -9,12 +10,14 @@ import pytest
 from ase.build import bulk
 
 from engine.data_folder import DataFolder
+from engine.queries import catalog, error_metrics
 from engine.records import Configuration, Prediction, RunRecord, write_configurations, write_predictions
 from engine.registry.datasets import get_dataset
-from engine.registry.models import get_model
+from engine.registry.models import get_model, load_models
 from engine.store.rows import Cost, Run
+from precompute.__main__ import main
 from precompute.acquire.weights import Checkpoint
-from precompute.jobs.build import _costs, _runs, build
+from precompute.jobs.build import _comparable, _costs, _runs, build
 
 
 def _run(folder: Path, *records: dict[str, str]) -> list[Run]:
@@ -91,3 +94,40 @@ def test_an_empty_cost_file_is_named_and_skipped(folder):
 def test_costs_from_before_occasions_are_of_their_day():
     cost = Cost("emt", "cpu", "a machine", 1, 125, 1, 1.0, 8.0, 100.0, "computed", "2026-01-02 03:04:05")
     assert (cost.occasion, cost.yardstick_ms) == ("2026-01-02", None)
+
+
+def _cells(moved: float) -> list[Configuration]:
+    return [
+        Configuration(
+            f"cu-{k}", "aimd", np.array([29, 29]), np.array([[0, 0, 0], [1.8, 1.8, 0.1 * k + moved]]), 3.6 * np.eye(3),
+            (True,) * 3, -7.0 - moved, np.zeros((2, 3)),
+        )
+        for k in range(12)
+    ]  # fmt: skip
+
+
+def test_labels_replaced_with_moved_atoms_are_met_by_no_old_prediction(tmp_path, monkeypatch, capsys):
+    """Twelve configurations were predicted, then replaced under the same ids, then four of them predicted again."""
+    monkeypatch.setenv("DEFECT_ATLAS_DATA", str(tmp_path))
+    folder, emt = DataFolder(tmp_path), get_model("emt")
+    old, new = _cells(0.0), _cells(0.3)
+    write_configurations(folder.configurations("cu-snap"), new)
+    target = folder.predictions("cu-snap", "emt", Checkpoint(emt, folder).fingerprint)
+    for name, cells in (("1", old), ("2", new[:4]), ("3", new[:4])):  # the same four twice
+        rows = [Prediction(c.config_id, c.geometry_hash, "ok", energy=c.energy, forces=c.forces) for c in cells]
+        write_predictions(target / f"{name}.parquet", rows, RunRecord(origin="computed", pid=int(name)))
+    build(folder)
+    metrics = error_metrics.dataset_metrics("raw").set_index("model_id").loc["emt"]
+    assert metrics["n_configs"] == 4  # neither 12 nor 24
+    assert metrics["energy_rmse_mev_per_atom"] == pytest.approx(0.0, abs=1e-9)  # an old one would be off by 150
+    assert len(catalog.runs()) == 1  # of the run of old geometries nothing is left
+    monkeypatch.setattr("sys.argv", ["precompute", "status", "--dataset", "cu-snap", "--model", "emt", "--json"])
+    assert main() == 0
+    assert json.loads(capsys.readouterr().out)[0]["n_done"] == 4
+
+
+def test_models_of_another_functional_or_with_dispersion_are_not_ranked():
+    comparable = _comparable(load_models().values(), [get_dataset("w-g")])
+    ids = ["chgnet-0.3.0", "chgnet-r2scan", "orb-d3-v2", "eam-zhou-2004"]
+    assert comparable.models(ids, "w-g", is_raw=False) == ["chgnet-0.3.0", "eam-zhou-2004"]
+    assert comparable.models(ids, "w-g", is_raw=True) == ["chgnet-0.3.0"]  # EAM's zero is its own

@@ -48,12 +48,25 @@ def test_extended_xyz_is_taken_too(folder, tmp_path):
     path = tmp_path / "p.xyz"
     path.write_text(
         '2\nLattice="1 0 0 0 1 0 0 0 1" Properties=species:S:1:pos:R:3:forces:R:3 config_id=w-0 energy=-26.0\n'
-        "W 0 0 0 0 0 0.5\nW 0.5 0.5 0.5 0 0 -0.5\n"
+        "W 0 0 0 0 0 0.5\nW 1 0 -0.0001 0 0 -0.5\n"  # a periodic image, rounded
     )
     import_file(DATASET, MODEL, path, folder)
     (prediction,) = read_predictions(folder.imported("w-g", "mace-omat-0"))
     assert prediction.energy == -26.0
     np.testing.assert_array_equal(prediction.forces[:, 2], [0.5, -0.5])
+
+
+def test_predictions_of_moved_atoms_are_refused(folder, tmp_path):
+    path = tmp_path / "p.xyz"
+    path.write_text(
+        '2\nLattice="1 0 0 0 1 0 0 0 1" Properties=species:S:1:pos:R:3 config_id=w-0 energy=-26.0\nW 0 0 0\nW 0.1 0 0\n'
+    )
+    with pytest.raises(PredictionError, match="positions are not those"):
+        import_file(DATASET, MODEL, path, folder)
+    hashed = parquet(tmp_path / "p.parquet", [row() | {"geometry_hash": "0" * 16}])
+    with pytest.raises(PredictionError, match="positions are not those"):
+        import_file(DATASET, MODEL, hashed, folder)
+    assert not folder.imported("w-g", "mace-omat-0").exists()
 
 
 @pytest.mark.parametrize(

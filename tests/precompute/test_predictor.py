@@ -9,7 +9,8 @@ from ase.calculators.emt import EMT
 
 from engine.data_folder import DataFolder
 from engine.errors import RegistryError, SettingsError
-from engine.readers.uploads import examples, read_structure
+from engine.readers.example_structures import examples
+from engine.readers.uploads import read_structure
 from engine.records import Configuration
 from engine.registry.models import get_model
 from precompute.jobs.prediction import predict_file

@@ -36,7 +36,7 @@ def test_a_changed_number_and_a_lost_row_are_found(store_folder, changed):
 
 def test_a_new_column_is_named_and_the_shared_ones_compared(store_folder, changed):
     with duckdb.connect(str(changed)) as con:
-        con.execute("alter table costs add column occasion varchar")
+        con.execute("alter table costs add column weather varchar")
     costs = next(c for c in compare(store_folder / "results.duckdb", changed) if c.table == "costs")
     assert costs.is_equal
-    assert costs.new == ("occasion",)
+    assert costs.new == ("weather",)

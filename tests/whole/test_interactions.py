@@ -21,8 +21,7 @@ from engine.queries import interactions
 from engine.records import Configuration, Prediction, read_configurations, write_configurations
 from engine.registry.datasets import get_dataset, load_datasets
 from engine.registry.interactions import SETS, Interaction, Part, load_interactions, needed_configurations
-from engine.registry.models import load_models
-from engine.shards import FAMILIES
+from engine.registry.models import FAMILIES, load_models
 from engine.store.builder import StoreBuilder, publish
 from engine.store.rows import Results, Run
 from precompute import __main__ as command_line

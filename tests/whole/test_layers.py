@@ -13,6 +13,7 @@ RULES = {
     "engine.quantities": set(),
     "engine.files": set(),
     "engine.records": {"engine.files"},
+    "engine.relaxations": {"engine.records"},
     "engine.data_folder": set(),
     "engine.shards": {"engine.records"},
     "engine.families": set(),
@@ -31,11 +32,15 @@ RULES = {
         "engine.shards",
     },
     "precompute.workers": {
-        "engine.data_folder", "engine.errors", "engine.files", "engine.records", "engine.registry", "engine.shards",
-        "precompute.acquire",
+        "engine.data_folder", "engine.errors", "engine.files", "engine.records", "engine.registry",
+        "engine.relaxations", "precompute.acquire",
     },
     # What runs inside a family's environment.
-    "precompute.workers.worker": {"engine.families", "engine.records", "precompute.workers.evaluation"},
+    "precompute.workers.worker": {
+        "engine.families", "engine.records", "engine.relaxations", "precompute.workers.evaluation",
+        "precompute.workers.relaxation",
+    },
+    "precompute.workers.relaxation": {"engine.records", "engine.relaxations", "precompute.workers.evaluation"},
     "precompute.workers.evaluation": {"engine.records"},
     "precompute.dft": {"engine.cells", "engine.data_folder", "engine.errors", "engine.records"},
     "precompute.dft.gpaw_single_point": set(),
@@ -49,8 +54,8 @@ RULES = {
         "precompute.workers",
     },
     "precompute.__main__": {
-        "engine.data_folder", "engine.errors", "engine.store.connection", "precompute.acquire", "precompute.commands",
-        "precompute.dft",
+        "engine.data_folder", "engine.errors", "engine.relaxations", "engine.store.connection", "precompute.acquire",
+        "precompute.commands", "precompute.dft",
     },
     "app.figures": {"engine.numerics", "engine.quantities", "engine.queries", "engine.records"},
     "app.structures": {"app.figures", "engine.queries", "engine.readers", "engine.records", "precompute.live"},
@@ -65,7 +70,7 @@ RULES = {
     "app.views": {
         "app.export", "app.figures", "app.furniture", "app.links", "app.selection", "app.structures", "app.tables",
         "app.wording", "engine.errors", "engine.numerics", "engine.quantities", "engine.queries",
-        "engine.readers.uploads", "engine.records", "engine.registry", "engine.store.connection", "precompute.live",
+        "engine.readers", "engine.records", "engine.registry", "engine.store.connection", "precompute.live",
     },
     "app.main": {"app.furniture", "app.selection", "engine.errors", "engine.store.connection"},
 }  # fmt: skip
