@@ -70,6 +70,8 @@ def column_config(table: pd.DataFrame) -> dict[str, Any]:
         "model_id": st.column_config.TextColumn("Model"),
         "element": st.column_config.TextColumn("Element"),
         "reason": st.column_config.TextColumn("Reason", width="large"),
+        "is_seen": st.column_config.CheckboxColumn("Trained on this"),
+        "seen_reason": st.column_config.TextColumn("Trained on this, why", width="large"),
         "why": st.column_config.TextColumn("Why there are none", width="large"),
     }
     for name in set(table.columns) & set(QUANTITIES):
@@ -99,7 +101,7 @@ def chosen_row(
     columns: Sequence[str] | None = None,
     height: int | Literal["content"] | None = None,
 ) -> pd.Series:
-    """A table of which one row is always chosen, the first at the start; returns that row.
+    """A table with one row always chosen, the first at the start; returns that row.
 
     Args:
         table: At least one row, in display units.

@@ -1,21 +1,31 @@
 """Words, marks and notes that pages share."""
 
 import re
+from collections.abc import Iterable
 
 import pandas as pd
 
 from app.figures import base, tile_maps
 from engine.quantities import METRICS, QUANTITIES, significant
-from engine.queries import catalog, comparability, reference_data
+from engine.queries import catalog, comparability, reference_data, training
 from engine.queries.scope import Scope
+from engine.queries.training import SEEN_MARK
 
 NOTHING = "–"
 
 GREY = f"{base.OWN_MARK} and grey: raw energies that cannot be compared with the reference; use Aligned."
 
+SEEN = f"{SEEN_MARK} trained on this"
+
+SEEN_SWITCH = "Rank models trained on the data"
+
+ZEROS = {"mp": "that of the Materials Project", "matpes": "that of MatPES", "own": "its own"}
+
 WHERE_WHY = "Why: Datasets, Compatibility."
 
 ENOUGH_PER_ELEMENT = 5  # configurations for each fitted offset; with fewer, alignment hides errors
+
+_LISTED = 8  # names in a sentence
 
 # Of `engine.registry.compatibility`, each with its sign.
 STATES = {
@@ -29,7 +39,7 @@ def judged(metrics: pd.DataFrame, *, is_raw: bool) -> pd.DataFrame:
 
     Args:
         metrics: model_id, dataset_id and more.
-        is_raw: Whether the numbers are raw energies; of aligned energies and forces all may.
+        is_raw: Whether the numbers are raw energies; all aligned energies and forces may.
 
     Returns:
         The rows with `comparable` and `why_not`, the reason; empty where they may.
@@ -142,12 +152,13 @@ def citation(dataset_id: str) -> str:
 
 
 def comparison_note(here: pd.DataFrame) -> str:
-    """On which configurations the models of one dataset are compared, and which are left out.
+    """Which configurations the models of one dataset are compared on, and which models are left out.
 
     Args:
         here: Rows of one dataset as `error_metrics.shared_metrics` gives them.
     """
     ranked, others = here[here["is_ranked"]], here[~here["is_ranked"]]
+    seen, others = others[others["is_seen"]], others[~others["is_seen"]]
     parts = []
     if len(ranked):
         n, n_expected = int(ranked["n_configs"].min()), int(ranked["n_expected"].iloc[0])
@@ -162,8 +173,10 @@ def comparison_note(here: pd.DataFrame) -> str:
         else:
             parts.append(f"Compared on all {n:,} configurations.")
     if len(others):
-        listed = "; ".join(f"{row['label']} ({counts(row)})" for _, row in others.iterrows())
-        parts.append(f"Not ranked, since they share too few or failed on too many: {listed}.")
+        names = "; ".join(f"{row['label']} ({counts(row)})" for _, row in others.iterrows())
+        parts.append(f"Not ranked, since they share too few or failed on too many: {names}.")
+    if len(seen):
+        parts.append(f"Not ranked, since they were trained on this ({SEEN_MARK}): {listed(seen['label'])}.")
     return " ".join(parts)
 
 
@@ -174,6 +187,58 @@ def bounds(row: pd.Series, column: str) -> str:
     return f"{significant(row[f'{column}_lo'])} – {significant(row[f'{column}_hi'])}"
 
 
-def marked(label: str, origin: object) -> str:
-    """The label with a dagger where the numbers were imported."""
-    return f"{label} {base.IMPORTED_MARK}" if "imported" in str(origin) else label
+def marked(label: str, origin: object, is_seen: object = False) -> str:
+    """The label with a dagger where the numbers were imported, and a mark where the model was trained on the data."""
+    name = f"{label} {base.IMPORTED_MARK}" if "imported" in str(origin) else label
+    return seen_marked(name, is_seen)
+
+
+def seen_marked(label: str, is_seen: object) -> str:
+    """The label with a mark where the model was trained on the data."""
+    return f"{label} {SEEN_MARK}" if is_seen else label
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names in a sentence; the first ones and a count where there are many."""
+    known = list(dict.fromkeys(names))
+    return ", ".join(known[:_LISTED]) + (f" and {len(known) - _LISTED} others" if len(known) > _LISTED else "")
+
+
+def seen_note(pairs: pd.DataFrame, *, with_seen: bool | None = None) -> str:
+    """Which models were trained on the data that are shown, and why; empty where none is.
+
+    Args:
+        pairs: label, is_seen and seen_reason, one row a model or more.
+        with_seen: Whether they are ranked all the same; None where nothing is ranked.
+    """
+    known = pairs[pairs["is_seen"].astype(bool)]
+    if known.empty:
+        return _suspected(pairs)
+    ranked = {
+        None: "",
+        True: ", and ranked all the same as the switch at the left asks",
+        False: f", so not ranked; the switch “{SEEN_SWITCH}” at the left brings them in",
+    }[with_seen]
+    reasons = [f"{listed(part['label'])}: {reason}" for reason, part in known.groupby("seen_reason", sort=False)]
+    return f":material/school: {SEEN}{ranked}. {' '.join(reasons)} {_suspected(pairs)}".strip()
+
+
+def seen_in_training(dataset: pd.Series) -> str:
+    """Which models were trained on a dataset, and what else is known of that.
+
+    Args:
+        dataset: Its row of `catalog.datasets`.
+    """
+    known = training.seen(Scope.of(dataset["dataset_id"]))
+    names = listed(known.loc[known["is_seen"], "model_id"].map(model_labels()))
+    note = str(dataset["leakage"] or "Not checked.")
+    if not names:
+        return note
+    return f"By {names}." + ("" if note.startswith("None") else f" {note}")
+
+
+def _suspected(pairs: pd.DataFrame) -> str:
+    """Models of which it is not known whether they were trained on the data."""
+    suspected = pairs[~pairs["is_seen"].astype(bool) & pairs["seen_reason"].ne("")]
+    names = listed(suspected["label"])
+    return f"Whether it was trained on this is not known of {names}." if names else ""

@@ -18,7 +18,7 @@ from ase.calculators.emt import EMT
 from ase.calculators.morse import MorsePotential
 
 from engine.records import Configuration, Prediction
-from engine.registry.datasets import Dataset, load_datasets
+from engine.registry.datasets import Dataset, SeenBy, load_datasets
 from engine.registry.ensembles import Ensemble
 from engine.registry.levels_of_theory import LevelOfTheory
 from engine.registry.models import Model, load_models
@@ -140,10 +140,11 @@ def build_store(folder: Path, name: str = "results-test.duckdb") -> Path:
 
 
 def build_sampled_store(folder: Path) -> Path:
-    """Write a store whose numbers can be worked out by head: 120 cells of one atom and four models.
+    """Write a store whose numbers can be worked out by head: 120 cells of one atom and five models.
 
     `full` did all cells, 100 of them with an error of 0.1 eV and 0.1 eV/Å per component and the other 20 with 0.5;
-    `sample` did those 100 with 0.2; `few` did ten of them with 0.01; `fragile` failed on 30 of 120.
+    `sample` did those 100 with 0.2; `few` did ten of them with 0.01; `fragile` failed on 30 of 120;
+    `trained` did 95 of the 100 with 0.05, and was trained on them.
     """
     cells = [
         Configuration(
@@ -159,12 +160,18 @@ def build_sampled_store(folder: Path) -> Path:
         "sample": dict.fromkeys(inside, 0.2),
         "few": {c.config_id: 0.01 for c in sample(cells, 10)},
         "fragile": {c.config_id: None if k < 30 else 0.0 for k, c in enumerate(cells)},
+        "trained": {c.config_id: 0.05 for c in sample(cells, 95)},
     }
     labels = {"full": "Full", "sample": "Sample", "few": "Few", "fragile": "Fragile"}
     builder = StoreBuilder(folder / "results-sampled.duckdb")
     absent = dataclasses.replace(_model("absent", "Absent"), not_runnable="No weights: ask their owner.", paper_row=7)
-    builder.add_models([*(_model(*pair, ("mptrj",)) for pair in labels.items()), absent])
-    dataset = dataclasses.replace(_dataset("hand", "By hand", ("Mo", "W")), leakage_note="Full was trained on it.")
+    trained = _model("trained", "Trained", ("snap-mo",))
+    builder.add_models([*(_model(*pair, ("mptrj",)) for pair in labels.items()), trained, absent])
+    dataset = dataclasses.replace(
+        _dataset("hand", "By hand", ("Mo", "W")),
+        seen_by=(SeenBy("snap-mo", "certain", "Fitted to it."),),
+        leakage_note="Full was trained on it.",
+    )
     builder.add_dataset(dataset, cells)
     builder.add_dataset(_dataset("none", "Not here", ("W",)), [], "not fetched")
     results = []
@@ -173,10 +180,14 @@ def build_sampled_store(folder: Path) -> Path:
         builder.add_runs([run])
         rows = [(_shifted(c, found[c.config_id]), run.run_id) for c in cells if c.config_id in found]
         results.append(Results(model_id, rows))
-    builder.add_results(dataset, cells, results)
+    ensembles = [
+        Ensemble("trained-full", "Trained and Full", ("trained", "full"), "raw", "for tests"),
+        Ensemble("sample-full", "Sample and Full", ("sample", "full"), "raw", "for tests"),
+    ]
+    builder.add_results(dataset, cells, results, ensembles)
     builder.add_costs(
         Cost(model, "cpu", "test machine", 1, 32, 1, us * 32e-3, us, 100.0, "computed", "2026-01-01 00:00:00")
-        for model, us in (("full", 10.0), ("sample", 40.0), ("few", 20.0))
+        for model, us in (("full", 10.0), ("sample", 40.0), ("few", 20.0), ("trained", 5.0))
     )
     builder.finish()
     publish(folder / "results-sampled.duckdb", folder / "results.duckdb")

@@ -53,24 +53,29 @@ def atom_scatter(
             hovertemplate="<b>%{customdata[1]} %{customdata[0]}</b><br>x %{x:.4g}, y %{y:.4g}<extra></extra>",
         )
     )
-    lines = [line for part in source.split("<br>") for line in textwrap.wrap(part, SOURCE_WIDTH)]
     figure.update_layout(
         template=base.template(ink),
         height=height,
-        margin={"l": 64, "r": 16, "t": 44, "b": 62 + 15 * len(lines)},
         title={"text": f"<b>{title}</b>", "font": {"size": 14}, "x": 0, "xref": "container", "pad": {"l": 4}},
         showlegend=False,
         dragmode="zoom",
         xaxis={"title": {"text": x_title}, "rangemode": "tozero"},
         yaxis={"title": {"text": y_title}, "rangemode": "tozero"},
     )
+    _write_source(figure, source, ink)
+    _mark(figure, table[table["atom"] == selected], ink)
+    return figure
+
+
+def _write_source(figure: go.Figure, source: str, ink: base.Ink) -> None:
+    """The provenance below the chart, wrapped to its width."""
+    lines = [line for part in source.split("<br>") for line in textwrap.wrap(part, SOURCE_WIDTH)]
+    figure.update_layout(margin={"l": 64, "r": 16, "t": 44, "b": 62 + 15 * len(lines)})
     figure.add_annotation(
         text="<br>".join(lines), align="left", font={"size": 11, "color": ink.muted}, showarrow=False,
         xref="paper", yref="paper", x=0, y=0, xshift=-60, yshift=-58 - 15 * len(lines),
         xanchor="left", yanchor="bottom",
     )  # fmt: skip
-    _mark(figure, table[table["atom"] == selected], ink)
-    return figure
 
 
 def _mark(figure: go.Figure, chosen: pd.DataFrame, ink: base.Ink) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from app.figures import base
 from app.figures.base import Ink
 from engine.quantities import METRICS, QUANTITIES, significant
+from engine.queries.training import SEEN_MARK
 
 
 def training_marker(training_sets: Iterable[str]) -> str:
@@ -26,6 +27,7 @@ def training_marker(training_sets: Iterable[str]) -> str:
 
 TRAINING_LEGEND = "● MPtrj only   ◆ OMat24 only   ■ OMat24 and more   ▲ other data   ✕ not trained on DFT crystals"
 
+_WIDTH, _HEIGHT = 880.0, 424.0  # of the plot, pixels
 _CHARACTER_WIDTH = 6.8
 _LABEL_HEIGHT = 16.0
 _NOISE_MARGIN = 0.1  # decades beyond the noise of the reference, where the axis is made longer for it
@@ -104,8 +106,9 @@ def pareto(
 
     Args:
         table: model_id, label, training_sets, cost (ms), the RMSE of the quantity with bounds, is_ranked, n_configs
-            and n_expected: a model that is not ranked has an open marker and its own n; and comparable, why_not:
-            a model whose raw energies cannot be compared is grey.
+            and n_expected: a model that is not ranked has an open marker and its own n; comparable and why_not: a
+            model whose raw energies cannot be compared is grey; and is_seen: a model that was trained on the data
+            carries a mark.
         front: Positions in the table that lie on the front, by rising cost.
         quantity: `energy` or `force`.
         ink: Theme.
@@ -116,58 +119,71 @@ def pareto(
     """
     column = METRICS[quantity].rmse
     table = table.assign(label=[_label(row) for _, row in table.iterrows()])
-    width, height = 880.0, 424.0
     x, y = table["cost"].to_numpy(dtype=float), table[column].to_numpy(dtype=float)
     low = table[column + "_lo"].to_numpy(dtype=float)
     low = np.where(low > 0, low, y)
     high = np.fmax(table[column + "_hi"].to_numpy(dtype=float), y)
     x_range, y_range = base.log_span(x, x, 0.12), _with_noise(base.log_span(low, high, 0.12), noise)
-    figure = base.base_figure(ink, title, source, int(height) + 150)
+    figure = base.base_figure(ink, title, source, int(_HEIGHT) + 150)
     if len(front):
         _draw_front(figure, table.iloc[front], column, 10 ** x_range[1], ink)
     figure.add_trace(_cost_markers(table, x, y, low, high, column, ink, highlight))
-    px, py_low, py, py_high = (
-        (np.log10(values) - span[0]) / (span[1] - span[0]) * size
-        for values, span, size in (
-            (x, x_range, width),
-            (low, y_range, height),
-            (y, y_range, height),
-            (high, y_range, height),
-        )
-    )
-    bars = [(a - 3, b, a + 3, c) for a, b, c in zip(px, py_low, py_high, strict=True)]
-    steps = _steps(px[front], py[front], width) if len(front) else []
-    line: list[_BoxTuple] = []
+    px = _pixels(x, x_range, _WIDTH)
+    py_low, py, py_high = (_pixels(values, y_range, _HEIGHT) for values in (low, y, high))
+    taken = [(a - 3, b, a + 3, c) for a, b, c in zip(px, py_low, py_high, strict=True)]
+    taken += _steps(px[front], py[front], _WIDTH) if len(front) else []
     if noise is not None and y_range[0] < np.log10(noise) < y_range[1]:
         _draw_noise(figure, noise, x_range, ink)
-        at = float(np.log10(noise) - y_range[0]) / (y_range[1] - y_range[0]) * height
+        at = float(_pixels(np.array([noise]), y_range, _HEIGHT)[0])
         length = _CHARACTER_WIDTH * len(base.NOISE_LABEL)
-        line = [(0.0, at - 1, width, at + 1), (0.0, at, length, at + _LABEL_HEIGHT)]
-    shifts = place_labels(px, py, table["label"].tolist(), width, height, [*bars, *steps, *line])
-    for position, (label, (dx, dy)) in enumerate(zip(table["label"], shifts, strict=True)):
-        weight = f"<b>{label}</b>" if position in front else label
-        is_beside = abs(dy) <= _LABEL_HEIGHT + 1
-        place = (
-            {"showarrow": False, "xshift": dx, "yshift": dy}
-            if is_beside  # else a thin line leads from the label to its point
-            else {"ax": dx, "ay": -dy, "arrowhead": 0, "arrowwidth": 1, "arrowcolor": ink.muted, "standoff": 7}
-        )
-        figure.add_annotation(
-            x=np.log10(x[position]),
-            y=np.log10(y[position]),
-            text=weight,
-            font={"size": 12, "color": ink.text},
-            **place,
-        )
+        taken += [(0.0, at - 1, _WIDTH, at + 1), (0.0, at, length, at + _LABEL_HEIGHT)]
+    shifts = place_labels(px, py, table["label"].tolist(), _WIDTH, _HEIGHT, taken)
+    _write_labels(figure, x, y, table["label"].tolist(), shifts, front, ink)
     base.log_axis(figure, "x", x_range, QUANTITIES["us_per_atom_step"].title())
     base.log_axis(figure, "y", y_range, QUANTITIES[column].title())
     figure.update_layout(dragmode=False)
     return figure
 
 
+def _pixels(values: NDArray[np.float64], span: tuple[float, float], size: float) -> NDArray[np.float64]:
+    """Places along an axis of that many pixels whose ends are given in decades."""
+    return np.asarray((np.log10(values) - span[0]) / (span[1] - span[0]) * size)
+
+
+def _write_labels(
+    figure: go.Figure,
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    labels: Sequence[str],
+    shifts: Sequence[tuple[float, float]],
+    front: NDArray[np.int64],
+    ink: Ink,
+) -> None:
+    """The names beside the points, those of the front bold; a thin line leads to a point that is not near."""
+    for position, (label, (dx, dy)) in enumerate(zip(labels, shifts, strict=True)):
+        is_beside = abs(dy) <= _LABEL_HEIGHT + 1
+        place = (
+            {"showarrow": False, "xshift": dx, "yshift": dy}
+            if is_beside
+            else {"ax": dx, "ay": -dy, "arrowhead": 0, "arrowwidth": 1, "arrowcolor": ink.muted, "standoff": 7}
+        )
+        figure.add_annotation(
+            x=np.log10(x[position]),
+            y=np.log10(y[position]),
+            text=f"<b>{label}</b>" if position in front else label,
+            font={"size": 12, "color": ink.text},
+            **place,
+        )
+
+
 def _label(row: pd.Series) -> str:
-    name = row["label"] if row["comparable"] else f"{row['label']} {base.OWN_MARK}"
-    return str(name) if row["is_ranked"] else f"{name} ({row['n_configs']:,} of {row['n_expected']:,})"
+    """The model with its marks; with its own n where it shares too little to be ranked."""
+    marks = [base.OWN_MARK] * (not row["comparable"]) + [SEEN_MARK] * row["is_seen"]
+    name = " ".join([row["label"], *marks])
+    has_all = row["n_configs"] == row["n_expected"]
+    if row["is_ranked"] or (row["is_seen"] and has_all):
+        return name
+    return f"{name} ({row['n_configs']:,} of {row['n_expected']:,})"
 
 
 def _with_noise(span: tuple[float, float], noise: float | None) -> tuple[float, float]:

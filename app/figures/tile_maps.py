@@ -13,6 +13,7 @@ from plotly.colors import sample_colorscale
 from app.figures import base
 from app.figures.base import Ink
 from engine.quantities import METRICS, QUANTITIES, significant
+from engine.queries.training import SEEN_MARK
 
 FEW_COLUMNS = 5  # with more, cells are too narrow for a note
 
@@ -22,7 +23,7 @@ _LEAN = 45  # degrees, to the left, where the names of the rows leave room
 
 
 def cell_state(n_configs: float, n_failed: float, is_ranked: bool) -> str:
-    """`missing`, `failed` (all), `apart` (not ranked), `partial` (some failed) or `ok`: they must not look alike."""
+    """`missing`, `failed` (all), `apart` (not ranked), `partial` (some failed) or `ok`: none looks like another."""
     if not n_configs:
         return "failed" if n_failed else "missing"
     if not is_ranked:
@@ -38,12 +39,16 @@ def _cell_text(row: pd.Series, column: str, *, is_narrow: bool) -> str:
     value = _compact(row[column])
     if row["is_odd"]:
         value += base.OWN_MARK
+    if row["is_seen"]:
+        value += SEEN_MARK
     if "imported" in str(row["origin"]):
         value = f"<i>{value}</i>{base.IMPORTED_MARK}"
     notes = {
         "partial": f"{row['n_failed']:,.0f} failed",
         "apart": f"{row['n_configs']:,.0f} of {row['n_expected']:,.0f}",
     }
+    if row["is_seen"] and row["n_configs"] == row["n_expected"]:
+        return value  # nothing but the mark sets it apart
     if is_narrow:
         return f"{value}*" if row["state"] == "apart" else value
     if row["state"] in notes:
@@ -72,7 +77,13 @@ def _cell_hover(row: pd.Series, column: str) -> str:
             if row["comparable"]
             else f"<br>{base.OWN_MARK} raw energies cannot be compared: {base.wrapped(row['why_not'])}"
         )
+        + _seen_hover(row)
     )
+
+
+def _seen_hover(row: Any) -> str:
+    """Why a model counts as trained on the data; empty where it does not."""
+    return f"<br>{SEEN_MARK} trained on this: {base.wrapped(row.seen_reason)}" if row.is_seen else ""
 
 
 def _compact(value: float) -> str:
@@ -112,6 +123,7 @@ def matrix_cells(metrics: pd.DataFrame, models: pd.DataFrame, datasets: pd.DataF
     numbers = ["n_configs", "n_own", "n_failed", "n_expected"]
     cells[numbers] = cells[numbers].fillna(0)
     cells["is_ranked"] = cells["is_ranked"].eq(True)
+    cells["is_seen"] = cells["is_seen"].eq(True)
     cells["comparable"] = ~cells["comparable"].eq(False)
     cells["state"] = [cell_state(*row) for row in cells[["n_configs", "n_failed", "is_ranked"]].itertuples(index=False)]
     return cells
@@ -119,6 +131,8 @@ def matrix_cells(metrics: pd.DataFrame, models: pd.DataFrame, datasets: pd.DataF
 
 def matrix(cells: pd.DataFrame, quantity: str, ink: Ink, title: str, source: str) -> go.Figure:
     """Models (rows) by datasets (columns), coloured by RMSE; every cell is clickable.
+
+    A model that was trained on the data of its column carries a mark, and a colour only where it is ranked.
 
     Args:
         cells: As `matrix_cells` gives it.
@@ -128,7 +142,8 @@ def matrix(cells: pd.DataFrame, quantity: str, ink: Ink, title: str, source: str
         source: Provenance line.
     """
     column = METRICS[quantity].rmse
-    known = (cells[column].notna() & cells["comparable"]).to_numpy()
+    counts = cells["is_ranked"] | ~cells["is_seen"]
+    known = (cells[column].notna() & cells["comparable"] & counts).to_numpy()
     fills = np.where(cells[column].notna() | (cells["state"] == "failed"), ink.tile, ink.blank).astype(object)
     fills[known] = base.log_colours(cells.loc[known, column].tolist(), base.SCALES[quantity], base.LIMITS[quantity])
     run = cells[cells["state"] != "missing"]
@@ -219,7 +234,7 @@ def compatibility(cells: pd.DataFrame, ink: Ink, title: str, source: str) -> go.
     """Models (rows) by datasets (columns): whether raw energies may be compared.
 
     Args:
-        cells: model_id, label, dataset_id, dataset_label, row, column, state and state_reason.
+        cells: model_id, label, dataset_id, dataset_label, row, column, state, state_reason, is_seen and seen_reason.
         ink: Theme.
         title: Title of the figure.
         source: Provenance line.
@@ -227,10 +242,10 @@ def compatibility(cells: pd.DataFrame, ink: Ink, title: str, source: str) -> go.
     cells = cells.assign(
         head=cells["dataset_label"],
         fill=cells["state"].map(STATE_COLOURS),
-        text=cells["state"].map(STATE_MARKS),
+        text=cells["state"].map(STATE_MARKS) + cells["is_seen"].map({True: f" {SEEN_MARK}", False: ""}),
         hover=[
             f"<b>{row.label}</b> on <b>{row.dataset_label}</b><br>{STATE_MARKS[row.state]} "
-            f"{base.wrapped(row.state_reason)}"
+            f"{base.wrapped(row.state_reason)}{_seen_hover(row)}"
             for row in cells.itertuples()
         ],
         is_framed=False,
@@ -252,48 +267,11 @@ def _tiles(cells: pd.DataFrame, bar: go.Scatter, ink: Ink, title: str, source: s
     n_rows, n_columns = int(cells["row"].max()) + 1, int(cells["column"].max()) + 1
     names = cells.drop_duplicates("row").sort_values("row")["label"].tolist()
     heads = cells.drop_duplicates("column").sort_values("column")["head"].tolist()
-    is_narrow = n_columns > FEW_COLUMNS
     longest = max(map(len, heads))
     is_leaning = n_columns * longest > _HEAD_ROOM
     top = 54 + int(4.3 * longest) if is_leaning else 78
     figure = base.base_figure(ink, title, source, 86 + top + 27 * n_rows, left=220, right=90)
-    text_colours = [
-        base.text_on(fill) if fill.startswith("rgb(") else ink.muted if fill == ink.blank else ink.text
-        for fill in cells["fill"]
-    ]
-    figure.add_trace(
-        go.Bar(
-            orientation="h",
-            y=cells["row"],
-            x=np.full(len(cells), 0.97),
-            base=cells["column"] - 0.485,
-            width=0.92,
-            marker={
-                "color": cells["fill"].tolist(),
-                "line": {
-                    "color": np.where(cells["is_framed"], ink.alarm, "rgba(0,0,0,0)").tolist(),
-                    "width": np.where(cells["is_framed"], 2, 0).tolist(),
-                },
-                "pattern": {
-                    "shape": np.where(cells["is_hatched"], "/", "").tolist(),
-                    "fgcolor": ink.alarm,
-                    "size": 7,
-                    "solidity": 0.15,
-                },
-            },
-            text=cells["text"],
-            textposition="inside",
-            insidetextanchor="middle",
-            textangle=0,
-            constraintext="none",
-            textfont={"size": 11 if is_narrow else 13, "color": text_colours},
-            customdata=cells[["model_id", "dataset_id"]].to_numpy(),
-            hovertext=cells["hover"],
-            hovertemplate="%{hovertext}<extra></extra>",
-            selected={"marker": {"opacity": 1}},
-            unselected={"marker": {"opacity": 1}},
-        )
-    )
+    figure.add_trace(_tile_bars(cells, ink, text_size=11 if n_columns > FEW_COLUMNS else 13))
     figure.add_trace(bar)
     base.hide_axes(figure)
     figure.update_yaxes(range=[n_rows - 0.5, -0.5], showticklabels=True, tickvals=list(range(n_rows)), ticktext=names)
@@ -311,3 +289,42 @@ def _tiles(cells: pd.DataFrame, bar: go.Scatter, ink: Ink, title: str, source: s
     figure.update_layout(margin={"t": top, "b": 54}, dragmode=False)
     base.move_source(figure, -6)
     return figure
+
+
+def _tile_bars(cells: pd.DataFrame, ink: Ink, *, text_size: int) -> go.Bar:
+    """The tiles with their texts, as bars that lie side by side."""
+    text_colours = [
+        base.text_on(fill) if fill.startswith("rgb(") else ink.muted if fill == ink.blank else ink.text
+        for fill in cells["fill"]
+    ]
+    return go.Bar(
+        orientation="h",
+        y=cells["row"],
+        x=np.full(len(cells), 0.97),
+        base=cells["column"] - 0.485,
+        width=0.92,
+        marker={
+            "color": cells["fill"].tolist(),
+            "line": {
+                "color": np.where(cells["is_framed"], ink.alarm, "rgba(0,0,0,0)").tolist(),
+                "width": np.where(cells["is_framed"], 2, 0).tolist(),
+            },
+            "pattern": {
+                "shape": np.where(cells["is_hatched"], "/", "").tolist(),
+                "fgcolor": ink.alarm,
+                "size": 7,
+                "solidity": 0.15,
+            },
+        },
+        text=cells["text"],
+        textposition="inside",
+        insidetextanchor="middle",
+        textangle=0,
+        constraintext="none",
+        textfont={"size": text_size, "color": text_colours},
+        customdata=cells[["model_id", "dataset_id"]].to_numpy(),
+        hovertext=cells["hover"],
+        hovertemplate="%{hovertext}<extra></extra>",
+        selected={"marker": {"opacity": 1}},
+        unselected={"marker": {"opacity": 1}},
+    )

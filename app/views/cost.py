@@ -16,7 +16,7 @@ def show() -> None:
     chosen = selection.selection()
     slot = furniture.header(
         f"Cost: {chosen.quantity} error on {wording.place(chosen.scope)}",
-        "Which model is the most accurate for the time that one has? Models on the line are beaten by no other.",
+        "Which model is the most accurate for the time that one has? No other model beats those on the line.",
     )
     costs = catalog.costs()
     if costs.empty:
@@ -26,7 +26,8 @@ def show() -> None:
         alignment = selection.alignment_switch() if chosen.quantity == "energy" else "raw"
         timings = _setting(costs)
     is_raw = chosen.quantity == "energy" and alignment == "raw"
-    metrics = error_metrics.shared_metrics(alignment, chosen.scope, tuple(sorted(timings["model_id"])))
+    timed = tuple(sorted(timings["model_id"]))
+    metrics = error_metrics.shared_metrics(alignment, chosen.scope, timed, with_seen=chosen.with_seen)
     table = _joined(timings, wording.judged(metrics, is_raw=is_raw), chosen)
     if table.empty:
         _nothing_in_common(timings, chosen)
@@ -36,6 +37,7 @@ def show() -> None:
     st.markdown(wording.comparison_note(shown))
     furniture.captions(
         wording.why_not(table),
+        wording.seen_note(shown, with_seen=chosen.with_seen),
         wording.few_for_offsets(shown, chosen.scope) if alignment == "per_element" else "",
         wording.noise_note(chosen.dataset_id),
     )
@@ -75,6 +77,7 @@ def _chart(
     slot: DeltaGenerator,
 ) -> None:
     column = METRICS[chosen.quantity].rmse
+    bounds = [f"{column}_lo", f"{column}_hi"]
     ranked = table.index[table["is_ranked"] & table["comparable"]].to_numpy()
     front = ranked[pareto_front(table.loc[ranked, "cost"], table.loc[ranked, column])]
     machine = timings.iloc[0]
@@ -94,9 +97,7 @@ def _chart(
             noise=wording.noise_of(chosen.dataset_id, chosen.quantity),
             highlight=[chosen.model_id, *chosen.compare],
         ),
-        table[
-            ["model_id", "label", "cost", column, f"{column}_lo", f"{column}_hi", "n_configs", "is_ranked", "why_not"]
-        ],
+        table[["model_id", "label", "cost", column, *bounds, "n_configs", "is_ranked", "is_seen", "why_not"]],
         origin,
         f"{title}; on the Pareto front: {', '.join(table.iloc[front]['label']) or 'no model'}.",
         key="pareto",
@@ -121,7 +122,7 @@ def _open_model() -> None:
 def _table(table: pd.DataFrame, chosen: selection.Selection) -> None:
     column = METRICS[chosen.quantity].rmse
     names = ["label", "us_per_atom_step", column, f"{column}_lo", f"{column}_hi", "peak_memory_mb", "n_configs"]
-    view = table[[*names, "n_own", "n_expected"]]
+    view = table[[*names, "n_own", "n_expected", "is_seen"]]
     tables.view_data(tables.shown(view), "cost")
 
 

@@ -4,25 +4,23 @@ The sidebar's dataset is the one that is shown; on this page it may be any of th
 """
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from app import export, furniture, links, selection, tables, wording
-from app.figures import base, dataset_plots, tile_maps
+from app.figures import base, dataset_plots
+from app.sections import alignment_change, compatibility
 from app.structures.atomview import atomview
 from app.structures.shown import Sight
-from engine.queries import catalog, comparability, configurations, reference_data
+from engine.queries import catalog, configurations, reference_data
 from engine.queries.scope import EVERYTHING, Scope
 
 CONTENTS, ALIGNMENT, COMPATIBILITY = "contents", "alignment", "compatibility"
 PARTS = (CONTENTS, ALIGNMENT, COMPATIBILITY)
-ZEROS = {"mp": "that of the Materials Project", "matpes": "that of MatPES", "own": "its own"}
 
 
 def show() -> None:
@@ -40,9 +38,9 @@ def show() -> None:
             help="What datasets hold; what alignment of energies changed; which models' raw energies can be compared.",
         )  # fmt: skip
     if part == ALIGNMENT:
-        _alignment(dataset, slot)
+        alignment_change.alignment_part(dataset, slot)
     elif part == COMPATIBILITY:
-        _compatibility(dataset, datasets, slot)
+        compatibility.compatibility_part(dataset, datasets, slot)
     else:
         _contents(dataset, datasets, slot)
 
@@ -55,6 +53,7 @@ def _is_here(datasets: pd.DataFrame) -> pd.Series:
 
 
 def _contents(dataset: pd.Series, datasets: pd.DataFrame, slot: DeltaGenerator) -> None:
+    furniture.say_unheeded(selection.selection().scope, "Only the histograms heed")
     _headline(datasets)
     _elements(dataset, slot)
     _list(datasets)
@@ -176,9 +175,9 @@ def _card(dataset: pd.Series, datasets: pd.DataFrame) -> None:
             ("Level of theory", f"{dataset['functional']}, {dataset['code']}"),
             ("Pseudopotentials and settings", dataset["potentials"]),
             ("Spin and +U", f"spin {dataset['spin']}, {_plus_u(dataset['hubbard_u'])}"),
-            ("Zero of energy", f"{ZEROS[dataset['energy_reference']]}. {dataset['comparable_note']}"),
+            ("Zero of energy", f"{wording.ZEROS[dataset['energy_reference']]}. {dataset['comparable_note']}"),
             ("Noise of the labels", wording.noise_note(dataset["dataset_id"])),
-            ("Seen in training", dataset["leakage"] or "not checked"),
+            ("Seen in training", wording.seen_in_training(dataset)),
             ("Licence", dataset["license"]),
             ("Cite", dataset["citation"]),
             ("Source", wording.source_name(dataset["source"])),
@@ -252,7 +251,8 @@ def _distributions(dataset: pd.Series) -> None:
         key=f"distributions-{scope.describe()}",
     )
     st.caption(
-        "Of the DFT reference alone. Beyond the axes lies 0.1 % of the samples at each end; brackets say how many."
+        "These are DFT reference data alone. At each end 0.1 % of the samples lie beyond the axes; brackets say how "
+        "many."
     )
     tables.view_data(table, "distributions")
 
@@ -331,9 +331,9 @@ def _structure(dataset: pd.Series, row: pd.Series) -> None:
         f"{configuration.n_atoms} atoms",
     )
     st.markdown(
-        f"**{row['group_name']}**: {sight.formula}, {configuration.n_atoms} atoms, `{row['config_id']}`. Of the "
-        f"{row['n_configs']:,} configurations of the group it has the median number of atoms and, among those of that "
-        "size, the median force. Choose a row for another group."
+        f"**{row['group_name']}**: {sight.formula}, {configuration.n_atoms} atoms, `{row['config_id']}`. It "
+        f"has the median number of atoms of the {row['n_configs']:,} configurations of the group, and the median force "
+        "among those of that size. Choose a row for another group."
     )
     atomview(
         configuration.numbers,
@@ -353,163 +353,6 @@ def _structure(dataset: pd.Series, row: pd.Series) -> None:
         )
         if dataset["n_models"]:
             links.structure_link(dataset["dataset_id"], row["config_id"])
-
-
-# What alignment changed
-
-
-def _alignment(dataset: pd.Series, slot: DeltaGenerator) -> None:
-    """Ranks before and after alignment, and the offsets that were removed."""
-    dataset_id, label = dataset["dataset_id"], dataset["label"]
-    scope = selection.selection().scope
-    table = comparability.alignment_change(scope)
-    if table.empty:
-        furniture.empty(
-            f"No energies of models for {label}",
-            dataset["reason"]
-            or f"Run `python -m precompute run --dataset {dataset_id} --model all`, then `python -m precompute build`.",
-        )
-        return
-    st.markdown(
-        "Alignment removes the least-squares energy offset per element of each model. What it removes is the model's "
-        "different zero of energy and any constant error per element; what is left are errors of energy differences "
-        "at equal composition."
-    )
-    offsets = comparability.element_offsets(dataset_id)
-    elements = offsets.columns.drop(["model_id", "label", "n_configs"]).tolist()
-    n, n_elements = int(table["n_configs"].min()), len(elements)
-    if warning := wording.few_for_offsets(table.assign(dataset_id=dataset_id, is_ranked=True), scope):
-        st.warning(warning)
-    in_milli = offsets[elements] * 1000
-    title = f"Energy RMSE before and after alignment per element: {label}"
-    origin = furniture.provenance("alignment", title, table["model_id"], scope, f"{n:,} shared configurations")
-    wide = in_milli.add_prefix("offset_mev_per_atom_").assign(model_id=offsets["model_id"])
-    furniture.figure(
-        lambda ink: dataset_plots.alignment_change(table, ink, title, origin.source_line()),
-        table.merge(wide, on="model_id", how="left"),
-        origin,
-        f"{title}, for {len(table)} models; the table below holds the same numbers.",
-        key=f"alignment-{dataset_id}",
-        slot=slot,
-    )
-    st.caption(
-        "Numbers at the names: rank by raw and by aligned energies, ▲ gains places, ▼ loses some. Over the "
-        f"{n:,} configurations that all {len(table)} ranked models have a result for."
-    )
-    _ranks(table)
-    _offsets(offsets, in_milli, n_elements)
-
-
-def _ranks(table: pd.DataFrame) -> None:
-    table = table.assign(
-        label=[wording.marked(row.label, row.origin) for row in table.itertuples()],
-        state=table["state"].map(wording.STATES),
-    )
-    heads: dict[str, Any] = {
-        "label": st.column_config.TextColumn("Model", pinned=True, width=220),
-        "rank_raw": "Rank, raw",
-        "rank_aligned": "Rank, aligned",
-        "rank_change": st.column_config.NumberColumn("Places gained", format="%+d"),
-        "state": "Raw energies",
-        "state_reason": st.column_config.TextColumn("Because", width="large"),
-    }
-    names = ["energy_rmse_mev_per_atom", "energy_rmse_mev_per_atom_aligned"]
-    columns = ["label", "rank_raw", "rank_aligned", "rank_change", *names, "state", "state_reason"]
-    tables.table_view(table[columns], "ranks", heads, height="content" if len(table) < 20 else 500)
-
-
-def _offsets(offsets: pd.DataFrame, in_milli: pd.DataFrame, n_elements: int) -> None:
-    st.subheader("Offsets per element (meV/atom)", anchor=False)
-    table = pd.concat([offsets[["label", "n_configs"]], in_milli], axis=1)
-    heads: dict[str, Any] = {name: st.column_config.NumberColumn(name, format="%+.0f") for name in in_milli}
-    heads["label"] = st.column_config.TextColumn("Model", pinned=True, width=220)
-    tables.table_view(table, "offsets", heads, height="content" if len(table) < 20 else 500)
-    st.caption(
-        "Predicted minus reference energy of an atom of the element, fitted to all configurations that each model has "
-        "a result for; missing where it has none with the element."
-        + (
-            ""
-            if n_elements == 1
-            else " Where compositions do not determine them, those of the smallest size are taken."
-        )
-    )
-
-
-# Compatibility
-
-
-def _compatibility(dataset: pd.Series, datasets: pd.DataFrame, slot: DeltaGenerator) -> None:
-    """Which models' raw energies may be compared with which dataset's, and why not."""
-    everything = st.toggle(
-        "Everything in the registry", key="registry", bind="query-params",
-        help="Otherwise models that were run and datasets that are here.",
-    )  # fmt: skip
-    models = catalog.models()
-    if not everything:
-        models, datasets = models[models["n_tried"] > 0], datasets[_is_here(datasets)]
-    if datasets.empty:
-        furniture.empty("No dataset is here", "Run: `python -m precompute fetch --dataset open-defects`")
-        return
-    judged = comparability.compatibility()
-    # Alike ones side by side, those that fit the Materials Project first.
-    order = datasets.assign(fits=~datasets["comparable"].fillna(False).astype(bool))
-    order = order.sort_values(["fits", "energy_reference"], kind="stable")
-    models = models.sort_values(["energy_reference", "label"], key=lambda c: c.str.lower())
-    cells = tile_maps.grid(models, order[["dataset_id", "label"]]).merge(judged, on=["model_id", "dataset_id"])
-    title = "Can raw energies be compared?"
-    origin = furniture.provenance(
-        "compatibility", title, models["model_id"], Scope.of(*datasets["dataset_id"]), f"{len(cells):,} pairs"
-    )
-    table = cells[["label", "dataset_label", "state", "state_reason", "model_id", "dataset_id"]]
-    counts = cells["state"].value_counts()
-    furniture.figure(
-        partial(_draw_compatibility, cells, title, origin),
-        table,
-        origin,
-        f"{title} {len(models)} models by {len(datasets)} datasets: "
-        f"{', '.join(f'{counts.get(name, 0)} {text}' for name, text in wording.STATES.items())}.",
-        key="compatibility",
-        slot=slot,
-        on_select=_open_cell,
-    )
-    st.caption(
-        f"{tile_maps.STATE_MARKS['yes']} comparable. {tile_maps.STATE_MARKS['care']} with care: a part of the error is "
-        f"the set-up's. {tile_maps.STATE_MARKS['no']} only aligned: raw errors are a matter of the zero of energy, and "
-        "the app greys them. Judged by functional, zero of energy and pseudopotentials, code, +U, spin and D3. Click "
-        "on a cell for its dataset; the pointer and the table say why."
-    )
-    _reasons(dataset, judged, models)
-
-
-def _draw_compatibility(cells: pd.DataFrame, title: str, origin: export.Provenance, ink: base.Ink) -> go.Figure:
-    return tile_maps.compatibility(cells, ink, title, origin.source_line())
-
-
-def _open_cell() -> None:
-    """Choose the dataset of the clicked cell."""
-    cell = furniture.clicked("compatibility")
-    if cell:
-        selection.choose_dataset(cell[1])
-
-
-def _reasons(dataset: pd.Series, judged: pd.DataFrame, models: pd.DataFrame) -> None:
-    st.subheader(f"Models on {dataset['label']}", anchor=False)
-    st.markdown(
-        f"{dataset['functional']}, {dataset['code']}; {dataset['potentials'] or 'settings not stated'}. "
-        f"Zero of energy: {ZEROS[dataset['energy_reference']]}. {dataset['comparable_note']}"
-    )
-    here = judged[judged["dataset_id"] == dataset["dataset_id"]].merge(models, on="model_id")
-    order = np.argsort(here["state"].map(list(wording.STATES).index), kind="stable")
-    here = here.iloc[order].assign(state=here["state"].map(wording.STATES))
-    heads: dict[str, Any] = {
-        "label": st.column_config.TextColumn("Model", pinned=True, width=220),
-        "state": "Raw energies",
-        "state_reason": st.column_config.TextColumn("Because", width="large"),
-        "functional": "Functional of the labels",
-        "energy_reference": "Zero of energy",
-        "d3": st.column_config.CheckboxColumn("D3"),
-    }
-    tables.table_view(here[list(heads)], "reasons", heads, height="content" if len(here) < 15 else 500)
 
 
 show()

@@ -40,7 +40,7 @@ def show() -> None:
             bind="query-params",
             help="Colours have fixed limits, so that pictures of models can be compared. This fits them to one model.",
         )
-    scope = chosen.scope.on() if everything else chosen.scope
+    scope = _scope(chosen, chosen.model_id) if everything else chosen.scope
     table = error_metrics.element_metrics(chosen.model_id, scope)
     if table.empty:
         furniture.not_run(chosen)
@@ -50,8 +50,40 @@ def show() -> None:
     is_raw = METRICS["energy"].rmse in columns.values()
     pairs = wording.judged(_pairs(chosen.model_id, scope), is_raw=is_raw)
     _table(chosen, table, columns, scope, element, pairs, rescale, slot)
-    _compared(chosen, table, columns, scope)
+    _compared(chosen, table, columns, everything)
     _configurations(chosen, element, alignment, scope)
+
+
+def _scope(chosen: selection.Selection, *model_ids: str) -> Scope:
+    """All datasets, without those that one of the models was trained on unless the sidebar brings them in.
+
+    Datasets without numbers of any of the models are not named; where none would be left, all of them count.
+    """
+    everything = chosen.scope.on()
+    metrics = error_metrics.dataset_metrics("raw", everything)
+    metrics = metrics[metrics["model_id"].isin(model_ids)]
+    seen = set(metrics.loc[metrics["is_seen"], "dataset_id"])
+    unseen = [name for name in metrics["dataset_id"].unique() if name not in seen]
+    return everything if chosen.with_seen or not seen else everything.on(*unseen)
+
+
+def _place(scope: Scope) -> str:
+    """The scope in words; several datasets are all that the models were not trained on."""
+    if len(scope.dataset_ids) < 2:
+        return wording.place(scope)
+    return f"{wording.place(scope.on())} but those trained on"
+
+
+def _left_out(chosen: selection.Selection, scope: Scope) -> str:
+    """Which datasets the pooled numbers leave out, since the model was trained on them."""
+    pairs = _pairs(chosen.model_id, chosen.scope.on())
+    pairs = pairs[pairs["is_seen"] & ~pairs["dataset_id"].isin(scope.dataset_ids)]
+    if pairs.empty or not scope.dataset_ids or scope == chosen.scope:
+        return ""
+    return (
+        f":material/school: Left out, since the model was trained on them: {wording.listed(pairs['dataset_label'])}. "
+        f"The switch “{wording.SEEN_SWITCH}” at the left brings them in. {' '.join(pairs['seen_reason'].unique())}"
+    )
 
 
 def _columns(shown: str, alignment: str) -> dict[str, str]:
@@ -77,8 +109,9 @@ def _table(
     slot: DeltaGenerator,
 ) -> None:
     model = wording.model_labels()[chosen.model_id]
-    place = wording.place(scope)
+    place = _place(scope)
     title = f"{' and '.join(QUANTITIES[c].label for c in columns.values())} by element: {model}, {place}"
+    title = wording.seen_marked(title, pairs["is_seen"].any())
     datasets = pairs["dataset_id"].tolist()
     n_configs = int(table["n_configs"].sum())
     origin = furniture.provenance(
@@ -101,13 +134,16 @@ def _table(
     )
     st.caption(f"Pale: no data. Hatched: all configurations failed. Colours are logarithmic. {_coverage(pairs)}")
     furniture.captions(
-        wording.why_not(pairs) if scope.dataset_ids else _other_zeros(pairs), wording.noise_note(chosen.dataset_id)
+        wording.why_not(pairs) if len(scope.dataset_ids) == 1 else _other_zeros(pairs),
+        wording.seen_note(pairs.assign(label=pairs["dataset_label"])),
+        _left_out(chosen, scope),
+        wording.noise_note(chosen.dataset_id),
     )
     tables.view_data(table, "elements")
 
 
 def _coverage(here: pd.DataFrame) -> str:
-    """Of how many configurations the table is made."""
+    """How many configurations the table is made of."""
     pooled = here[["n_configs", "n_failed", "n_expected"]].sum()
     sets = f"of the {len(here)} datasets that it was run on" if len(here) > 1 else "of the dataset"
     return f"{wording.counts(pooled)} configurations {sets}."
@@ -144,12 +180,15 @@ def _choose_element() -> None:
         st.query_params["el"] = tile[0]
 
 
-def _compared(chosen: selection.Selection, table: pd.DataFrame, columns: dict[str, str], scope: Scope) -> None:
+def _compared(chosen: selection.Selection, table: pd.DataFrame, columns: dict[str, str], everything: bool) -> None:
     """Side by side with the models to compare, element by element, over the configurations that all have."""
     if not chosen.compare:
         return
-    labels = wording.model_labels()
     models = (chosen.model_id, *chosen.compare)
+    scope = _scope(chosen, *models) if everything else chosen.scope
+    seen = error_metrics.dataset_metrics("raw", scope)
+    seen = seen[seen["model_id"].isin(models) & seen["is_seen"]]
+    labels = {k: wording.seen_marked(v, k in set(seen["model_id"])) for k, v in wording.model_labels().items()}
     st.subheader("Compared by element", anchor=False)
     shared = scope.shared_by(models)
     n = reference_data.n_configurations(shared)
@@ -160,8 +199,9 @@ def _compared(chosen: selection.Selection, table: pd.DataFrame, columns: dict[st
             "Choose others at the left, or all datasets.",
         )
         return
-    place = wording.place(scope)
-    st.markdown(f"Over the **{n:,} configurations** of {place} that each of the {len(models)} models has a result for.")
+    st.markdown(
+        f"Over the **{n:,} configurations** of {_place(scope)} that each of the {len(models)} models has a result for."
+    )
     wide = pd.DataFrame({"element": table["element"]}).set_index("element")
     for model_id in models:
         one = error_metrics.element_metrics(model_id, shared).set_index("element")
@@ -176,6 +216,7 @@ def _compared(chosen: selection.Selection, table: pd.DataFrame, columns: dict[st
         if " · " in name
     }
     tables.table_view(wide.reset_index(), "compared", heads)
+    furniture.captions(wording.seen_note(seen))
 
 
 def _configurations(chosen: selection.Selection, element: str, alignment: str, scope: Scope) -> None:

@@ -8,15 +8,13 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from app import furniture, links, selection, tables, wording
-from app.figures import bar_plots, base, tile_maps
+from app.figures import bar_plots, base
+from app.sections import model_list
 from engine.quantities import ALIGNMENTS, METRICS, QUANTITIES, significant
 from engine.queries import catalog, error_metrics
-from engine.queries.scope import Scope
+from engine.queries.scope import EVERYTHING, Scope
 
-ANY, WITH_NUMBERS, CAN_RUN, CANNOT_RUN = "any", "numbers", "can-run", "cannot-run"
-STATES = {ANY: "All", WITH_NUMBERS: "With numbers", CAN_RUN: "Has a loader", CANNOT_RUN: "No loader yet"}
 N_WEAKEST = 8
-MARKS = {"no-data": "–", "cannot-run": "✕", "not-run": ""}
 
 
 def show() -> None:
@@ -30,177 +28,22 @@ def show() -> None:
     slot = furniture.header(
         "Models", "Which models are there, on what were they trained, and on what have they been run?"
     )
+    furniture.say_unheeded(selection.selection().scope)
     if model_id:
         furniture.empty(f"No model '{model_id}'", "The registry has no such id. Choose one from the list.")
-    chosen = _filtered(models)
+    chosen = model_list.filtered(models)
     if chosen.empty:
         furniture.empty("No model fits", "Take a filter away.")
         return
-    _list(chosen)
-    _coverage(chosen, slot)
-
-
-# The list
-
-
-def _filtered(models: pd.DataFrame) -> pd.DataFrame:
-    with furniture.controls():
-        words = st.text_input(
-            "Search", key="find", persist_state="session", placeholder="name, id or training set", width=240
-        )
-        families = st.multiselect(
-            "Family", sorted(models["family"].unique()), key="family", persist_state="session", width=240
-        )
-        state = st.segmented_control(
-            "State", list(STATES), default=ANY, required=True, format_func=STATES.__getitem__, key="state",
-            persist_state="session",
-        )  # fmt: skip
-        is_of_paper = st.toggle(
-            "Table 1 of the paper only",
-            key="paper",
-            persist_state="session",
-            help="The 26 models of Shuang et al. (2025).",
-        )
-    text = models["label"] + " " + models["model_id"] + " " + models["training_sets"].map(" ".join)
-    keep = pd.Series(True, index=models.index)
-    for word in words.lower().split():
-        keep &= text.str.lower().str.contains(word, regex=False)
-    runs = models["runnable"].fillna(False).astype(bool)
-    keep &= {ANY: True, WITH_NUMBERS: models["n_datasets"] > 0, CAN_RUN: runs, CANNOT_RUN: ~runs}[state]
-    if families:
-        keep &= models["family"].isin(families)
-    if is_of_paper:
-        keep &= models["paper_row"].notna()
-    return models[keep].sort_values("paper_row") if is_of_paper else models[keep]
-
-
-def _list(models: pd.DataFrame) -> None:
-    table = models.assign(
-        training=models["training_sets"].map(" + ".join),
-        runs=models["runnable"].fillna(False).map({True: "yes", False: "no"}),
-    )
-    heads: dict[str, Any] = {
-        "label": st.column_config.TextColumn("Model", pinned=True, width=220),
-        "family": "Family",
-        "paper_row": st.column_config.NumberColumn("Row of Table 1", format="%d"),
-        "n_datasets": st.column_config.NumberColumn("Datasets with numbers"),
-        "runs": st.column_config.TextColumn(
-            "Has a loader", help="Whether its weights are on this machine too: `python -m precompute models` says so."
-        ),
-        "training": "Training data",
-        "n_training_structures": st.column_config.NumberColumn("Training structures", format="compact"),
-        "n_parameters": st.column_config.NumberColumn("Parameters", format="compact"),
-        "functional": "Functional",
-        "conservative": st.column_config.CheckboxColumn("Forces are gradients"),
-        "license": "Licence",
-        "model_id": "Id",
-    }
-    ids = table["model_id"].tolist()
-
-    def open_row() -> None:
-        rows = st.session_state["models"]["selection"]["rows"]
-        if rows:
-            st.query_params["id"] = ids[rows[0]]
-
-    def open_named() -> None:
-        if st.session_state["open"]:
-            st.query_params["id"] = st.session_state["open"]
-
-    labels = wording.model_labels()
-    st.selectbox(
-        f"Open one of {len(ids)} models, or choose its row",
-        ids,
-        index=None,
-        format_func=labels.__getitem__,
-        key="open",
-        placeholder="type a name",
-        on_change=open_named,
-        width=400,
-    )
-    st.dataframe(
-        table,
-        hide_index=True,
-        key="models",
-        height=min(35 * (len(table) + 1) + 3, 460),
-        placeholder=wording.NOTHING,
-        column_config=heads,
-        column_order=list(heads),
-        on_select=open_row,
-        selection_mode="single-row",
-    )
-
-
-def _coverage(models: pd.DataFrame, slot: DeltaGenerator) -> None:
-    """Which model was run on how much of which dataset, and why not."""
-    st.subheader("Coverage: models and datasets", anchor=False)
-    everything = st.toggle(
-        "Datasets that are not here too", key="absent", bind="query-params",
-        help="Datasets of the registry that are not public, not fetched or not read yet.",
-    )  # fmt: skip
-    datasets = catalog.datasets()
-    is_here = datasets["available"].fillna(False).astype(bool)
-    datasets = datasets if everything else datasets[is_here]
-    if datasets.empty:
-        furniture.empty("No dataset is here", "Run: `python -m precompute fetch --dataset open-defects`")
-        return
-    pairs = tile_maps.grid(models, datasets[["dataset_id", "label"]])
-    known = catalog.coverage().drop(columns=["label", "dataset_label"])
-    cells = pairs.merge(known, on=["model_id", "dataset_id"])
-    reasons = _reasons(cells, datasets.loc[is_here, "dataset_id"].tolist(), models)
-    cells = cells.assign(mark=reasons.map(MARKS))
-    n_cells = int((cells["n_configs"] > 0).sum())
-    title = "Configurations with a result, by model and dataset"
-    origin = furniture.provenance(
-        "coverage",
-        title,
-        models["model_id"],
-        Scope.of(*datasets["dataset_id"]),
-        f"{int(cells['n_configs'].sum()):,} predictions",
-    )
-    columns = ["label", "dataset_label", "n_configs", "n_failed", "n_expected", "origin", "source", "why"]
-    table = cells[[*columns, "model_id", "dataset_id"]]
-    furniture.figure(
-        lambda ink: tile_maps.coverage(cells, ink, title, origin.source_line()),
-        table,
-        origin,
-        f"{title}: {n_cells} of {len(cells)} pairs have results; the table below says why the others have none.",
-        key="coverage",
-        slot=slot,
-        on_select=_open_cell,
-    )
-    st.caption(
-        "Click on a cell for its model's page. Numbers: configurations with a result, of those in brackets above. "
-        "† and italics: imported. Red frame: some "
-        f"failed; {MARKS['cannot-run']} hatched: all failed. Pale {MARKS['cannot-run']}: the model has no loader yet. "
-        f"{MARKS['no-data']}: the dataset is not here. Pale and blank: can be run, but was not. The pointer and the "
-        "table say why."
-    )
-    tables.view_data(table[columns], "coverage")
-
-
-def _reasons(cells: pd.DataFrame, here: list[str], models: pd.DataFrame) -> pd.Series:
-    """Key of `MARKS` for cells without a run."""
-    runs = models.loc[models["runnable"].fillna(False).astype(bool), "model_id"]
-    reasons = pd.Series("not-run", index=cells.index)
-    reasons[~cells["model_id"].isin(runs)] = "cannot-run"
-    reasons[~cells["dataset_id"].isin(here)] = "no-data"
-    return reasons
-
-
-def _open_cell() -> None:
-    """Open the page of the clicked cell's model."""
-    cell = furniture.clicked("coverage")
-    if cell:
-        st.query_params["id"] = cell[0]
-
-
-# The page of one model
+    model_list.model_list(chosen)
+    model_list.coverage(chosen, slot)
 
 
 def _page(model: pd.Series) -> None:
     slot = furniture.header(
         str(model["label"]), "What is it, how far can it be trusted, at what cost, and who made the numbers?"
     )
+    furniture.say_unheeded(selection.selection().scope)
     # A link to the page that is open would keep its parameters.
     st.button("All models", icon=":material/arrow_back:", type="tertiary", on_click=_close)
     runs = catalog.runs()
@@ -210,7 +53,7 @@ def _page(model: pd.Series) -> None:
     _facts(model, runs)
     if model["n_tried"]:
         _datasets(model, slot)
-        _weakest(model)
+        _weakest(model, selection.selection().with_seen)
         _failures(model)
     if len(runs):
         _cost(model)
@@ -303,11 +146,10 @@ def _datasets(model: pd.Series, slot: DeltaGenerator) -> None:
     with furniture.controls():
         alignment = selection.alignment_switch()
     table = _metrics_of(model["model_id"], alignment)
-    meant = table["comparable"]
     table = table.assign(
         head=[
-            wording.marked(label, origin) + ("" if fits else f" {base.OWN_MARK}")
-            for label, origin, fits in zip(table["dataset_label"], table["origin"], meant, strict=True)
+            wording.marked(row.dataset_label, row.origin, row.is_seen) + ("" if row.comparable else f" {base.OWN_MARK}")
+            for row in table.itertuples()
         ],
     )
     title = f"{model['label']}: RMSE by dataset, energies {ALIGNMENTS[alignment]}"
@@ -319,7 +161,17 @@ def _datasets(model: pd.Series, slot: DeltaGenerator) -> None:
         f"{table['n_configs'].sum():,} configurations",
     )
     names = [name for m in METRICS.values() for name in (m.rmse, f"{m.rmse}_lo", f"{m.rmse}_hi")]
-    columns = ["dataset_label", "n_configs", "n_expected", "n_failed", *names, "force_slope", "origin", "source"]
+    columns = [
+        "dataset_label",
+        "n_configs",
+        "n_expected",
+        "n_failed",
+        *names,
+        "force_slope",
+        "is_seen",
+        "origin",
+        "source",
+    ]
     furniture.figure(
         lambda ink: bar_plots.dataset_bars(
             table, ink, title, origin.source_line(), colour=base.model_colour(model["model_id"])
@@ -334,8 +186,9 @@ def _datasets(model: pd.Series, slot: DeltaGenerator) -> None:
         "Over all configurations of each dataset that this model has a result for, so bars of two models may rest on "
         "different ones; the Overview compares models on shared ones. Hatched: a part of the dataset. "
         f"Lines: 95 % bounds. Long tick: {base.NOISE_LABEL}, where measured. →: beyond the axis. †: imported."
-        + ("" if meant.all() else f" {wording.GREY} The pointer says why.")
+        + ("" if table["comparable"].all() else f" {wording.GREY} The pointer says why.")
     )
+    furniture.captions(wording.seen_note(table.assign(label=table["dataset_label"])))
     tables.view_data(table[columns], "bars")
     with st.container(horizontal=True, gap="small"):
         for row in table[table["n_configs"] > 0].itertuples():
@@ -343,13 +196,25 @@ def _datasets(model: pd.Series, slot: DeltaGenerator) -> None:
     furniture.warn_of_leakage(table["dataset_id"].tolist())
 
 
-def _weakest(model: pd.Series) -> None:
-    """The elements and groups with the largest force errors."""
+def _unseen(model_id: str) -> Scope:
+    """Datasets that a model has numbers for and was not trained on; all where there is no other."""
+    metrics = _metrics_of(model_id, "raw")
+    return Scope.of(*metrics.loc[~metrics["is_seen"], "dataset_id"]) if metrics["is_seen"].any() else EVERYTHING
+
+
+def _weakest(model: pd.Series, with_seen: bool) -> None:
+    """The elements and groups with the largest force errors, on what the model was not trained on."""
     force, energy = METRICS["force"].rmse, METRICS["energy"].rmse
-    elements = error_metrics.element_metrics(model["model_id"])
+    scope = EVERYTHING if with_seen else _unseen(model["model_id"])
+    elements = error_metrics.element_metrics(model["model_id"], scope)
     elements = elements.sort_values(force, ascending=False, na_position="last").head(N_WEAKEST)
     groups = error_metrics.group_metrics(model["model_id"])
-    groups = groups.assign(n_of=[wording.counts(row) for _, row in groups.iterrows()])
+    has_seen = bool(groups["is_seen"].any())
+    groups = groups if with_seen else groups.sort_values("is_seen", kind="stable")
+    groups = groups.assign(
+        n_of=[wording.counts(row) for _, row in groups.iterrows()],
+        group_name=[wording.seen_marked(row.group_name, row.is_seen) for row in groups.itertuples()],
+    )
     heads: dict[str, Any] = {
         name: st.column_config.NumberColumn(QUANTITIES[name].title(symbol=True), format="%.0f")
         for name in (force, energy, f"{energy}_aligned")
@@ -378,7 +243,11 @@ def _weakest(model: pd.Series) -> None:
         if len(groups) > N_WEAKEST:
             with st.expander(f"All {len(groups)} groups"):
                 tables.table_view(groups[names], "all-groups", heads)
-    st.caption("By force RMSE over all configurations with the element, or of the group; energies are aligned.")
+    left_out = " Elements leave out datasets that the model was trained on." if scope != EVERYTHING else ""
+    st.caption(
+        "By force RMSE over all configurations with the element, or of the group; energies are aligned."
+        + (f"{left_out} Groups with {wording.SEEN} come last." if has_seen and not with_seen else left_out)
+    )
 
 
 def _failures(model: pd.Series) -> None:

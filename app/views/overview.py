@@ -23,7 +23,7 @@ def show() -> None:
         alignment = selection.alignment_switch()
         is_shared = selection.comparison_switch()
     read = error_metrics.shared_metrics if is_shared else error_metrics.dataset_metrics
-    metrics = read(alignment, chosen.scope.on())
+    metrics = read(alignment, chosen.scope.on(), with_seen=chosen.with_seen)
     metrics = metrics.assign(source=[wording.source_name(s, link=False) or None for s in metrics["source"]])
     metrics = wording.judged(metrics, is_raw=chosen.quantity == "energy" and alignment == "raw")
     _headline(metrics, chosen, metric.rmse)
@@ -43,8 +43,8 @@ def _headline(metrics: pd.DataFrame, chosen: selection.Selection, column: str) -
             (
                 f"Lowest {quantity.symbol} on {place} ({quantity.unit})",
                 significant(best[column]) if best is not None else "–",
-                f"{wording.marked(best['label'], best['origin'])}, 95 %: {wording.bounds(best, column)}, "
-                f"n = {best['n_configs']:,} of {best['n_expected']:,}"
+                f"{wording.marked(best['label'], best['origin'], best['is_seen'])}, "
+                f"95 %: {wording.bounds(best, column)}, n = {best['n_configs']:,} of {best['n_expected']:,}"
                 if best is not None
                 else "no model's numbers can be compared as they are",
             ),
@@ -107,7 +107,8 @@ def _matrix(
         "Red frame: some configurations failed. Hatched: all failed. Pale: not run. In brackets or with a star: "
         "over other configurations than the rest of its column, so not ranked. "
         + ("Columns are compared on the configurations that their models share. " if is_shared else "")
-        + (f"{wording.GREY} The pointer says why." if not cells["comparable"].all() else "")
+        + (f"{wording.GREY} The pointer says why. " if not cells["comparable"].all() else "")
+        + (_seen_in_matrix(chosen) if cells["is_seen"].any() else "")
     )
     tables.view_data(
         cells[
@@ -121,6 +122,7 @@ def _matrix(
                 "n_own",
                 "n_expected",
                 "n_failed",
+                "is_seen",
                 "origin",
             ]
         ],
@@ -128,6 +130,13 @@ def _matrix(
     )
     if st.session_state.pop("open_parity", False):
         st.switch_page(links.PARITY_PAGE, query_params={})
+
+
+def _seen_in_matrix(chosen: selection.Selection) -> str:
+    """What the mark of a cell means for its place in the columns."""
+    if chosen.with_seen:
+        return f"{wording.SEEN}, and ranked all the same."
+    return f"{wording.SEEN}: grey and not ranked; the switch “{wording.SEEN_SWITCH}” at the left brings them in."
 
 
 def _open_cell() -> None:
@@ -156,7 +165,7 @@ def _ranking(metrics: pd.DataFrame, chosen: selection.Selection, alignment: str,
     is_ranked = here["has_rank"]
     table = here.assign(
         rank=is_ranked.cumsum().where(is_ranked).astype("Int64"),
-        label=[wording.marked(row.label, row.origin) for row in here.itertuples()],
+        label=[wording.marked(row.label, row.origin, row.is_seen) for row in here.itertuples()],
         n_of=[f"{row.n_configs:,} of {row.n_expected:,}" for row in here.itertuples()],
         training=here["training_sets"].map(" + ".join),
         **{f"{m.rmse}_bounds": [wording.bounds(row, m.rmse) for _, row in here.iterrows()] for m in METRICS.values()},
@@ -180,10 +189,11 @@ def _ranking(metrics: pd.DataFrame, chosen: selection.Selection, alignment: str,
         st.caption("Choose a row for the page of another model.")
     st.caption(
         f"{base.IMPORTED_MARK} imported from the source in the last columns; the others were run here. "
-        "Models without a number at the left are over other configurations than the rest, or their raw energies cannot "
-        "be compared."
+        "Models without a number at the left are over other configurations than the rest, were trained on the data, or "
+        "their raw energies cannot be compared."
     )
     furniture.captions(
+        wording.seen_note(here, with_seen=chosen.with_seen),
         wording.noise_note(chosen.dataset_id),
         wording.few_for_offsets(here, chosen.scope) if alignment == "per_element" else "",
     )

@@ -35,7 +35,7 @@ def show() -> None:
     is_raw = axes.quantity == "energy" and axes.alignment == "raw"
     pairs = metrics[metrics["model_id"].isin([chosen.model_id, *chosen.compare])]
     pairs = wording.judged(pairs, is_raw=is_raw)
-    furniture.captions(wording.why_not(pairs))
+    furniture.captions(wording.why_not(pairs), wording.seen_note(pairs))
     samples = {
         model_id: error_pairs.residuals(model_id, scope, axes) for model_id in (chosen.model_id, *chosen.compare)
     }
@@ -45,8 +45,11 @@ def show() -> None:
     known = [found for found in samples.values() if found is not None]
     frame = error_plots.frame_of(known, axes.quantity, axes.view)
     apart = set(pairs.loc[~pairs["comparable"], "model_id"])
+    seen = set(pairs.loc[pairs["is_seen"], "model_id"])
     figures = {
-        model_id: _figure(chosen, model_id, found, axes, frame, is_comparable=model_id not in apart)
+        model_id: _figure(
+            chosen, model_id, found, axes, frame, is_comparable=model_id not in apart, is_seen=model_id in seen
+        )
         for model_id, found in samples.items()
         if found is not None
     }
@@ -81,7 +84,7 @@ def _headline(row: pd.Series, chosen: selection.Selection) -> None:
     metric = METRICS[chosen.quantity]
     values = [
         (
-            QUANTITIES[metric.rmse].title(),
+            wording.seen_marked(QUANTITIES[metric.rmse].title(), row["is_seen"]),
             significant(row[metric.rmse]),
             f"95 %: {wording.bounds(row, metric.rmse)}",
         ),
@@ -91,7 +94,7 @@ def _headline(row: pd.Series, chosen: selection.Selection) -> None:
             f"{row['n_configs']:,.0f}",
             f"of {row['n_expected']:,.0f}, {row['n_failed']:,.0f} failed",
         ),
-        ("Origin", str(row["origin"]), wording.source_name(row["source"])),
+        ("Origin", str(row["origin"]), wording.SEEN if row["is_seen"] else wording.source_name(row["source"])),
     ]
     if chosen.quantity == "force":
         note = "below 1: too soft" if row["force_slope"] < 1 else "above 1: too stiff"
@@ -107,12 +110,14 @@ def _figure(
     frame: error_plots.Frame,
     *,
     is_comparable: bool,
+    is_seen: bool,
 ) -> tuple[partial[go.Figure], export.Provenance]:
     """How to draw one model's figure, still without colours and height, and where it comes from."""
     words = f", {ALIGNMENTS[axes.alignment]}" if chosen.quantity == "energy" else ""
     words += "" if is_comparable else f" {base.OWN_MARK}"
     title = (
-        f"{chosen.quantity.capitalize()} {axes.view}{words}: {wording.model_labels()[model_id]} on "
+        f"{chosen.quantity.capitalize()} {axes.view}{words}: "
+        f"{wording.seen_marked(wording.model_labels()[model_id], is_seen)} on "
         f"{wording.place(chosen.scope)}"
     )
     n = samples.n_total if isinstance(samples, Density) else len(samples)
@@ -221,11 +226,15 @@ def _comparison(
 
 def _numbers_side_by_side(chosen: selection.Selection, alignment: str) -> None:
     """Errors of the shown models over the configurations that they share; the charts show all of each model."""
-    metrics = error_metrics.shared_metrics(alignment, chosen.scope, tuple(sorted((chosen.model_id, *chosen.compare))))
+    models = tuple(sorted((chosen.model_id, *chosen.compare)))
+    metrics = error_metrics.shared_metrics(alignment, chosen.scope, models, with_seen=chosen.with_seen)
     st.markdown(wording.comparison_note(metrics))
     columns = ["label", *(name for m in METRICS.values() for name in (m.rmse, m.mae)), "force_slope"]
     table = metrics.sort_values(["is_ranked", METRICS[chosen.quantity].rmse], ascending=[False, True])
-    table = table[columns].assign(n_of=[f"{row.n_configs:,} of {row.n_expected:,}" for row in table.itertuples()])
+    table = table[columns].assign(
+        label=[wording.seen_marked(row.label, row.is_seen) for row in table.itertuples()],
+        n_of=[f"{row.n_configs:,} of {row.n_expected:,}" for row in table.itertuples()],
+    )
     tables.table_view(table, "side-by-side", {"n_of": "Configurations"}, height="content")
     if (metrics["n_own"] > metrics["n_configs"]).any():
         st.caption("The charts show all configurations of each model; n in their last line says how many.")

@@ -26,6 +26,7 @@ def show() -> None:
         "Does a model know how strongly a defect attracts a solute? An interaction energy is a difference of total "
         "energies, in which errors of a model may cancel or add up.",
     )
+    furniture.say_unheeded(chosen.scope)
     with furniture.controls():
         set_id = st.selectbox(
             "Interactions",
@@ -40,7 +41,7 @@ def show() -> None:
     if known["reference_interaction"].isna().all():
         _not_here(known)
         return
-    agreement = interactions.interaction_agreement(set_id, **kinds, is_shared=is_shared)
+    agreement = interactions.interaction_agreement(set_id, **kinds, is_shared=is_shared, with_seen=chosen.with_seen)
     with_numbers = agreement[agreement["n_interactions"] > 0]
     shown = [name for name in (chosen.model_id, *chosen.compare) if name in set(with_numbers["model_id"])]
     if chosen.model_id in shown:
@@ -51,7 +52,7 @@ def show() -> None:
         energies = interactions.interaction_energies(set_id, tuple(shown), **kinds)
         _charts(energies, shown, known, set_id, slot)
     if len(with_numbers):
-        _models(with_numbers, is_shared)
+        _models(with_numbers, is_shared, chosen.with_seen)
     if shown:
         _systems(interactions.interaction_breakdown(set_id, tuple(shown), **kinds), len(shown) == 1)
         _list(energies[energies["model_id"] == shown[0]], shown[0])
@@ -114,6 +115,7 @@ def _headline(row: pd.Series) -> None:
         ("cancellation", "median; below 1 errors cancel"),
     ]
     numbers = [(QUANTITIES[name].title(), significant(shown[name]), below) for name, below in values]
+    numbers[0] = (wording.seen_marked(numbers[0][0], row["is_seen"]), *numbers[0][1:])
     failed = f", {row['n_failed']:,} with a failed part" if row["n_failed"] else ""
     numbers.append(("Interactions", f"{row['n_interactions']:,}", f"of {row['n_expected']:,}{failed}"))
     furniture.numbers(numbers)
@@ -167,9 +169,10 @@ def _provenance(title: str, shown: Sequence[str], known: pd.DataFrame, count: st
     return dataclasses.replace(origin, citation=citations.pop()) if len(citations) == 1 else origin
 
 
-def _models(agreement: pd.DataFrame, is_shared: bool) -> None:
+def _models(agreement: pd.DataFrame, is_shared: bool, with_seen: bool) -> None:
     st.subheader("Models", anchor=False)
-    ranked, others = agreement[agreement["is_ranked"]], agreement[~agreement["is_ranked"]]
+    ranked = agreement[agreement["is_ranked"]]
+    others = agreement[~agreement["is_ranked"] & ~agreement["is_seen"]]
     if is_shared and len(ranked):
         n, n_expected = ranked["n_interactions"].iloc[0], ranked["n_expected"].iloc[0]
         st.markdown(
@@ -189,9 +192,10 @@ def _models(agreement: pd.DataFrame, is_shared: bool) -> None:
         "interaction_spearman",
     ]
     table = tables.shown(agreement[["label", "origin", *names, "cancellation"]])
-    table["label"] = [wording.marked(*pair) for pair in zip(table["label"], table["origin"], strict=True)]
+    table["label"] = [wording.marked(row.label, row.origin, row.is_seen) for row in agreement.itertuples()]
     table["n_of"] = [f"{row.n_interactions:,} of {row.n_expected:,}" for row in agreement.itertuples()]
     tables.table_view(table, "interaction-models", {"n_of": "Interactions"}, height="content")
+    furniture.captions(wording.seen_note(agreement, with_seen=with_seen))
 
 
 def _systems(breakdown: pd.DataFrame, is_one_model: bool) -> None:

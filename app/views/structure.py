@@ -69,7 +69,7 @@ def show() -> None:
     )
     _facts(sight)
     _linked_views(sight, slot, save)
-    _all_models(chosen.dataset_id, config_id)
+    _all_models(chosen, config_id)
     st.page_link(
         "views/predict.py",
         label="Predict this structure live with other models",
@@ -82,7 +82,7 @@ def show() -> None:
 
 
 def _config_id(chosen: selection.Selection, ranking: pd.DataFrame) -> str | None:
-    """From the address; else the model's worst one of the scope."""
+    """The configuration of the address, else the model's worst one of the scope."""
     asked = st.query_params.get("cfg")
     if asked or ranking.empty:
         return asked
@@ -201,24 +201,29 @@ def _facts(sight: Sight) -> None:
     errors = sight.force_errors
     rmse = None if errors is None else 1000 * float(np.sqrt(np.mean(errors**2)))
     worst = None if errors is None else 1000 * float(np.linalg.norm(errors, axis=1).max())
-    aligned = _aligned_error(sight)
+    row = _own_row(sight)
+    aligned = None if row is None else row["energy_error_per_atom_aligned"]
+    model = wording.seen_marked(wording.model_labels()[sight.model_id], row is not None and row["is_seen"])
     furniture.numbers(
         [
             (sight.formula, f"{c.n_atoms} atoms", f"group {c.group_name}"),
             ("Reference energy (eV/atom)", _fixed(reference), wording.dataset_label(sight.dataset_id)),
-            ("Predicted energy (eV/atom)", _fixed(predicted), wording.model_labels()[sight.model_id]),
-            ("Energy error (meV/atom)", _signed(difference), f"aligned: {_signed(aligned)}"),
+            ("Predicted energy (eV/atom)", _fixed(predicted), model),
+            ("Energy error (meV/atom)", _signed(difference), f"aligned: {_signed(_in_milli(aligned))}"),
             ("Force RMSE (meV/Å)", significant(rmse), f"worst atom {significant(worst)}"),
         ]
     )
 
 
-def _aligned_error(sight: Sight) -> float | None:
+def _own_row(sight: Sight) -> pd.Series | None:
+    """What the store holds of the model on the configuration."""
     table = configurations.models_on_configuration(sight.dataset_id, sight.configuration.config_id)
     row = table[table["model_id"] == sight.model_id]
-    if row.empty or pd.isna(row["energy_error_per_atom_aligned"].iloc[0]):
-        return None
-    return 1000 * float(row["energy_error_per_atom_aligned"].iloc[0])
+    return None if row.empty else row.iloc[0]
+
+
+def _in_milli(value: float | None) -> float | None:
+    return None if value is None or pd.isna(value) else 1000 * float(value)
 
 
 def _fixed(value: float | None) -> str:
@@ -397,10 +402,15 @@ def _downloads(sight: Sight, colors: AtomColors | None, table: pd.DataFrame, pla
         st.caption("The picture's own PNG button saves the view as it is.")
 
 
-def _all_models(dataset_id: str, config_id: str) -> None:
+def _all_models(chosen: selection.Selection, config_id: str) -> None:
+    """Errors of all models, best forces first; behind them those that were trained on the group."""
+    dataset_id = chosen.dataset_id
     table = tables.shown(configurations.models_on_configuration(dataset_id, config_id))
     if table.empty:
         return
+    if not chosen.with_seen:
+        table = table.sort_values("is_seen", kind="stable")
+    shown = table.assign(label=[wording.seen_marked(row.label, row.is_seen) for row in table.itertuples()])
     st.subheader("Every model on this configuration", anchor=False)
     columns = [
         "label",
@@ -411,7 +421,7 @@ def _all_models(dataset_id: str, config_id: str) -> None:
     ]
     columns += ["reason"] if table["reason"].notna().any() else []
     st.dataframe(
-        table[columns],
+        shown[columns],
         hide_index=True,
         key="configuration-models",
         placeholder=wording.NOTHING,
@@ -419,6 +429,7 @@ def _all_models(dataset_id: str, config_id: str) -> None:
         column_config=tables.column_config(table[columns])
         | {"label": st.column_config.TextColumn("Model", width="medium")},
     )
+    furniture.captions(wording.seen_note(table, with_seen=chosen.with_seen))
     others = wording.judged(table.assign(dataset_id=dataset_id), is_raw=True).query("not comparable")
     if len(others):
         names = "any model here" if len(others) == len(table) else ", ".join(others["label"])

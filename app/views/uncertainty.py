@@ -1,5 +1,7 @@
 """Uncertainty: does the spread of an ensemble tell where its mean is wrong?"""
 
+from collections.abc import Sequence
+
 import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -7,7 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 from app import export, furniture, selection, tables, wording
 from app.figures import error_plots
 from engine.quantities import significant
-from engine.queries import catalog, spread
+from engine.queries import catalog, spread, training
 from engine.queries.scope import Scope
 
 
@@ -24,6 +26,8 @@ def show() -> None:
     if here.empty:
         _no_ensemble(ensembles, label)
         return
+    here = here.assign(seen=[_seen_members(row.model_ids, chosen.scope) for row in here.itertuples()])
+    here = here.sort_values("seen", key=lambda members: members.map(len) > 0, kind="stable")
     with furniture.controls():
         ensemble_id = st.selectbox(
             "Ensemble", here["ensemble_id"].tolist(), key="ensemble", bind="query-params", width=340
@@ -31,8 +35,16 @@ def show() -> None:
     ensemble = here[here["ensemble_id"] == ensemble_id].iloc[0]
     _headline(ensemble, chosen)
     _chart(ensemble, chosen, slot)
+    furniture.captions(wording.seen_note(ensemble["seen"]))
     _definitions(ensemble)
     _most_uncertain(ensemble_id, chosen)
+
+
+def _seen_members(model_ids: Sequence[str], scope: Scope) -> pd.DataFrame:
+    """Members that were trained on the configurations, with the reason."""
+    known = training.seen(scope)
+    known = known[known["is_seen"] & known["model_id"].isin(model_ids)]
+    return known.assign(label=known["model_id"].map(wording.model_labels()))
 
 
 def _no_ensemble(ensembles: pd.DataFrame, label: str) -> None:
@@ -56,19 +68,21 @@ def _headline(ensemble: pd.Series, chosen: selection.Selection) -> None:
     ):
         rho, n = spread.spearman(ensemble["ensemble_id"], chosen.scope, quantity)
         n_of = f"{n:,}" if n == total else f"{n:,} of {total:,}"
-        values.append((f"Spearman ρ, {quantity}", significant(rho, 2), f"n = {n_of} {noun}"))
+        head = wording.seen_marked(f"Spearman ρ, {quantity}", len(ensemble["seen"]))
+        values.append((head, significant(rho, 2), f"n = {n_of} {noun}"))
     within, n_within = spread.spearman_within(ensemble["ensemble_id"], chosen.scope)
     if n_within:
-        values.append(
-            ("Spearman ρ, within one configuration", significant(within, 2), f"mean ρ of forces, {n_within:,} of them")
-        )
-    values.append(("Members", f"{len(ensemble['model_ids'])}", str(ensemble["label"])))
+        head = wording.seen_marked("Spearman ρ, within one configuration", len(ensemble["seen"]))
+        values.append((head, significant(within, 2), f"mean ρ of forces, {n_within:,} of them"))
+    below = f"{len(ensemble['seen'])} {wording.SEEN}" if len(ensemble["seen"]) else str(ensemble["label"])
+    values.append(("Members", f"{len(ensemble['model_ids'])}", below))
     furniture.numbers(values)
 
 
 def _chart(ensemble: pd.Series, chosen: selection.Selection, slot: DeltaGenerator) -> None:
+    label = wording.seen_marked(ensemble["label"], len(ensemble["seen"]))
     title = (
-        f"{chosen.quantity.capitalize()} error of the ensemble mean against deviation: {ensemble['label']} on "
+        f"{chosen.quantity.capitalize()} error of the ensemble mean against deviation: {label} on "
         f"{wording.place(chosen.scope)}"
     )
     rho, n = spread.spearman(ensemble["ensemble_id"], chosen.scope, chosen.quantity)
@@ -121,7 +135,8 @@ def _forces(ensemble_id: str, scope: Scope, title: str, source: str) -> tuple[ex
 
 def _definitions(ensemble: pd.Series) -> None:
     labels = wording.model_labels()
-    members = ", ".join(labels.get(model, model) for model in ensemble["model_ids"])
+    seen = set(ensemble["seen"]["model_id"])
+    members = ", ".join(wording.seen_marked(labels.get(name, name), name in seen) for name in ensemble["model_ids"])
     st.markdown(
         f"**Members:** {members}. Only configurations count for which all members have a result.\n\n"
         "dev(E) = max over members k of |Eₖ − ⟨E⟩| per atom, and dev(Fᵢ) = max over k of ‖Fᵢₖ − ⟨Fᵢ⟩‖ for "

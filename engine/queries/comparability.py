@@ -47,24 +47,25 @@ def _level(row: Mapping[str, Any]) -> LevelOfTheory:
 
 
 @cached
-def alignment_change(scope: Scope) -> pd.DataFrame:
+def alignment_change(scope: Scope, *, with_seen: bool = False) -> pd.DataFrame:
     """Rank of models by energy RMSE with raw and with aligned energies, on the configurations that they share.
 
     Args:
         scope: Which configurations of one dataset.
+        with_seen: Whether a model may be ranked on configurations that it was trained on.
 
     Returns:
-        model_id, label, origin, n_configs, energy_rmse_mev_per_atom, energy_rmse_mev_per_atom_aligned, rank_raw,
-        rank_aligned, rank_change (positive: the model gains places), state and state_reason of `compatibility`; the
-        best aligned first. Models that cannot be ranked are left out.
+        model_id, label, origin, is_seen, n_configs, energy_rmse_mev_per_atom, energy_rmse_mev_per_atom_aligned,
+        rank_raw, rank_aligned, rank_change (positive: the model gains places), state and state_reason of
+        `compatibility`; the best aligned first. Models that cannot be ranked are left out.
 
     Raises:
         ScopeError: The scope has not exactly one dataset.
     """
     name = "energy_rmse_mev_per_atom"
-    raw = error_metrics.shared_metrics("raw", scope)
-    raw = raw.loc[raw["is_ranked"] & raw[name].notna(), ["model_id", "label", "origin", "n_configs", name]]
-    aligned = error_metrics.shared_metrics("per_element", scope)[["model_id", name]]
+    raw = error_metrics.shared_metrics("raw", scope, with_seen=with_seen)
+    raw = raw.loc[raw["is_ranked"] & raw[name].notna(), ["model_id", "label", "origin", "is_seen", "n_configs", name]]
+    aligned = error_metrics.shared_metrics("per_element", scope, with_seen=with_seen)[["model_id", name]]
     table = raw.merge(aligned.dropna().rename(columns={name: f"{name}_aligned"}), on="model_id")
     table = table.assign(rank_raw=_ranks(table[name]), rank_aligned=_ranks(table[f"{name}_aligned"]))
     table["rank_change"] = table["rank_raw"] - table["rank_aligned"]

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from engine.queries import training
 from engine.queries.scope import Scope
 from engine.records import Configuration, Prediction
 from engine.store import connection
@@ -100,16 +101,25 @@ def prediction(dataset_id: str, model_id: str, config_id: str) -> Prediction | N
 
 @cached
 def models_on_configuration(dataset_id: str, config_id: str) -> pd.DataFrame:
-    """Errors of every model on one configuration, best forces first; failed ones last with their reason."""
+    """Errors of every model on one configuration, best forces first; failed ones last with their reason.
+
+    Returns:
+        model_id, label, family, status, reason, the errors, and `is_seen` and `seen_reason`: the model was trained on
+        configurations of its group.
+    """
     return connection.frame(
         """
         select m.model_id, m.label, m.family, p.status, p.reason, e.energy_error_per_atom,
-            e.energy_error_per_atom_aligned, e.force_rmse, e.force_max_error
+            e.energy_error_per_atom_aligned, e.force_rmse, e.force_max_error,
+            coalesce(list_contains($counted, k.certainty), false) as is_seen, coalesce(k.reason, '') as seen_reason
         from predictions p
         join models m using (model_id)
+        join configurations c using (dataset_id, config_id)
         left join errors e using (dataset_id, model_id, config_id)
+        left join leakage k on k.model_id = p.model_id and k.dataset_id = p.dataset_id
+            and k.group_name = c.group_name
         where p.dataset_id = $dataset and p.config_id = $config
         order by e.force_rmse nulls last, m.model_id
         """,
-        {"dataset": dataset_id, "config": config_id},
+        {"dataset": dataset_id, "config": config_id, "counted": list(training.COUNTED)},
     )

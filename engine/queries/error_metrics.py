@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from engine.numerics import comparison
+from engine.queries import catalog, training
 from engine.queries.scope import EVERYTHING, Scope
 from engine.store import connection
 from engine.store.connection import cached
@@ -27,30 +28,37 @@ METRIC_COLUMNS = (
 )
 
 
-@cached
-def dataset_metrics(alignment: str, scope: Scope = EVERYTHING) -> pd.DataFrame:
+def dataset_metrics(alignment: str, scope: Scope = EVERYTHING, *, with_seen: bool = False) -> pd.DataFrame:
     """Errors of every model on every dataset, with the origin of the numbers.
 
     Args:
         alignment: `raw` or `per_element`, whose offsets are fitted to the model's results on the whole dataset.
         scope: Which configurations. Metrics of whole datasets and of groups are read from the store, others are made
             of the errors of the configurations.
+        with_seen: Whether a model may be ranked on configurations that it was trained on.
 
     Returns:
         One row per (dataset, model): the columns of `dataset_metrics`, the model's and the dataset's label, family,
         training_sets, energy_noise_per_atom and force_noise of the dataset (missing where not measured), `origin`
         (`computed`, `imported` or both), `source` and `note` of imported numbers, `n_own` (the same as n_configs
-        here), `n_expected` (configurations of the scope) and `is_ranked` (it was run on each of them and failed on
-        few).
+        here), `n_expected` (configurations of the scope), `is_seen` and `seen_reason` as `training.seen` gives them,
+        and `is_ranked` (it was run on each of them, failed on few and was not trained on them).
     """
+    table = _own_metrics(alignment, scope)
+    return table if with_seen else table.assign(is_ranked=table["is_ranked"] & ~table["is_seen"])
+
+
+@cached
+def _own_metrics(alignment: str, scope: Scope) -> pd.DataFrame:
+    """What `dataset_metrics` returns where a model may be ranked on what it was trained on."""
     if scope.is_summarised and scope.dataset_ids:
-        summaries = dataset_metrics(alignment, scope.on())
+        summaries = _own_metrics(alignment, scope.on())
         return summaries[summaries["dataset_id"].isin(scope.dataset_ids)].reset_index(drop=True)
     metrics = _summaries(alignment, scope.group) if scope.is_summarised else _computed(alignment, scope)
     table = metrics.merge(_pairs_described(scope), on=["dataset_id", "model_id"])
     n_tried = table["n_configs"] + table["n_failed"]
     is_ranked = (n_tried >= table["n_expected"]) & (table["n_failed"] <= comparison.MAX_FAILED_SHARE * n_tried)
-    return table.assign(n_own=table["n_configs"], is_ranked=is_ranked)
+    return training.with_seen_columns(table.assign(n_own=table["n_configs"], is_ranked=is_ranked), scope)
 
 
 def _summaries(alignment: str, group: str) -> pd.DataFrame:
@@ -166,35 +174,44 @@ def _element_shares(scope: Scope) -> pd.DataFrame:
     return atoms.pivot(index=["dataset_id", "config_id"], columns="element", values="share").fillna(0.0)
 
 
-def shared_metrics(alignment: str, scope: Scope = EVERYTHING, model_ids: tuple[str, ...] | None = None) -> pd.DataFrame:
+def shared_metrics(
+    alignment: str,
+    scope: Scope = EVERYTHING,
+    model_ids: tuple[str, ...] | None = None,
+    *,
+    with_seen: bool = False,
+) -> pd.DataFrame:
     """Errors of models on the configurations that they share, dataset by dataset, so that they can be ranked.
 
     Args:
         alignment: `raw` or `per_element`, whose offsets are fitted to the shared configurations.
         scope: Which configurations.
         model_ids: The models to compare; None for all of them.
+        with_seen: Whether a model may be ranked on configurations that it was trained on.
 
     Returns:
         As `dataset_metrics`. Where `is_ranked`, `n_configs` and the metrics are those of the shared configurations
-        and `n_own` counts all that the model has a result for. A model that shares too few with the others, or
-        failed on too many, is not ranked and keeps its own numbers.
+        and `n_own` counts all that the model has a result for. A model that shares too few with the others, failed
+        on too many or was trained on them is not ranked and keeps its own numbers; what is shared does not depend on
+        it.
     """
     ids = scope.dataset_ids or tuple(dataset_metrics(alignment)["dataset_id"].unique())
-    parts = [_shared_on(alignment, scope.on(name), model_ids) for name in ids]
+    parts = [_shared_on(alignment, scope.on(name), model_ids, with_seen) for name in ids]
     parts = [part for part in parts if len(part)]
     return pd.concat(parts, ignore_index=True) if parts else dataset_metrics(alignment, scope).head(0)
 
 
 @cached
-def _shared_on(alignment: str, scope: Scope, model_ids: tuple[str, ...] | None) -> pd.DataFrame:
+def _shared_on(alignment: str, scope: Scope, model_ids: tuple[str, ...] | None, with_seen: bool) -> pd.DataFrame:
     """The part of `shared_metrics` that belongs to one dataset."""
-    own = dataset_metrics(alignment, scope)
+    own = dataset_metrics(alignment, scope, with_seen=with_seen)
     if model_ids is not None:
         own = own[own["model_id"].isin(model_ids)]
+    may_rank = own["is_seen"].eq(False) | with_seen
     has_all = own["n_configs"] == own["n_expected"]
-    if (has_all | (own["n_configs"] == 0)).all():
-        return own.assign(is_ranked=has_all)
-    known = _places(scope, own["model_id"].tolist())
+    if (has_all | (own["n_configs"] == 0) | ~may_rank).all():
+        return own.assign(is_ranked=has_all & may_rank)
+    known = _places(scope, own.loc[may_rank, "model_id"].tolist())
     chosen, n_configs = comparison.choose_models(known, dict(zip(own["model_id"], own["n_failed"], strict=True)))
     own = own.assign(is_ranked=own["model_id"].isin(chosen))
     if all(len(known[model_id]) == n_configs for model_id in chosen):
@@ -274,9 +291,10 @@ def group_metrics(model_id: str) -> pd.DataFrame:
 
     Returns:
         dataset_id, dataset_label, group_name, in_dataset, n_configs, n_failed, n_expected (configurations of the
-        group), energy_rmse_mev_per_atom, force_rmse_mev_per_ang, force_slope.
+        group), energy_rmse_mev_per_atom, force_rmse_mev_per_ang, force_slope, `is_seen` and `seen_reason` (the model
+        was trained on configurations of the group).
     """
-    return connection.frame(
+    table = connection.frame(
         """
         select x.dataset_id, d.label as dataset_label, x.group_name, c.in_dataset, x.n_configs, x.n_failed,
             c.n_expected, x.energy_rmse_mev_per_atom, x.force_rmse_mev_per_ang, x.force_slope
@@ -291,3 +309,8 @@ def group_metrics(model_id: str) -> pd.DataFrame:
         """,
         {"model": model_id},
     )
+    known = catalog.leakage()
+    known = known[known["model_id"] == model_id].drop(columns="model_id").rename(columns={"reason": "seen_reason"})
+    table = table.merge(known, on=["dataset_id", "group_name"], how="left")
+    is_seen = table.pop("certainty").isin(training.COUNTED)
+    return table.assign(is_seen=is_seen, seen_reason=table["seen_reason"].fillna(""))

@@ -13,6 +13,8 @@ from engine.numerics.interactions import (
     interaction_energy,
     interaction_errors,
 )
+from engine.queries import training
+from engine.queries.scope import Scope
 from engine.registry.interactions import (
     Composition,
     Interaction,
@@ -48,6 +50,8 @@ _AGREEMENT_COLUMNS = [
     "model_id",
     "label",
     "origin",
+    "is_seen",
+    "seen_reason",
     "n_interactions",
     "n_own",
     "n_failed",
@@ -117,6 +121,7 @@ def interaction_agreement(
     system: str = ALL_INTERACTIONS,
     environment: str = ALL_INTERACTIONS,
     is_shared: bool = True,
+    with_seen: bool = False,
 ) -> pd.DataFrame:
     """How well models agree with the reference on the interactions of a set, or on those of one kind.
 
@@ -126,11 +131,13 @@ def interaction_agreement(
         environment: One kind of defect; `all` for all of them.
         is_shared: Compare models on the interactions that all ranked ones have, by the rule of
             `engine.numerics.comparison.choose_models`; otherwise on all that each has.
+        with_seen: Whether a model may be ranked that was trained on a dataset of the set.
 
     Returns:
         One row per model that was run on some part, ranked ones first and then by error: model_id, label, origin,
-        n_interactions (that the numbers rest on), n_own, n_failed, n_expected, is_ranked, interaction_rmse,
-        interaction_mae, interaction_bias (eV), sign_agreement, interaction_spearman, and cancellation (median).
+        is_seen, seen_reason, n_interactions (that the numbers rest on), n_own, n_failed, n_expected, is_ranked,
+        interaction_rmse, interaction_mae, interaction_bias (eV), sign_agreement, interaction_spearman, and
+        cancellation (median).
     """
     known = _of_kind(interactions(set_id), system, environment)
     energies = interaction_energies(set_id, system=system, environment=environment)
@@ -139,7 +146,9 @@ def interaction_agreement(
         str(model_id): np.array([places[name] for name in part["interaction_id"]], dtype=np.int64)
         for model_id, part in energies.groupby("model_id")
     }
-    tried = _interactions_tried(set_id, known["interaction_id"].tolist())
+    tried = _marked_seen(_interactions_tried(set_id, known["interaction_id"].tolist()), set(known["dataset_id"]))
+    if not with_seen:
+        own = {name: place for name, place in own.items() if name not in set(tried.loc[tried["is_seen"], "model_id"])}
     chosen, _ = comparison.choose_models(own, dict(zip(tried["model_id"], tried["n_failed"], strict=True)))
     shared = set.intersection(*(set(own[model_id].tolist()) for model_id in chosen)) if chosen else set()
     rows = []
@@ -154,6 +163,18 @@ def interaction_agreement(
     table = pd.DataFrame(rows, columns=_AGREEMENT_COLUMNS)
     return table.sort_values(
         ["is_ranked", "interaction_rmse", "model_id"], ascending=[False, True, True], ignore_index=True
+    )
+
+
+def _marked_seen(tried: pd.DataFrame, dataset_ids: set[str]) -> pd.DataFrame:
+    """The rows with `is_seen` and `seen_reason`: the model was trained on one of the datasets."""
+    known = training.seen(Scope.of(*sorted(dataset_ids)))
+    known = known[known["is_seen"]]
+    reasons: dict[str, str] = {}
+    for row in known.drop_duplicates(["model_id", "seen_reason"]).itertuples():
+        reasons[row.model_id] = f"{reasons.get(row.model_id, '')} {row.seen_reason}".strip()
+    return tried.assign(
+        is_seen=tried["model_id"].isin(reasons), seen_reason=[reasons.get(name, "") for name in tried["model_id"]]
     )
 
 

@@ -17,7 +17,6 @@ from ase.data import chemical_symbols
 from engine.data_folder import DataFolder
 from engine.errors import RegistryError
 from engine.readers.formats import READERS
-from engine.registry.levels_of_theory import SPINS as SPINS  # users say it of what they add
 from engine.registry.levels_of_theory import LevelOfTheory, make_level, with_level
 from engine.registry.tables import SHA256, Registry, as_written, build, check_choice, check_unique, read_folder
 from engine.registry.training_sets import check_training_sets

@@ -58,7 +58,9 @@ def _claims(con: duckdb.DuckDBPyConnection) -> Iterator[Claim]:
             0.5,
             ratio,
             "ratio",
-            _verdict(ratio, 0.5, 0.1) + "; the paper compares other architectures on all of its datasets",
+            _verdict(ratio, 0.5, 0.1)
+            + "; the paper compares other architectures on all of its datasets"
+            + _trained_on(con, ["nequix-omat-1", "nequix-mp-1"], "w-g"),
             "w-g",
         )
     rank = _force_spearman(con, "eqv2-omat", "w-g")
@@ -69,7 +71,9 @@ def _claims(con: duckdb.DuckDBPyConnection) -> Iterator[Claim]:
             0.70,
             rank,
             "Spearman's rank correlation",
-            _verdict(rank, 0.70, 0.1) + "; the paper pools all of its datasets, this is W-g alone",
+            _verdict(rank, 0.70, 0.1)
+            + "; the paper pools all of its datasets, this is W-g alone"
+            + _trained_on(con, _members(con, "eqv2-omat"), "w-g"),
             "w-g",
         )
 
@@ -84,6 +88,21 @@ def _force_spearman(con: duckdb.DuckDBPyConnection, ensemble: str, dataset: str)
     if len(pairs["deviation"]) < 3:
         return None
     return spearman(pairs["deviation"], pairs["error"])
+
+
+def _members(con: duckdb.DuckDBPyConnection, ensemble: str) -> list[str]:
+    row = con.execute("select model_ids from ensembles where ensemble_id = ?", [ensemble]).fetchone()
+    return list(row[0]) if row else []
+
+
+def _trained_on(con: duckdb.DuckDBPyConnection, models: list[str], dataset: str) -> str:
+    """Names the models that were trained on the dataset, at the end of a verdict; empty where none was."""
+    rows = con.execute(
+        "select model_id from leakage where list_contains(?, model_id) and dataset_id = ? and group_name = 'all' "
+        "and certainty in ('certain', 'likely') order by model_id",
+        [models, dataset],
+    ).fetchall()
+    return f"; trained on this: {', '.join(model for (model,) in rows)}" if rows else ""
 
 
 def _verdict(measured: float, paper: float, tolerance: float) -> str:

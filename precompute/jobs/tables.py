@@ -5,10 +5,11 @@ from collections.abc import Iterator
 import pandas as pd
 
 from engine.queries import error_metrics
+from engine.queries.training import SEEN_MARK
 
 
 def markdown_table(dataset_id: str) -> Iterator[str]:
-    """Errors of every model on one dataset, best force RMSE first.
+    """Errors of every model on one dataset, best force RMSE first; last those that were trained on it, with a mark.
 
     Yields:
         Lines of a Markdown table; energies in meV/atom, forces in meV/Å, with 95 % bounds.
@@ -20,10 +21,10 @@ def markdown_table(dataset_id: str) -> Iterator[str]:
     aligned = _of(error_metrics.dataset_metrics("per_element"), dataset_id)
     yield "| model | training | n | failed | E RMSE raw | E RMSE aligned | F RMSE | slope | origin |"
     yield "|---|---|---|---|---|---|---|---|---|"
-    for model_id, row in raw.sort_values("force_rmse_mev_per_ang").iterrows():
+    for model_id, row in raw.sort_values(["is_seen", "force_rmse_mev_per_ang"]).iterrows():
         yield " | ".join(
             (
-                f"| {row['label']}",
+                f"| {row['label']}" + (f" {SEEN_MARK}" if row["is_seen"] else ""),
                 " + ".join(row["training_sets"]),
                 f"{row['n_configs']:d}"
                 + (f" of {row['n_expected']:d}" if row["n_configs"] < row["n_expected"] else ""),
@@ -35,6 +36,14 @@ def markdown_table(dataset_id: str) -> Iterator[str]:
                 f"{row['origin']} |",
             )
         )
+    yield from _legend(raw)
+
+
+def _legend(metrics: pd.DataFrame) -> Iterator[str]:
+    """A line below the table that says what the mark means, where there is one."""
+    if metrics["is_seen"].any():
+        yield ""
+        yield f"{SEEN_MARK} trained on this dataset, so no test of the model."
 
 
 def _of(metrics: pd.DataFrame, dataset_id: str) -> pd.DataFrame:
@@ -54,8 +63,9 @@ def markdown_matrix() -> Iterator[str]:
     """Force RMSE of every model on every dataset that any model was run on, in meV/Å, with coverage.
 
     A cell reads `156 (1026)`: the error over that many configurations; `156 (200 of 4513)` where the model was run on
-    a sample, ` - 3 failed` where some have no result. Cells of one column are comparable where they cover the same
-    configurations; samples are nested, so the smaller is part of the larger.
+    a sample, `, 3 failed` where some have no result, and `§` where the model was trained on the dataset. Cells of one
+    column are comparable where they cover the same configurations; samples are nested, so the smaller is part of the
+    larger.
 
     Yields:
         Lines of a Markdown table.
@@ -71,6 +81,7 @@ def markdown_matrix() -> Iterator[str]:
     for model_id in metrics.drop_duplicates("model_id").sort_values(["family", "model_id"])["model_id"]:
         cells = [_cell(by_pair.loc[(model_id, d)]) if (model_id, d) in by_pair.index else "" for d in datasets]
         yield f"| {model_id} | " + " | ".join(cells) + " |"
+    yield from _legend(metrics)
 
 
 def _cell(row: pd.Series) -> str:
@@ -79,5 +90,5 @@ def _cell(row: pd.Series) -> str:
     share = f"{tried:d}" + (f" of {row['n_expected']:d}" if tried < row["n_expected"] else "")
     failed = f", {row['n_failed']:d} failed" if row["n_failed"] else ""
     value = "-" if pd.isna(row["force_rmse_mev_per_ang"]) else f"{row['force_rmse_mev_per_ang']:.0f}"
-    mark = "*" if row["origin"] != "computed" else ""
+    mark = ("*" if row["origin"] != "computed" else "") + (SEEN_MARK if row["is_seen"] else "")
     return f"{value}{mark} ({share}{failed})"

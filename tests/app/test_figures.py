@@ -12,7 +12,7 @@ from app import export
 from app.figures import bar_plots, base, cost_plots, dataset_plots, error_plots, periodic_table, tile_maps
 from app.figures.base import DARK, LIGHT
 from engine.numerics.pareto import pareto_front
-from engine.queries import catalog, comparability, error_metrics, error_pairs, reference_data, spread
+from engine.queries import catalog, comparability, error_metrics, error_pairs, reference_data, spread, training
 from engine.queries.error_pairs import Axes
 from engine.queries.scope import Scope
 
@@ -61,7 +61,7 @@ def _panels() -> list[dataset_plots.Panel]:
 
 def _judged() -> pd.DataFrame:
     pairs = tile_maps.grid(catalog.models().head(20), catalog.datasets()[["dataset_id", "label"]])
-    return pairs.merge(comparability.compatibility(), on=["model_id", "dataset_id"])
+    return training.with_seen_columns(pairs.merge(comparability.compatibility(), on=["model_id", "dataset_id"]))
 
 
 def _costs() -> pd.DataFrame:
@@ -79,6 +79,7 @@ def _costs() -> pd.DataFrame:
             "n_configs": [47, 47, 20],
             "n_expected": 47,
             "comparable": True,
+            "is_seen": False,
             "why_not": "",
         }
     )

@@ -9,7 +9,7 @@ from scipy.stats import spearmanr
 
 from engine.errors import StoreError
 from engine.quantities import METRICS, QUANTITIES, significant
-from engine.queries import catalog, configurations, error_metrics, error_pairs, reference_data, spread
+from engine.queries import catalog, configurations, error_metrics, error_pairs, reference_data, spread, training
 from engine.queries.error_pairs import Axes
 from engine.queries.scope import Scope
 from engine.store import connection
@@ -116,9 +116,45 @@ def test_offsets_are_fitted_to_the_shared_configurations(sampled_store):
 
 def test_models_that_share_too_few_or_fail_too_often_are_not_ranked(sampled_store):
     shared = error_metrics.shared_metrics("raw").set_index("model_id")
-    assert shared["is_ranked"].to_dict() == {"full": True, "sample": True, "few": False, "fragile": False}
+    ranked = {"full": True, "sample": True, "few": False, "fragile": False, "trained": False}
+    assert shared["is_ranked"].to_dict() == ranked
     assert shared.loc["few", "n_configs"] == 10
     assert shared.loc["fragile", ["n_configs", "n_failed"]].tolist() == [90, 30]
+
+
+def test_a_model_trained_on_the_data_is_not_ranked_and_does_not_change_what_is_shared(sampled_store):
+    for read in (error_metrics.shared_metrics, error_metrics.dataset_metrics):
+        assert not read("raw").set_index("model_id").loc["trained", "is_ranked"]
+    shared = error_metrics.shared_metrics("raw").set_index("model_id")
+    assert shared.loc["full", "n_configs"] == 100  # `trained` has 95 of them
+    assert shared.loc["trained", ["is_seen", "n_configs"]].tolist() == [True, 95]
+    assert "Fitted to it." in shared.loc["trained", "seen_reason"]
+    assert not shared.loc["full", "is_seen"]
+
+
+def test_a_model_trained_on_the_data_can_be_ranked_all_the_same(sampled_store):
+    shared = error_metrics.shared_metrics("raw", with_seen=True).set_index("model_id")
+    assert shared.loc[["full", "sample", "trained"], "is_ranked"].all()
+    assert shared.loc[["full", "sample", "trained"], "n_configs"].tolist() == [95, 95, 95]
+    assert shared.loc["trained", "force_rmse_mev_per_ang"] == pytest.approx(50.0)
+
+
+def test_groups_and_configurations_say_which_models_were_trained_on_them(sampled_store):
+    scope = Scope.of("hand", group="bulk")
+    assert error_metrics.dataset_metrics("raw", scope).set_index("model_id")["is_seen"].to_dict()["trained"]
+    assert error_metrics.group_metrics("trained")["is_seen"].tolist() == [True]
+    assert error_metrics.group_metrics("full")["is_seen"].tolist() == [False]
+    config_id = configurations.worst_configurations("trained", scope, "force", "raw")["config_id"].iloc[0]
+    models = configurations.models_on_configuration("hand", config_id)
+    assert models.loc[models["is_seen"], "model_id"].tolist() == ["trained"]
+
+
+def test_a_suspicion_is_noted_and_does_not_count(sampled_store, monkeypatch):
+    known = catalog.leakage().assign(certainty="not known")
+    monkeypatch.setattr(catalog, "leakage", lambda: known)
+    found = training.seen.__wrapped__(Scope.of("hand"))
+    assert found[["model_id", "is_seen"]].values.tolist() == [["trained", False]]
+    assert "Fitted to it." in found["seen_reason"].iloc[0]
 
 
 def test_without_samples_in_play_all_configurations_count(sampled_store):

@@ -67,9 +67,12 @@ RULES = {
     "app.furniture": {
         "app.export", "app.figures", "app.links", "app.selection", "app.tables", "app.wording", "engine.queries",
     },
+    "app.sections": {
+        "app.export", "app.figures", "app.furniture", "app.selection", "app.tables", "app.wording", "engine.queries",
+    },
     "app.views": {
-        "app.export", "app.figures", "app.furniture", "app.links", "app.selection", "app.structures", "app.tables",
-        "app.wording", "engine.errors", "engine.numerics", "engine.quantities", "engine.queries",
+        "app.export", "app.figures", "app.furniture", "app.links", "app.sections", "app.selection", "app.structures",
+        "app.tables", "app.wording", "engine.errors", "engine.numerics", "engine.quantities", "engine.queries",
         "engine.readers", "engine.records", "engine.registry", "engine.store.connection", "precompute.live",
     },
     "app.main": {"app.furniture", "app.selection", "engine.errors", "engine.store.connection"},
@@ -175,6 +178,50 @@ def test_a_planted_breach_is_found(module, source):
 def test_every_module_has_a_rule():
     packages = {"engine", "precompute"}  # their own files say only what they are
     assert [name for name in FILES if name not in packages and not any(is_below(name, key) for key in RULES)] == []
+
+
+def defined_elsewhere(module: str) -> set[str]:
+    """Names at the top of one of our modules that it imports and does not define."""
+    statements = [node for node in source_of(module).body if isinstance(node, ast.Import | ast.ImportFrom)]
+    return {alias.asname or alias.name.partition(".")[0] for node in statements for alias in node.names}
+
+
+def source_of(module: str) -> ast.Module:
+    return ast.parse(FILES[module].read_text())
+
+
+def taken_second_hand(tree: ast.Module) -> list[str]:
+    """Names that a source takes from one of our modules that only imports them."""
+    found, modules = [], {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                name = f"{node.module}.{alias.name}"
+                if name in FILES:
+                    modules[alias.asname or alias.name] = name
+                elif node.module in FILES and alias.name in defined_elsewhere(node.module):
+                    found.append(name)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules:
+            module = modules[node.value.id]
+            found += [f"{module}.{node.attr}"] if node.attr in defined_elsewhere(module) else []
+    return sorted(found)
+
+
+@pytest.mark.parametrize("module", [name for name in FILES if not is_below(name, "engine")])
+def test_names_are_imported_from_where_they_are_defined(module):
+    assert taken_second_hand(source_of(module)) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from engine.readers.formats import Configuration",
+        "from engine.queries import catalog\ncatalog.connection.version()",
+    ],
+)
+def test_a_planted_second_hand_name_is_found(source):
+    assert taken_second_hand(ast.parse(source))
 
 
 def test_no_page_folder_is_called_pages():

@@ -1,0 +1,99 @@
+"""Which models' raw energies can be compared with which datasets, and which models were trained on them."""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from app import export, furniture, selection, tables, wording
+from app.figures import base, tile_maps
+from engine.queries import catalog, comparability, training
+from engine.queries.scope import Scope
+
+
+def compatibility_part(dataset: pd.Series, datasets: pd.DataFrame, slot: DeltaGenerator) -> None:
+    """Which models' raw energies may be compared with which dataset's, and why not."""
+    furniture.say_unheeded(selection.selection().scope, "What can be compared does not depend on")
+    everything = st.toggle(
+        "Everything in the registry", key="registry", bind="query-params",
+        help="Otherwise models that were run and datasets that are here.",
+    )  # fmt: skip
+    models = catalog.models()
+    if not everything:
+        models, datasets = models[models["n_tried"] > 0], datasets[datasets["available"].fillna(False).astype(bool)]
+    if datasets.empty:
+        furniture.empty("No dataset is here", "Run: `python -m precompute fetch --dataset open-defects`")
+        return
+    judged = comparability.compatibility()
+    # Datasets that are alike stand side by side; those that fit the Materials Project come first.
+    order = datasets.assign(fits=~datasets["comparable"].fillna(False).astype(bool))
+    order = order.sort_values(["fits", "energy_reference"], kind="stable")
+    models = models.sort_values(["energy_reference", "label"], key=lambda c: c.str.lower())
+    cells = tile_maps.grid(models, order[["dataset_id", "label"]]).merge(judged, on=["model_id", "dataset_id"])
+    cells = training.with_seen_columns(cells)
+    title = "Can raw energies be compared?"
+    origin = furniture.provenance(
+        "compatibility", title, models["model_id"], Scope.of(*datasets["dataset_id"]), f"{len(cells):,} pairs"
+    )
+    columns = ["label", "dataset_label", "state", "state_reason", "is_seen", "seen_reason", "model_id", "dataset_id"]
+    table = cells[columns]
+    counts = cells["state"].value_counts()
+    furniture.figure(
+        partial(_draw_compatibility, cells, title, origin),
+        table,
+        origin,
+        f"{title} {len(models)} models by {len(datasets)} datasets: "
+        f"{', '.join(f'{counts.get(name, 0)} {text}' for name, text in wording.STATES.items())}.",
+        key="compatibility",
+        slot=slot,
+        on_select=_open_cell,
+    )
+    st.caption(
+        f"{tile_maps.STATE_MARKS['yes']} comparable. {tile_maps.STATE_MARKS['care']} with care: a part of the error is "
+        f"the set-up's. {tile_maps.STATE_MARKS['no']} only aligned: raw errors are a matter of the zero of energy, and "
+        "the app greys them. Judged by functional, zero of energy and pseudopotentials, code, +U, spin and D3. Click "
+        "on a cell for its dataset; the pointer and the table say why."
+        + (f" {wording.SEEN}: the model, on the whole dataset or a part of it." if cells["is_seen"].any() else "")
+    )
+    _reasons(dataset, judged, models)
+
+
+def _draw_compatibility(cells: pd.DataFrame, title: str, origin: export.Provenance, ink: base.Ink) -> go.Figure:
+    return tile_maps.compatibility(cells, ink, title, origin.source_line())
+
+
+def _open_cell() -> None:
+    """Choose the dataset of the clicked cell."""
+    cell = furniture.clicked("compatibility")
+    if cell:
+        selection.choose_dataset(cell[1])
+
+
+def _reasons(dataset: pd.Series, judged: pd.DataFrame, models: pd.DataFrame) -> None:
+    st.subheader(f"Models on {dataset['label']}", anchor=False)
+    st.markdown(
+        f"{dataset['functional']}, {dataset['code']}; {dataset['potentials'] or 'settings not stated'}. "
+        f"Zero of energy: {wording.ZEROS[dataset['energy_reference']]}. {dataset['comparable_note']}"
+    )
+    here = judged[judged["dataset_id"] == dataset["dataset_id"]].merge(models, on="model_id")
+    here = training.with_seen_columns(here)
+    order = np.argsort(here["state"].map(list(wording.STATES).index), kind="stable")
+    here = here.iloc[order]
+    here = here.assign(
+        state=here["state"].map(wording.STATES),
+        label=[wording.seen_marked(row.label, row.is_seen) for row in here.itertuples()],
+    )
+    heads: dict[str, Any] = {
+        "label": st.column_config.TextColumn("Model", pinned=True, width=220),
+        "state": "Raw energies",
+        "state_reason": st.column_config.TextColumn("Because", width="large"),
+        "seen_reason": st.column_config.TextColumn("Trained on this, or suspected to", width="medium"),
+        "functional": "Functional of the labels",
+        "energy_reference": "Zero of energy",
+        "d3": st.column_config.CheckboxColumn("D3"),
+    }
+    tables.table_view(here[list(heads)], "reasons", heads, height="content" if len(here) < 15 else 500)
