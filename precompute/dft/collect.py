@@ -119,7 +119,7 @@ def labelled(
     Returns:
         Atoms with `REF_energy` (free energy, eV), `REF_energy_sigma0` (eV), `mesh_correction` (eV, part of both),
         `REF_stress` (nine numbers, eV/Å^3, where the metal ships it), and the array `REF_forces` (eV/Å). A cell with a
-        denser mesh also has `first_mesh_energy` (eV), its free energy on the mesh of all cells, without correction.
+        denser mesh also has `first_mesh_ev` (eV), its free energy on the mesh of all cells, without correction.
     """
     result = results[job.config_id]
     correction = 0.0 if reference is None else _mesh_correction(job, results, reference)
@@ -139,7 +139,7 @@ def labelled(
         "mesh_correction": correction,
     }
     if _is_dense(job):
-        atoms.info["first_mesh_energy"] = _first_energy(results, job)
+        atoms.info["first_mesh_ev"] = _first_energy(results, job)
     if job.computes_stress and "stress" in labels:
         atoms.info["REF_stress"] = np.array(labels["stress"]).ravel()
     if job.is_spin_polarized(settings):
@@ -184,7 +184,7 @@ def shipped_results(settings: ReferenceSettings, output: Path) -> Results:
         results[job.config_id] = _result_of(atoms)
         if _is_dense(job):
             results[atoms.info["config_id"] + COARSE] = {
-                "labels": {"energy": atoms.info["first_mesh_energy"], "forces": [[0.0] * 3] * len(atoms)}
+                "labels": {"energy": atoms.info["first_mesh_ev"], "forces": [[0.0] * 3] * len(atoms)}
             }
     return results
 

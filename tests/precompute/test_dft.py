@@ -437,12 +437,12 @@ def test_a_complete_family_has_the_denser_mesh_and_a_rattled_copy_the_mesh_error
 
     # Seven atoms rise from the parent's -4.0 eV on the denser mesh to the crystal's -4.1: -27.5 - 0.7.
     assert made["vacancy-01"].info["REF_energy"] == pytest.approx(-28.2)
-    assert made["vacancy-01"].info["first_mesh_energy"] == -27.0
+    assert made["vacancy-01"].info["first_mesh_ev"] == -27.0
     assert made["vacancy-01"].info["kpoints"] == "11x11x11"
     # The vacancy went from -27.0 to -28.2, so its copy comes down by 1.2 eV, on its own mesh.
     assert made["vacancy-02"].info["REF_energy"] == pytest.approx(-27.7)
     assert made["vacancy-02"].info["kpoints"] == "6x6x6"
-    assert "first_mesh_energy" not in made["vacancy-02"].info
+    assert "first_mesh_ev" not in made["vacancy-02"].info
 
 
 def test_a_family_waits_for_its_last_cell_and_for_the_crystal():
