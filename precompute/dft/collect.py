@@ -18,14 +18,19 @@ from ase.units import GPa
 from engine.data_folder import EMBEDDED
 from engine.errors import DatasetError, SettingsError
 from precompute.dft.jobs import (
+    CHECK_DENSITIES,
+    DENSE_GROUPS,
     LATTICE_VOLUME_FACTORS,
     NOISE_CONFIGS,
     Job,
     cutoff_jobs,
     dataset_jobs,
+    dense_jobs,
     lattice_jobs,
     mesh_jobs,
     noise_jobs,
+    original_of,
+    reference_crystal,
     scan_jobs,
 )
 from precompute.dft.settings import ReferenceSettings
@@ -35,6 +40,11 @@ PACKAGES = ("gpaw", "gpaw-data", "ase", "numpy", "scipy")
 DATASET_FILE = "open-defects.extxyz"
 CONVERGENCE_FILE = "convergence.csv"
 FINGERPRINT_PREFIX = "sha256:"  # without it, readers of extended XYZ take a fingerprint of digits for a number
+
+COARSE = "@coarse"  # ends the id of what is kept of a cell's first mesh beside its denser one: the energy
+SLAB = "surface"
+DEFECT_GROUPS = tuple(group for group in DENSE_GROUPS if group != "eos")
+DEFECT_TOLERANCE_MEV, DEFECT_TOLERANCE = 20.0, 0.05  # a defect energy is converged within the larger of the two
 
 VERIFY_ENERGY_MEV_PER_ATOM = 0.5
 VERIFY_FORCE_MEV_PER_ANG = 3.0
@@ -54,6 +64,8 @@ CONVERGENCE_COLUMNS = (
     "volume_ang3_per_atom",
     "bulk_modulus_gpa",
     "plane_wave_pressure_gpa",
+    "defect_energy_ev",
+    "defect_energy_difference_mev",
     "cpu_seconds",
     "fingerprint",
 )
@@ -65,7 +77,7 @@ def write_dataset(settings: ReferenceSettings, results: Results, output: Path) -
     """Write the extended XYZ file, atomically and in the order of the settings table.
 
     A configuration waits for its parent and for the reference crystal of its metal, without which its energy says
-    nothing.
+    nothing. It has the denser mesh of `dense_jobs` where all cells of its parent have that (`_chosen`).
 
     Args:
         settings: The settings table.
@@ -75,11 +87,15 @@ def write_dataset(settings: ReferenceSettings, results: Results, output: Path) -
     frames = []
     for symbol in settings.systems:
         jobs = dataset_jobs(settings, [symbol])
-        crystals = [job for job in jobs if job.group == "bulk"]
-        reference = min(crystals, key=lambda job: len(job.atoms)) if symbol in settings.elements else None
-        wanted = [] if reference is None else [reference]
-        done = [job for job in jobs if _are_done([job, *wanted], results)]
-        frames += [labelled(job, settings, results, reference) for job in done]
+        if symbol in settings.alloys:
+            done = [job for job in jobs if _are_done([job], results)]
+            frames += [labelled(job, settings, results, None) for job in done]
+            continue
+        chosen = _chosen(jobs, dense_jobs(settings, [symbol]), results)
+        reference = chosen.get(reference_crystal(jobs).config_id)
+        for job in (chosen[job.config_id] for job in jobs if job.config_id in chosen and reference is not None):
+            original = chosen.get(original_of(job.config_id) or "")
+            frames.append(labelled(job, settings, results, reference, original))
     if not frames:
         return
     text = io.StringIO()
@@ -87,7 +103,9 @@ def write_dataset(settings: ReferenceSettings, results: Results, output: Path) -
     _write(output / DATASET_FILE, text.getvalue())
 
 
-def labelled(job: Job, settings: ReferenceSettings, results: Results, reference: Job | None) -> Atoms:
+def labelled(
+    job: Job, settings: ReferenceSettings, results: Results, reference: Job | None, original: Job | None = None
+) -> Atoms:
     """Atoms with labels and provenance in `info` and `arrays`.
 
     Args:
@@ -96,25 +114,32 @@ def labelled(job: Job, settings: ReferenceSettings, results: Results, reference:
         results: Finished results, those of the job, its parent and the reference crystal among them.
         reference: The perfect crystal that all energies of a metal count from; None for an alloy, whose perfect
             crystals are not one crystal.
+        original: The defect that the configuration is a randomly displaced copy of, if that one has a denser mesh.
 
     Returns:
         Atoms with `REF_energy` (free energy, eV), `REF_energy_sigma0` (eV), `mesh_correction` (eV, part of both),
-        `REF_stress` (nine numbers, eV/Å^3, where the metal ships it), and the array `REF_forces` (eV/Å).
+        `REF_stress` (nine numbers, eV/Å^3, where the metal ships it), and the array `REF_forces` (eV/Å). A cell with a
+        denser mesh also has `first_mesh_ev` (eV), its free energy on the mesh of all cells, without correction.
     """
     result = results[job.config_id]
     correction = 0.0 if reference is None else _mesh_correction(job, results, reference)
+    if original is not None and reference is not None and _is_dense(original):
+        correction = _mesh_correction(original, results, reference) + _energy(results, original.config_id)
+        correction -= _first_energy(results, original)
     atoms = Atoms(job.atoms.numbers, positions=job.atoms.positions, cell=job.atoms.cell, pbc=True)
     labels, scf, versions = result["labels"], result["scf"], result["versions"]
     setup = job.setup(settings)
     atoms.info = {
-        "config_id": job.config_id,
+        "config_id": _plain(job.config_id),
         "dataset": DATASET_ID,
         "group": job.group,
-        "parent_id": job.parent_id,
+        "parent_id": _plain(job.parent_id),
         "REF_energy": labels["energy"] + correction,
         "REF_energy_sigma0": labels["energy_sigma0"] + correction,
         "mesh_correction": correction,
     }
+    if _is_dense(job):
+        atoms.info["first_mesh_ev"] = _first_energy(results, job)
     if job.computes_stress and "stress" in labels:
         atoms.info["REF_stress"] = np.array(labels["stress"]).ravel()
     if job.is_spin_polarized(settings):
@@ -124,6 +149,7 @@ def labelled(job: Job, settings: ReferenceSettings, results: Results, reference:
         "functional": settings.common.functional,
         "cutoff_ev": job.cutoff_ev,
         "kpoints": "x".join(str(number) for number in job.kpoints),
+        "kpoints_per_inverse_angstrom": job.kpoint_density,
         "smearing_ev": settings.common.smearing_ev,
         "setup": setup if isinstance(setup, str) else " ".join(f"{key}:{setup[key]}" for key in setup),
         "scf_converged": scf["converged"],
@@ -144,17 +170,38 @@ def shipped_results(settings: ReferenceSettings, output: Path) -> Results:
         output: Folder of the shipped files; may be empty.
 
     Returns:
-        Config id to result, with what the extended XYZ file keeps of it.
+        Config id to result, with what the extended XYZ file keeps of it. A cell with a denser mesh has two entries: its
+        labels, under the id of its dense job, and its energy on the first mesh, under an id that ends in `COARSE`.
     """
     if not (output / DATASET_FILE).exists():
         return {}
     shipped = {atoms.info["config_id"]: atoms for atoms in read_shipped(output)}
-    return {
-        job.config_id: _result_of(shipped[job.config_id])
-        for job in dataset_jobs(settings, settings.systems)
-        if job.config_id in shipped
-        and shipped[job.config_id].info["fingerprint"] == job.content(settings)["fingerprint"]
-    }
+    results: Results = {}
+    for job in [*dataset_jobs(settings, settings.systems), *dense_jobs(settings, settings.systems)]:
+        atoms = shipped.get(_plain(job.config_id))
+        if atoms is None or atoms.info["fingerprint"] != job.content(settings)["fingerprint"]:
+            continue
+        results[job.config_id] = _result_of(atoms)
+        if _is_dense(job):
+            results[atoms.info["config_id"] + COARSE] = {
+                "labels": {"energy": atoms.info["first_mesh_ev"], "forces": [[0.0] * 3] * len(atoms)}
+            }
+    return results
+
+
+def shipped_jobs(settings: ReferenceSettings, output: Path) -> dict[str, Job]:
+    """The jobs that made the shipped configurations.
+
+    Args:
+        settings: The settings table.
+        output: Folder of the shipped files; may be empty.
+
+    Returns:
+        Id of the configuration to the job, on the mesh that the shipped labels have.
+    """
+    results = shipped_results(settings, output)
+    jobs = [*dataset_jobs(settings, settings.systems), *dense_jobs(settings, settings.systems)]
+    return {_plain(job.config_id): job for job in jobs if job.config_id in results}
 
 
 def write_convergence(settings: ReferenceSettings, results: Results, output: Path) -> None:
@@ -259,6 +306,139 @@ def _rows(
     elif ("lattice", middle) in kept:
         yield kept["lattice", middle]
     yield from _compared(settings, results, kept, _comparisons(settings, symbol))
+    yield from _defect_rows(settings, results, symbol, kept)
+
+
+def defect_parts(job: Job, jobs: dict[str, Job]) -> dict[str, float]:
+    """What a defect energy is made of.
+
+    Args:
+        job: The cell with the defect.
+        jobs: All jobs of the metal on the same mesh, by id without mesh.
+
+    Returns:
+        Id without mesh to the factor of its energy: minus the perfect crystal of the host's atoms, and for a solute
+        beside a vacancy both of them alone. Empty for anything else, and for a solute alone, whose energy depends on
+        the zero of its element.
+    """
+    if job.group not in DEFECT_GROUPS or original_of(_plain(job.config_id)):
+        return {}
+    crystal = reference_crystal(list(jobs.values()))
+    parent = crystal if job.group == SLAB else jobs[_plain(job.parent_id)]
+    name, parent_id = _plain(job.config_id), _plain(parent.config_id)
+    if job.group != "solute":
+        return {name: 1.0, parent_id: -_n_host(job, crystal) / len(parent.atoms)}
+    prefix, _, number = name.rpartition("-")
+    if int(number) % 2:
+        return {}
+    vacancy = prefix.removesuffix("solute") + "vacancy-01"
+    return {name: 1.0, vacancy: -1.0, f"{prefix}-{int(number) - 1:02d}": -1.0, parent_id: 1.0}
+
+
+def is_converged(row: Mapping[str, str]) -> bool:
+    """Whether a defect energy is within the stated tolerance of the denser mesh.
+
+    Args:
+        row: A row `defect` of the convergence table.
+
+    Returns:
+        True within 20 meV, or 5 % of the energy; with hydrogen within 20 meV, for that energy depends on its zero.
+    """
+    energy = 0.0 if "-hydrogen-" in row["config_id"] else 1e3 * abs(float(row["defect_energy_ev"]))
+    return abs(float(row["defect_energy_difference_mev"])) <= max(DEFECT_TOLERANCE_MEV, DEFECT_TOLERANCE * energy)
+
+
+def defect_table(settings: ReferenceSettings, output: Path) -> str:
+    """What the meshes do to the defect energies, metal by metal.
+
+    A defect energy counts as shown where the mesh of its label is within the tolerance of a denser one, or where even
+    the first mesh was within the tolerance of the label's.
+
+    Args:
+        settings: The settings table.
+        output: Folder of the shipped files.
+
+    Returns:
+        A Markdown table: defect energies, how many have a denser mesh, how many are shown to be converged, the
+        largest change from the first mesh to the densest, the largest difference left between the label and a denser
+        mesh (both in meV), and the cells that are not shown.
+    """
+    table = csv.DictReader((output / CONVERGENCE_FILE).read_text().splitlines())
+    rows = {row["config_id"]: row for row in table if row["kind"] == "defect"}
+    labels = shipped_jobs(settings, output)
+    lines = ["| metal | defects | denser mesh | shown | change | left | not shown |", "|---|---|---|---|---|---|---|"]
+    for symbol in settings.elements:
+        jobs = {job.config_id: job for job in dataset_jobs(settings, [symbol])}
+        names = [name for name in jobs if name in labels and defect_parts(jobs[name], jobs)]
+        own = {name: rows.get(labels[name].config_id) for name in names}
+        first = {name: rows.get(name) for name in names}
+        missing = []
+        for name in names:
+            row = own[name] or (first[name] if _is_dense(labels[name]) else None)
+            if row is None or not is_converged(row):
+                missing.append(name.split("-", 2)[2])
+        if names:
+            n_dense = sum(_is_dense(labels[name]) for name in names)
+            numbers = [str(len(names)), str(n_dense), str(len(names) - len(missing)), _largest(first), _largest(own)]
+            lines.append(f"| {symbol} | {' | '.join(numbers)} | {', '.join(missing)} |")
+    return "\n".join(lines)
+
+
+def _largest(rows: Mapping[str, Mapping[str, str] | None]) -> str:
+    """The largest difference of some rows in meV, empty without any."""
+    found = [abs(float(row["defect_energy_difference_mev"])) for row in rows.values() if row is not None]
+    return f"{max(found):.0f}" if found else ""
+
+
+def _defect_rows(
+    settings: ReferenceSettings, results: Results, symbol: str, kept: dict[tuple[str, str], dict[str, str]]
+) -> Iterable[Mapping[str, str | float]]:
+    """Defect energies on each mesh but the densest, compared with that one."""
+    first, dense, *checks = (
+        {_plain(job.config_id): job for job in jobs}
+        for jobs in (
+            dataset_jobs(settings, [symbol]),
+            dense_jobs(settings, [symbol]),
+            *(dense_jobs(settings, [symbol], density) for density in CHECK_DENSITIES),
+        )
+    )
+    for name in dense:
+        parts = defect_parts(first[name], first)
+        if not parts:
+            continue
+        by_density = {jobs[name].kpoint_density: jobs for jobs in (first, *checks, dense)}
+        families = [by_density[density] for density in sorted(by_density)]
+        done = [jobs for jobs in families if all(_has_energy(results, jobs[part]) for part in parts)]
+        for jobs in families[:-1]:
+            mark = jobs[name].content(settings)["fingerprint"]
+            old = kept.get(("defect", mark))
+            best = done[-1] if done and jobs in done[:-1] else None
+            if best and not (old and _density_of(old["compared_with"]) > best[name].kpoint_density):
+                energy, best_energy = (
+                    sum(factor * _energy(results, one[part].config_id) for part, factor in parts.items())
+                    for one in (jobs, best)
+                )
+                yield {
+                    "kind": "defect",
+                    "config_id": jobs[name].config_id,
+                    **_settings_columns(jobs[name]),
+                    "compared_with": best[name].config_id,
+                    "defect_energy_ev": round(energy, 4),
+                    "defect_energy_difference_mev": round(1e3 * (energy - best_energy), 1),
+                    "fingerprint": mark,
+                }
+            elif old:
+                yield old
+
+
+def _has_energy(results: Results, job: Job) -> bool:
+    """Whether the energy of a job is known."""
+    return job.config_id in results or job.config_id + COARSE in results
+
+
+def _density_of(config_id: str) -> float:
+    """The mesh density that an id ends in, 1/(1/Å)."""
+    return float(config_id.rpartition("@kd")[2])
 
 
 def _compared(
@@ -299,8 +479,10 @@ def _scans(settings: ReferenceSettings, symbol: str) -> Iterable[tuple[str, Job,
 
 
 def _are_done(jobs: Iterable[Job], results: Results) -> bool:
-    """Whether the jobs and their parents have results."""
-    return all(name in results for job in jobs for name in (job.config_id, job.parent_id))
+    """Whether the jobs have results, and their parents; of a parent's first mesh the energy is enough."""
+    return all(
+        job.config_id in results and (job.parent_id in results or job.parent_id + COARSE in results) for job in jobs
+    )
 
 
 def _comparison_row(kind: str, job: Job, best: Job, results: Results) -> dict[str, str | float]:
@@ -363,16 +545,77 @@ def _mesh_correction(job: Job, results: Results, reference: Job) -> float:
     """
     if "-bulk-" not in job.parent_id:  # the parent of a slab is a slab
         return 0.0
-    host = int((job.atoms.numbers == reference.atoms.numbers[0]).sum())
-    labels = [results[name]["labels"] for name in (reference.config_id, job.parent_id)]
-    best, parent = (one["energy"] / len(one["forces"]) for one in labels)
-    return host * float(best - parent)
+    best, parent = (_energy_per_atom(results, name) for name in (reference.config_id, job.parent_id))
+    return _n_host(job, reference) * (best - parent)
+
+
+def _chosen(jobs: list[Job], dense: list[Job], results: Results) -> dict[str, Job]:
+    """Which mesh each configuration of a metal has: id of the configuration to job.
+
+    The cells of one parent change to the denser mesh together, those with hydrogen by themselves, when all of them that
+    there are have it, and only after the reference crystal, the strained crystals and the unrelaxed slab.
+    """
+    on_dense_mesh = {_plain(job.config_id): job for job in dense}
+    first = {job.config_id: job for job in jobs if _are_done([job], results)}
+    only_dense = {name for name in on_dense_mesh if name + COARSE in results and name not in first}
+    there = {name for name in on_dense_mesh if name in first or name in only_dense}
+    waiting: dict[tuple[str, bool], bool] = {}
+    for name in there:
+        family = _family(on_dense_mesh[name])
+        waiting[family] = waiting.get(family, False) or not _are_done([on_dense_mesh[name]], results)
+    starts = {_family(reference_crystal(jobs)), *(family for family in waiting if f"-{SLAB}-" in family[0])}
+    has_started = not any(waiting.get(family, True) for family in starts)
+    chosen = {}
+    for job in jobs:
+        name = job.config_id
+        is_complete = has_started and not waiting.get(_family(job), True)
+        if name in only_dense or (name in there and is_complete):
+            chosen[name] = on_dense_mesh[name]
+        elif name in first:
+            chosen[name] = job
+    return chosen
+
+
+def _family(job: Job) -> tuple[str, bool]:
+    """The cells that change their mesh together: those of one parent, with hydrogen or without."""
+    return _plain(job.parent_id), job.group == "hydrogen"
+
+
+def _is_dense(job: Job) -> bool:
+    """Whether the job is one of `dense_jobs`."""
+    return "@kd" in job.config_id
+
+
+def _plain(config_id: str) -> str:
+    """The id of a configuration, without what was varied."""
+    return config_id.partition("@")[0]
+
+
+def _energy(results: Results, config_id: str) -> float:
+    """Energy of a result, eV; of the first mesh also where only its energy is left."""
+    result = results[config_id] if config_id in results else results[config_id + COARSE]
+    return float(result["labels"]["energy"])
+
+
+def _energy_per_atom(results: Results, config_id: str) -> float:
+    """The same for each atom, eV."""
+    result = results[config_id] if config_id in results else results[config_id + COARSE]
+    return float(result["labels"]["energy"]) / len(result["labels"]["forces"])
+
+
+def _first_energy(results: Results, job: Job) -> float:
+    """Energy of a dense job's configuration on the first mesh, eV."""
+    return _energy(results, _plain(job.config_id))
+
+
+def _n_host(job: Job, reference: Job) -> int:
+    """Number of atoms of the metal."""
+    return int((job.atoms.numbers == reference.atoms.numbers[0]).sum())
 
 
 def _relative_energy(results: Results, job: Job) -> float:
-    """Energy above the perfect crystal in the same cell and mesh, meV/atom."""
-    parent = results[job.parent_id]["labels"]["energy"]
-    return 1e3 * float(_labels(results, job)["energy"] - parent) / len(job.atoms)
+    """Energy above as many atoms of the perfect crystal in the same cell and mesh, meV/atom."""
+    return 1e3 * (_energy(results, job.config_id) / len(job.atoms) - _energy_per_atom(results, job.parent_id))
 
 
 def _result_of(atoms: Atoms) -> dict[str, Any]:

@@ -22,18 +22,44 @@ MESH_DENSITIES = (2.65, 3.98, 5.31, 6.37)
 CUTOFF_STEP = 150.0
 SCANNED_CUTOFFS = (350.0, 450.0, 550.0)
 DISPLACEMENT_FRACTION = 0.04
+# Cells whose energies are compared: they and their perfect crystals have a mesh of their own (`dense_jobs`).
+DENSE_GROUPS = (
+    "eos",
+    "vacancy",
+    "surface",
+    "fault",
+    "boundary",
+    "interstitial",
+    "divacancy",
+    "hydrogen",
+    "solute",
+)
+STACKED_GROUPS = ("surface", "fault", "boundary")
+# Copies of a defect displaced at random. Without symmetry they cost most, and are there for their forces: they keep the
+# mesh of all cells, and what that mesh does to the energy is taken from the cell that they are copies of.
+RATTLED_COPIES = {
+    "vacancy-02": "vacancy-01",
+    "surface-02": "surface-01",
+    "boundary-02": "boundary-01",
+    "boundary-03": "boundary-01",
+    "interstitial-02": "interstitial-01",
+    "hydrogen-02": "hydrogen-01",
+}
+# Meshes on which some defect energies were computed, to choose theirs and to see what is left of its error.
+CHECK_DENSITIES = (5.31, 6.0, 8.0, 10.0)
 LOW_SYMMETRY_GROUPS = ("fault", "interstitial", "divacancy", "hydrogen", "solute", "displaced")
 NOISE_DENSITY = 5.31
 NOISE_CUTOFF_STEP = 100.0
-# Recomputed at tighter settings: groups with forces, simple and transition metals of the three lattices, one magnet.
+# Recomputed at tighter settings: cells with forces, which keep the mesh of all cells; simple and transition metals of
+# the three lattices, one magnet.
 NOISE_CONFIGS = (
     "al-fcc-rattled-02",
-    "al-fcc-vacancy-01",
-    "be-hcp-fault-01",
+    "be-hcp-displaced-02",
     "cu-fcc-displaced-02",
     "fe-bcc-displaced-02",
     "li-bcc-boundary-02",
     "li-bcc-surface-02",
+    "mg-hcp-displaced-02",
     "na-bcc-displaced-02",
     "nb-bcc-displaced-02",
     "ti-hcp-displaced-02",
@@ -218,6 +244,82 @@ def dataset_jobs(settings: ReferenceSettings, symbols: list[str]) -> list[Job]:
         One job per configuration. Every job has the mesh of its parent's cell.
     """
     return [job for symbol in symbols for job in _jobs_of(settings, symbol, named_structures(settings, symbol))]
+
+
+def dense_jobs(settings: ReferenceSettings, symbols: list[str], density: float | None = None) -> list[Job]:
+    """The cells that make defect energies, and their perfect crystals, on a denser mesh.
+
+    Args:
+        settings: The settings table.
+        symbols: Metals and alloys; alloys have no such jobs.
+        density: K-points per reciprocal length, 1/(1/Å); by default that of the table.
+
+    Returns:
+        Jobs whose ids end in the mesh, for example `al-fcc-vacancy-01@kd8.00`. All cells of one parent are on one mesh.
+    """
+    dense = []
+    for symbol in (symbol for symbol in symbols if symbol in settings.elements):
+        jobs = {job.config_id: job for job in dataset_jobs(settings, [symbol])}
+        chosen = [job for job in jobs.values() if job.group in DENSE_GROUPS and original_of(job.config_id) is None]
+        stacks = {job.parent_id for job in chosen if job.group in STACKED_GROUPS}
+        wanted = {name for job in chosen for name in (job.parent_id, job.config_id)}
+        wanted.add(reference_crystal(list(jobs.values())).config_id)
+        for job in (job for name, job in jobs.items() if name in wanted):
+            own = density or settings.defect_mesh(symbol, is_stack=job.parent_id in stacks)
+            dense.append(_on_mesh(job, jobs[job.parent_id].atoms.cell, own))
+    return dense
+
+
+def by_metal(settings: ReferenceSettings, jobs: list[Job]) -> list[Job]:
+    """Jobs in an order that completes one metal after the other, the cheapest first.
+
+    Args:
+        settings: The table that the jobs were made from.
+        jobs: Any jobs.
+
+    Returns:
+        The same jobs; within a metal, all cells of one parent follow each other, the cheapest parent first.
+    """
+    metals: dict[str, float] = {}
+    families: dict[str, float] = {}
+    for job in jobs:
+        seconds = job.seconds(settings)
+        metals[job.symbol] = metals.get(job.symbol, 0.0) + seconds
+        families[job.parent_id] = families.get(job.parent_id, 0.0) + seconds
+    return sorted(
+        jobs,
+        key=lambda job: (metals[job.symbol], job.symbol, families[job.parent_id], job.parent_id != job.config_id),
+    )
+
+
+def reference_crystal(jobs: list[Job]) -> Job:
+    """The smallest perfect crystal of a metal, whose energy per atom all of its energies count from.
+
+    Args:
+        jobs: All jobs of the metal.
+
+    Returns:
+        One of them.
+    """
+    return min((job for job in jobs if job.group == "bulk"), key=lambda job: len(job.atoms))
+
+
+def original_of(config_id: str) -> str | None:
+    """The defect that a configuration is a randomly displaced copy of.
+
+    Args:
+        config_id: Id of a configuration.
+
+    Returns:
+        Id of the unrelaxed defect; None for everything else.
+
+    Example:
+        >>> original_of("al-fcc-vacancy-02")
+        'al-fcc-vacancy-01'
+    """
+    metal, structure, *rest = config_id.split("-", 2)
+    original = RATTLED_COPIES.get("-".join(rest))
+    return None if original is None else f"{metal}-{structure}-{original}"
 
 
 def named_structures(settings: ReferenceSettings, symbol: str) -> list[NamedStructure]:
@@ -406,6 +508,18 @@ def _job(
         kpoint_density=density,
         cutoff_ev=max(settings.species(one).cutoff_ev for one in set(structure.atoms.symbols)),
         computes_stress=symbol in settings.elements and settings.elements[symbol].ships_stress,
+    )
+
+
+def _on_mesh(job: Job, parent_cell: Cell, density: float) -> Job:
+    """The same structure on the mesh that its parent's cell has at another density; the id says which."""
+    suffix = f"@kd{density:.2f}"
+    return replace(
+        job,
+        config_id=job.config_id + suffix,
+        parent_id=job.parent_id + suffix,
+        kpoints=kpoint_mesh(parent_cell, density, has_vacuum=job.group == "surface"),
+        kpoint_density=density,
     )
 
 

@@ -17,8 +17,8 @@ from engine.cells import lattices
 from engine.data_folder import EMBEDDED, DataFolder
 from engine.errors import SettingsError, WorkerEnvError
 from engine.registry.datasets import get_dataset
+from precompute.dft import all_electron, gpaw_env, settings
 from precompute.dft import collect as collecting
-from precompute.dft import gpaw_env, settings
 from precompute.dft import jobs as dft_jobs
 from precompute.dft import run as dft
 
@@ -39,6 +39,18 @@ def excess_energy(atoms, shipped):
     """Energy above as many atoms of the perfect crystal in the same cell and mesh, eV."""
     parent = shipped[atoms.info["parent_id"]]
     return atoms.info["REF_energy"] - len(atoms) * parent.info["REF_energy"] / len(parent)
+
+
+def convergence_rows(kind):
+    """Rows of one kind of the shipped convergence table."""
+    text = (EMBEDDED / collecting.CONVERGENCE_FILE).read_text()
+    return [row for row in csv.DictReader(text.splitlines()) if row["kind"] == kind]
+
+
+def on_the_denser_mesh():
+    """Rows of defect energies on the denser mesh of the settings table, compared with one denser still."""
+    names = {job.config_id for job in dft_jobs.dense_jobs(SETTINGS, SETTINGS.systems)}
+    return [row for row in convergence_rows("defect") if row["config_id"] in names]
 
 
 def is_element(atoms):
@@ -91,6 +103,47 @@ def test_every_job_has_the_mesh_of_its_parent(symbol):
 
     for job in jobs.values():
         assert job.kpoints == jobs[job.parent_id].kpoints
+
+
+@every_metal
+def test_cells_that_are_compared_share_a_denser_mesh(symbol):
+    first, dense = jobs_of(symbol), dft_jobs.dense_jobs(SETTINGS, [symbol])
+    meshes = {}
+    for job in dense:
+        meshes.setdefault(job.parent_id, set()).add(job.kpoints)
+        before = first[job.config_id.partition("@")[0]]
+        assert np.prod(job.kpoints) > np.prod(before.kpoints)
+        assert np.array_equal(job.atoms.positions, before.atoms.positions)
+        assert job.use_point_group == before.use_point_group
+
+    assert {len(found) for found in meshes.values()} == {1}
+    assert set(meshes) <= {job.config_id for job in dense}
+
+
+def test_compact_cells_of_aluminium_need_a_denser_mesh_than_its_stacks():
+    meshes = {job.config_id.partition("@")[0]: job.kpoint_density for job in dft_jobs.dense_jobs(SETTINGS, ["Al"])}
+
+    assert meshes["al-fcc-vacancy-01"] == meshes["al-fcc-bulk-03"] == 8.0
+    assert meshes["al-fcc-fault-01"] == meshes["al-fcc-bulk-05"] == meshes["al-fcc-surface-01"] == 5.31
+    assert not {"al-fcc-vacancy-02", "al-fcc-surface-02", "al-fcc-rattled-01", "al-fcc-displaced-01"} & set(meshes)
+
+
+def test_dense_jobs_complete_one_metal_after_the_other():
+    jobs = dft_jobs.by_metal(SETTINGS, dft_jobs.dense_jobs(SETTINGS, ["W", "Li"]))
+
+    assert [job.symbol for job in jobs] == sorted((job.symbol for job in jobs), key=["Li", "W"].index)
+    seen = set()
+    for job in jobs:
+        seen.add(job.config_id)
+        assert job.parent_id in seen
+
+
+def test_a_defect_mesh_that_is_no_denser_is_refused(tmp_path):
+    path = tmp_path / "settings.toml"
+    path.write_text(settings.SETTINGS_FILE.read_text().replace("Al = 8.0", "Al = 3.98"))
+
+    with pytest.raises(SettingsError, match="Al is no denser"):
+        settings.load_settings(path)
 
 
 @every_system
@@ -164,7 +217,7 @@ def test_a_ferromagnet_starts_with_equal_moments_and_an_alloy_with_those_of_its_
 def test_tighter_settings_are_tighter_and_keep_the_structure():
     shipped, tight = jobs_of("Al"), dft_jobs.noise_jobs(SETTINGS, "Al")
 
-    names = ("bulk-02", "rattled-02", "bulk-03", "vacancy-01")
+    names = ("bulk-02", "rattled-02")
     assert [job.config_id for job in tight] == [f"al-fcc-{name}@kd5.31-cutoff450" for name in names]
     for job in tight:
         loose = shipped[job.config_id.partition("@")[0]]
@@ -214,6 +267,23 @@ def test_impossible_options_are_refused(words, tmp_path):
         dft.main(options("--data", str(tmp_path), *words))
 
 
+def test_dense_recomputes_what_is_shipped_and_nothing_twice(tmp_path, monkeypatch):
+    monkeypatch.setattr(gpaw_env, "python", lambda data: tmp_path)
+    asked = []
+    monkeypatch.setattr(dft, "run_jobs", lambda jobs, *rest, **names: asked.extend(jobs) or 0)
+    monkeypatch.setattr(dft, "collect", lambda *rest: None)
+    words = ("--data", str(tmp_path), "--dense", "--element", "Li", "--element", "K")
+
+    assert dft.main(options(*words)) == 0
+    missing = [job.config_id for job in asked]
+    assert dft.main(options(*words, "--fresh")) == 0
+
+    names = [job.config_id.partition("@")[0] for job in asked[len(missing) :]]
+    assert {"li-bcc-vacancy-01", "k-bcc-vacancy-01"} <= set(names)
+    assert "li-bcc-vacancy-02" not in names
+    assert "li-bcc-vacancy-01@kd5.31" not in missing  # Li has its denser mesh
+
+
 def test_calculations_that_take_too_long_are_left_out(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(gpaw_env, "python", lambda data: tmp_path)
     asked = []
@@ -253,10 +323,12 @@ def test_every_group_is_there_for_the_first_four_metals(shipped):
 
 
 def test_shipped_structures_are_those_of_the_generators(shipped):
-    jobs = {job.config_id: job for job in dft_jobs.dataset_jobs(SETTINGS, SETTINGS.systems)}
+    jobs = collecting.shipped_jobs(SETTINGS, EMBEDDED)
 
+    assert set(jobs) == set(shipped)
     for config_id, atoms in shipped.items():
         job = jobs[config_id]
+        assert atoms.info["kpoints"] == "x".join(str(number) for number in job.kpoints)
         assert np.allclose(atoms.positions, job.atoms.positions, atol=1e-7)
         assert np.allclose(atoms.cell, job.atoms.cell, atol=1e-7)
         assert atoms.info["fingerprint"] == job.content(SETTINGS)["fingerprint"]
@@ -320,6 +392,149 @@ def test_the_mesh_correction_is_that_of_the_parent_for_each_atom_of_the_host():
     assert atoms.info["REF_energy_sigma0"] == pytest.approx(-0.35)
 
 
+def toy_results(energies):
+    """Config id to a result with an energy in eV and no forces; the id says of which job."""
+    jobs = [*dft_jobs.dataset_jobs(SETTINGS, ["Al"]), *dft_jobs.dense_jobs(SETTINGS, ["Al"])]
+    known = {job.config_id: job for job in jobs}
+    return {
+        name: {
+            "labels": {
+                "energy": energy,
+                "energy_sigma0": energy,
+                "forces": [[0.0] * 3] * len(known[name.removesuffix(collecting.COARSE)].atoms),
+            },
+            "scf": {"converged": True, "n_iterations": 9},
+            "cpu_seconds": 1.0,
+            "fingerprint": "none",
+            "versions": dict.fromkeys(collecting.PACKAGES, "1"),
+        }
+        for name, energy in energies.items()
+    }
+
+
+FIRST = {"bulk-01": -4.0, "bulk-03": -31.6, "vacancy-01": -27.0, "vacancy-02": -26.5}  # 1, 8, 7 and 7 atoms
+DENSE = {"bulk-01": -4.1, "bulk-03": -32.0, "vacancy-01": -27.5}
+
+
+def collected(first, dense):
+    """Name of the configuration to what is shipped of these energies of Al."""
+    results = toy_results(
+        {f"al-fcc-{name}": energy for name, energy in first.items()}
+        | {f"al-fcc-{name}@kd8.00": energy for name, energy in dense.items()}
+    )
+    jobs = dft_jobs.dataset_jobs(SETTINGS, ["Al"])
+    chosen = collecting._chosen(jobs, dft_jobs.dense_jobs(SETTINGS, ["Al"]), results)
+    return {
+        name.removeprefix("al-fcc-"): collecting.labelled(
+            job, SETTINGS, results, chosen["al-fcc-bulk-01"], chosen.get(dft_jobs.original_of(name) or "")
+        )
+        for name, job in chosen.items()
+    }
+
+
+def test_a_complete_family_has_the_denser_mesh_and_a_rattled_copy_the_mesh_error_of_its_original():
+    made = collected(FIRST, DENSE)
+
+    # Seven atoms rise from the parent's -4.0 eV on the denser mesh to the crystal's -4.1: -27.5 - 0.7.
+    assert made["vacancy-01"].info["REF_energy"] == pytest.approx(-28.2)
+    assert made["vacancy-01"].info["first_mesh_ev"] == -27.0
+    assert made["vacancy-01"].info["kpoints"] == "11x11x11"
+    # The vacancy went from -27.0 to -28.2, so its copy comes down by 1.2 eV, on its own mesh.
+    assert made["vacancy-02"].info["REF_energy"] == pytest.approx(-27.7)
+    assert made["vacancy-02"].info["kpoints"] == "6x6x6"
+    assert "first_mesh_ev" not in made["vacancy-02"].info
+
+
+def test_a_family_waits_for_its_last_cell_and_for_the_crystal():
+    without_vacancy = {name: energy for name, energy in DENSE.items() if name != "vacancy-01"}
+    without_crystal = {name: energy for name, energy in DENSE.items() if name != "bulk-01"}
+
+    waiting = collected(FIRST, without_vacancy)
+    assert {atoms.info["kpoints"] for name, atoms in waiting.items() if name != "bulk-01"} == {"6x6x6"}
+    # The parent's first mesh has -3.95 eV per atom, the crystal's denser one -4.1: -27.0 - 7 * 0.15.
+    assert waiting["vacancy-01"].info["REF_energy"] == pytest.approx(-28.05)
+    assert collected(FIRST, without_crystal)["bulk-01"].info["kpoints"] == "11x11x11"  # the first mesh of this cell
+    assert collected(FIRST, without_crystal)["vacancy-01"].info["REF_energy"] == pytest.approx(-27.35)
+
+
+def test_what_a_denser_mesh_replaced_is_not_needed_again(shipped, tmp_path):
+    results = collecting.shipped_results(SETTINGS, EMBEDDED)
+
+    collecting.write_dataset(SETTINGS, results, tmp_path)
+
+    again = {atoms.info["config_id"]: atoms for atoms in collecting.read_shipped(tmp_path)}
+    assert set(again) == set(shipped)
+    for name, atoms in shipped.items():
+        assert again[name].info["fingerprint"] == atoms.info["fingerprint"]
+        assert again[name].info["REF_energy"] == pytest.approx(atoms.info["REF_energy"], abs=1e-9)
+
+
+def test_a_relative_energy_counts_as_many_atoms_of_the_crystal():
+    vacancy = jobs_of("Al")["al-fcc-vacancy-01"]
+    results = toy_results({f"al-fcc-{name}": energy for name, energy in FIRST.items()})
+
+    # (-27.0 eV + 7 * 3.95 eV) / 7
+    assert collecting._relative_energy(results, vacancy) == pytest.approx(1e3 * 0.65 / 7)
+
+
+def test_defect_energies_are_counted_from_the_cells_they_are_compared_with():
+    jobs = jobs_of("Al")
+
+    def parts(name):
+        """Factors by name without the metal."""
+        found = collecting.defect_parts(jobs[f"al-fcc-{name}"], jobs)
+        return {key.removeprefix("al-fcc-"): factor for key, factor in found.items()}
+
+    assert parts("vacancy-01") == {"vacancy-01": 1.0, "bulk-03": -7 / 8}
+    assert parts("surface-01") == {"surface-01": 1.0, "bulk-01": -5.0}
+    assert parts("hydrogen-01") == {"hydrogen-01": 1.0, "bulk-02": -1.0}
+    assert parts("solute-04") == {"solute-04": 1.0, "vacancy-01": -1.0, "solute-03": -1.0, "bulk-03": 1.0}
+    assert parts("solute-03") == parts("vacancy-02") == parts("rattled-01") == {}
+
+
+@pytest.mark.parametrize(
+    ("energy", "difference", "expected"),
+    [(0.1, 20.0, True), (0.1, 21.0, False), (-1.0, 49.0, True), (1.0, 51.0, False)],
+)
+def test_a_defect_energy_is_converged_within_20_mev_or_5_percent(energy, difference, expected):
+    row = {"defect_energy_ev": str(energy), "defect_energy_difference_mev": str(difference)}
+
+    assert collecting.is_converged(row | {"config_id": "al-fcc-vacancy-01"}) == expected
+    # The energy of a cell with hydrogen counts from the free atom: per cent of it mean nothing.
+    assert collecting.is_converged(row | {"config_id": "al-fcc-hydrogen-01"}) == (difference <= 20)
+
+
+def test_an_equation_of_state_is_compared_with_the_all_electron_one():
+    volume, modulus = 16.4796, 78.077 * GPa  # of Al, from the Delta project
+    cells = []
+    for name, factor in (("eos-01", 0.94), ("bulk-01", 1.0), ("eos-02", 1.06)):
+        atoms = bulk("Al", "fcc", a=(4 * volume * factor) ** (1 / 3))
+        energy = all_electron.birch_murnaghan(volume * factor, volume, modulus, 4.57)
+        atoms.info = {"config_id": f"al-fcc-{name}", "parent_id": "al-fcc-bulk-01", "kpoints": "1x1x1"}
+        atoms.info["REF_energy"] = energy + 0.001 * (name == "eos-02") - 3.7
+        cells.append(atoms)
+
+    (row,) = all_electron.delta_rows(cells)
+
+    # Close to the minimum the energy is V0 B0 (V/V0 - 1)^2 / 2.
+    assert all_electron.birch_murnaghan(1.001 * volume, volume, modulus, 4.57) == pytest.approx(
+        volume * modulus * 0.001**2 / 2, rel=0.01
+    )
+    assert row["metal"] == "Al"
+    assert (row["energy_difference_94_mev_per_atom"], row["energy_difference_106_mev_per_atom"]) == (0.0, 1.0)
+    assert row["energy_difference_rms_mev_per_atom"] == 0.7  # sqrt(1/2)
+    assert row["bulk_modulus_gpa"] > 78.1 and row["volume_difference_percent"] < 0
+
+
+def test_the_shipped_comparison_with_all_electrons_is_that_of_the_shipped_energies(shipped):
+    rows = list(csv.DictReader((EMBEDDED / all_electron.DELTA_FILE).read_text().splitlines()))
+
+    assert rows == [
+        {key: str(value) for key, value in row.items()} for row in all_electron.delta_rows(shipped.values())
+    ]
+    assert all(float(row["energy_difference_rms_mev_per_atom"]) < 15 for row in rows)
+
+
 def test_a_fingerprint_of_digits_stays_text(tmp_path):
     atoms = bulk("Al")
     atoms.info["fingerprint"] = collecting.FINGERPRINT_PREFIX + "0046481058839e95"
@@ -354,12 +569,40 @@ def test_strained_crystals_lie_above_the_perfect_one(shipped):
             assert 0 < excess_energy(atoms, shipped) / len(atoms) < 0.2
 
 
-def test_vacancy_formation_energies_are_physical(shipped):
-    # Published PBE values run from 0.3 eV (K) to 3.3 eV (W); unrelaxed eight-site cells, whose
-    # vacancies are neighbours of their own images, lie within a factor of two of them.
+# Relaxed vacancies in large cells, PBE, eV. fcc and hcp: T. Angsten, T. Mayeshiba, H. Wu, D. Morgan, New J. Phys. 16,
+# 015018 (2014), doi:10.1088/1367-2630/16/1/015018; W (120 atoms): J. Byggmästar, A. Hamedani, K. Nordlund,
+# F. Djurabekova, Phys. Rev. B 100, 144105 (2019).
+PUBLISHED_VACANCIES = {
+    "Al": 0.61, "Cu": 1.07, "W": 3.22, "Mg": 0.78, "Be": 1.04, "Ti": 2.06, "Pd": 1.16, "Rh": 1.57, "Pt": 0.61,
+    "Au": 0.40, "Ir": 1.55,
+}  # fmt: skip
+VACANCIES_WITHOUT_PUBLISHED_VALUE = {"Mo", "Li", "Na", "K", "Nb", "V", "Ta"}
+# Ours are not relaxed, and a vacancy in eight sites is the second neighbour of its own images (hcp, one layer of cells:
+# worst, Be 43 % above). Sixteen sites are closer to the isolated defect.
+VACANCY_TOLERANCE = {"vacancy-01": 0.45, "vacancy-03": 0.25}
+
+
+def test_vacancies_agree_with_published_ones_as_far_as_small_unrelaxed_cells_can(shipped):
+    compared = set()
     for config_id, atoms in shipped.items():
-        if config_id.endswith("-vacancy-01") and is_element(atoms):
-            assert 0.15 < excess_energy(atoms, shipped) < 6.0
+        symbol, name = str(atoms.symbols[0]), config_id.split("-", 2)[2]
+        if name in VACANCY_TOLERANCE and is_element(atoms):
+            compared.add(symbol)
+            energy = excess_energy(atoms, shipped)
+            if symbol in PUBLISHED_VACANCIES:
+                published = PUBLISHED_VACANCIES[symbol]
+                assert energy == pytest.approx(published, rel=VACANCY_TOLERANCE[name]), config_id
+            else:
+                assert 0.2 < energy < 4.0, config_id
+
+    assert compared == {*PUBLISHED_VACANCIES, *VACANCIES_WITHOUT_PUBLISHED_VALUE}
+
+
+def test_a_vacancy_in_sixteen_sites_is_like_one_in_eight(shipped):
+    for config_id, atoms in shipped.items():
+        if config_id.endswith("vacancy-03"):
+            small = shipped[config_id.replace("-03", "-01")]
+            assert excess_energy(small, shipped) == pytest.approx(excess_energy(atoms, shipped), rel=0.2)
 
 
 def test_surface_energies_are_physical(shipped):
@@ -389,8 +632,7 @@ def test_the_intrinsic_fault_costs_less_than_the_way_there(shipped):
             area = np.linalg.norm(np.cross(atoms.cell[0], atoms.cell[1]))
             # At most 0.3 J/m^2 are published for intrinsic faults of fcc (Ir, Rh, Pt) and hcp metals, Re and Ru apart.
             joule_per_m2 = excess_energy(atoms, shipped) / area / GPa * 0.1
-            noise = len(atoms) * get_dataset("open-defects").energy_noise
-            assert excess_energy(half, shipped) > excess_energy(atoms, shipped) - noise
+            assert excess_energy(half, shipped) > excess_energy(atoms, shipped)
             assert -0.1 < joule_per_m2 < 1.0
 
 
@@ -424,16 +666,32 @@ def test_magnets_keep_a_moment(shipped):
             assert low < atoms.info["REF_magnetic_moment"] / len(atoms) < high
 
 
-def test_the_registered_noise_is_that_of_the_tighter_settings():
-    rows = csv.DictReader((EMBEDDED / collecting.CONVERGENCE_FILE).read_text().splitlines())
-    tight = [row for row in rows if row["kind"] == "noise"]
-    forces = [float(row["force_difference_rms_mev_per_ang"]) for row in tight]
-    energies = [float(row[RELATIVE]) for row in tight if row[RELATIVE]]
+def test_the_registered_noise_is_that_of_the_tighter_settings_and_of_the_denser_meshes():
+    rows = convergence_rows("noise")
+    forces = [float(row["force_difference_rms_mev_per_ang"]) for row in rows]
+    energies = [float(row[RELATIVE]) for row in rows]
+    defects = [float(row["defect_energy_difference_mev"]) for row in on_the_denser_mesh()]
     dataset = get_dataset("open-defects")
 
-    assert {row["config_id"] for row in tight} == set(dft_jobs.NOISE_CONFIGS)
+    assert {row["config_id"] for row in rows} == set(dft_jobs.NOISE_CONFIGS)
     assert 1e3 * dataset.force_noise == pytest.approx(np.sqrt(np.mean(np.square(forces))), abs=0.06)
-    assert 1e3 * dataset.energy_noise == pytest.approx(np.sqrt(np.mean(np.square(energies))), abs=0.06)
+    assert 1e3 * dataset.energy_noise == pytest.approx(np.sqrt(np.mean(np.square(energies))), abs=0.006)
+    assert 1e3 * dataset.defect_energy_noise == pytest.approx(np.sqrt(np.mean(np.square(defects))), abs=0.6)
+
+
+def test_defect_energies_on_their_denser_mesh_are_converged():
+    assert len(on_the_denser_mesh()) >= 5
+    for row in on_the_denser_mesh():
+        assert collecting.is_converged(row), row["config_id"]
+
+
+def test_the_data_card_has_the_tables_of_the_shipped_files():
+    card = (EMBEDDED / "README.md").read_text()
+    delta = list(csv.DictReader((EMBEDDED / all_electron.DELTA_FILE).read_text().splitlines()))
+
+    assert collecting.defect_table(SETTINGS, EMBEDDED) in card
+    for row in delta:
+        assert all_electron.card_line(row) in card
 
 
 def test_stress_is_shipped_only_where_the_basis_allows(shipped):
@@ -448,11 +706,11 @@ def test_stress_is_shipped_only_where_the_basis_allows(shipped):
 )
 def test_a_recomputed_configuration_agrees_with_the_shipped_one(tmp_path):
     shipped = {atoms.info["config_id"]: atoms for atoms in collecting.read_shipped()}
-    job = dft_jobs.dataset_jobs(SETTINGS, ["Al"])[0]
+    job = collecting.shipped_jobs(SETTINGS, EMBEDDED)["al-fcc-bulk-01"]
 
     reason = dft.run_job(job, SETTINGS, tmp_path, gpaw_env.python(DATA))
 
     result = dft.read_result(job, SETTINGS, tmp_path)
     assert reason is None
     assert result is not None
-    assert collecting.report_difference(shipped[job.config_id], result)
+    assert collecting.report_difference(shipped["al-fcc-bulk-01"], result)
