@@ -15,13 +15,12 @@ from ase.cell import Cell
 
 from engine.cells.alloys import Alloy, alloy_structures
 from engine.cells.defects import more_structures
-from engine.cells.lattices import NamedStructure, primitive_cell, structures, two_atom_cell
+from engine.cells.lattices import NamedStructure, structures, two_atom_cell
+from precompute.dft.check_jobs import LOW_SYMMETRY_GROUPS
 from precompute.dft.settings import ReferenceSettings
 
-MESH_DENSITIES = (2.65, 3.98, 5.31, 6.37)
-CUTOFF_STEP = 150.0
-SCANNED_CUTOFFS = (350.0, 450.0, 550.0)
 DISPLACEMENT_FRACTION = 0.04
+
 # Cells whose energies are compared: they and their perfect crystals have a mesh of their own (`dense_jobs`).
 DENSE_GROUPS = (
     "eos",
@@ -34,7 +33,9 @@ DENSE_GROUPS = (
     "hydrogen",
     "solute",
 )
+
 STACKED_GROUPS = ("surface", "fault", "boundary")
+
 # Copies of a defect displaced at random. Without symmetry they cost most, and are there for their forces: they keep the
 # mesh of all cells, and what that mesh does to the energy is taken from the cell that they are copies of.
 RATTLED_COPIES = {
@@ -45,29 +46,6 @@ RATTLED_COPIES = {
     "interstitial-02": "interstitial-01",
     "hydrogen-02": "hydrogen-01",
 }
-# Meshes on which some defect energies were computed, to choose theirs and to see what is left of its error.
-CHECK_DENSITIES = (5.31, 6.0, 8.0, 10.0)
-LOW_SYMMETRY_GROUPS = ("fault", "interstitial", "divacancy", "hydrogen", "solute", "displaced")
-NOISE_DENSITY = 5.31
-NOISE_CUTOFF_STEP = 100.0
-# Recomputed at tighter settings: cells with forces, which keep the mesh of all cells; simple and transition metals of
-# the three lattices, one magnet.
-NOISE_CONFIGS = (
-    "al-fcc-rattled-02",
-    "be-hcp-displaced-02",
-    "cu-fcc-displaced-02",
-    "fe-bcc-displaced-02",
-    "li-bcc-boundary-02",
-    "li-bcc-surface-02",
-    "mg-hcp-displaced-02",
-    "na-bcc-displaced-02",
-    "nb-bcc-displaced-02",
-    "ti-hcp-displaced-02",
-    "v-bcc-displaced-02",
-    "w-bcc-displaced-02",
-)
-LATTICE_DENSITY = 5.31
-LATTICE_VOLUME_FACTORS = (0.94, 0.97, 1.0, 1.03, 1.06)
 
 
 @dataclass(frozen=True)
@@ -363,120 +341,6 @@ def by_breadth(settings: ReferenceSettings, jobs: list[Job]) -> list[Job]:
     return sorted(jobs, key=lambda job: (turn[job.config_id], job.parent_id != job.config_id))
 
 
-def convergence_jobs(settings: ReferenceSettings, symbols: list[str]) -> list[Job]:
-    """Jobs beside the dataset's own, the cheapest evidence of every metal first.
-
-    Cutoffs and meshes on a two-atom cell with one displaced atom (`scan_jobs`, `mesh_jobs`,
-    `cutoff_jobs`), the lattice constants (`lattice_jobs`), and some shipped cells with their
-    parents at tighter settings (`noise_jobs`).
-
-    Args:
-        settings: The settings table.
-        symbols: Metals.
-
-    Returns:
-        Jobs whose ids end in what was varied, for example `w-displaced@kd5.31`.
-    """
-    makers = (mesh_jobs, cutoff_jobs, lattice_jobs, noise_jobs)
-    scans = [job for symbol in (*symbols, *settings.additions) for job in scan_jobs(settings, symbol)]
-    return scans + [job for make in makers for symbol in symbols for job in make(settings, symbol)]
-
-
-def mesh_jobs(settings: ReferenceSettings, symbol: str) -> list[Job]:
-    """The displaced cell and its parent on each of `MESH_DENSITIES`.
-
-    Args:
-        settings: The settings table.
-        symbol: The metal.
-
-    Returns:
-        Two jobs per density, parent first.
-    """
-    cutoff = settings.elements[symbol].cutoff_ev
-    pair = _displaced_pair(settings, symbol)
-    return [_variant(job, density, cutoff) for density in MESH_DENSITIES for job in pair]
-
-
-def cutoff_jobs(settings: ReferenceSettings, symbol: str) -> list[Job]:
-    """The displaced cell and its parent with a cutoff raised by `CUTOFF_STEP`.
-
-    Args:
-        settings: The settings table.
-        symbol: The metal.
-
-    Returns:
-        Two jobs at the coarsest mesh, parent first.
-    """
-    cutoff = settings.elements[symbol].cutoff_ev + CUTOFF_STEP
-    pair = _displaced_pair(settings, symbol)
-    return [_variant(job, MESH_DENSITIES[0], cutoff) for job in pair]
-
-
-def scan_jobs(settings: ReferenceSettings, symbol: str) -> list[Job]:
-    """A displaced atom with each of `SCANNED_CUTOFFS`, from which an element's cutoff was chosen.
-
-    Args:
-        settings: The settings table.
-        symbol: A metal, in its two-atom cell, or hydrogen, in the cell of Al with four atoms.
-
-    Returns:
-        One job per cutoff, each its own parent: only the forces are compared.
-    """
-    displaced = _displaced_pair(settings, symbol)[1] if symbol in settings.elements else _displaced_addition(settings)
-    jobs = []
-    for cutoff in SCANNED_CUTOFFS:
-        job = _variant(displaced, MESH_DENSITIES[0], cutoff)
-        name = f"{displaced.config_id}@scan{cutoff:.0f}"
-        jobs.append(replace(job, config_id=name, parent_id=name))
-    return jobs
-
-
-def noise_jobs(settings: ReferenceSettings, symbol: str) -> list[Job]:
-    """The metal's configurations of `NOISE_CONFIGS` and their parents, at tighter settings.
-
-    Args:
-        settings: The settings table.
-        symbol: The metal.
-
-    Returns:
-        Jobs on a mesh of `NOISE_DENSITY` with a cutoff raised by `NOISE_CUTOFF_STEP`.
-    """
-    jobs = {job.config_id: job for job in dataset_jobs(settings, [symbol])}
-    chosen = [jobs[name] for name in NOISE_CONFIGS if name in jobs]
-    wanted = dict.fromkeys(name for job in chosen for name in (job.parent_id, job.config_id))
-    tight = []
-    for job in (jobs[name] for name in wanted):
-        parent_cell = jobs[job.parent_id].atoms.cell
-        variant = _variant(job, NOISE_DENSITY, job.cutoff_ev + NOISE_CUTOFF_STEP)
-        mesh = kpoint_mesh(parent_cell, NOISE_DENSITY, has_vacuum=job.group == "surface")
-        tight.append(replace(variant, kpoints=mesh))
-    return tight
-
-
-def lattice_jobs(settings: ReferenceSettings, symbol: str) -> list[Job]:
-    """Equation of state of the primitive cell, with one dense mesh for all volumes.
-
-    Args:
-        settings: The settings table.
-        symbol: The metal.
-
-    Returns:
-        One job per entry of `LATTICE_VOLUME_FACTORS`.
-    """
-    has_two = settings.elements[symbol].is_antiferromagnetic
-    primitive = (two_atom_cell if has_two else primitive_cell)(settings.lattice(symbol))
-    parent_id = f"{symbol.lower()}-lattice@volume1.00"
-    jobs = []
-    for factor in LATTICE_VOLUME_FACTORS:
-        atoms = primitive.copy()
-        atoms.set_cell(primitive.cell * factor ** (1 / 3), scale_atoms=True)
-        structure = NamedStructure(f"{symbol.lower()}-lattice@volume{factor:.2f}", "eos", atoms, parent_id, True)
-        mesh = kpoint_mesh(primitive.cell, LATTICE_DENSITY)
-        job = _job(settings, symbol, structure, mesh, LATTICE_DENSITY)
-        jobs.append(replace(job, computes_stress=True))
-    return jobs
-
-
 def _jobs_of(settings: ReferenceSettings, symbol: str, named: list[NamedStructure]) -> list[Job]:
     """Jobs at the table's settings, each on the mesh of its parent's cell."""
     cells = {structure.config_id: structure.atoms.cell for structure in named}
@@ -485,11 +349,11 @@ def _jobs_of(settings: ReferenceSettings, symbol: str, named: list[NamedStructur
     for structure in named:
         cell = cells[structure.parent_id]
         mesh = kpoint_mesh(cell, density, has_vacuum=structure.has_vacuum)
-        jobs.append(_job(settings, symbol, structure, mesh, density))
+        jobs.append(make_job(settings, symbol, structure, mesh, density))
     return jobs
 
 
-def _job(
+def make_job(
     settings: ReferenceSettings,
     symbol: str,
     structure: NamedStructure,
@@ -535,7 +399,7 @@ def _is_even(atoms: Atoms, a: float) -> bool:
     return bool(np.allclose(heights, np.rint(heights), atol=1e-5))
 
 
-def _displaced_pair(settings: ReferenceSettings, symbol: str) -> list[Job]:
+def displaced_pair(settings: ReferenceSettings, symbol: str) -> list[Job]:
     """A two-atom crystal and its copy with one atom displaced along the axis of most symmetry."""
     lattice = settings.lattice(symbol)
     perfect = two_atom_cell(lattice)
@@ -552,7 +416,7 @@ def _displaced_pair(settings: ReferenceSettings, symbol: str) -> list[Job]:
     )
 
 
-def _displaced_addition(settings: ReferenceSettings) -> Job:
+def displaced_addition(settings: ReferenceSettings) -> Job:
     """Hydrogen in Al, displaced from the octahedral site along a cube edge."""
     jobs = {job.config_id: job for job in dataset_jobs(settings, ["Al"])}
     job = jobs["al-fcc-hydrogen-01"]
@@ -561,7 +425,7 @@ def _displaced_addition(settings: ReferenceSettings) -> Job:
     return replace(job, config_id="h-displaced", atoms=atoms)
 
 
-def _variant(job: Job, density: float, cutoff_ev: float) -> Job:
+def variant_of(job: Job, density: float, cutoff_ev: float) -> Job:
     """The same structure on another mesh or with another cutoff; the id says which."""
     suffix = f"@kd{density:.2f}"
     if cutoff_ev != job.cutoff_ev:

@@ -17,17 +17,10 @@ from typing import Any
 
 from engine.data_folder import EMBEDDED, DataFolder
 from engine.errors import EngineError, SettingsError
-from precompute.dft import all_electron, gpaw_env
+from precompute.dft import all_electron, convergence, gpaw_env
 from precompute.dft import collect as collecting
-from precompute.dft.jobs import (
-    CHECK_DENSITIES,
-    Job,
-    by_breadth,
-    by_metal,
-    convergence_jobs,
-    dataset_jobs,
-    dense_jobs,
-)
+from precompute.dft.check_jobs import CHECK_DENSITIES, convergence_jobs
+from precompute.dft.jobs import Job, by_breadth, by_metal, dataset_jobs, dense_jobs
 from precompute.dft.settings import ReferenceSettings, load_settings
 
 COLLECT_SECONDS = 120.0
@@ -106,7 +99,7 @@ def main(args: argparse.Namespace) -> int:
         raise SettingsError(f"--jobs {args.jobs}: give at least 1.")
     if args.collect:
         collect(settings, data, args.output)
-        print(collecting.defect_table(settings, args.output))
+        print(convergence.defect_table(settings, args.output))
         return 0
     if args.verify is not None:
         return verify(settings, data, args.output, args.verify, args.seed, args.jobs)
@@ -124,7 +117,7 @@ def main(args: argparse.Namespace) -> int:
         print(f"{n_all - len(jobs)} of {n_all} left out: estimated to take longer than {args.up_to:g} s.")
     if not args.fresh:
         shipped = collecting.shipped_results(settings, args.output)
-        shipped_ids = {name.removesuffix(collecting.COARSE) for name in shipped}
+        shipped_ids = {name.removesuffix(convergence.COARSE) for name in shipped}
         n_all, jobs = len(jobs), [job for job in jobs if job.config_id not in shipped_ids]
         print(f"{n_all - len(jobs)} of {n_all} shipped already (--fresh computes them again).")
     n_failed = run_jobs(
@@ -177,7 +170,7 @@ def collect(settings: ReferenceSettings, data: Path, output: Path) -> None:
         if result is not None:
             results[job.config_id] = result
     collecting.write_dataset(settings, results, output)
-    collecting.write_convergence(settings, results, output)
+    convergence.write_convergence(settings, results, output)
     all_electron.write_delta(collecting.read_shipped(output), output)
 
 
