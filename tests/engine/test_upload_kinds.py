@@ -411,3 +411,32 @@ def test_extended_xyz_that_cannot_be_meant_is_refused_with_the_next_step(info, r
 def test_a_lattice_of_zeros_is_none(lattice):
     upload = read("n2.xyz", f'2\nLattice="{lattice}" pbc="F F F"\nN 0 0 0\nN 0 0 1.1\n')
     assert "not periodic" in warned(upload)
+
+
+@pytest.mark.parametrize(
+    ("head", "rows"),
+    [
+        ("_chemical_formula_sum Fe\n_cell_formula_units_Z 2", "Fe1 Fe 0 0 0"),
+        ("_chemical_formula_sum 'Ni Al'\n_cell_formula_units_Z 4", "Ni1 Ni 0 0 0\nAl1 Al 0.5 0.5 0.5"),
+    ],
+)
+def test_one_formula_unit_where_the_file_says_several_is_refused(head, rows):
+    assert "Mend the sites, the symmetry or the formula" in refusal("a.cif", cif((2.87,) * 3, CUBIC, head, rows))
+
+
+def test_contents_of_the_cell_as_formula_beside_z_are_understood():
+    head = "_chemical_formula_sum 'Ni4 Al4'\n_cell_formula_units_Z 4"
+    rows = "\n".join(
+        f"{s}{k} {s} {x} 0 {z}" for k, x in enumerate((0, 0.25, 0.5, 0.75)) for s, z in (("Ni", 0), ("Al", 0.5))
+    )
+    assert formula(read("a.cif", cif((11.5, 2.87, 2.87), CUBIC, head, rows))) == "Al4Ni4"
+
+
+@pytest.mark.parametrize("head", ["_space_group_magn.name_BNS 'I m -3 m'", "_space_group_magn.number_BNS 229.143"])
+def test_magnetic_files_are_refused(head):
+    assert "list all atoms in P 1" in refusal("a.cif", cif((2.87,) * 3, CUBIC, head, "Fe1 Fe 0 0 0"))
+
+
+@pytest.mark.parametrize("tag", ["_cell_length_a 3", "_cell_angle_beta 90"])
+def test_a_tag_given_twice_is_refused_with_its_line(tag):
+    assert "line 8: duplicate tag" in refusal("a.cif", cif((2.87,) * 3, CUBIC, tag, "Fe1 Fe 0 0 0"))
