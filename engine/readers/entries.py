@@ -11,7 +11,7 @@ from engine.records import Configuration
 
 MAX_SAMPLE = 50
 LOOSE = 1.6
-"""Nearest neighbours in a solid are within this share of their covalent radii; lengths in bohr are 1.9 times too long."""
+"""Nearest neighbours in a solid are within this share of their covalent radii; bohr makes it 1.9 times as large."""
 
 _REACH = 8.0
 

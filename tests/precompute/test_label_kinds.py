@@ -11,11 +11,12 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 
 from engine.data_folder import DataFolder
-from engine.errors import DatasetError, EngineError
+from engine.errors import DatasetError, EngineError, PredictionError
 from engine.readers.extxyz import read_extxyz
 from engine.readers.label_keys import Keys, classify
 from engine.readers.plausibility import stresses
-from engine.records import read_configurations
+from engine.records import Prediction, read_configurations
+from precompute.acquire.prediction_checks import check_predictions
 from precompute.acquire.user_datasets import add
 
 NAMES = ["xx", "xy", "xz", "yx", "yy", "yz", "zx", "zy", "zz"]
@@ -357,3 +358,13 @@ def test_a_stress_of_a_crystal_that_is_called_open_is_told(tmp_path: Path, folde
     text = frame(atoms, info, forces=atoms.get_forces()).replace('pbc="T T T"', 'pbc="F F F"')
 
     assert "models will see clusters" in report(write(tmp_path, text), folder)
+
+
+@pytest.mark.parametrize("symbol", ["Ni", "Pd"])
+def test_forces_of_zeros_are_no_predictions(tmp_path: Path, symbol: str) -> None:
+    atoms = crystal(symbol, 0)
+    (c,) = read_extxyz(write(tmp_path, frame(atoms, "energy=-1", forces=atoms.get_forces())))
+    zeros = Prediction(c.config_id, c.geometry_hash, "ok", energy=-1.2, forces=np.zeros((4, 3)))
+
+    with pytest.raises(PredictionError, match="zero in all 1 configurations.*--forces-key none"):
+        check_predictions("p.xyz", [c], [zeros], is_placed=True)
