@@ -366,5 +366,5 @@ def test_forces_of_zeros_are_no_predictions(tmp_path: Path, symbol: str) -> None
     (c,) = read_extxyz(write(tmp_path, frame(atoms, "energy=-1", forces=atoms.get_forces())))
     zeros = Prediction(c.config_id, c.geometry_hash, "ok", energy=-1.2, forces=np.zeros((4, 3)))
 
-    with pytest.raises(PredictionError, match="zero in all 1 configurations.*--forces-key none"):
+    with pytest.raises(PredictionError, match=r"zero in all 1 configurations.*--forces-key none"):
         check_predictions("p.xyz", [c], [zeros], is_placed=True)
