@@ -175,7 +175,12 @@ def import_(arguments: argparse.Namespace) -> int:
             raise SettingsError("import FILE needs exactly one --dataset and one --model.")
         say(_import_one(datasets[0], arguments, folder))
         return 0
+    skipped = [d.dataset_id for d in datasets if not d.published_predictions] if arguments.dataset == ["all"] else []
+    if skipped:
+        say(f"skipped, since no published predictions are known: {', '.join(skipped)}")
     for dataset in datasets:
+        if dataset.dataset_id in skipped:
+            continue
         for line in import_published(dataset, folder, _mirror(arguments)):
             say(line)
     return 0

@@ -31,6 +31,15 @@ _LENGTHS = ("_cell_length_a", "_cell_length_b", "_cell_length_c")
 _ANGLES = ("_cell_angle_alpha", "_cell_angle_beta", "_cell_angle_gamma")
 
 
+_MAGNETIC_TAGS = (
+    "_space_group_symop_magn_operation.xyz",
+    "_space_group_symop.magn_operation_xyz",
+    "_space_group_magn.name_BNS",
+    "_space_group_magn.number_BNS",
+    "_space_group_magn.transform_BNS_Pp_abc",
+)
+
+
 @dataclass(frozen=True)
 class _Contents:
     """What a file says that its cell holds.
@@ -62,7 +71,8 @@ class _Contents:
         if self.z is None:
             return units > 0.5 and abs(units - round(units)) < 0.02 * units
         # pymatgen writes the contents of the cell as formula, and Z of the reduced formula beside it.
-        return abs(units - self.z) < 0.01 * self.z or abs(units - 1) < 0.01
+        is_whole_cell = all(abs(n / self.z - round(n / self.z)) < 0.01 for n in self.counts.values())
+        return abs(units - self.z) < 0.01 * self.z or (is_whole_cell and abs(units - 1) < 0.01)
 
     def __str__(self) -> str:
         return self.text + (f" with Z = {self.z:g}" if self.z is not None else "")
@@ -124,9 +134,9 @@ def _block(name: str, text: str) -> gemmi.cif.Block:
     try:
         document = gemmi.cif.read_string(text)
     except (ValueError, RuntimeError) as error:
-        found = re.match(r"\S*?:?(\d+):\d+\(\d+\): (.*)", str(error))
+        found = re.match(r"\S*?:?(\d+)(?::\d+\(\d+\)| in data_\S*): (.*)", str(error))
         detail = f"line {found[1]}: {found[2]}" if found else " ".join(str(error).split())
-        raise DatasetError(f"{name} does not follow the syntax of CIF ({detail[:160]}).") from None
+        raise DatasetError(f"{name} does not follow the syntax of CIF ({detail[:160]}). Mend it there.") from None
     blocks = [block for block in document if list(block.find_values("_atom_site_fract_x"))]
     if len(blocks) == 1:
         return blocks[0]
@@ -142,7 +152,7 @@ def _cell(name: str, block: gemmi.cif.Block) -> FloatArray:
     """Lattice vectors, the first along x and the second in the xy plane."""
     if list(block.find_values("_cell_modulation_dimension")):
         raise DatasetError(f"{name} describes a modulated structure; give a commensurate one.")
-    if list(block.find_values("_space_group_symop_magn_operation.xyz")):
+    if any(first_text(block, (tag,)) for tag in _MAGNETIC_TAGS):
         raise DatasetError(f"{name} is a magnetic CIF, whose symmetry is not read here; list all atoms in P 1.")
     values = {}
     for tag in (*_LENGTHS, *_ANGLES):

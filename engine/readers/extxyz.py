@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+from ase.data import atomic_numbers
 
 from engine.errors import DatasetError
 from engine.readers.comments import parse_comment
@@ -180,6 +181,7 @@ def _parse_frame(frame: _Frame, keys: Keys) -> Configuration:
         raise DatasetError(f"{where}: columns 'species' and 'pos' are needed, got {', '.join(columns)}.")
     if len(columns[kind][0]) != 1:
         raise DatasetError(f"{where}: {kind} has {len(columns[kind][0])} columns, expected 1.")
+    _refuse_two_elements(columns, where)
     lattice = first_value(info, ("Lattice", "lattice"))
     stress = info.get(keys.stress)
     configuration = build_configuration(
@@ -188,11 +190,11 @@ def _parse_frame(frame: _Frame, keys: Keys) -> Configuration:
         group_name=first_value(info, GROUP_KEYS) or "all",
         symbols=[_species(word) if kind == "Z" else word for (word,) in columns[kind]],
         positions=columns["pos"],
-        cell=None if lattice is None else lattice.split(),
+        cell=None if lattice is None else _lattice(lattice, where),
         pbc=_parse_pbc(info.get("pbc", "F F F" if lattice is None else "T T T"), where),
         energy=info.get(keys.energy),
         forces=columns.get(keys.forces),
-        stress=None if stress is None else stress.split(),
+        stress=None if stress is None else _words(stress),
     )
     return _with_stress(configuration, info.get(keys.virial), where)
 
@@ -200,7 +202,7 @@ def _parse_frame(frame: _Frame, keys: Keys) -> Configuration:
 def _with_stress(configuration: Configuration, virial: str | None, where: str) -> Configuration:
     """The stress of a configuration made sure of: from the virial where it has none of its own, and no empty entry."""
     stress = configuration.stress
-    pressure = None if virial is None else to_voigt(virial.split(), where)
+    pressure = None if virial is None else to_voigt(_words(virial), where)
     if pressure is not None and all(configuration.pbc):
         from_virial = -pressure / volume(configuration.cell)
         if stress is not None and np.abs(stress - from_virial).max() > max(0.02 * np.abs(from_virial).max(), 1e-5):
@@ -215,6 +217,33 @@ def _with_stress(configuration: Configuration, virial: str | None, where: str) -
     if stress is not None and not stress.any() and (not all(configuration.pbc) or _is_lone(configuration)):
         stress = None
     return configuration if stress is configuration.stress else dataclasses.replace(configuration, stress=stress)
+
+
+def _words(value: str) -> list[str]:
+    """Numbers of a tensor, also where brackets and commas stand between them."""
+    return re.sub(r"[\[\]{},]", " ", value).split()
+
+
+def _lattice(value: str, where: str) -> list[str]:
+    """The nine words of a cell.
+
+    Raises:
+        DatasetError: There are not nine, or they stand in nested brackets, whose order programs take in two ways.
+    """
+    words = _words(value)
+    if len(words) != 9 or re.search(r"[\[{]\s*[\[{]", value):
+        raise DatasetError(
+            f"{where}: Lattice={value[:60]!r} is not nine numbers. Write one vector after the other: "
+            'Lattice="ax ay az bx by bz cx cy cz".'
+        )
+    return words
+
+
+def _refuse_two_elements(columns: dict[str, list[list[str]]], where: str) -> None:
+    """Refuse atoms of which `species` and `Z` say different elements."""
+    for i, ((word,), number) in enumerate(zip(columns.get("species", []), columns.get("Z", []), strict=False)):
+        if word in atomic_numbers and number[0].isdecimal() and atomic_numbers[word] != int(number[0][:4]):
+            raise DatasetError(f"{where}: atom {i} is {word} by its species and Z={number[0][:4]}. Mend one of them.")
 
 
 def _is_lone(configuration: Configuration) -> bool:

@@ -134,7 +134,10 @@ def build_configuration(
     cell_array = np.zeros((3, 3)) if cell is None else to_numbers(cell, (9,), "cell", where).reshape(3, 3)
     periodic = cell_array[list(pbc)]
     if np.linalg.matrix_rank(periodic) < len(periodic):
-        raise DatasetError(f"{where}: periodic along {len(periodic)} vectors, but its cell spans fewer.")
+        raise DatasetError(
+            f"{where}: periodic along {len(periodic)} vectors, but its cell spans fewer. Give "
+            'Lattice="ax ay az bx by bz cx cy cz", or pbc="F F F" for a molecule.'
+        )
     return Configuration(
         config_id=config_id,
         group_name=group_name,
@@ -175,12 +178,36 @@ def to_atomic_numbers(symbols: Iterable[str | int], where: str) -> IntArray:
         DatasetError: One of them is no element.
     """
     numbers = []
-    for symbol in symbols:
+    for i, symbol in enumerate(symbols):
         number = atomic_numbers.get(symbol, 0) if isinstance(symbol, str) else int(symbol)
         if not 1 <= number < len(atomic_numbers):
-            raise DatasetError(f"{where}: {symbol!r} is not a chemical element.")
+            raise DatasetError(f"{where}: {symbol!r} is not a chemical element (atom {i}). {_advice_on(symbol)}")
         numbers.append(number)
     return np.array(numbers, dtype=np.int64)
+
+
+def _advice_on(symbol: str | int) -> str:
+    """What to write instead of what is no symbol."""
+    word = str(symbol)
+    if word.isdecimal():
+        return "Write symbols, or declare the column as Z:I:1 in Properties if they are atomic numbers."
+    if word in ("D", "T"):
+        return "Write H: to a potential it is hydrogen."
+    letters = re.match(r"[A-Za-z]{1,2}", word)
+    likely = letters[0].capitalize() if letters else ""
+    if likely == "X" or word.capitalize() in ("Va", "Vac", "Xx", "Gh"):
+        return "Delete atoms that stand for vacancies or ghosts."
+    return f"Write symbols as in {likely if likely in atomic_numbers else 'Ni'!r}."
+
+
+_FORTRAN = re.compile(r"([\d.])[dD]([-+]?\d)")
+
+
+def without_fortran(values: ArrayLike) -> ArrayLike:
+    """The same words with `1.5D-3` written as `1.5E-3`; what is no text stays as it is."""
+    if isinstance(values, str):
+        return _FORTRAN.sub(r"\1E\2", values)
+    return [without_fortran(value) for value in values] if isinstance(values, list) else values  # type: ignore[return-value]
 
 
 def to_numbers(values: ArrayLike, shape: tuple[int, ...], what: str, where: str) -> FloatArray:
@@ -190,13 +217,21 @@ def to_numbers(values: ArrayLike, shape: tuple[int, ...], what: str, where: str)
         DatasetError: They are not.
     """
     try:
-        array = np.asarray(values, dtype=float)
+        try:
+            array = np.asarray(values, dtype=float)
+        except ValueError:
+            array = np.asarray(without_fortran(values), dtype=float)
     except (ValueError, TypeError, OverflowError) as error:
-        raise DatasetError(f"{where}: {what} is not made of numbers: {error}.") from error
+        found = str(error).rpartition(": ")[2] if "could not convert" in str(error) else str(error)
+        raise DatasetError(
+            f"{where}: {what} is not made of numbers ({found[:60]}). Mend it, or delete the configuration."
+        ) from error
     if array.shape != shape:
         raise DatasetError(f"{where}: {what} has shape {array.shape}, expected {shape}.")
     if not np.isfinite(array).all():
-        raise DatasetError(f"{where}: {what} holds a value that is not finite.")
+        raise DatasetError(
+            f"{where}: {what} holds a value that is not finite. Delete the configuration, or that label of it."
+        )
     return array
 
 

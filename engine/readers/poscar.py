@@ -25,6 +25,8 @@ _FRAME = re.compile(r"(?mi)^\s*(?:direct|cartesian)\s+configuration\s*=")
 _MAX_WORDS = 12  # of a line of coordinates: 3 numbers, 3 flags, a label and remarks
 _MAX_WORD = 40
 _MAX_NUMBER = 1e9
+_LEAST, _MOST = -1.0, 1.5
+"""Fractional coordinates beyond these are mostly Cartesian ones under the wrong word."""
 
 
 def read_poscar(name: str, text: str) -> Reading:
@@ -59,6 +61,9 @@ def read_poscar(name: str, text: str) -> Reading:
     _compare_labels(name, lines, first, names, is_selective)
     checks = _read_as(symbols, counts, is_selective)
     checks += _check_rest(name, lines, first + len(names))
+    if is_direct and len(given) and (given.min() < _LEAST or given.max() > _MOST):
+        text = f"Direct coordinates from {given.min():.3g} to {given.max():.3g}: are they Cartesian ones, in Å?"
+        checks.append(Check("Coordinates", False, text))
     positions = given @ cell if is_direct else given * scale
     numbers = [symbol_number(symbol) for symbol in names]
     return Reading(numbers, positions, cell, (True, True, True), checks)
@@ -136,7 +141,12 @@ def _species(name: str, lines: Sequence[str]) -> list[str]:
     """Symbols of line 6."""
     words = _line(name, lines, 5, "the elements").split()
     if not words or all(_number(word) is not None for word in words):
-        raise DatasetError(f"{name} names no elements in line 6; add them, as VASP 5 writes them.")
+        title = " ".join(lines[0].split()[:8])[:40]
+        raise DatasetError(
+            f"{name} names no elements in line 6, as files of VASP 4. Insert a line before it with one symbol for each "
+            f"of its {max(len(words), 1)} numbers of atoms, such as 'Ni Al'; they are in the POTCAR, in its order, and "
+            f"often in the title ({title!r})."
+        )
     symbols = [potential_symbol(word) for word in words]
     for word, symbol in zip(words, symbols, strict=True):
         if word.lower() in VACANCIES:

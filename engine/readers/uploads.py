@@ -161,7 +161,8 @@ def _read_extxyz(name: str, text: str) -> Reading:
         path = Path(folder) / re.sub(r"[^\w.+-]", "_", name)
         path.write_text(text, encoding="utf-8")
         (found,) = read_extxyz(path)
-    if not found.cell.any() and _CELL_WORDS.search(comment):
+    is_known = any(key.lower() == "lattice" for key in parse_comment(comment))
+    if not found.cell.any() and not is_known and _CELL_WORDS.search(comment):
         raise DatasetError(
             f"{name}: its comment line speaks of a cell that is not understood. Write it as "
             'Lattice="ax ay az bx by bz cx cy cz".'

@@ -78,6 +78,8 @@ def _forces(pairs: Pairs, is_placed: bool) -> str:
     n_components = sum(len(first) for first, _ in found)
     if n_components < MIN_COMPONENTS:
         return ""
+    if not any(second.any() for _, second in found):
+        return f"its forces are zero in all {len(found)} configurations; import energies alone with --forces-key none"
     # The median over configurations, since one with colliding atoms outweighs all others in a sum.
     slope, likeness = np.median([_slope(first, second) for first, second in found], axis=0)
     if likeness < -TELLING:

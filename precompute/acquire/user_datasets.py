@@ -15,6 +15,7 @@ from ase.data import chemical_symbols
 
 from engine.data_folder import DataFolder
 from engine.errors import DatasetError, RegistryError, SettingsError
+from engine.readers.entries import examine_entries
 from engine.readers.extxyz import labels_of, read_extxyz, survey
 from engine.readers.foreign import foreign_folder, foreign_format
 from engine.readers.formats import READERS
@@ -158,6 +159,8 @@ def add(
         raise SettingsError(f"{path.name} is read as {reader}; keys of labels concern extended XYZ only.")
     configurations, remarks = _read(path, reader, keys, species)
     findings = [*remarks, *examine(configurations)]
+    if not any(finding.verdict == "refused" for finding in findings):
+        findings += examine_entries(configurations)
     show(f"{path.name}, read as {reader}")
     for finding in findings:
         show(f"  {finding.name:24} {_SIGNS[finding.verdict]:8} {finding.text}")

@@ -356,3 +356,87 @@ def test_checks_are_the_same_for_a_structure_that_was_read_before():
     upload = read("POSCAR", poscar())
 
     assert tuple(check_structure(upload.configuration)) == upload.checks[-3:]
+
+
+# Files as VASP 4, Fortran and scripts write them
+
+
+@pytest.mark.parametrize(("line6", "title", "counts"), [("2", "W", "1 numbers"), ("1 1", "NiAl B2", "2 numbers")])
+def test_a_poscar_without_symbols_says_how_to_add_them(line6, title, counts):
+    text = f"{title}\n1.0\n3 0 0\n0 3 0\n0 0 3\n{line6}\nDirect\n0 0 0\n0.5 0.5 0.5\n"
+    said = refusal("POSCAR", text)
+    assert "Insert a line before it" in said
+    assert counts in said
+    assert title in said
+
+
+@pytest.mark.parametrize(("place", "is_odd"), [("1.6 1.6 1.6", True), ("0 0 -1.5", True), ("1.0 0.5 -0.5", False)])
+def test_direct_coordinates_far_outside_the_cell_are_a_question(place, is_odd):
+    text = f"t\n1.0\n3.2 0 0\n0 3.2 0\n0 0 3.2\nW\n2\nDirect\n0 0 0\n{place}\n"
+    assert ("are they Cartesian" in warned(read("POSCAR", text))) is is_odd
+
+
+@pytest.mark.parametrize(
+    "lattice",
+    ['"3.2D0 0 0 0 3.2d+00 0 0 0 0.32D1"', '"3.2, 0, 0, 0, 3.2, 0, 0, 0, 3.2"', "{3.2 0 0 0 3.2 0 0 0 3.2}"],
+)
+def test_a_lattice_with_fortran_exponents_commas_or_braces_is_read(lattice):
+    found = read("w.xyz", f"2\nLattice={lattice}\nW 0 0 0\nW 1.6D0 1.6 0.16d+1\n").configuration
+    np.testing.assert_allclose(found.cell, 3.2 * np.eye(3))
+    np.testing.assert_allclose(found.positions[1], [1.6, 1.6, 1.6])
+
+
+@pytest.mark.parametrize(
+    ("info", "rows", "said"),
+    [
+        ('Lattice="3.2 3.2 3.2 90 90 90"', "W 0 0 0", "is not nine numbers. Write"),
+        ("Lattice=[[3,0,0],[1,3,0],[0,0,3]]", "W 0 0 0", "is not nine numbers. Write"),
+        ('pbc="T T T"', "W 0 0 0", 'or pbc="F F F" for a molecule'),
+        ('Lattice="3 0 0 0 3 0 0 0 3" Properties=species:S:1:pos:R:3:Z:I:1', "W 0 0 0 73", "atom 0 is W"),
+        ('Lattice="3 0 0 0 3 0 0 0 3" Properties=species:S:1:pos:R:3:Z:I:1', "Ni 0 0 0 27", "Z=27. Mend"),
+        ('Lattice="3 0 0 0 3 0 0 0 3"', "NI 0 0 0", "atom 0). Write symbols as in 'Ni'"),
+        ('Lattice="3 0 0 0 3 0 0 0 3"', "w1 0 0 0", "Write symbols as in 'W'"),
+        ('Lattice="3 0 0 0 3 0 0 0 3"', "74 0 0 0", "Z:I:1 in Properties"),
+        ('Lattice="3 0 0 0 3 0 0 0 3"', "X 0 0 0", "Delete atoms that stand for vacancies"),
+        ('Lattice="3 0 0 0 3 0 0 0 3"', "D 0 0 0", "Write H"),
+        ('Lattice="3 0 0 0 3 0 0 0 3"', "W 0 0 ***", "('***'). Mend it"),
+        ('Lattice="3 0 0 0 3 0 0 0 3"', "W 0 0 nan", "Delete the configuration"),
+    ],
+)
+def test_extended_xyz_that_cannot_be_meant_is_refused_with_the_next_step(info, rows, said):
+    assert said in refusal("w.xyz", f"1\n{info}\n{rows}\n")
+
+
+@pytest.mark.parametrize("lattice", ["0 0 0 0 0 0 0 0 0", "0.0 0.0 0.0 0.0 0.0 0.0 0.0 0.0 0.0"])
+def test_a_lattice_of_zeros_is_none(lattice):
+    upload = read("n2.xyz", f'2\nLattice="{lattice}" pbc="F F F"\nN 0 0 0\nN 0 0 1.1\n')
+    assert "not periodic" in warned(upload)
+
+
+@pytest.mark.parametrize(
+    ("head", "rows"),
+    [
+        ("_chemical_formula_sum Fe\n_cell_formula_units_Z 2", "Fe1 Fe 0 0 0"),
+        ("_chemical_formula_sum 'Ni Al'\n_cell_formula_units_Z 4", "Ni1 Ni 0 0 0\nAl1 Al 0.5 0.5 0.5"),
+    ],
+)
+def test_one_formula_unit_where_the_file_says_several_is_refused(head, rows):
+    assert "Mend the sites, the symmetry or the formula" in refusal("a.cif", cif((2.87,) * 3, CUBIC, head, rows))
+
+
+def test_contents_of_the_cell_as_formula_beside_z_are_understood():
+    head = "_chemical_formula_sum 'Ni4 Al4'\n_cell_formula_units_Z 4"
+    rows = "\n".join(
+        f"{s}{k} {s} {x} 0 {z}" for k, x in enumerate((0, 0.25, 0.5, 0.75)) for s, z in (("Ni", 0), ("Al", 0.5))
+    )
+    assert formula(read("a.cif", cif((11.5, 2.87, 2.87), CUBIC, head, rows))) == "Al4Ni4"
+
+
+@pytest.mark.parametrize("head", ["_space_group_magn.name_BNS 'I m -3 m'", "_space_group_magn.number_BNS 229.143"])
+def test_magnetic_files_are_refused(head):
+    assert "list all atoms in P 1" in refusal("a.cif", cif((2.87,) * 3, CUBIC, head, "Fe1 Fe 0 0 0"))
+
+
+@pytest.mark.parametrize("tag", ["_cell_length_a 3", "_cell_angle_beta 90"])
+def test_a_tag_given_twice_is_refused_with_its_line(tag):
+    assert "line 8: duplicate tag" in refusal("a.cif", cif((2.87,) * 3, CUBIC, tag, "Fe1 Fe 0 0 0"))

@@ -1,3 +1,5 @@
+import argparse
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -6,9 +8,10 @@ import pytest
 from engine.data_folder import DataFolder
 from engine.errors import FetchError, PredictionError
 from engine.records import Configuration, read_predictions, read_run_record, write_configurations
-from engine.registry.datasets import get_dataset
+from engine.registry.datasets import get_dataset, load_datasets
 from engine.registry.models import get_model
 from precompute.acquire.imports import import_file, import_published
+from precompute.commands import import_
 
 DATASET, MODEL = get_dataset("w-g"), get_model("mace-omat-0")
 
@@ -95,3 +98,14 @@ def test_a_file_that_is_no_table_is_refused(folder, tmp_path):
 def test_published_predictions_need_a_mirror_and_say_so(folder):
     with pytest.raises(FetchError, match="--mirror"):
         list(import_published(DATASET, folder, None))
+
+
+@pytest.mark.parametrize("mirror", [None, "."])
+def test_import_of_all_passes_over_datasets_without_published_predictions(folder, monkeypatch, capsys, mirror):
+    monkeypatch.setattr(DataFolder, "default", classmethod(lambda cls: folder))
+    without = [d.dataset_id for d in load_datasets().values() if not d.published_predictions]
+    arguments = argparse.Namespace(dataset=["all"], file=None, mirror=mirror)
+    # The files of those that have some are not at hand here, so it ends there, and not before.
+    with pytest.raises(FetchError):
+        import_(arguments)
+    assert all(dataset_id in capsys.readouterr().err for dataset_id in without[:1])

@@ -11,11 +11,12 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 
 from engine.data_folder import DataFolder
-from engine.errors import DatasetError, EngineError
+from engine.errors import DatasetError, EngineError, PredictionError
 from engine.readers.extxyz import read_extxyz
 from engine.readers.label_keys import Keys, classify
 from engine.readers.plausibility import stresses
-from engine.records import read_configurations
+from engine.records import Prediction, read_configurations
+from precompute.acquire.prediction_checks import check_predictions
 from precompute.acquire.user_datasets import add
 
 NAMES = ["xx", "xy", "xz", "yx", "yy", "yz", "zx", "zy", "zz"]
@@ -325,3 +326,45 @@ def test_an_mtp_file_is_read_once_its_elements_are_known(folder: DataFolder) -> 
 
     found = read_configurations(folder.configurations("mine"))
     assert {int(z) for c in found for z in c.numbers} == {29}
+
+
+@pytest.mark.parametrize("symbol", ["Ni", "Cu"])
+def test_forces_of_zeros_are_told(tmp_path: Path, folder: DataFolder, symbol: str) -> None:
+    atoms = crystal(symbol, 0)
+    energy = f"energy={atoms.get_potential_energy():.8f}"
+
+    said = report(write(tmp_path, frame(atoms, energy, forces=np.zeros((4, 3)))), folder)
+    assert "forces are exactly zero in all 1" in said
+    right = write(tmp_path, frame(atoms, energy, forces=atoms.get_forces()), "right.xyz")
+    assert "exactly zero" not in report(right, folder, replace=True)
+
+
+@pytest.mark.parametrize("symbol", ["Ni", "Pt"])
+def test_lengths_in_bohr_are_told(tmp_path: Path, folder: DataFolder, symbol: str) -> None:
+    atoms = crystal(symbol, 0)
+    info, forces = f"energy={atoms.get_potential_energy():.8f}", atoms.get_forces()
+    assert "in bohr" not in report(write(tmp_path, frame(atoms, info, forces=forces), "right.xyz"), folder)
+    atoms.set_cell(atoms.cell / 0.529177, scale_atoms=True)
+
+    assert "as if lengths were in bohr" in report(
+        write(tmp_path, frame(atoms, info, forces=forces)), folder, replace=True
+    )
+
+
+@pytest.mark.parametrize("symbol", ["Ag", "Al"])
+def test_a_stress_of_a_crystal_that_is_called_open_is_told(tmp_path: Path, folder: DataFolder, symbol: str) -> None:
+    atoms = crystal(symbol, 0)
+    info = f"energy={atoms.get_potential_energy():.8f} stress={nine(atoms.get_stress())}"
+    text = frame(atoms, info, forces=atoms.get_forces()).replace('pbc="T T T"', 'pbc="F F F"')
+
+    assert "models will see clusters" in report(write(tmp_path, text), folder)
+
+
+@pytest.mark.parametrize("symbol", ["Ni", "Pd"])
+def test_forces_of_zeros_are_no_predictions(tmp_path: Path, symbol: str) -> None:
+    atoms = crystal(symbol, 0)
+    (c,) = read_extxyz(write(tmp_path, frame(atoms, "energy=-1", forces=atoms.get_forces())))
+    zeros = Prediction(c.config_id, c.geometry_hash, "ok", energy=-1.2, forces=np.zeros((4, 3)))
+
+    with pytest.raises(PredictionError, match=r"zero in all 1 configurations.*--forces-key none"):
+        check_predictions("p.xyz", [c], [zeros], is_placed=True)

@@ -106,7 +106,7 @@ MALFORMED: dict[str, tuple[str, bytes | str, str]] = {
     "zero cell": ("x.xyz", GOOD.replace("3.2 0 0 0 3.2 0 0 0 3.2", "0 0 0 0 0 0 0 0 0"), "its cell spans fewer"),
     "flat cell": ("x.xyz", GOOD.replace("3.2 0 0 0 3.2 0 0 0 3.2", "3 0 0 3 0 0 0 0 3"), "its cell spans fewer"),
     "periodic without a cell": ("x.xyz", '1\npbc="T T T" energy=-1\nW 0 0 0\n', "its cell spans fewer"),
-    "short cell": ("x.xyz", GOOD.replace("3.2 0 0 0 3.2 0 0 0 3.2", "3 3 3"), "cell has shape"),
+    "short cell": ("x.xyz", GOOD.replace("3.2 0 0 0 3.2 0 0 0 3.2", "3 3 3"), "is not nine numbers"),
     "skew stress": ("x.xyz", frame('energy=-25 stress="0 9 0 0 0 0 0 0 0"'), "stress is not symmetric"),
     "short stress": ("x.xyz", frame('energy=-25 stress="1 2"'), "stress has shape"),
     "absurd stress": ("x.xyz", frame('energy=-25 stress="5e4 0 0 0 0 0"'), "no stress in eV/Å³"),
