@@ -11,7 +11,7 @@ from pyarrow import ArrowInvalid
 from engine.data_folder import DataFolder, using
 from engine.errors import EngineError
 from engine.store.connection import DatabaseError
-from precompute.acquire import user_datasets
+from precompute.acquire import user_datasets, user_models
 from precompute.commands import bench, build, embed, envs, fetch, import_, models, predict, run, say, status, table
 from precompute.dft import run as dft
 
@@ -75,6 +75,10 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--parsl-config", metavar="MODULE:ATTRIBUTE", help="a parsl.Config for --executor parsl")
     sub = command(import_, "import")
     sub.add_argument("file", nargs="?", metavar="FILE", help="parquet or extended XYZ; without it, all published ones")
+    sub.add_argument("--energy-key", metavar="KEY", default="", help="name of the predicted energies (default: found)")
+    sub.add_argument("--forces-key", metavar="KEY", default="", help="name of the predicted forces; or none")
+    sub.add_argument("--source", metavar="TEXT", default="", help="who computed them (default: the file's name)")
+    user_models.add_arguments(sub)
     command(build)
     sub = command(bench)
     sub.add_argument("--again", action="store_true", help="measure even what is measured")

@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from engine.data_folder import DataFolder
-from engine.errors import FetchError, SettingsError
+from engine.errors import FetchError, RegistryError, SettingsError
 from engine.records import Configuration
 from engine.registry.datasets import Dataset, select_datasets
 from engine.registry.interactions import load_interactions, needed_configurations
-from engine.registry.models import Model, families, select_models
+from engine.registry.models import Model, families, get_model, select_models
 from engine.shards import merged
 from precompute import progress
 from precompute.acquire.datasets import configurations_of, fetch_dataset
 from precompute.acquire.imports import import_file, import_published
+from precompute.acquire.user_models import ModelDescription, external_model, register
 from precompute.acquire.weights import Checkpoint, fetch_weights
 from precompute.jobs import bench as measuring
 from precompute.jobs import embedding, runner
@@ -166,16 +167,40 @@ def import_(arguments: argparse.Namespace) -> int:
     datasets = select_datasets(arguments.dataset)
     if not datasets:
         raise SettingsError("import needs --dataset ID.")
-    models = select_models(arguments.model)
     if arguments.file is not None:
-        if len(datasets) != 1 or len(models) != 1:
+        if len(datasets) != 1 or len(arguments.model) != 1:
             raise SettingsError("import FILE needs exactly one --dataset and one --model.")
-        say(import_file(datasets[0], models[0], Path(arguments.file), folder))
+        say(_import_one(datasets[0], arguments, folder))
         return 0
     for dataset in datasets:
         for line in import_published(dataset, folder, _mirror(arguments)):
             say(line)
     return 0
+
+
+def _import_one(dataset: Dataset, arguments: argparse.Namespace, folder: DataFolder) -> str:
+    """Import one file, of a model that is known or that the user describes."""
+    keys = {"energy_key": arguments.energy_key, "forces_key": arguments.forces_key, "source": arguments.source}
+    (model_id,) = arguments.model
+    if not arguments.external:
+        try:
+            model = get_model(model_id)
+        except RegistryError as error:
+            raise RegistryError(f"{error} To import a model of your own, add --external.") from error
+        return import_file(dataset, model, Path(arguments.file), folder, **keys)
+    description = ModelDescription(
+        label=arguments.label,
+        training_sets=tuple(arguments.training_set),
+        functional=arguments.functional,
+        energy_reference=arguments.energy_reference,
+        conservative=not arguments.direct_forces,
+        license=arguments.license,
+        source=arguments.source or "not stated",
+    )
+    model = external_model(model_id, description, folder)
+    line = import_file(dataset, model, Path(arguments.file), folder, **keys)
+    register(model, description, folder)
+    return line
 
 
 def build(arguments: argparse.Namespace) -> int:

@@ -27,6 +27,7 @@ from engine.readers.ingestion import (
     inflate,
     read_bytes,
 )
+from engine.readers.label_keys import refuse_other_energies
 from engine.records import Configuration, FloatArray
 
 SQLITE_MAGIC = b"SQLite format 3\x00"
@@ -222,6 +223,7 @@ def _ase_row(path: Path, index: int, values: Mapping[str, Any]) -> Configuration
     if missing := [name for name in ("numbers", "positions", "cell", "pbc") if values.get(name) is None]:
         raise DatasetError(f"{where}: it has no {missing[0]}.")
     stress = values.get("stress")
+    refuse_other_energies(where, values.get("energy"), pairs)
     return build_configuration(
         where,
         config_id=str(pairs.get("config_id") or default_id(path, index)),
@@ -241,6 +243,7 @@ def _record_row(path: Path, index: int, row: Mapping[str, Any]) -> Configuration
     where = f"{path.name}, configuration {index}"
     if missing := [name for name in ("config_id", "numbers", "positions", "cell", "pbc") if row[name] is None]:
         raise DatasetError(f"{where}: it has no {missing[0]}.")
+    refuse_other_energies(where, row.get("energy"), row)
     return build_configuration(
         where,
         config_id=str(row["config_id"]),
@@ -286,6 +289,8 @@ def _long_configuration(path: Path, index: int, columns: Mapping[str, list[Any]]
             raise DatasetError(f"{path.name} has the column '{present[0]}' but lacks '{absent}'.")
         return get() if present else None
 
+    energy = per_configuration("energy") if "energy" in columns else None
+    refuse_other_energies(where, energy, {name: columns[name][rows][0] for name in columns})
     cell = optional(CELL_COLUMNS, lambda: [per_configuration(name) for name in CELL_COLUMNS])
     pbc = optional(PBC_COLUMNS, lambda: [per_configuration(name) for name in PBC_COLUMNS])
     stress = optional(STRESS_COLUMNS, lambda: [per_configuration(name) for name in STRESS_COLUMNS])
@@ -297,7 +302,7 @@ def _long_configuration(path: Path, index: int, columns: Mapping[str, list[Any]]
         positions=per_atom(("x", "y", "z")),
         cell=cell,
         pbc=_three([cell is not None] * 3 if pbc is None else pbc, where),
-        energy=per_configuration("energy") if "energy" in columns else None,
+        energy=energy,
         forces=optional(FORCE_COLUMNS, lambda: per_atom(FORCE_COLUMNS)),
         stress=None if stress is None or all(value is None for value in stress) else stress,
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 from engine.errors import DatasetError
 from engine.readers.databases import read_ase_db, read_ase_lmdb, read_parquet, read_pyiron_h5
 from engine.readers.extxyz import read_extxyz
+from engine.readers.outcar import read_outcar
 from engine.readers.single_sources import (
     LAMMPS_SHEARS,
     read_metals,
@@ -21,7 +22,7 @@ from engine.readers.single_sources import (
     read_w_g,
     read_zr_h_cfg,
 )
-from engine.readers.vasp import read_outcar, read_vasprun
+from engine.readers.vasp import read_vasprun
 from engine.records import Configuration
 
 """Where yz, xz and xy stand in the order xx, yy, zz, xy, yz, zx."""
@@ -39,6 +40,7 @@ READERS: dict[str, Callable[[Path], list[Configuration]]] = {
     "w-g-pickle": read_w_g,
     "zr-h-cfg": read_zr_h_cfg,
     "mtp-cfg-cr-co-ni": functools.partial(read_mtp_cfg, species=("Cr", "Co", "Ni")),
+    "mtp-cfg": functools.partial(read_mtp_cfg, species=()),
     "outcar": read_outcar,
     "vasprun": read_vasprun,
     "ase-db": read_ase_db,

@@ -4,8 +4,10 @@ A file from outside is trusted in nothing: it may be cut, packed to explode, or 
 is one `DatasetError` that names the file and the configuration.
 """
 
+import codecs
 import gzip
 import io
+import re
 import unicodedata
 import zlib
 from collections.abc import Iterable, Mapping
@@ -43,10 +45,20 @@ def read_text(path: Path) -> str:
         DatasetError: It cannot be read, is too large, or is not UTF-8.
     """
     data = read_bytes(path)
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and b"\0" in data[:200]:
+        raise DatasetError(f"{path.name} is not UTF-8 text but UTF-16; save it as UTF-8.")
     try:
-        return data.decode("utf-8")
+        return data.decode("utf-8-sig")  # Windows editors put a byte order mark before UTF-8
     except UnicodeDecodeError as error:
-        raise DatasetError(f"{path.name} is not UTF-8 text: {error}.") from error
+        raise DatasetError(f"{path.name} is not UTF-8 text: {_misplaced_byte(data, error.start)}.") from error
+
+
+def _misplaced_byte(data: bytes, place: int) -> str:
+    """Where a byte is that no UTF-8 text has, and what to do where the rest looks like text."""
+    line = data.count(b"\n", 0, place) + 1
+    is_text = not any(byte < 9 or 13 < byte < 32 for byte in data[:4096])
+    advice = "; it may be Latin-1. Convert it: iconv -f latin1 -t utf-8 FILE > NEW" if is_text else ""
+    return f"byte {data[place]:#04x} in line {line}{advice}"
 
 
 def read_bytes(path: Path) -> bytes:
@@ -112,6 +124,7 @@ def build_configuration(
     Raises:
         DatasetError: Something is impossible.
     """
+    config_id, group_name = without_slashes(config_id), without_slashes(group_name)
     check_name(config_id, "id", where)
     check_name(group_name, "group", where)
     numbers = to_atomic_numbers(symbols, where)
@@ -133,6 +146,12 @@ def build_configuration(
         forces=None if forces is None else to_numbers(forces, shape, "forces", where),
         stress=None if stress is None else to_voigt(stress, where),
     )
+
+
+def without_slashes(name: str) -> str:
+    """A name whose parts are joined by hyphens, as `bulk-fcc` for `bulk/fcc`; one that leads out of a folder stays."""
+    parts = re.split(r"[/\\]", name)
+    return name if {"", ".", ".."} & set(parts) else "-".join(parts)
 
 
 def check_name(name: str, what: str, where: str) -> None:

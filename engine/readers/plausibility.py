@@ -17,6 +17,7 @@ from ase import Atoms
 from ase.data import chemical_symbols, covalent_radii
 from ase.neighborlist import neighbor_list
 
+from engine.readers.elements import cohesion, largest_stress
 from engine.records import Configuration, FloatArray
 
 Verdict = Literal["ok", "warning", "refused"]
@@ -40,6 +41,13 @@ MIN_VOLUME, MIN_LENGTH, MAX_LENGTH = 1.0, 1.0, 1000.0
 
 MAX_FORCE, ODD_FORCE = 1e4, 100.0
 MAX_STRESS, ODD_STRESS = 10.0, 3.0
+MAX_STRESS_RATIO = 2.0
+"""The median stress of 13 published sets is 0.04 to 0.7 times what volumes and forces allow (`elements`)."""
+
+MIN_VOLUME_CHANGE = 0.03
+MIN_COHESION = 0.45
+"""Least share of the energy of cohesion that a total energy has, where its zero is that of atoms."""
+
 MAX_ENERGY_SPAN, ODD_ENERGY = 1e4, 100.0
 ODD_NET_FORCE = 0.05
 _SEARCH_RADIUS = 2.4
@@ -139,6 +147,8 @@ def energies(configurations: Sequence[Configuration]) -> Finding:
         )
     if _look_per_atom(found):
         return Finding("Energies", "refused", f"{text}: they do not grow with the number of atoms; give totals")
+    if small := _look_small(found):
+        return Finding("Energies", "warning", f"{text}: {small}")
     odd = np.abs(per_atom).max() > ODD_ENERGY
     if odd:
         text += ": an all-electron zero, overlapping atoms or another unit"
@@ -199,7 +209,43 @@ def stresses(configurations: Sequence[Configuration]) -> Finding:
     text = f"largest component {value:.3g} eV/Å³ ('{config_id}'), median of the largest {median:.2g}"
     if median > MAX_STRESS or value > 100 * MAX_STRESS:
         return Finding("Stresses", "refused", f"{text}: no stress in eV/Å³ (1 eV/Å³ is 160 GPa)")
-    return Finding("Stresses", "warning" if value > ODD_STRESS else "ok", text)
+    problems = [problem for problem in (_look_large(configurations), _look_opposite(configurations)) if problem]
+    n_empty = sum(_is_empty(c) for c in configurations)
+    if n_empty:
+        problems.append(f"exactly zero in {n_empty} with forces, which is an entry without a value")
+    return Finding("Stresses", "warning" if value > ODD_STRESS or problems else "ok", "; ".join([text, *problems]))
+
+
+def _look_large(configurations: Sequence[Configuration]) -> str:
+    """What stresses look like that are beyond what their cells can have; empty where they are not."""
+    ratios = [
+        float(np.abs(c.stress).max()) / limit
+        for c in configurations
+        if c.stress is not None and all(c.pbc) and (limit := largest_stress(c))
+    ]
+    median = float(np.median(ratios)) if ratios else 0.0
+    if median < MAX_STRESS_RATIO:
+        return ""
+    guess = "GPa" if median < 80 else "kbar"
+    return f"{median:.2g} times what such volumes and forces allow, as if in {guess} (1 eV/Å³ is 160 GPa, 1602 kbar)"
+
+
+def _look_opposite(configurations: Sequence[Configuration]) -> str:
+    """Whether cells of one composition are pulled more the smaller they are, as if pressure were counted positive."""
+    groups: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for c in configurations:
+        if c.stress is not None and all(c.pbc):
+            groups[_composition(c)].append((np.log(_volume(c) / c.n_atoms), float(c.stress[:3].mean())))
+    telling = [np.array(pairs).T for pairs in groups.values() if len(pairs) >= MIN_PAIRS_TO_REFUSE]
+    found = [(x, y) for x, y in telling if np.ptp(x) > MIN_VOLUME_CHANGE and np.std(y) > 0]
+    if not found or np.median([np.corrcoef(x, y)[0, 1] for x, y in found]) > -0.7:
+        return ""
+    return "smaller cells are under more tension, as if the sign were opposite (here tension is positive)"
+
+
+def _is_empty(c: Configuration) -> bool:
+    """Whether its stress is exactly zero though its forces are not."""
+    return c.stress is not None and not c.stress.any() and c.forces is not None and float(np.abs(c.forces).max()) > 0.01
 
 
 def duplicates(configurations: Sequence[Configuration]) -> Finding:
@@ -354,6 +400,20 @@ def _look_per_atom(found: Sequence[tuple[Configuration, float]]) -> bool:
         if totals < 0.2 * per_atom:
             return True
     return False
+
+
+def _look_small(found: Sequence[tuple[Configuration, float]]) -> str:
+    """What energies look like that are a fraction of any energy of cohesion, though they would do for one atom."""
+    bound = [(energy, c.n_atoms, own) for c, energy in found if c.n_atoms > 2 and (own := cohesion(c))]
+    small = [(e, n, own) for e, n, own in bound if MIN_COHESION * own < -e < 4 * own and -e / n < MIN_COHESION * own]
+    has_total = any(-e / n >= MIN_COHESION * own for e, n, own in bound)
+    if has_total or len(small) < max(1.0, 0.3 * len(found)):
+        return ""
+    energy, n_atoms, own = small[0]
+    return (
+        f"{energy / n_atoms:.2f} eV/atom is little for elements with {own:.1f} eV/atom of cohesion, {energy:.2f} is "
+        "not: they look like energies per atom; totals are expected"
+    )
 
 
 def _shortest(c: Configuration) -> tuple[float, float]:

@@ -132,6 +132,8 @@ def read_mtp_cfg(path: Path, species: tuple[str, ...]) -> list[Configuration]:
         Format: https://mlip.skoltech.ru; `PlusStress` is minus stress times volume, eV.
     """
     blocks = read_text(path).split("BEGIN_CFG")[1:]
+    if not species:
+        raise DatasetError(f"{path.name} is an MTP file, which names no elements; give them: --species Cu Au")
     return checked(path, [_cfg_block(block, path, i, species) for i, block in enumerate(blocks)])
 
 
@@ -174,6 +176,11 @@ def read_w_g(path: Path) -> list[Configuration]:
 def _snap_entry(entry: Any, path: Path, index: int, shear_order: tuple[int, int, int] | None) -> Configuration:
     """One structure of a SNAP JSON file, of either of the two layouts that the source uses."""
     where = f"{path.name}, configuration {index}"
+    if isinstance(entry, dict) and "structure" in entry and {"energy", "forces", "stress"} <= set(entry):
+        raise DatasetError(
+            f"{where}: energy, forces and stress stand beside the structure, as in JSON of MatPES, not read here. "
+            "Write extended XYZ with energy, forces and minus stress over 1602.18 (it is in kbar with VASP's sign)."
+        )
     try:
         sites = entry["structure"]["sites"]
         if "outputs" in entry:

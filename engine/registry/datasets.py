@@ -53,6 +53,8 @@ class DataFile:
         mirror_sha256: Checksum of the converted file.
         embedded: Name of the file in data/embedded/; empty where it does not come with the repository.
         added: Whether a user handed it in: its configurations are in the data folder already.
+        stored_sha256: Checksum of those configurations as they were written, since the entry and they are two files;
+            empty in entries of before it was kept.
     """
 
     name: str
@@ -66,6 +68,7 @@ class DataFile:
     member: str = ""
     page: str = ""
     added: bool = False
+    stored_sha256: str = ""
 
     @property
     def mirror_name(self) -> str:

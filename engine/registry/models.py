@@ -1,4 +1,8 @@
-"""The models that Defect Atlas knows: models/FAMILY.toml, one entry per checkpoint."""
+"""The models that Defect Atlas knows: models/FAMILY.toml, one entry per checkpoint, and those of the data folder.
+
+Models that a user imported predictions of are entries of `models.toml` in the data folder; everything that asks for
+models gets both. The file is read again when it changes, since a process may outlive an import.
+"""
 
 import ast
 import dataclasses
@@ -10,14 +14,18 @@ from pathlib import Path
 
 from ase.data import atomic_numbers
 
+from engine.data_folder import DataFolder
 from engine.errors import RegistryError, unknown_id
-from engine.registry.levels_of_theory import LevelOfTheory, with_level
-from engine.registry.tables import SHA256, build, check_choice, check_unique, read_folder, select
+from engine.registry.levels_of_theory import LevelOfTheory, make_level, with_level
+from engine.registry.tables import SHA256, build, check_choice, check_unique, read_folder, read_tables, select
 from engine.registry.training_sets import check_training_sets, elements_of, load_training_sets, with_elements
 
 MODELS_PATH = Path(__file__).with_name("models")
 
 FAMILIES = Path(__file__).parents[1] / "families"
+
+EXTERNAL = "external"
+"""Family of models that nothing here can load."""
 
 _ID = re.compile(r"[a-z0-9]+([.-][a-z0-9]+)*")
 
@@ -51,7 +59,7 @@ class Model:
     Attributes:
         model_id: Kebab-case key of the registry.
         label: Name to show.
-        family: Name of the file in engine/families/ that loads it.
+        family: Name of the file in engine/families/ that loads it; `external` where none does.
         files: Files of the checkpoint; none where the family computes without one.
         training_sets: Ids of the training sets.
         license: Licence of the weights.
@@ -102,19 +110,50 @@ class Model:
         return sorted(set(symbols) - set(self.elements), key=atomic_numbers.__getitem__)
 
 
-@functools.cache
-def load_models(path: Path = MODELS_PATH) -> Mapping[str, Model]:
-    """Read and check the model registry: files by name, entries in file order.
+def load_models(path: Path | None = None) -> Mapping[str, Model]:
+    """Read and check the model registry, files by name, entries in file order, then the user's.
 
     Args:
-        path: A folder with one TOML file per family, or one file; one table per model.
+        path: A folder with one TOML file per family, or one file, one table per model, read alone; without it, both
+            registries.
 
     Returns:
         Models by id; read-only by convention, since the result is cached.
 
     Raises:
-        RegistryError: An entry is wrong; the message names it.
+        RegistryError: An entry is wrong, or a user's has the id of another; the message names it.
     """
+    if path is not None:
+        return _read_registry(path, 0)
+    added = user_registry()
+    if not added.is_file():
+        return _read_registry(MODELS_PATH, 0)
+    return _joined(added, added.stat().st_mtime_ns)
+
+
+def user_registry(folder: DataFolder | None = None) -> Path:
+    """The registry of models that a user added: `models.toml` in the data folder."""
+    return (folder or DataFolder.default()).root / "models.toml"
+
+
+def user_model(model_id: str, table: object) -> Model:
+    """A model from an entry of the user's registry, which states its level of theory itself.
+
+    Raises:
+        RegistryError: The entry is wrong, or is of a family that can be loaded here.
+    """
+    where = f"models.toml of the data folder, '{model_id}'"
+    rest = with_elements(table, where)
+    names = ("functional", "energy_reference")
+    level = make_level(model_id, {name: rest.pop(name, "none") for name in names}, where)
+    model = _checked(build(Model, rest | {"level": level}, where, model_id=model_id), where)
+    check_choice(model.family, (EXTERNAL,), f"{where}: family")
+    return model
+
+
+@functools.cache
+def _read_registry(path: Path, _stamp: int) -> Mapping[str, Model]:
+    """One registry file, at one time of writing."""
     models = {}
     for file, model_id, table in read_folder(path):
         where = f"{file.name}, '{model_id}'"
@@ -126,9 +165,26 @@ def load_models(path: Path = MODELS_PATH) -> Mapping[str, Model]:
     return models
 
 
+@functools.cache
+def _joined(added: Path, _stamp: int) -> Mapping[str, Model]:
+    """Both registries; a user's model may not hide one of this project."""
+    known = load_models(MODELS_PATH)
+    users = {model_id: user_model(model_id, table) for model_id, table in read_tables(added).items()}
+    if clash := sorted(set(known) & set(users)):
+        raise RegistryError(
+            f"{added} has an entry '{clash[0]}', which is now a model of this project; "
+            "rename it there and in the folder 'imported'."
+        )
+    return {**known, **users}
+
+
 def _model(model_id: str, table: object, where: str) -> Model:
     """A model from its TOML table."""
-    model = build(Model, with_level(with_elements(table, where), where), where, model_id=model_id)
+    return _checked(build(Model, with_level(with_elements(table, where), where), where, model_id=model_id), where)
+
+
+def _checked(model: Model, where: str) -> Model:
+    """A model with the elements of its training sets, where its entry states none."""
     check_training_sets(model.training_sets, where)
     if not model.elements:
         model = dataclasses.replace(model, elements=elements_of(model.training_sets))
@@ -178,7 +234,7 @@ def _check(model: Model, where: str) -> None:
         check_choice(model.family, families(), f"{where}: family")
         for key in model.options:
             check_choice(key, family_options(model.family), f"{where}: options of family {model.family}")
-    if not model.elements:
+    if not model.elements and model.family != EXTERNAL:
         raise RegistryError(f"{where}: needs elements, since its training sets list none.")
     for file in model.files:
         if (file.url is None) == (file.package_file is None):

@@ -33,6 +33,7 @@ def fetch_dataset(dataset: Dataset, folder: DataFolder, mirror: Path | None) -> 
     target = folder.configurations(dataset.dataset_id)
     if dataset.is_added:
         if target.is_file():
+            _check_stored(dataset, target)
             return f"{dataset.dataset_id}: added by you, up to date"
         raise FetchError(f"{dataset.dataset_id} was added by you, but its configurations are gone; add its file again.")
     files, is_mirror = _wanted(dataset, mirror)
@@ -64,7 +65,7 @@ def configurations_of(dataset: Dataset, folder: DataFolder, limit: int | None = 
         limit: Draw a reproducible sample of this many from those that count as the dataset.
 
     Raises:
-        FetchError: The dataset was not fetched yet.
+        FetchError: The dataset was not fetched yet, or a user's is not what its entry says.
     """
     path = folder.configurations(dataset.dataset_id)
     if not path.is_file():
@@ -72,11 +73,22 @@ def configurations_of(dataset: Dataset, folder: DataFolder, limit: int | None = 
             f"Dataset '{dataset.dataset_id}' is not here. "
             f"Run: python -m precompute fetch --dataset {dataset.dataset_id}"
         )
+    _check_stored(dataset, path)
     configurations = read_configurations(path)
     configurations.sort(key=lambda c: c.group_name in dataset.groups_outside)
     if limit is None:
         return configurations
     return sample([c for c in configurations if c.group_name not in dataset.groups_outside], limit)
+
+
+def _check_stored(dataset: Dataset, path: Path) -> None:
+    """Refuse configurations of a user that are not those that its entry was written for, as after a kill or a cut."""
+    stored = next((file.stored_sha256 for file in dataset.files if file.stored_sha256), "")
+    if dataset.is_added and stored and sha256_of(path) != stored:
+        raise FetchError(
+            f"The configurations of '{dataset.dataset_id}' in {path.name} are not those that were added (checksum); "
+            f"add its file again: python -m precompute add-dataset FILE --id {dataset.dataset_id} --replace"
+        )
 
 
 def _wanted(dataset: Dataset, mirror: Path | None) -> tuple[tuple[DataFile, ...], bool]:

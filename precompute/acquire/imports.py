@@ -1,40 +1,47 @@
 """Take in predictions that were computed elsewhere; every number keeps its origin."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from engine.data_folder import DataFolder
 from engine.errors import FetchError, PredictionError
-from engine.readers.extxyz import read_extxyz
 from engine.records import Configuration, Prediction, RunRecord, write_predictions
 from engine.registry.datasets import Dataset, PublishedPredictions
 from engine.registry.models import Model, get_model
 from precompute.acquire.datasets import configurations_of
 from precompute.acquire.fetching import fetch_file, sha256_of
-
-ROUNDED = 1e-3  # Å; text files round coordinates
+from precompute.acquire.prediction_checks import check_predictions
+from precompute.acquire.prediction_files import PredictionRow, as_vectors, read_predictions_file
 
 
 def import_file(
-    dataset: Dataset, model: Model, path: Path, folder: DataFolder, *, source: str = "", note: str = ""
+    dataset: Dataset,
+    model: Model,
+    path: Path,
+    folder: DataFolder,
+    *,
+    source: str = "",
+    note: str = "",
+    energy_key: str = "",
+    forces_key: str = "",
 ) -> str:
     """Import predictions of one model on one dataset.
 
     Args:
         dataset: Must be fetched.
         model: Registry entry that the predictions belong to.
-        path: Parquet with config_id, energy (eV, total) and optionally forces (n_atoms x 3, eV/Å) and geometry_hash, or
-            extended XYZ with the keys config_id and energy and the column forces. Where the file says which atoms were
-            predicted, they must be those of the dataset.
+        path: Parquet with config_id, energy (eV, total) and optionally forces (n_atoms x 3, eV/Å), or extended XYZ.
+            Where it holds geometries, they must be the dataset's; forces are brought into its order of atoms. Entries
+            of extended XYZ without config_id are found by their geometry.
         folder: The data folder.
         source: Who computed them; the file's name where it is not said.
         note: What is inferred about them.
+        energy_key: Name of the predicted energies; empty to find them: what is called a reference, or has the values
+            of the dataset's labels, is none.
+        forces_key: Name of the predicted forces, likewise; `none` for none.
 
     Returns:
         One line that says what was done.
@@ -43,8 +50,10 @@ def import_file(
         PredictionError: Something does not fit the dataset; nothing is stored.
     """
     configurations = configurations_of(dataset, folder)
-    rows = _rows(path)
+    rows = read_predictions_file(path, configurations, energy_key, forces_key)
     predictions = _matched(configurations, rows, path.name)
+    is_placed = all(row.is_placed for row in rows)
+    check_predictions(path.name, configurations, predictions, is_placed=is_placed)
     record = RunRecord(
         origin="imported",
         model_id=model.model_id,
@@ -86,35 +95,13 @@ def _fetched(dataset: Dataset, published: PublishedPredictions, folder: DataFold
     return target
 
 
-def _rows(path: Path) -> Sequence[Mapping[str, Any]]:
-    """Rows with config_id, energy and forces, whatever the format."""
-    if not path.is_file():
-        raise PredictionError(f"{path} does not exist.")
-    if path.suffix != ".parquet":
-        return [
-            {"config_id": c.config_id, "energy": c.energy, "forces": c.forces, "atoms": c} for c in read_extxyz(path)
-        ]
-    try:
-        table = pq.read_table(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise PredictionError(f"{path.name} is not a parquet file: {error}") from error
-    if not {"config_id", "energy"} <= set(table.column_names):
-        raise PredictionError(
-            f"{path.name} has no columns config_id and energy; it has {', '.join(table.column_names)}."
-        )
-    rows: list[dict[str, Any]] = table.select(
-        [name for name in ("config_id", "energy", "forces", "geometry_hash") if name in table.column_names]
-    ).to_pylist()
-    return rows
-
-
-def _matched(configurations: Sequence[Configuration], rows: Sequence[Mapping[str, Any]], name: str) -> list[Prediction]:
+def _matched(configurations: Sequence[Configuration], rows: Sequence[PredictionRow], name: str) -> list[Prediction]:
     """Predictions in the dataset's order; refuses the file if any row does not fit."""
     known = {c.config_id: c for c in configurations}
     found: dict[str, Prediction] = {}
     for i, row in enumerate(rows):
-        where = f"{name}, row {i} ('{row['config_id']}')"
-        configuration = known.get(row["config_id"])
+        where = f"{name}, row {i} ('{row.config_id}')"
+        configuration = known.get(row.config_id)
         if configuration is None:
             raise PredictionError(f"{where}: the dataset has no such configuration; nothing was imported.")
         if configuration.config_id in found:
@@ -125,40 +112,17 @@ def _matched(configurations: Sequence[Configuration], rows: Sequence[Mapping[str
     return [found[c.config_id] for c in configurations if c.config_id in found]
 
 
-def _is_same_geometry(configuration: Configuration, row: Mapping[str, Any]) -> bool:
-    """Whether a row's atoms are those of the configuration, as far as it says; text files round positions."""
-    if row.get("geometry_hash"):
-        return bool(row["geometry_hash"] == configuration.geometry_hash)
-    atoms = row.get("atoms")
-    if atoms is None:
-        return True
-    if atoms.numbers.tolist() != configuration.numbers.tolist() or atoms.pbc != configuration.pbc:
-        return False
-    if not np.allclose(atoms.cell, configuration.cell, rtol=0, atol=ROUNDED):
-        return False
-    moved = atoms.positions - configuration.positions
-    if any(configuration.pbc) and abs(np.linalg.det(configuration.cell)) > 0:
-        fractions = moved @ np.linalg.inv(configuration.cell)  # a periodic image is the same atom
-        moved = (fractions - np.where(configuration.pbc, np.round(fractions), 0.0)) @ configuration.cell
-    return bool((np.abs(moved) <= ROUNDED).all())
-
-
-def _prediction(configuration: Configuration, row: Mapping[str, Any], where: str) -> Prediction:
-    if not _is_same_geometry(configuration, row):
-        raise PredictionError(
-            f"{where}: its atoms are not those of the dataset's configuration of that id, so it is a prediction of "
-            "something else; nothing was imported. Predict the configurations of the dataset as they are now."
-        )
-    if row["energy"] is None or not np.isfinite(row["energy"]):
-        raise PredictionError(f"{where}: energy is {row['energy']}; nothing was imported.")
+def _prediction(configuration: Configuration, row: PredictionRow, where: str) -> Prediction:
+    if row.energy is None or not np.isfinite(row.energy):
+        raise PredictionError(f"{where}: energy is {row.energy}; nothing was imported.")
     forces = None
-    if row.get("forces") is not None:
-        forces = np.array(list(row["forces"]), dtype=float).reshape(-1, 3)
+    if row.forces is not None:
+        forces = as_vectors(row.forces)
         if len(forces) != configuration.n_atoms or not np.isfinite(forces).all():
             raise PredictionError(
                 f"{where}: forces of {len(forces)} atoms, or not finite, for {configuration.n_atoms} atoms; "
                 "nothing was imported."
             )
     return Prediction(
-        configuration.config_id, configuration.geometry_hash, "ok", energy=float(row["energy"]), forces=forces
+        configuration.config_id, configuration.geometry_hash, "ok", energy=float(row.energy), forces=forces
     )

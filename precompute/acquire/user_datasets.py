@@ -6,12 +6,8 @@ The configurations go to where those of all datasets lie, the entry to `datasets
 
 import argparse
 import dataclasses
-import fcntl
-import json
-import os
-import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +15,26 @@ from ase.data import chemical_symbols
 
 from engine.data_folder import DataFolder
 from engine.errors import DatasetError, RegistryError, SettingsError
-from engine.readers.extxyz import read_extxyz
+from engine.readers.extxyz import labels_of, read_extxyz, survey
+from engine.readers.foreign import foreign_folder, foreign_format
 from engine.readers.formats import READERS
 from engine.readers.ingestion import GZIP_MAGIC, read_bytes
-from engine.readers.plausibility import examine
+from engine.readers.label_keys import Keys
+from engine.readers.outcar import outcar_steps
+from engine.readers.plausibility import Finding, examine
+from engine.readers.single_sources import read_mtp_cfg
+from engine.readers.vasp import vasprun_steps
 from engine.records import Configuration, write_configurations
 from engine.registry.datasets import DATASETS_PATH, ENERGY_REFERENCES, SPINS, check_id, load_datasets
-from engine.registry.tables import read_tables
 from precompute.acquire.fetching import sha256_of
+from precompute.acquire.user_registry import check_texts, clean, entries, locked, write_entries
 
-FORMATS = ("extxyz", "outcar", "vasprun", "ase-db", "ase-lmdb", "parquet", "snap-json", "snap-json-lammps-stress")
+FORMATS = (
+    "extxyz", "outcar", "vasprun", "ase-db", "ase-lmdb", "parquet", "snap-json", "snap-json-lammps-stress", "mtp-cfg",
+)  # fmt: skip
 """Readers that a user may choose."""
 
-MAX_TEXT_LENGTH = 1000
+TITLE = "Datasets that were added with: python -m precompute add-dataset FILE --id ID"
 
 _NOT_STATED = "not stated"
 _PICKLES = tuple(b"\x80" + bytes([protocol]) for protocol in range(2, 6))
@@ -55,15 +58,6 @@ class Description:
     source: str = _NOT_STATED
 
 
-@dataclasses.dataclass(frozen=True)
-class Keys:
-    """How the labels of an extended XYZ file are called; empty for the usual names."""
-
-    energy: str = ""
-    forces: str = ""
-    stress: str = ""
-
-
 NOTHING_SAID, USUAL_KEYS = Description(), Keys()
 
 
@@ -74,9 +68,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--id", metavar="ID", help="kebab-case name of the dataset, such as my-gb")
     parser.add_argument("--format", choices=FORMATS, help="default: from the name and the first bytes of the file")
-    parser.add_argument("--reference-key", metavar="KEY", default="", help="extended XYZ: key of the total energy, eV")
-    parser.add_argument("--forces-key", metavar="KEY", default="", help="extended XYZ: column of the forces, eV/Å")
-    parser.add_argument("--stress-key", metavar="KEY", default="", help="extended XYZ: key of the stress, eV/Å³")
+    for options, what in (
+        (("--reference-key", "--energy-key"), "key of the total energy, eV"),
+        (("--forces-key",), "column of the forces, eV/Å; or none"),
+        (("--stress-key",), "key of the stress, eV/Å³; or none"),
+        (("--virial-key",), "key of minus stress times volume, eV; or none"),
+    ):
+        parser.add_argument(*options, metavar="KEY", default="", help=f"extended XYZ: {what}")
+    parser.add_argument("--species", metavar="EL", nargs="+", default=[], help="MTP: element of each type, from 0 on")
     parser.add_argument("--label", metavar="TEXT", default="", help="name to show")
     parser.add_argument("--energy-reference", choices=ENERGY_REFERENCES, default="own", help="zero of energy it shares")
     parser.add_argument("--spin", choices=SPINS, default=_NOT_STATED, help="whether spins of magnetic metals are")
@@ -96,7 +95,7 @@ def main(arguments: argparse.Namespace) -> int:
     if not arguments.file or not arguments.id:
         raise SettingsError("add-dataset needs FILE and --id ID, or --remove ID.")
     described = {field.name: getattr(arguments, field.name) for field in dataclasses.fields(Description)}
-    keys = Keys(arguments.reference_key, arguments.forces_key, arguments.stress_key)
+    keys = Keys(arguments.reference_key, arguments.forces_key, arguments.stress_key, arguments.virial_key)
     print(
         add(
             Path(arguments.file),
@@ -105,6 +104,7 @@ def main(arguments: argparse.Namespace) -> int:
             description=Description(**described),
             keys=keys,
             reader=arguments.format,
+            species=arguments.species,
             replace=arguments.replace,
             show=print,
         )
@@ -120,6 +120,7 @@ def add(
     description: Description = NOTHING_SAID,
     keys: Keys = USUAL_KEYS,
     reader: str | None = None,
+    species: Sequence[str] = (),
     replace: bool = False,
     show: Callable[[str], object] = lambda line: None,
 ) -> str:
@@ -132,6 +133,7 @@ def add(
         description: What is known of the data.
         keys: Names of the labels in extended XYZ.
         reader: One of `FORMATS`; None to find out.
+        species: Element of each atom type of an MTP file.
         replace: Whether a dataset of that id that was added before may be changed.
         show: Takes the table of what was found, line by line.
 
@@ -143,32 +145,49 @@ def add(
         DatasetError: The file cannot be read or is refused; nothing was changed.
     """
     check_id(dataset_id, f"--id {dataset_id!r}")
-    _check_texts(description, keys)
+    check_texts(dataclasses.asdict(description) | dataclasses.asdict(keys))
     if dataset_id in load_datasets(DATASETS_PATH):
         raise RegistryError(f"'{dataset_id}' is a dataset of engine/registry/datasets; choose another --id.")
+    if path.is_dir():
+        raise DatasetError(f"{path.name} is not a file but {foreign_folder(path)}")
     if not path.is_file():
         raise DatasetError(f"{path.name} is not a file.")
     reader = reader or find_format(path)
     if any(dataclasses.astuple(keys)) and reader != "extxyz":
         raise SettingsError(f"{path.name} is read as {reader}; keys of labels concern extended XYZ only.")
-    configurations = _read(path, reader, keys)
-    findings = examine(configurations)
+    configurations, remarks = _read(path, reader, keys, species)
+    findings = [*remarks, *examine(configurations)]
     show(f"{path.name}, read as {reader}")
     for finding in findings:
         show(f"  {finding.name:24} {_SIGNS[finding.verdict]:8} {finding.text}")
     if refused := [finding for finding in findings if finding.verdict == "refused"]:
         raise DatasetError(f"{path.name} was not added: {refused[0].name.lower()}: {refused[0].text}.")
-    entry = _entry(path, dataset_id, description, keys, reader, configurations)
-    with _locked(folder):
-        entries = _entries(folder)
+    entry = _entry(path, dataset_id, description, keys, reader, configurations, remarks)
+    return _store(dataset_id, entry, configurations, folder, replace=replace)
+
+
+def _store(
+    dataset_id: str,
+    entry: dict[str, Any],
+    configurations: Sequence[Configuration],
+    folder: DataFolder,
+    *,
+    replace: bool,
+) -> str:
+    """Write configurations and their entry, unless both are there as they are."""
+    with locked(folder):
+        tables = entries(_registry(folder))
         target = folder.configurations(dataset_id)
-        if entries.get(dataset_id) == entry and target.is_file():
+        before, stored = _taken_apart(tables.get(dataset_id))
+        if before == entry and target.is_file() and sha256_of(target) == stored:
             return f"{dataset_id}: up to date"
-        if dataset_id in entries and not replace:
-            difference = _difference(entries[dataset_id], entry)
+        if dataset_id in tables and before != entry and not replace:
+            difference = _difference(before, entry)
             raise RegistryError(f"'{dataset_id}' was added before and {difference}; give --replace to change it.")
+        # In this order a kill in between leaves an entry whose checksum is not that of the configurations.
         write_configurations(target, configurations)
-        _write(folder, entries | {dataset_id: entry})
+        entry["files"][0]["stored_sha256"] = sha256_of(target)
+        write_entries(_registry(folder), TITLE, tables | {dataset_id: entry})
     load_datasets()
     return f"{dataset_id}: {len(configurations)} configurations added"
 
@@ -181,12 +200,12 @@ def remove(dataset_id: str, folder: DataFolder) -> str:
     """
     if not _registry(folder).is_file():
         raise RegistryError(f"No dataset '{dataset_id}' was added to {folder.root}.")
-    with _locked(folder):
-        entries = _entries(folder)
-        if dataset_id not in entries:
+    with locked(folder):
+        tables = entries(_registry(folder))
+        if dataset_id not in tables:
             raise RegistryError(f"No dataset '{dataset_id}' was added to {folder.root}.")
-        del entries[dataset_id]
-        _write(folder, entries)
+        del tables[dataset_id]
+        write_entries(_registry(folder), TITLE, tables)
         if dataset_id not in load_datasets(DATASETS_PATH):
             folder.configurations(dataset_id).unlink(missing_ok=True)
     return f"{dataset_id}: removed"
@@ -221,28 +240,52 @@ def find_format(path: Path) -> str:
 
 
 def _text_format(path: Path, head: bytes) -> str:
-    """Name of the reader for a text file."""
+    """Name of the reader for a text file; what is in it counts more than what it is called."""
     text = head.decode("utf-8", errors="replace").lstrip("\ufeff").lstrip()
     if text.startswith("<?xml"):
         return "vasprun"
-    if "outcar" in path.name.lower() or text.startswith("vasp."):
+    if text.startswith("vasp."):
+        return "outcar"
+    if text.split("\n", 1)[0].strip().isdecimal():
+        return "extxyz"
+    if re.match(r"\s*BEGIN_CFG", text):
+        return "mtp-cfg"
+    if known := foreign_format(head):
+        raise DatasetError(f"{path.name} is {known}")
+    if "outcar" in path.name.lower():
         return "outcar"
     if text.startswith("["):
         return "snap-json"
     if text.startswith("{"):
         return "ase-db"
-    if text.split("\n", 1)[0].strip().isdecimal():
-        return "extxyz"
     raise DatasetError(
         f"{path.name} is in no format that is read here; give extended XYZ, OUTCAR, vasprun.xml, an ASE database "
         "or parquet."
     )
 
 
-def _read(path: Path, reader: str, keys: Keys) -> list[Configuration]:
+def _read(path: Path, reader: str, keys: Keys, species: Sequence[str]) -> tuple[list[Configuration], list[Finding]]:
+    """Configurations of a file, and what its reader has to say of it."""
     if reader == "extxyz":
-        return read_extxyz(path, energy_key=keys.energy, forces_key=keys.forces, stress_key=keys.stress)
-    return READERS[reader](path)
+        names = dataclasses.asdict(keys)
+        read, unread = survey(path, keys)
+        if not read.energy and not keys.energy:
+            known = ", ".join(map(repr, dict.fromkeys(key for frame in labels_of(path) for key in frame.info)))
+            raise DatasetError(
+                f"{path.name}: none has an energy by its name; keys are {known or 'none'}. "
+                "Say which it is: --reference-key NAME."
+            )
+        said = ", ".join(f"{name} '{key}'" for name, key in dataclasses.asdict(read).items() if key)
+        text = f"{said or 'none'}; not read: {', '.join(unread) or 'none'}"
+        finding = Finding("Keys", "warning" if unread else "ok", text)
+        return read_extxyz(path, **{f"{name}_key": key for name, key in names.items()}), [finding]
+    if reader in ("outcar", "vasprun"):
+        steps = outcar_steps(path) if reader == "outcar" else vasprun_steps(path)
+        return steps.configurations, [Finding("Steps", "warning", remark) for remark in steps.remarks]
+    if reader == "mtp-cfg":
+        finding = Finding("Types", "ok", f"Atom types are {', '.join(species)}")
+        return read_mtp_cfg(path, species=tuple(species)), [finding]
+    return READERS[reader](path), []
 
 
 def _entry(
@@ -252,88 +295,45 @@ def _entry(
     keys: Keys,
     reader: str,
     configurations: Sequence[Configuration],
+    remarks: Sequence[Finding],
 ) -> dict[str, Any]:
     """Registry entry of a file."""
     numbers = sorted({int(number) for c in configurations for number in c.numbers})
     is_comparable = description.energy_reference == "mp"
-    file = {"name": _clean(path.name), "reader": reader, "sha256": sha256_of(path), "added": True}
+    file = {"name": clean(path.name), "reader": reader, "sha256": sha256_of(path), "added": True}
     said = {f"{name}_key": key for name, key in dataclasses.asdict(keys).items() if key}
     note = f"Read with {', '.join(f'{name} {key!r}' for name, key in said.items())}." if said else ""
     return {
         **{name: value for name, value in dataclasses.asdict(description).items() if value is not None},
         "label": description.label or dataset_id,
-        "description": f"Added by a user from {_clean(path.name)}.",
+        "description": f"Added by a user from {clean(path.name)}.",
         "elements": sorted(chemical_symbols[number] for number in numbers),
         "comparable": is_comparable,
         "comparable_note": "As the user who added it says; not checked.",
         "reference_checked": False,
         "leakage_note": "Not checked.",
         "n_configs": len(configurations),
-        "file_note": note,
+        "file_note": " ".join(
+            filter(None, [note, *(f"{remark.text}." for remark in remarks if remark.name in ("Steps", "Types"))])
+        ),
         "files": [file],
     }
+
+
+def _taken_apart(entry: Mapping[str, Any] | None) -> tuple[dict[str, Any], str]:
+    """What an entry says of a file, and the checksum of its configurations."""
+    if entry is None:
+        return {}, ""
+    files = [{name: value for name, value in file.items() if name != "stored_sha256"} for file in entry["files"]]
+    return {**entry, "files": files}, entry["files"][0].get("stored_sha256", "")
 
 
 def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """In what two entries differ."""
     if old.get("files") != new.get("files"):
         return "its file has changed"
-    names = [name for name in new if old.get(name) != new[name]]
-    return f"differs in {', '.join(names)}" if names else "its configurations are gone"
-
-
-def _entries(folder: DataFolder) -> dict[str, Any]:
-    """Entries of the registry in a data folder, as they are written."""
-    path = _registry(folder)
-    return read_tables(path) if path.is_file() else {}
+    return f"differs in {', '.join(name for name in new if old.get(name) != new[name])}"
 
 
 def _registry(folder: DataFolder) -> Path:
     return folder.root / "datasets.toml"
-
-
-def _write(folder: DataFolder, entries: Mapping[str, Mapping[str, Any]]) -> None:
-    """Write the registry of a data folder, in one step."""
-    path = _registry(folder)
-    lines = ["# Datasets that were added with: python -m precompute add-dataset FILE --id ID"]
-    for dataset_id, entry in entries.items():
-        lines += ["", f"[{dataset_id}]", *(f"{key} = {_toml(value)}" for key, value in entry.items())]
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    temporary.replace(path)
-
-
-def _toml(value: Any) -> str:
-    """A value as TOML; a JSON string without control characters is one of TOML."""
-    if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_toml, value)) + "]"
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _check_texts(description: Description, keys: Keys) -> None:
-    """Refuse what cannot be shown."""
-    for name, text in (dataclasses.asdict(description) | dataclasses.asdict(keys)).items():
-        if not isinstance(text, str):
-            continue
-        if len(text) > MAX_TEXT_LENGTH:
-            raise SettingsError(f"--{name} has {len(text)} characters, at most {MAX_TEXT_LENGTH} are kept.")
-        if _clean(text) != text:
-            raise SettingsError(f"--{name} holds a control character.")
-
-
-def _clean(text: str) -> str:
-    return "".join(character for character in text if not unicodedata.category(character).startswith("C"))
-
-
-@contextmanager
-def _locked(folder: DataFolder) -> Iterator[None]:
-    """One change of the registry at a time; the lock is on the folder, so that it leaves no file."""
-    folder.root.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder.root, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

@@ -33,7 +33,9 @@ def periodic_atoms(configuration: Configuration, reach: float) -> tuple[Atoms, b
     """Atoms in a full three-dimensional periodic cell.
 
     Some packages silently return wrong energies for partly periodic cells, so every direction without periodicity
-    gets a lattice vector at right angles to the others, long enough that no atom reaches its images.
+    gets a lattice vector at right angles to the others, long enough that no atom reaches its images. A left-handed
+    cell becomes a right-handed one of the same crystal: several packages divide by the triple product of the vectors
+    where they mean the volume, and so turn the sign of the stress.
 
     Args:
         configuration: As stored.
@@ -59,7 +61,18 @@ def periodic_atoms(configuration: Configuration, reach: float) -> tuple[Atoms, b
         kept.append(cell[axis])
     if abs(np.linalg.det(cell)) < 1e-6:
         raise ValueError("lattice vectors span no volume")
+    if np.linalg.det(cell) < 0:
+        cell = _right_handed(cell, open_axes)
     return Atoms(numbers=configuration.numbers, positions=positions, cell=cell, pbc=True), bool(open_axes)
+
+
+def _right_handed(cell: FloatArray, open_axes: list[int]) -> FloatArray:
+    """The same lattice with a positive triple product: a vacuum vector turned round, or two vectors exchanged."""
+    if not open_axes:
+        return cell[[1, 0, 2]]
+    turned = cell.copy()
+    turned[open_axes[-1]] *= -1
+    return turned
 
 
 def _perpendicular(vectors: list[FloatArray]) -> FloatArray:

@@ -9,6 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.db import connect
 
 from engine.errors import DatasetError
 from engine.readers import ingestion
@@ -239,12 +242,34 @@ def test_extxyz_reads_other_names_of_labels(tmp_path: Path) -> None:
     path = tmp_path / "gap.xyz"
     path.write_text(
         '2\nlattice="3 0 0 0 3 0 0 0 3" Properties=Z:I:1:pos:R:3:force:R:3 energy=-5 config_type=sia '
-        'virial="27 0 0 0 0 0 0 0 54" dft_energy=-7\n74 0 0 0 1 0 0\n74 1.5 1.5 1.5 -1 0 0\n'
+        'virial="27 0 0 0 0 0 0 0 54"\n74 0 0 0 1 0 0\n74 1.5 1.5 1.5 -1 0 0\n'
     )
     (found,) = read_extxyz(path)
-    (chosen,) = read_extxyz(path, energy_key="dft_energy", forces_key="lost")
 
     assert (found.energy, found.group_name, found.numbers.tolist()) == (-5.0, "sia", [74, 74])
     np.testing.assert_allclose(found.stress, [-1, 0, -2, 0, 0, 0])  # minus virial over 27 Å^3
     assert found.forces is not None and found.forces[0, 0] == 1
-    assert (chosen.energy, chosen.forces) == (-7.0, None)
+
+
+@pytest.mark.parametrize(("name", "value"), [("dft_energy", -7.0), ("REF_energy", 3.0)])
+def test_a_database_with_a_second_energy_is_refused(tmp_path: Path, name: str, value: float) -> None:
+    atoms = Atoms("Ni", cell=[3, 3, 3], pbc=True)
+    atoms.calc = SinglePointCalculator(atoms, energy=-5.0)
+    with connect(tmp_path / "two.db") as database:
+        database.write(atoms, **{name: value})
+
+    with pytest.raises(DatasetError, match=f"configuration 0: it holds '{name}' .* beside 'energy'"):
+        READERS["ase-db"](tmp_path / "two.db")
+
+
+@pytest.mark.parametrize("apart", [0.0, 0.5])
+def test_a_table_with_a_second_energy_is_read_where_both_say_the_same(tmp_path: Path, apart: float) -> None:
+    columns = table("cu-long.parquet")
+    columns["mace_energy"] = [energy + apart for energy in columns["energy"]]
+    path = write_table(tmp_path, columns)
+
+    if not apart:
+        assert len(READERS["parquet"](path)) == 3
+        return
+    with pytest.raises(DatasetError, match="'mace_energy'"):
+        READERS["parquet"](path)

@@ -26,7 +26,7 @@ W 1.5 1.5 1.5 -0.1 0 0
 Lattice="9 0 0 0 9 0 0 0 9" Properties=species:S:1:pos:R:3 config_id=007 group=slab REF_energy=-1 pbc="T T F"
 Mo 1 2 3
 2
-energy=-3.0
+REF_energy=-3.0
 H 0 0 0
 O 0 0 1
 """

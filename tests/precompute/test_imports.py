@@ -61,10 +61,10 @@ def test_predictions_of_moved_atoms_are_refused(folder, tmp_path):
     path.write_text(
         '2\nLattice="1 0 0 0 1 0 0 0 1" Properties=species:S:1:pos:R:3 config_id=w-0 energy=-26.0\nW 0 0 0\nW 0.1 0 0\n'
     )
-    with pytest.raises(PredictionError, match="atoms are not those"):
+    with pytest.raises(PredictionError, match="positions are not those"):
         import_file(DATASET, MODEL, path, folder)
     hashed = parquet(tmp_path / "p.parquet", [row() | {"geometry_hash": "0" * 16}])
-    with pytest.raises(PredictionError, match="atoms are not those"):
+    with pytest.raises(PredictionError, match="positions are not those"):
         import_file(DATASET, MODEL, hashed, folder)
     assert not folder.imported("w-g", "mace-omat-0").exists()
 

@@ -14,10 +14,15 @@ import pytest
 from ase.build import bulk
 
 from engine.data_folder import DataFolder
-from engine.errors import DatasetError, EngineError, RegistryError, SettingsError
+from engine.errors import DatasetError, EngineError, FetchError, RegistryError, SettingsError
+from engine.records import Prediction, read_configurations, write_predictions
 from engine.registry.datasets import get_dataset, load_datasets
+from engine.registry.models import get_model
 from precompute.acquire.datasets import configurations_of, fetch_dataset
 from precompute.acquire.user_datasets import Description, Keys, add, find_format, remove
+from precompute.acquire.weights import Checkpoint
+from precompute.commands import _status
+from precompute.jobs import runner
 from precompute.jobs.build import build
 
 ROOT = Path(__file__).parents[2]
@@ -110,10 +115,10 @@ MALFORMED: dict[str, tuple[str, bytes | str, str]] = {
     "id like a path": ("x.xyz", frame("energy=-25 config_id=../../a"), "looks like a path"),
     "id with a control character": ("x.xyz", frame("energy=-25 config_id=a\x07b"), "holds a control character"),
     "id without end": ("x.xyz", frame("energy=-25 config_id=" + "a" * 300), "has 300 characters"),
-    "group like a path": ("x.xyz", frame("energy=-25 group=a\\b"), "looks like a path"),
+    "group like a path": ("x.xyz", frame("energy=-25 group=a/../b"), "looks like a path"),
     "no energies": ("x.xyz", frame(), "none has an energy"),
     "energies on some": ("x.xyz", frame("energy=-25 config_id=a") + frame("config_id=b"), "'b' has no energy"),
-    "energies under another key": ("x.xyz", frame("dft_energy=-25"), "none has an energy"),
+    "energies under another key": ("x.xyz", frame("dft_energy=-25"), "--reference-key dft_energy"),
     "overlapping atoms": ("x.xyz", GOOD.replace("1.6 1.6 1.6", "0 0 0.1"), "atoms overlap"),
     "cell in nm": ("x.xyz", GOOD.replace("3.2", "0.32").replace("1.6 1.6 1.6", "0.16 0.16 0.16"), "x.xyz"),
     "forces of fixed atoms": ("x.xyz", frame("energy=-25", "W 0 0 0 1 1 1\nW 1.6 1.6 1.6 0 0 0\n"), "do not add up"),
@@ -216,6 +221,62 @@ def test_adding_again_changes_nothing_and_a_change_needs_consent(folder: DataFol
 
     add(changed, "first", folder, description=Description(label="Other"), replace=True)
     assert get_dataset("first").label == "Other"
+
+
+def changed_copy(tmp_path: Path) -> Path:
+    """The fixture with other numbers: every atom a little elsewhere."""
+    path = tmp_path / "cu.extxyz"
+    path.write_text(CU.read_text().replace("Cu       0.08", "Cu       0.09"))
+    return path
+
+
+def test_a_replacement_killed_between_its_two_files_is_noticed_and_mended(folder: DataFolder, tmp_path: Path) -> None:
+    program = (
+        "import os; from pathlib import Path; from precompute.acquire import user_datasets as u; "
+        "from engine.data_folder import DataFolder; u.write_entries = lambda *a: os.kill(os.getpid(), 9); "
+        f"u.add(Path({str(changed_copy(tmp_path))!r}), 'first', DataFolder.default(), replace=True)"
+    )
+    old = read_configurations(folder.configurations("first"))
+
+    killed = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False)
+
+    assert killed.returncode == -9  # other rows lie under the old entry now
+    assert read_configurations(folder.configurations("first"))[0].geometry_hash != old[0].geometry_hash
+    with pytest.raises(FetchError, match="not those that were added"):
+        configurations_of(get_dataset("first"), folder)
+    with pytest.raises(FetchError, match="--id first --replace"):
+        fetch_dataset(get_dataset("first"), folder, None)
+    assert add(CU, "first", folder) == "first: 3 configurations added"
+    assert [c.geometry_hash for c in configurations_of(get_dataset("first"), folder)] == [c.geometry_hash for c in old]
+
+
+def test_configurations_that_were_cut_are_not_up_to_date(folder: DataFolder) -> None:
+    stored = folder.configurations("first")
+    stored.write_bytes(stored.read_bytes()[:-100])
+
+    with pytest.raises(FetchError, match="checksum"):
+        configurations_of(get_dataset("first"), folder)
+    assert add(CU, "first", folder) == "first: 3 configurations added"
+    assert len(configurations_of(get_dataset("first"), folder)) == 3
+
+
+def test_after_a_replacement_with_moved_atoms_only_what_moved_is_run_again(folder: DataFolder, tmp_path: Path) -> None:
+    emt, before = get_model("emt"), configurations_of(get_dataset("first"), folder)
+    done = [Prediction(c.config_id, c.geometry_hash, "ok", energy=0.0) for c in before]
+    target = folder.predictions("first", "emt", Checkpoint(emt, folder).fingerprint)
+    write_predictions(target / "a.parquet", done)
+    add(changed_copy(tmp_path), "first", folder, replace=True)
+    after = configurations_of(get_dataset("first"), folder)
+    moved = [c.config_id for c, old in zip(after, before, strict=True) if c.geometry_hash != old.geometry_hash]
+
+    task, n_done = runner.plan(emt, {"first": after}, folder)
+
+    assert moved == ["cu-0", "cu-2"]
+    assert ({c.config_id for shard, _ in task.shards for c in shard.configurations}, n_done) == (set(moved), 1)
+    again = [Prediction(c.config_id, c.geometry_hash, "ok", energy=0.0) for c in after if c.config_id in moved]
+    write_predictions(target / "b.parquet", again)
+    assert runner.plan(emt, {"first": after}, folder)[1] == 3  # five rows there are, three of them of these structures
+    assert _status(get_dataset("first"), emt, folder)["n_done"] == 3
 
 
 def test_removed_dataset_is_gone(folder: DataFolder) -> None:

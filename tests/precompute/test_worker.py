@@ -73,6 +73,32 @@ def test_a_periodic_cell_is_left_alone():
     np.testing.assert_array_equal(padded.cell, atoms.cell)
 
 
+@pytest.mark.parametrize("order", [(1, 0, 2), (0, 2, 1), (2, 1, 0)], ids=str)
+def test_a_left_handed_cell_keeps_energy_forces_and_the_sign_of_its_stress(order):
+    right = bulk("Cu", cubic=True)
+    right.set_cell(right.cell.array * [1.03, 1.02, 1.01], scale_atoms=True)
+    right.rattle(0.05, seed=0)
+    left = right.copy()
+    left.set_cell(right.cell.array[list(order)])
+
+    first, second = predict(EMT(), configuration(right), REACH), predict(EMT(), configuration(left), REACH)
+
+    assert np.linalg.det(left.cell) < 0 < np.linalg.det(periodic_atoms(configuration(left), REACH)[0].cell)
+    assert second.energy == pytest.approx(first.energy, abs=1e-9)
+    np.testing.assert_allclose(second.forces, first.forces, atol=1e-9)
+    np.testing.assert_allclose(second.stress, first.stress, atol=1e-12)
+    assert (second.stress[:3] > 0).all()
+
+
+def test_a_left_handed_slab_keeps_its_periodic_vectors():
+    slab = fcc111("Cu", (2, 2, 3), vacuum=None)
+    slab.set_cell([slab.cell[1], slab.cell[0], [0, 0, 1]])
+    slab.pbc = (True, True, False)
+    padded, _ = periodic_atoms(configuration(slab), REACH)
+    assert np.linalg.det(padded.cell) > 0
+    np.testing.assert_array_equal(padded.cell[:2], slab.cell[:2])
+
+
 def test_stress_has_the_sign_of_tension():
     atoms = bulk("Cu", cubic=True)
     atoms.set_cell(atoms.cell * 1.03, scale_atoms=True)

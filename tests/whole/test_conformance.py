@@ -76,6 +76,8 @@ def variants(elements: tuple[str, str]) -> dict[str, Atoms]:
     atoms = crystal(elements)
     rotated = atoms.copy()
     rotated.rotate(40, (1, 2, 3), rotate_cell=True)
+    left_handed = atoms.copy()
+    left_handed.set_cell(atoms.cell.array[[0, 2, 1]])
     moved = atoms.copy()
     moved.positions += [0.3, -0.2, 0.7]
     strained = {}
@@ -98,6 +100,7 @@ def variants(elements: tuple[str, str]) -> dict[str, Atoms]:
         "plain": atoms,
         "rotated": rotated,
         "moved": moved,
+        "left_handed": left_handed,
         "permuted": atoms[np.roll(np.arange(len(atoms)), 3)],
         "doubled": atoms.repeat((2, 1, 1)),
         **strained,
@@ -183,7 +186,7 @@ def test_energy_is_extensive(checked):
     assert checked.found["doubled"].energy == pytest.approx(2 * checked.found["plain"].energy, abs=4 * checked.ev)
 
 
-@pytest.mark.parametrize("name", ["rotated", "moved", "permuted"])
+@pytest.mark.parametrize("name", ["rotated", "moved", "permuted", "left_handed"])
 def test_energy_is_invariant(checked, name):
     if name == "rotated" and not checked.is_rotation_invariant:
         pytest.skip(f"{checked.family} learns this symmetry from data, so random weights do not have it")
@@ -232,6 +235,15 @@ def test_stress_is_the_derivative_by_strain(checked):
     volume = checked.made["plain"].get_volume()
     scale = np.abs(numerical).max()
     np.testing.assert_allclose(plain.stress * volume, numerical, atol=0.01 * scale + 2 * checked.ev / STRAIN)
+
+
+def test_a_left_handed_cell_has_the_stress_of_the_right_handed_one(checked):
+    plain, mirrored = checked.found["plain"], checked.found["left_handed"]
+    np.testing.assert_allclose(mirrored.forces, plain.forces, atol=4 * checked.ev_per_ang)
+    if plain.stress is None:
+        pytest.skip(f"{checked.family} has no stress")
+    scale = np.abs(plain.stress).max()
+    np.testing.assert_allclose(mirrored.stress, plain.stress, atol=0.01 * scale + 1e-6)
 
 
 @pytest.mark.parametrize("name", ["primitive", "atom", "cluster", "slab"])
