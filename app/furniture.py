@@ -24,6 +24,17 @@ def captions(*texts: str) -> None:
         st.caption(text)
 
 
+def say_unheeded(scope: Scope, what: str = "This page does not heed") -> None:
+    """Say that a page, or a part of it, does not heed the conditions of the address; nothing where there are none.
+
+    Args:
+        scope: The sidebar's dataset under the conditions of the address.
+        what: Subject and verb of the sentence, such as `Only the histograms heed`.
+    """
+    if words := scope.restrictions():
+        st.caption(f":material/filter_alt_off: {what} the conditions of the address: {', '.join(words)}.")
+
+
 def warn_of_leakage(dataset_ids: Sequence[str]) -> None:
     """Say which models may have been trained on a dataset, since their errors on it are no test."""
     datasets = catalog.datasets()

@@ -7,7 +7,18 @@ import streamlit as st
 from ase.data import chemical_symbols
 
 from app.links import DATASETS_ADDRESS, model_link
-from app.wording import SEEN, SEEN_SWITCH, STATES, counts, dataset_label, judged, model_labels, place, source_name
+from app.wording import (
+    SEEN,
+    SEEN_SWITCH,
+    STATES,
+    counts,
+    dataset_label,
+    judged,
+    model_labels,
+    place,
+    seen_in_training,
+    source_name,
+)
 from engine.errors import ScopeError, StoreError
 from engine.quantities import ALIGNMENTS, METRICS
 from engine.queries import catalog, comparability, error_metrics, reference_data
@@ -138,7 +149,7 @@ def _unknown_in_address() -> list[str]:
         "model": models,
         "compare": models,
         "dataset": catalog.datasets()["dataset_id"].tolist(),
-        "quantity": list(METRICS),
+        "quantity": [name.capitalize() for name in METRICS],  # Streamlit writes what the choice shows
     }
     asked = {name: st.query_params.get_all(name) for name in known}
     return unknown_values(asked, known)
@@ -243,7 +254,7 @@ def _described(model_id: str, dataset_id: str, labels: dict[str, str]) -> str:
 
 def _about_dataset(dataset_id: str, model_id: str) -> None:
     """What a dataset is, and what a comparison of a model with it can mean."""
-    row = catalog.datasets().set_index("dataset_id").loc[dataset_id]
+    row = catalog.datasets().set_index("dataset_id", drop=False).loc[dataset_id]
     judged = comparability.compatibility().set_index(["model_id", "dataset_id"]).loc[(model_id, dataset_id)]
     if not row["n_configs"]:
         st.markdown(f"{row['description']}\n\n**Not here** {row['reason']}")
@@ -253,7 +264,7 @@ def _about_dataset(dataset_id: str, model_id: str) -> None:
         f"**Size** {row['n_configs']:,} configurations, {row['n_atoms']:,} atoms of {', '.join(row['elements'])}\n\n"
         f"**Reference** {row['functional']}, {row['code']}; {row['potentials'] or 'settings not stated'}\n\n"
         f"**Raw energies** of {model_labels()[model_id]}: {STATES[judged['state']]}. {judged['state_reason']}\n\n"
-        f"**Seen in training** {row['leakage'] or 'not checked'}\n\n"
+        f"**Seen in training** {seen_in_training(row)}\n\n"
         f"**Licence** {row['license']}; cite {row['citation']}"
     )
 
@@ -261,8 +272,8 @@ def _about_dataset(dataset_id: str, model_id: str) -> None:
 def alignment_switch() -> str:
     """`raw` or `per_element`, the same switch with the same address parameter on every page.
 
-    It begins with raw energies, but where those of no model can be compared with the sidebar's dataset. A dataset
-    that begins otherwise than the one before sets the switch, so that the address leads to the same page again.
+    It begins with raw energies, or with aligned ones where no model's raw energies can be compared with the sidebar's
+    dataset. It is set again when a new dataset begins otherwise, so that the address leads to the same page again.
     """
     begin = _first_alignment(st.session_state["dataset"])
     if st.session_state.get("align") and st.session_state.get("align_began", begin) != begin:
@@ -299,7 +310,7 @@ def comparison_switch() -> bool:
         format_func=lambda name: {"shared": "Shared configurations", "own": "All of each model"}[name],
         key="on",
         bind="query-params",
-        help="Models may have results for different parts of a dataset. An error over other configurations says "
-        "nothing of the better model, so rankings run over those that all ranked models have a result for.",
+        help="Models may have results for different parts of a dataset. An error over other configurations does "
+        "not say which model is better, so rankings run over those that all ranked models have a result for.",
     )
     return bool(choice == "shared")

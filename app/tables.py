@@ -101,7 +101,7 @@ def chosen_row(
     columns: Sequence[str] | None = None,
     height: int | Literal["content"] | None = None,
 ) -> pd.Series:
-    """A table of which one row is always chosen, the first at the start; returns that row.
+    """A table with one row always chosen, the first at the start; returns that row.
 
     Args:
         table: At least one row, in display units.

@@ -7,7 +7,7 @@ import pandas as pd
 
 from app.figures import base, tile_maps
 from engine.quantities import METRICS, QUANTITIES, significant
-from engine.queries import catalog, comparability, reference_data
+from engine.queries import catalog, comparability, reference_data, training
 from engine.queries.scope import Scope
 from engine.queries.training import SEEN_MARK
 
@@ -39,7 +39,7 @@ def judged(metrics: pd.DataFrame, *, is_raw: bool) -> pd.DataFrame:
 
     Args:
         metrics: model_id, dataset_id and more.
-        is_raw: Whether the numbers are raw energies; of aligned energies and forces all may.
+        is_raw: Whether the numbers are raw energies; all aligned energies and forces may.
 
     Returns:
         The rows with `comparable` and `why_not`, the reason; empty where they may.
@@ -152,7 +152,7 @@ def citation(dataset_id: str) -> str:
 
 
 def comparison_note(here: pd.DataFrame) -> str:
-    """On which configurations the models of one dataset are compared, and which are left out.
+    """Which configurations the models of one dataset are compared on, and which models are left out.
 
     Args:
         here: Rows of one dataset as `error_metrics.shared_metrics` gives them.
@@ -199,7 +199,7 @@ def seen_marked(label: str, is_seen: object) -> str:
 
 
 def listed(names: Iterable[str]) -> str:
-    """Names in a sentence; of many only some."""
+    """Names in a sentence; the first ones and a count where there are many."""
     known = list(dict.fromkeys(names))
     return ", ".join(known[:_LISTED]) + (f" and {len(known) - _LISTED} others" if len(known) > _LISTED else "")
 
@@ -221,6 +221,20 @@ def seen_note(pairs: pd.DataFrame, *, with_seen: bool | None = None) -> str:
     }[with_seen]
     reasons = [f"{listed(part['label'])}: {reason}" for reason, part in known.groupby("seen_reason", sort=False)]
     return f":material/school: {SEEN}{ranked}. {' '.join(reasons)} {_suspected(pairs)}".strip()
+
+
+def seen_in_training(dataset: pd.Series) -> str:
+    """Which models were trained on a dataset, and what else is known of that.
+
+    Args:
+        dataset: Its row of `catalog.datasets`.
+    """
+    known = training.seen(Scope.of(dataset["dataset_id"]))
+    names = listed(known.loc[known["is_seen"], "model_id"].map(model_labels()))
+    note = str(dataset["leakage"] or "Not checked.")
+    if not names:
+        return note
+    return f"By {names}." + ("" if note.startswith("None") else f" {note}")
 
 
 def _suspected(pairs: pd.DataFrame) -> str:

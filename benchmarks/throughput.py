@@ -36,8 +36,8 @@ from engine.records import Configuration, read_predictions, write_configurations
 from engine.registry.models import families, load_models
 from precompute.acquire.weights import Checkpoint
 from precompute.workers import worker_envs
-from precompute.workers.launch import family_command, why_not_runnable
 from precompute.workers.process import Worker
+from precompute.workers.worker_envs import family_command, why_not_runnable
 from tests.tiny.making import has_tiny, make_tiny
 
 PREFERRED = {  # the model of a family that stands for it

@@ -20,6 +20,11 @@ from engine.files import replacing
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
+KILLED = "killed twice, as when memory runs out"
+TOOK_LONGER = "took longer than"
+TRANSIENT_REASONS = ("MemoryError:", KILLED, TOOK_LONGER)
+"""How the reasons of failures begin that another run, with more memory or time, may not have."""
+
 _FLOATS = pa.list_(pa.float64())
 
 CONFIGURATION_SCHEMA = pa.schema(
@@ -112,6 +117,11 @@ class Prediction:
     forces: FloatArray | None = None
     stress: FloatArray | None = None
     wall_seconds: float | None = None
+
+
+def is_transient(reason: str | None) -> bool:
+    """Whether a failure tells of the machine of that day and not of the model."""
+    return (reason or "").startswith(TRANSIENT_REASONS)
 
 
 @dataclass(frozen=True)
@@ -211,7 +221,7 @@ def write_configurations(path: Path, configurations: Iterable[Configuration]) ->
         }
         for c in configurations
     ]
-    _write_table(path, pa.Table.from_pylist(rows, schema=CONFIGURATION_SCHEMA))
+    write_table(path, pa.Table.from_pylist(rows, schema=CONFIGURATION_SCHEMA))
 
 
 def read_configurations(path: Path) -> list[Configuration]:
@@ -229,7 +239,7 @@ def read_configurations(path: Path) -> list[Configuration]:
             stress=_shaped(row["stress"], 6),
             geometry_hash=row["geometry_hash"],
         )
-        for row in _read_table(path, CONFIGURATION_SCHEMA).to_pylist()
+        for row in read_table(path, CONFIGURATION_SCHEMA).to_pylist()
     ]
 
 
@@ -255,7 +265,7 @@ def write_predictions(path: Path, predictions: Iterable[Prediction], run_record:
         for p in predictions
     ]
     table = pa.Table.from_pylist(rows, schema=PREDICTION_SCHEMA)
-    _write_table(path, table.replace_schema_metadata((run_record or RunRecord()).to_metadata()))
+    write_table(path, table.replace_schema_metadata((run_record or RunRecord()).to_metadata()))
 
 
 def read_predictions(path: Path) -> list[Prediction]:
@@ -271,7 +281,7 @@ def read_predictions(path: Path) -> list[Prediction]:
             stress=_shaped(row["stress"], 6),
             wall_seconds=row["wall_seconds"],
         )
-        for row in _read_table(path, PREDICTION_SCHEMA).to_pylist()
+        for row in read_table(path, PREDICTION_SCHEMA).to_pylist()
     ]
 
 
@@ -282,7 +292,7 @@ def check_predictions(path: Path) -> None:
         OSError: A page is damaged.
         ArrowInvalid: The file is not parquet; a ValueError.
     """
-    _read_table(path, PREDICTION_SCHEMA)
+    read_table(path, PREDICTION_SCHEMA)
 
 
 def read_run_record(path: Path) -> RunRecord:
@@ -291,7 +301,7 @@ def read_run_record(path: Path) -> RunRecord:
     return RunRecord.from_metadata({key.decode(): value.decode() for key, value in metadata.items()})
 
 
-def _read_table(path: Path, schema: pa.Schema) -> pa.Table:
+def read_table(path: Path, schema: pa.Schema) -> pa.Table:
     """A table whose pages are checked against their checksums, where the file has any.
 
     Raises:
@@ -301,6 +311,11 @@ def _read_table(path: Path, schema: pa.Schema) -> pa.Table:
     return pq.read_table(path, schema=schema, page_checksum_verification=True)
 
 
-def _write_table(path: Path, table: pa.Table) -> None:
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write a table with checksums of its pages, whole or not at all.
+
+    Raises:
+        OSError: It cannot be written.
+    """
     with replacing(path) as temporary:
         pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)

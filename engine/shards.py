@@ -6,30 +6,18 @@ files is missing. A row counts for a configuration only while its geometry is un
 machine and not of the model (memory, time) stays in its file with its reason, but the configuration counts as missing.
 """
 
-import ast
 import hashlib
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from engine.records import Configuration, Prediction, read_predictions
-
-FAMILIES = Path(__file__).parent / "families"
-
-# Raised whenever a worker prepares configurations differently (padding, units, checks), since every number may move.
-ADAPTER_VERSION = 1
+from engine.records import Configuration, Prediction, is_transient, read_predictions
 
 # A shard is what a kill can cost: seconds to a minute of the slowest model.
 MAX_CONFIGS = 32
 MAX_ATOMS = 2000
-
-KILLED = "killed twice, as when memory runs out"
-TOOK_LONGER = "took longer than"
-TRANSIENT_REASONS = ("MemoryError:", KILLED, TOOK_LONGER)
-"""How the reasons of failures begin that another run, with more memory or time, may not have."""
 
 
 @dataclass(frozen=True)
@@ -48,53 +36,6 @@ class Shard:
     def n_atoms(self) -> int:
         """Atoms of all configurations together."""
         return sum(c.n_atoms for c in self.configurations)
-
-
-def code_digest(path: Path) -> str:
-    """Digest of what a family file does: comments, docstrings, layout and its batched path do not count.
-
-    `batch` is held to the numbers of the calculator that `load` makes, so it may become faster without making old
-    predictions stale.
-    """
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    tree.body = [node for node in tree.body if not _is_batched_path(node)]
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
-            value = body[0].value
-            if isinstance(value, ast.Constant) and isinstance(value.value, str):
-                body[0] = ast.Pass()
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
-
-
-def _is_batched_path(node: ast.stmt) -> bool:
-    return isinstance(node, ast.FunctionDef) and node.name.startswith(("batch", "_batch"))
-
-
-def fingerprint(family: str, checkpoint_sha256: str, options: Mapping[str, object]) -> str:
-    """Name of everything but the configuration that decides a prediction.
-
-    Args:
-        family: File name in `engine/families`, which holds the adapter; its lock holds the pins.
-        checkpoint_sha256: Digest of the weights; empty where a model has none.
-        options: Keywords of the family's `load`.
-
-    Returns:
-        16 hexadecimal digits.
-    """
-    parts = {
-        "adapter": code_digest(FAMILIES / f"{family}.py"),
-        "adapter_version": ADAPTER_VERSION,
-        "checkpoint": checkpoint_sha256,
-        "lock": hashlib.sha256((FAMILIES / f"{family}.lock").read_bytes()).hexdigest(),
-        "options": dict(options),
-    }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def is_transient(reason: str | None) -> bool:
-    """Whether a failure tells of the machine of that day and not of the model."""
-    return (reason or "").startswith(TRANSIENT_REASONS)
 
 
 def done_keys(paths: Iterable[Path]) -> dict[tuple[str, str], str]:

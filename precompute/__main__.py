@@ -10,9 +10,24 @@ from pyarrow import ArrowInvalid
 
 from engine.data_folder import DataFolder, using
 from engine.errors import EngineError
+from engine.relaxations import CELLS, OPTIMIZERS
 from engine.store.connection import DatabaseError
 from precompute.acquire import user_datasets, user_models
-from precompute.commands import bench, build, embed, envs, fetch, import_, models, predict, run, say, status, table
+from precompute.commands import (
+    bench,
+    build,
+    embed,
+    envs,
+    fetch,
+    import_,
+    models,
+    predict,
+    relax,
+    run,
+    say,
+    status,
+    table,
+)
 from precompute.dft import run as dft
 
 
@@ -85,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     sub = command(predict)
     sub.add_argument("file", metavar="FILE", help="POSCAR, CIF or extended XYZ")
     sub.add_argument("--json", action="store_true")
+    _add_relaxation(command(relax))
     command(embed)
     sub = command(table)
     sub.add_argument("--matrix", action="store_true", help="force RMSE of every model on every dataset")
@@ -94,6 +110,16 @@ def _parser() -> argparse.ArgumentParser:
     sub = command(status)
     sub.add_argument("--json", action="store_true")
     return parser
+
+
+def _add_relaxation(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("file", metavar="FILE", help="POSCAR, CIF or extended XYZ")
+    sub.add_argument("--fmax", type=float, default=0.01, metavar="F", help="largest force at rest, eV/Å (default 0.01)")
+    sub.add_argument("--steps", type=int, default=200, metavar="N", help="steps at most (default 200)")
+    sub.add_argument("--cell", choices=CELLS, default="fixed", help="free: lengths and angles follow the stress")
+    sub.add_argument("--optimizer", choices=OPTIMIZERS, default="fire")
+    sub.add_argument("--output", metavar="FILE", help="extended XYZ of where each model came to rest")
+    sub.add_argument("--json", action="store_true")
 
 
 if __name__ == "__main__":

@@ -12,10 +12,12 @@ from typing import Any
 
 from engine.data_folder import DataFolder
 from engine.errors import FetchError, RegistryError, SettingsError
+from engine.readers.readings import Upload
 from engine.records import Configuration
 from engine.registry.datasets import Dataset, select_datasets
 from engine.registry.interactions import load_interactions, needed_configurations
 from engine.registry.models import Model, families, get_model, select_models
+from engine.relaxations import RelaxationOptions
 from engine.shards import merged
 from precompute import progress
 from precompute.acquire.datasets import configurations_of, fetch_dataset
@@ -27,9 +29,10 @@ from precompute.jobs import embedding, runner
 from precompute.jobs.build import build as build_store
 from precompute.jobs.executors import command_line, run_with_parsl
 from precompute.jobs.prediction import predict_upload, read_file
+from precompute.jobs.relaxation import numbers, relax_structure, write_structures
 from precompute.jobs.tables import markdown_matrix, markdown_table
 from precompute.workers import worker_envs
-from precompute.workers.launch import why_not_runnable
+from precompute.workers.worker_envs import why_not_runnable
 
 DEFAULT_DATASET = "open-defects"
 
@@ -236,9 +239,7 @@ def predict(arguments: argparse.Namespace) -> int:
     """Predict one structure file with one or more models."""
     if not arguments.model:
         raise SettingsError("predict needs --model ID.")
-    models, upload = select_models(arguments.model), read_file(Path(arguments.file))
-    for check in upload.checks:
-        say(f"{'' if check.is_fine else 'warning: '}{check.name}: {check.text}")
+    models, upload = select_models(arguments.model), _looked_at(Path(arguments.file))
     rows = list(predict_upload(upload, models, DataFolder.default(), arguments.device))
     if arguments.json:
         print(json.dumps(rows, indent=1))
@@ -246,6 +247,36 @@ def predict(arguments: argparse.Namespace) -> int:
         for row in rows:
             print(_prediction_line(row))
     return 0 if all(row["status"] == "ok" for row in rows) else 1
+
+
+def _looked_at(path: Path) -> Upload:
+    """A structure file as read, and what was looked at, printed."""
+    upload = read_file(path)
+    for check in upload.checks:
+        say(f"{'' if check.is_fine else 'warning: '}{check.name}: {check.text}")
+    return upload
+
+
+def relax(arguments: argparse.Namespace) -> int:
+    """Relax one structure file with one or more models; fails where one does not converge."""
+    if not arguments.model:
+        raise SettingsError("relax needs --model ID.")
+    try:
+        options = RelaxationOptions(arguments.fmax, arguments.steps, arguments.cell, arguments.optimizer)
+    except ValueError as error:
+        raise SettingsError(f"{error}.") from error
+    models, configuration = select_models(arguments.model), _looked_at(Path(arguments.file)).configuration
+    found = list(relax_structure(configuration, models, DataFolder.default(), arguments.device, options))
+    rows = [numbers(*one) for one in found]
+    if arguments.output:
+        n_frames = write_structures(Path(arguments.output), configuration, found)
+        say(f"{arguments.output}: {n_frames} frames" if n_frames else "nothing came to rest, so nothing is written")
+    if arguments.json:
+        print(json.dumps(rows, indent=1))
+    else:
+        for row in rows:
+            print(_relaxation_line(row))
+    return 0 if all(relaxation.is_converged for _, relaxation in found) else 1
 
 
 def embed(arguments: argparse.Namespace) -> int:
@@ -347,4 +378,16 @@ def _prediction_line(row: Mapping[str, Any]) -> str:
     return (
         f"{row['model_id']:28} {row['energy']:.6f} eV   {row['energy_per_atom']:.6f} eV/atom   "
         f"largest force {row['max_force']:.4f} eV/Å   {row['wall_seconds']:.2f} s"
+    )
+
+
+def _relaxation_line(row: Mapping[str, Any]) -> str:
+    """One model's relaxation for a person to read."""
+    if row["status"] != "ok":
+        return f"{row['model_id']:28} failed: {row['reason']}"
+    end = "converged" if row["is_converged"] else "not converged, give it more --steps"
+    return (
+        f"{row['model_id']:28} {row['energy']:.6f} eV   {row['energy_per_atom']:.6f} eV/atom   "
+        f"{row['energy_gain']:.6f} eV below the start   largest force {row['max_force']:.4f} eV/Å   "
+        f"largest displacement {row['largest_displacement']:.3f} Å   {row['n_steps']} steps, {end}"
     )

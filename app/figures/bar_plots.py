@@ -114,7 +114,7 @@ def _bars(table: pd.DataFrame, quantity: str, axis: str, limit: float, ink: Ink,
 
 
 def _is_meant(table: pd.DataFrame, quantity: str) -> pd.Series:
-    """Whether each number can be compared with the reference; of forces all can."""
+    """Whether each number can be compared with the reference; all forces can."""
     return table["comparable"].astype(bool) | (quantity != "energy")
 
 

@@ -225,7 +225,7 @@ def noise_line(ink: Ink) -> dict[str, object]:
 
 
 def model_colour(model_id: str) -> str:
-    """Hue of the model's architecture, with which every model id begins; grey for those met rarely."""
+    """Hue of the model's architecture, which every model id begins with; rare ones are grey."""
     return ARCHITECTURE_COLOURS.get(model_id.split("-")[0], OTHER_COLOUR)
 
 

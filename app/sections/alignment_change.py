@@ -55,6 +55,7 @@ def alignment_part(dataset: pd.Series, slot: DeltaGenerator) -> None:
     furniture.captions(wording.seen_note(pairs, with_seen=chosen.with_seen))
     _ranks(table)
     _offsets(_with_marks(offsets, pairs), in_milli, n_elements)
+    furniture.say_unheeded(scope, "The offsets do not heed")
 
 
 def _with_marks(table: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:

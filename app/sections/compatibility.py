@@ -17,6 +17,7 @@ from engine.queries.scope import Scope
 
 def compatibility_part(dataset: pd.Series, datasets: pd.DataFrame, slot: DeltaGenerator) -> None:
     """Which models' raw energies may be compared with which dataset's, and why not."""
+    furniture.say_unheeded(selection.selection().scope, "What can be compared does not depend on")
     everything = st.toggle(
         "Everything in the registry", key="registry", bind="query-params",
         help="Otherwise models that were run and datasets that are here.",
@@ -28,7 +29,7 @@ def compatibility_part(dataset: pd.Series, datasets: pd.DataFrame, slot: DeltaGe
         furniture.empty("No dataset is here", "Run: `python -m precompute fetch --dataset open-defects`")
         return
     judged = comparability.compatibility()
-    # Alike ones side by side, those that fit the Materials Project first.
+    # Datasets that are alike stand side by side; those that fit the Materials Project come first.
     order = datasets.assign(fits=~datasets["comparable"].fillna(False).astype(bool))
     order = order.sort_values(["fits", "energy_reference"], kind="stable")
     models = models.sort_values(["energy_reference", "label"], key=lambda c: c.str.lower())

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import export, furniture, tables, wording
+from app import export, furniture, selection, tables, wording
 from engine.quantities import ALIGNMENTS, significant
 from engine.queries import catalog, error_metrics
 from engine.store import connection
@@ -38,6 +38,9 @@ DEFINITIONS = """
 - **Shared configurations**: models may have been run on different parts of a dataset, such as a sample. Rankings run
   over the configurations for which every ranked model has a result; offsets and bounds are those of these
   configurations. A model that failed on more than a tenth, or leaves fewer than about 90 shared ones, is not ranked.
+- **§ trained on this**: training data of the model hold configurations of the dataset, certainly or likely. Its errors
+  there are no test of it, so headlines, rankings and Pareto fronts leave it out, and what models share does not depend
+  on it. The switch at the left brings it in. The registry says which training sets hold which groups, and why.
 - **Missing** means not run, **failed** means run without a result. Neither is zero; both are counted.
 """
 
@@ -45,6 +48,7 @@ DEFINITIONS = """
 def show() -> None:
     """Everything that is needed to judge and to repeat the numbers."""
     furniture.header("Data & methods", "What the numbers mean, where they come from, and what is missing.")
+    furniture.say_unheeded(selection.selection().scope)
     names = ["Definitions", "Datasets", "Provenance", "Failures", "Paper", "Downloads"]
     tabs = dict(zip(names, st.tabs(names), strict=True))
     tabs["Definitions"].markdown(DEFINITIONS, unsafe_allow_html=True)
@@ -74,6 +78,7 @@ def _datasets() -> None:
         elements=table["elements"].map(", ".join),
         n_configs=table["n_configs"].where(is_here),
         n_atoms=table["n_atoms"].where(is_here),
+        leakage=[wording.seen_in_training(row) for _, row in table.iterrows()],
         status=table["reason"].fillna("not available").where(~is_here, "available"),
     )
     heads = {

@@ -16,7 +16,7 @@ def show() -> None:
     chosen = selection.selection()
     slot = furniture.header(
         f"Cost: {chosen.quantity} error on {wording.place(chosen.scope)}",
-        "Which model is the most accurate for the time that one has? Models on the line are beaten by no other.",
+        "Which model is the most accurate for the time that one has? No other model beats those on the line.",
     )
     costs = catalog.costs()
     if costs.empty:

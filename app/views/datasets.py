@@ -53,6 +53,7 @@ def _is_here(datasets: pd.DataFrame) -> pd.Series:
 
 
 def _contents(dataset: pd.Series, datasets: pd.DataFrame, slot: DeltaGenerator) -> None:
+    furniture.say_unheeded(selection.selection().scope, "Only the histograms heed")
     _headline(datasets)
     _elements(dataset, slot)
     _list(datasets)
@@ -176,7 +177,7 @@ def _card(dataset: pd.Series, datasets: pd.DataFrame) -> None:
             ("Spin and +U", f"spin {dataset['spin']}, {_plus_u(dataset['hubbard_u'])}"),
             ("Zero of energy", f"{wording.ZEROS[dataset['energy_reference']]}. {dataset['comparable_note']}"),
             ("Noise of the labels", wording.noise_note(dataset["dataset_id"])),
-            ("Seen in training", dataset["leakage"] or "not checked"),
+            ("Seen in training", wording.seen_in_training(dataset)),
             ("Licence", dataset["license"]),
             ("Cite", dataset["citation"]),
             ("Source", wording.source_name(dataset["source"])),
@@ -250,7 +251,8 @@ def _distributions(dataset: pd.Series) -> None:
         key=f"distributions-{scope.describe()}",
     )
     st.caption(
-        "Of the DFT reference alone. Beyond the axes lies 0.1 % of the samples at each end; brackets say how many."
+        "These are DFT reference data alone. At each end 0.1 % of the samples lie beyond the axes; brackets say how "
+        "many."
     )
     tables.view_data(table, "distributions")
 
@@ -329,9 +331,9 @@ def _structure(dataset: pd.Series, row: pd.Series) -> None:
         f"{configuration.n_atoms} atoms",
     )
     st.markdown(
-        f"**{row['group_name']}**: {sight.formula}, {configuration.n_atoms} atoms, `{row['config_id']}`. Of the "
-        f"{row['n_configs']:,} configurations of the group it has the median number of atoms and, among those of that "
-        "size, the median force. Choose a row for another group."
+        f"**{row['group_name']}**: {sight.formula}, {configuration.n_atoms} atoms, `{row['config_id']}`. It "
+        f"has the median number of atoms of the {row['n_configs']:,} configurations of the group, and the median force "
+        "among those of that size. Choose a row for another group."
     )
     atomview(
         configuration.numbers,

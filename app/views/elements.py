@@ -143,7 +143,7 @@ def _table(
 
 
 def _coverage(here: pd.DataFrame) -> str:
-    """Of how many configurations the table is made."""
+    """How many configurations the table is made of."""
     pooled = here[["n_configs", "n_failed", "n_expected"]].sum()
     sets = f"of the {len(here)} datasets that it was run on" if len(here) > 1 else "of the dataset"
     return f"{wording.counts(pooled)} configurations {sets}."

@@ -28,6 +28,7 @@ def show() -> None:
     slot = furniture.header(
         "Models", "Which models are there, on what were they trained, and on what have they been run?"
     )
+    furniture.say_unheeded(selection.selection().scope)
     if model_id:
         furniture.empty(f"No model '{model_id}'", "The registry has no such id. Choose one from the list.")
     chosen = model_list.filtered(models)
@@ -42,6 +43,7 @@ def _page(model: pd.Series) -> None:
     slot = furniture.header(
         str(model["label"]), "What is it, how far can it be trusted, at what cost, and who made the numbers?"
     )
+    furniture.say_unheeded(selection.selection().scope)
     # A link to the page that is open would keep its parameters.
     st.button("All models", icon=":material/arrow_back:", type="tertiary", on_click=_close)
     runs = catalog.runs()

@@ -13,7 +13,7 @@ from ase import Atoms
 from ase.data import chemical_symbols
 from streamlit.delta_generator import DeltaGenerator
 
-from app import export, furniture, wording
+from app import export, furniture, selection, wording
 from app.structures import parts
 from app.structures.atomview import AtomColors, atomview
 from app.structures.live_results import LiveResults, rms
@@ -46,6 +46,7 @@ def show() -> None:
     slot = furniture.header(
         "Predict", "What do several potentials say of your own structure, and where do they disagree?"
     )
+    furniture.say_unheeded(selection.selection().scope)
     predictor = _predictor()
     job = st.query_params.get("job", "")
     # Not columns: below some width the picture goes under the choices.

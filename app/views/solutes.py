@@ -26,6 +26,7 @@ def show() -> None:
         "Does a model know how strongly a defect attracts a solute? An interaction energy is a difference of total "
         "energies, in which errors of a model may cancel or add up.",
     )
+    furniture.say_unheeded(chosen.scope)
     with furniture.controls():
         set_id = st.selectbox(
             "Interactions",

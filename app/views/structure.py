@@ -82,7 +82,7 @@ def show() -> None:
 
 
 def _config_id(chosen: selection.Selection, ranking: pd.DataFrame) -> str | None:
-    """From the address; else the model's worst one of the scope."""
+    """The configuration of the address, else the model's worst one of the scope."""
     asked = st.query_params.get("cfg")
     if asked or ranking.empty:
         return asked

@@ -239,7 +239,7 @@ def failure_counts(model_id: str) -> pd.DataFrame:
 
 @cached
 def costs() -> pd.DataFrame:
-    """The columns of `costs` with label and family; of equal settings the newest."""
+    """The columns of `costs` with label and family; the newest where settings are equal."""
     return connection.frame(
         """
         select k.model_id, m.label, m.family, k.device, k.hardware, k.n_threads, k.n_atoms, k.batch,

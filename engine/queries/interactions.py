@@ -170,9 +170,11 @@ def _marked_seen(tried: pd.DataFrame, dataset_ids: set[str]) -> pd.DataFrame:
     """The rows with `is_seen` and `seen_reason`: the model was trained on one of the datasets."""
     known = training.seen(Scope.of(*sorted(dataset_ids)))
     known = known[known["is_seen"]]
-    reasons = known.groupby("model_id")["seen_reason"].agg(lambda found: " ".join(dict.fromkeys(found)))
+    reasons: dict[str, str] = {}
+    for row in known.drop_duplicates(["model_id", "seen_reason"]).itertuples():
+        reasons[row.model_id] = f"{reasons.get(row.model_id, '')} {row.seen_reason}".strip()
     return tried.assign(
-        is_seen=tried["model_id"].isin(reasons.index), seen_reason=tried["model_id"].map(reasons).fillna("")
+        is_seen=tried["model_id"].isin(reasons), seen_reason=[reasons.get(name, "") for name in tried["model_id"]]
     )
 
 

@@ -7,7 +7,7 @@ both. The file is read again when it changes, since a process may outlive an add
 import functools
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -15,11 +15,10 @@ from typing import Any
 from ase.data import chemical_symbols
 
 from engine.data_folder import DataFolder
-from engine.errors import RegistryError, unknown_id
+from engine.errors import RegistryError
 from engine.readers.formats import READERS
-from engine.registry.levels_of_theory import SPINS as SPINS  # users say it of what they add
 from engine.registry.levels_of_theory import LevelOfTheory, make_level, with_level
-from engine.registry.tables import SHA256, build, check_choice, check_unique, read_folder, select
+from engine.registry.tables import SHA256, Registry, as_written, build, check_choice, check_unique, read_folder
 from engine.registry.training_sets import check_training_sets
 
 DATASETS_PATH = Path(__file__).with_name("datasets")
@@ -202,7 +201,7 @@ class Dataset:
         return tuple(file for file in self.files if (file.url or file.page) and file.reader)
 
 
-def load_datasets(path: Path | None = None) -> Mapping[str, Dataset]:
+def load_datasets(path: Path | None = None) -> Registry[Dataset]:
     """Read and check the dataset registry, in file order, then the user's.
 
     Args:
@@ -214,12 +213,7 @@ def load_datasets(path: Path | None = None) -> Mapping[str, Dataset]:
     Raises:
         RegistryError: An entry is wrong, or a user's has the id of another; the message names it.
     """
-    if path is not None:
-        return _read_registry(path, 0)
-    added = user_registry()
-    if not added.is_file():
-        return _read_registry(DATASETS_PATH, 0)
-    return _joined(added, added.stat().st_mtime_ns)
+    return _joined(*as_written(user_registry())) if path is None else _read_registry(path, 0)
 
 
 def user_registry() -> Path:
@@ -228,7 +222,7 @@ def user_registry() -> Path:
 
 
 @functools.cache
-def _read_registry(path: Path, _stamp: int) -> Mapping[str, Dataset]:
+def _read_registry(path: Path, _stamp: int) -> Registry[Dataset]:
     """One registry, at one time of writing."""
     datasets = {}
     for file, dataset_id, table in read_folder(path):
@@ -237,7 +231,7 @@ def _read_registry(path: Path, _stamp: int) -> Mapping[str, Dataset]:
         _check(dataset, where)
         datasets[dataset_id] = dataset
     check_unique(((d.dataset_id, d.paper_row) for d in datasets.values()), "paper_row", path.name)
-    return datasets
+    return Registry(datasets, "Dataset", "engine/registry/datasets")
 
 
 def _entry(dataset_id: str, table: object, where: str) -> object:
@@ -255,15 +249,16 @@ def _entry(dataset_id: str, table: object, where: str) -> object:
 
 
 @functools.cache
-def _joined(added: Path, stamp: int) -> Mapping[str, Dataset]:
+def _joined(added: Path, stamp: int) -> Registry[Dataset]:
     """Both registries; a user's dataset may not hide one of this project."""
-    known, users = _read_registry(DATASETS_PATH, 0), _read_registry(added, stamp)
+    known = _read_registry(DATASETS_PATH, 0)
+    users = _read_registry(added, stamp) if stamp else {}
     if clash := sorted(set(known) & set(users)):
         raise RegistryError(
             f"{added} has an entry '{clash[0]}', which is now a dataset of engine/registry/datasets. "
             f"Run: python -m precompute add-dataset --remove {clash[0]}"
         )
-    return {**known, **users}
+    return Registry({**known, **users}, "Dataset", "engine/registry/datasets")
 
 
 def get_dataset(dataset_id: str) -> Dataset:
@@ -272,10 +267,7 @@ def get_dataset(dataset_id: str) -> Dataset:
     Raises:
         RegistryError: The id is unknown; the message names the closest one.
     """
-    datasets = load_datasets()
-    if dataset_id not in datasets:
-        raise unknown_id("Dataset", dataset_id, datasets, "engine/registry/datasets")
-    return datasets[dataset_id]
+    return load_datasets()[dataset_id]
 
 
 def select_datasets(ids: Iterable[str]) -> list[Dataset]:
@@ -284,7 +276,7 @@ def select_datasets(ids: Iterable[str]) -> list[Dataset]:
     Raises:
         RegistryError: An id is unknown; the message names the closest one.
     """
-    return select(ids, load_datasets(), "Dataset", "engine/registry/datasets")
+    return load_datasets().select(ids)
 
 
 def check_id(dataset_id: str, where: str) -> None:

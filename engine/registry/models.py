@@ -8,16 +8,25 @@ import ast
 import dataclasses
 import functools
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ase.data import atomic_numbers
 
 from engine.data_folder import DataFolder
-from engine.errors import RegistryError, unknown_id
+from engine.errors import RegistryError
 from engine.registry.levels_of_theory import LevelOfTheory, make_level, with_level
-from engine.registry.tables import SHA256, build, check_choice, check_unique, read_folder, read_tables, select
+from engine.registry.tables import (
+    SHA256,
+    Registry,
+    as_written,
+    build,
+    check_choice,
+    check_unique,
+    read_folder,
+    read_tables,
+)
 from engine.registry.training_sets import check_training_sets, elements_of, load_training_sets, with_elements
 
 MODELS_PATH = Path(__file__).with_name("models")
@@ -110,7 +119,7 @@ class Model:
         return sorted(set(symbols) - set(self.elements), key=atomic_numbers.__getitem__)
 
 
-def load_models(path: Path | None = None) -> Mapping[str, Model]:
+def load_models(path: Path | None = None) -> Registry[Model]:
     """Read and check the model registry, files by name, entries in file order, then the user's.
 
     Args:
@@ -123,12 +132,7 @@ def load_models(path: Path | None = None) -> Mapping[str, Model]:
     Raises:
         RegistryError: An entry is wrong, or a user's has the id of another; the message names it.
     """
-    if path is not None:
-        return _read_registry(path, 0)
-    added = user_registry()
-    if not added.is_file():
-        return _read_registry(MODELS_PATH, 0)
-    return _joined(added, added.stat().st_mtime_ns)
+    return _joined(*as_written(user_registry())) if path is None else _read_registry(path, 0)
 
 
 def user_registry(folder: DataFolder | None = None) -> Path:
@@ -152,7 +156,7 @@ def user_model(model_id: str, table: object) -> Model:
 
 
 @functools.cache
-def _read_registry(path: Path, _stamp: int) -> Mapping[str, Model]:
+def _read_registry(path: Path, _stamp: int) -> Registry[Model]:
     """One registry file, at one time of writing."""
     models = {}
     for file, model_id, table in read_folder(path):
@@ -162,20 +166,21 @@ def _read_registry(path: Path, _stamp: int) -> Mapping[str, Model]:
             raise RegistryError(f"{where}: family '{model.family}' has a file of its own, {model.family}.toml.")
         models[model_id] = model
     check_unique(((m.model_id, m.paper_row) for m in models.values()), "paper_row", path.name)
-    return models
+    return Registry(models, "Model", "engine/registry/models")
 
 
 @functools.cache
-def _joined(added: Path, _stamp: int) -> Mapping[str, Model]:
+def _joined(added: Path, stamp: int) -> Registry[Model]:
     """Both registries; a user's model may not hide one of this project."""
     known = load_models(MODELS_PATH)
-    users = {model_id: user_model(model_id, table) for model_id, table in read_tables(added).items()}
+    entries = read_tables(added) if stamp else {}
+    users = {model_id: user_model(model_id, table) for model_id, table in entries.items()}
     if clash := sorted(set(known) & set(users)):
         raise RegistryError(
             f"{added} has an entry '{clash[0]}', which is now a model of this project; "
             "rename it there and in the folder 'imported'."
         )
-    return {**known, **users}
+    return Registry({**known, **users}, "Model", "engine/registry/models")
 
 
 def _model(model_id: str, table: object, where: str) -> Model:
@@ -198,10 +203,7 @@ def get_model(model_id: str) -> Model:
     Raises:
         RegistryError: The id is unknown; the message names the closest one.
     """
-    models = load_models()
-    if model_id not in models:
-        raise unknown_id("Model", model_id, models, "engine/registry/models")
-    return models[model_id]
+    return load_models()[model_id]
 
 
 def select_models(ids: Iterable[str]) -> list[Model]:
@@ -210,7 +212,7 @@ def select_models(ids: Iterable[str]) -> list[Model]:
     Raises:
         RegistryError: An id is unknown; the message names the closest one.
     """
-    return select(ids, load_models(), "Model", "engine/registry/models")
+    return load_models().select(ids)
 
 
 def families() -> list[str]:

@@ -79,25 +79,38 @@ def build(kind: type[T], table: object, where: str, **known: object) -> T:
     return kind(**known, **values)
 
 
-def select(ids: Iterable[str], entries: Mapping[str, T], kind: str, registry: str) -> list[T]:
-    """Look entries up by id, each once, in the order asked; `all` stands for every entry.
+class Registry(dict[str, T]):
+    """Entries by id, in file order; a look-up of an id that is not there names the closest one.
 
     Args:
-        ids: Ids as given on the command line.
-        entries: The registry.
+        entries: By id.
         kind: What an entry is called in messages: `Model` or `Dataset`.
-        registry: File that holds the entries, for messages.
-
-    Raises:
-        RegistryError: An id is not in the registry.
+        place: File or folder that holds the entries, for messages.
     """
-    chosen: dict[str, T] = {}
-    for given in ids:
-        for key in entries if given == ALL else (given,):
-            if key not in entries:
-                raise unknown_id(kind, key, entries, registry)
-            chosen.setdefault(key, entries[key])
-    return list(chosen.values())
+
+    def __init__(self, entries: Mapping[str, T], kind: str, place: str) -> None:
+        super().__init__(entries)
+        self._kind, self._place = kind, place
+
+    def __missing__(self, key: str) -> T:
+        raise unknown_id(self._kind, key, self, self._place)
+
+    def select(self, ids: Iterable[str]) -> list[T]:
+        """Look entries up, each once, in the order asked; `all` stands for every entry.
+
+        Args:
+            ids: Ids as given on the command line.
+
+        Raises:
+            RegistryError: An id is not in the registry.
+        """
+        keys = [key for given in ids for key in (self if given == ALL else (given,))]
+        return [self[key] for key in dict.fromkeys(keys)]
+
+
+def as_written(path: Path) -> tuple[Path, int]:
+    """A registry file with its time of writing, ns; 0 where there is none. It keys what is remembered of the file."""
+    return path, path.stat().st_mtime_ns if path.is_file() else 0
 
 
 def check_unique(values: Iterable[tuple[str, object]], what: str, registry: str) -> None:

@@ -25,7 +25,8 @@ from engine.readers.plausibility import Finding, examine
 from engine.readers.single_sources import read_mtp_cfg
 from engine.readers.vasp import vasprun_steps
 from engine.records import Configuration, write_configurations
-from engine.registry.datasets import DATASETS_PATH, ENERGY_REFERENCES, SPINS, check_id, load_datasets
+from engine.registry.datasets import DATASETS_PATH, ENERGY_REFERENCES, check_id, load_datasets
+from engine.registry.levels_of_theory import SPINS
 from precompute.acquire.fetching import sha256_of
 from precompute.acquire.user_registry import check_texts, clean, entries, locked, write_entries
 

@@ -1,16 +1,21 @@
 """Weights of models: how they come in, where they lie, and what identifies them."""
 
+import ast
 import functools
 import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from engine.data_folder import DataFolder
 from engine.errors import FetchError
-from engine.registry.models import CheckpointFile, Model
-from engine.shards import FAMILIES, fingerprint
+from engine.registry.models import FAMILIES, CheckpointFile, Model
 from precompute.acquire.archives import unpack, unpacked
 from precompute.acquire.fetching import fetch_file, recorded_sha256, sha256_of
+
+# Raised whenever a worker prepares configurations differently (padding, units, checks), since every number may move.
+ADAPTER_VERSION = 1
 
 
 def fetch_weights(model: Model, folder: DataFolder, mirror: Path | None) -> list[str]:
@@ -115,3 +120,45 @@ class Checkpoint:
 def _checksum(path: Path, modified: int) -> str:
     """Checksum of a file, computed once for each state of it: a page asks for every model at once."""
     return sha256_of(path)
+
+
+def code_digest(path: Path) -> str:
+    """Digest of what a family file does: comments, docstrings, layout and its batched path do not count.
+
+    `batch` is held to the numbers of the calculator that `load` makes, so it may become faster without making old
+    predictions stale.
+    """
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree.body = [node for node in tree.body if not _is_batched_path(node)]
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
+            value = body[0].value
+            if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                body[0] = ast.Pass()
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+
+
+def _is_batched_path(node: ast.stmt) -> bool:
+    return isinstance(node, ast.FunctionDef) and node.name.startswith(("batch", "_batch"))
+
+
+def fingerprint(family: str, checkpoint_sha256: str, options: Mapping[str, object]) -> str:
+    """Name of everything but the configuration that decides a prediction.
+
+    Args:
+        family: File name in `engine/families`, which holds the adapter; its lock holds the pins.
+        checkpoint_sha256: Digest of the weights; empty where a model has none.
+        options: Keywords of the family's `load`.
+
+    Returns:
+        16 hexadecimal digits.
+    """
+    parts = {
+        "adapter": code_digest(FAMILIES / f"{family}.py"),
+        "adapter_version": ADAPTER_VERSION,
+        "checkpoint": checkpoint_sha256,
+        "lock": hashlib.sha256((FAMILIES / f"{family}.lock").read_bytes()).hexdigest(),
+        "options": dict(options),
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

@@ -131,7 +131,8 @@ def _predictions(
 ) -> list[Path]:
     """Files with the predictions to use, all of one origin: the one that covers most configurations as they are now.
 
-    Of equals, those computed on this machine come first, then those of the repository, then imported ones.
+    Files computed on this machine come first where several cover the same; those of the repository follow, then
+    imported ones.
     """
     computed = Checkpoint(model, folder).predictions(dataset.dataset_id)
     shipped = embedded_predictions(dataset.dataset_id, model.model_id)

@@ -29,8 +29,8 @@ from engine.numerics import uncertainty
 from engine.records import Configuration, FloatArray, Prediction
 from engine.registry.models import Model, get_model, load_models
 from precompute.acquire.weights import Checkpoint
-from precompute.workers.launch import why_not_runnable
 from precompute.workers.pool import Pool, default_memory_gb
+from precompute.workers.worker_envs import why_not_runnable
 
 QUEUED, LOADING, RUNNING = "queued", "loading the model", "computing"
 DONE, FAILED, CANCELLED = "done", "failed", "cancelled"

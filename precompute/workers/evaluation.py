@@ -26,7 +26,11 @@ Batch = Callable[[Calculator, Sequence[Atoms]], list[dict[str, Any]]]
 
 ONE_AT_A_TIME = 1  # edges
 EDGES_PER_ATOM = 10  # what an atom itself is counted as: a cloud of lone atoms has no edge but still takes memory
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "resource_exhausted")
+_OUT_OF_MEMORY = (
+    "out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory", "bad_alloc",
+    "resource_exhausted",
+    "failed to map segment",  # a shared library that is imported late finds no room below the cap
+)  # fmt: skip
 
 
 def periodic_atoms(configuration: Configuration, reach: float) -> tuple[Atoms, bool]:

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,9 +26,8 @@ from engine.data_folder import DataFolder
 from engine.errors import WorkerError
 from engine.records import Configuration
 from engine.registry.models import Model
-from precompute.workers.launch import worker_command
 from precompute.workers.process import SINGLE_POINT, Evaluated, Worker, WorkerDiedError
-from precompute.workers.worker_envs import has_nvidia_driver
+from precompute.workers.worker_envs import has_nvidia_driver, worker_command
 
 MAX_DEATHS = 2  # of workers at one configuration
 CAP_GB = 8.0
@@ -88,6 +87,7 @@ class Loaded:
         target: Path | None = None,
         *,
         task: str = SINGLE_POINT,
+        options: Mapping[str, object] | None = None,
         timeout: float | None = None,
         retry: bool = True,
     ) -> Evaluated:
@@ -96,7 +96,8 @@ class Loaded:
         Args:
             configurations: Any number.
             target: Where the file of predictions shall stay; None to have them returned.
-            task: What to do with each.
+            task: What to do with each: SINGLE_POINT or RELAX.
+            options: Of the task.
             timeout: Longest time for any one batch, s.
             retry: Replace a dead worker and search for the culprit; without, its death is the caller's error.
 
@@ -110,7 +111,13 @@ class Loaded:
             self.start()
             try:
                 return self.worker.evaluate(
-                    configurations, target, task=task, skip=history.lethal, max_edges=max_edges, timeout=timeout
+                    configurations,
+                    target,
+                    task=task,
+                    options=options,
+                    skip=history.lethal,
+                    max_edges=max_edges,
+                    timeout=timeout,
                 )
             except WorkerDiedError as death:
                 if not retry:

@@ -15,12 +15,21 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import WorkerError
-from engine.records import Configuration, Prediction, read_predictions, write_configurations
-from engine.shards import KILLED, TOOK_LONGER, is_transient
+from engine.records import (
+    KILLED,
+    TOOK_LONGER,
+    Configuration,
+    Prediction,
+    is_transient,
+    read_predictions,
+    write_configurations,
+)
+from engine.relaxations import Relaxation, read_relaxations
 from precompute.workers.worker_envs import WorkerCommand
 
 START_SECONDS = 300.0  # imports and the first load of a large checkpoint on a busy machine
 SINGLE_POINT = "single-point"
+RELAX = "relax"
 ENDED_TWICE = "ended its worker process twice"
 
 
@@ -43,23 +52,25 @@ class Evaluated:
     """What came of one request.
 
     Attributes:
-        predictions: In the order asked; empty where they went into a file that stays.
+        predictions: In the order asked; empty where they went into a file that stays, or for another task.
         n_failed: How many failed with a reason.
         n_transient: How many of these failed for lack of memory or time.
         peak_memory_mb: Of the process so far, MB.
+        relaxations: In the order asked, where that was the task.
     """
 
     predictions: tuple[Prediction, ...]
     n_failed: int
     n_transient: int
     peak_memory_mb: float
+    relaxations: tuple[Relaxation, ...] = ()
 
 
 class Worker:
     """One worker process that holds one loaded model.
 
     Args:
-        command: From `precompute.workers.launch.worker_command`.
+        command: From `precompute.workers.worker_envs.worker_command`.
         log: File that takes whatever the packages print; its last lines go into error messages.
 
     Raises:
@@ -121,6 +132,7 @@ class Worker:
         target: Path | None = None,
         *,
         task: str = SINGLE_POINT,
+        options: Mapping[str, object] | None = None,
         skip: Mapping[str, str] | None = None,
         max_edges: int | None = None,
         timeout: float | None = None,
@@ -130,7 +142,8 @@ class Worker:
         Args:
             configurations: Any number.
             target: Where the file of predictions shall stay; None to have the predictions returned alone.
-            task: What to do with each.
+            task: What to do with each: SINGLE_POINT or RELAX.
+            options: Of the task; those of `engine.relaxations.RelaxationOptions`.
             skip: config_id -> reason of configurations that are to become failed rows unseen.
             max_edges: Most edges in a batch of this request; 1 for one configuration at a time.
             timeout: Longest time for any one batch, s.
@@ -147,9 +160,13 @@ class Worker:
             source = Path(scratch) / "configurations.parquet"
             output = target or Path(scratch) / "predictions.parquet"
             write_configurations(source, configurations)
-            done = self.request(source, output, task=task, skip=skip, max_edges=max_edges, timeout=timeout)
-            predictions = () if target else tuple(read_predictions(output))
-        return Evaluated(predictions, done["n_failed"], sum(map(is_transient, done["reasons"])), done["peak_memory_mb"])
+            done = self.request(
+                source, output, task=task, options=options, skip=skip, max_edges=max_edges, timeout=timeout
+            )
+            predictions = tuple(read_predictions(output)) if task == SINGLE_POINT and not target else ()
+            relaxations = tuple(read_relaxations(output)) if task == RELAX and not target else ()
+        n_transient = sum(map(is_transient, done["reasons"]))
+        return Evaluated(predictions, done["n_failed"], n_transient, done["peak_memory_mb"], relaxations)
 
     def request(
         self,
@@ -157,6 +174,7 @@ class Worker:
         target: Path,
         *,
         task: str = SINGLE_POINT,
+        options: Mapping[str, object] | None = None,
         skip: Mapping[str, str] | None = None,
         max_edges: int | None = None,
         timeout: float | None = None,
@@ -167,6 +185,7 @@ class Worker:
             source: Configurations, as `engine.records.write_configurations` writes them.
             target: Predictions; appears complete or not at all.
             task: What to do with each configuration.
+            options: Of the task.
             skip: config_id -> reason of configurations that are to become failed rows unseen.
             max_edges: Most edges in a batch of this request; 1 for one configuration at a time.
             timeout: Longest time for any one batch, s.
@@ -181,7 +200,7 @@ class Worker:
         assert self._process is not None and self._process.stdin is not None, "start() first"
         self.current_batch = ()
         message: dict[str, Any] = {"task": task, "input": str(source.resolve()), "output": str(target.resolve())}
-        message |= {"skip": dict(skip or {})}
+        message |= {"skip": dict(skip or {}), "options": dict(options or {})}
         message |= {} if max_edges is None else {"max_edges": max_edges}
         try:
             self._process.stdin.write(json.dumps(message).encode() + b"\n")

@@ -4,7 +4,8 @@ Loads the model once, then answers requests until its input ends. A request is o
 standard input; replies are JSON lines on standard output, which everything else that a package prints is kept off:
 
     {"task": "single-point", "input": "configurations.parquet", "output": "predictions.parquet",
-     "skip": {"config_id": "reason"}, "max_edges": 1}         the last two where wanted
+     "skip": {"config_id": "reason"}, "max_edges": 1,         these two where wanted
+     "options": {"fmax": 0.01}}                               of the task, where it has any
     -> {"event": "ready", "record": {...}}                    once, when the model is loaded
     -> {"event": "start", "config_ids": ["...", ...]}         before each batch
     -> {"event": "done", "output": "...", "n": 12, "n_failed": 1, "reasons": ["..."], "seconds": 3.2,
@@ -14,7 +15,8 @@ standard input; replies are JSON lines on standard output, which everything else
 Checkpoints are other people's files and some formats can run code when they are read, so checksums come first and
 the process refuses every connection to another machine.
 
-Of ours this module imports `engine.records`, `precompute.workers.evaluation` and the family's file, and nothing else.
+Of ours this module imports `engine.records`, `engine.relaxations`, its neighbours `evaluation` and `relaxation`, and
+the family's file, and nothing else.
 """
 
 import argparse
@@ -41,6 +43,8 @@ from typing import Any
 import numpy as np
 
 from engine.records import Prediction, RunRecord, read_configurations, write_predictions
+from engine.relaxations import Relaxation, RelaxationOptions, write_relaxations
+from precompute.workers import relaxation
 from precompute.workers.evaluation import Evaluator
 
 Reply = Callable[..., None]
@@ -91,9 +95,30 @@ def single_point(evaluator: Evaluator, record: RunRecord, request: dict[str, Any
     return {"n": len(predictions), "n_failed": len(reasons), "reasons": reasons, "seconds": seconds}
 
 
+def relax(evaluator: Evaluator, record: RunRecord, request: dict[str, Any], reply: Reply) -> dict[str, object]:
+    """Each configuration relaxed by the request's options, written to the request's output.
+
+    Returns:
+        What the `done` message says of it.
+    """
+    started = time.perf_counter()
+    skip, options = request.get("skip", {}), RelaxationOptions(**request.get("options", {}))
+    found = []
+    for c in read_configurations(Path(request["input"])):
+        if c.config_id in skip:
+            found.append(Relaxation(c.config_id, c.geometry_hash, "failed", skip[c.config_id]))
+            continue
+        reply(event="start", config_ids=[c.config_id])
+        found.append(relaxation.relax(evaluator, c, options))
+    seconds = time.perf_counter() - started
+    write_relaxations(Path(request["output"]), found, options, dataclasses.replace(record, wall_seconds=seconds))
+    reasons = [one.reason for one in found if one.status == "failed"]
+    return {"n": len(found), "n_failed": len(reasons), "reasons": reasons, "seconds": seconds}
+
+
 Task = Callable[[Evaluator, RunRecord, dict[str, Any], Reply], dict[str, object]]
-TASKS: dict[str, Task] = {"single-point": single_point}
-"""What a request may ask for by name; a relaxation or an equation of state is one more entry."""
+TASKS: dict[str, Task] = {"single-point": single_point, "relax": relax}
+"""What a request may ask for by name; an equation of state is one more entry."""
 
 
 def end_with_parent() -> None:

@@ -312,6 +312,19 @@ def test_data_the_models_were_trained_on_are_marked(sampled_store):
     assert "Full was trained on it." in _text(_open())
 
 
+@pytest.mark.parametrize("page", ["model", "solutes", "about", "predict", "datasets"])
+def test_a_page_that_does_not_heed_conditions_of_the_address_says_so(store, page):
+    at = _open(f"views/{page}.py", atoms="32:")
+    assert not at.exception, at.exception
+    assert "heed the conditions of the address: at least 32 atoms." in _text(at)
+    assert "heed the conditions" not in _text(_open(f"views/{page}.py"))
+
+
+def test_the_quantity_of_an_address_is_named_as_the_sidebar_shows_it(store):
+    assert "data version" in _text(_open("views/overview.py", quantity="Force"))
+    assert "only Energy, Force" in _text(_open("views/overview.py", quantity="stress"))
+
+
 MARK = "§ trained on this"
 
 
@@ -345,6 +358,12 @@ def test_the_overview_ranks_no_model_on_data_that_it_was_trained_on(sampled_stor
 
 def test_the_model_at_the_start_was_not_trained_on_the_data(sampled_store):
     assert _open().selectbox(key="model").value == "full"
+
+
+def test_datasets_name_the_models_that_were_trained_on_them(sampled_store):
+    assert "By Trained. Full was trained on it." in _text(_open("views/datasets.py"))
+    table = next(f.value for f in _open("views/about.py").dataframe if "stands_in_for" in f.value.columns)
+    assert table.set_index("dataset_id").loc["hand", "leakage"] == "By Trained. Full was trained on it."
 
 
 def test_the_front_leaves_out_models_trained_on_the_data(sampled_store):

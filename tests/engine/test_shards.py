@@ -1,11 +1,10 @@
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from engine import shards
-from engine.records import Configuration, Prediction, write_predictions
+from engine.records import KILLED, Configuration, Prediction, write_predictions
 
 
 def cell(name: str, n_atoms: int) -> Configuration:
@@ -38,31 +37,6 @@ def test_only_what_no_file_holds_is_missing(tmp_path):
     assert shards.missing([a, b], shards.done_keys(tmp_path.glob("*.parquet"))) == [b]
 
 
-def test_code_digest_ignores_what_does_not_compute(tmp_path):
-    first, second, third = (tmp_path / f"{i}.py" for i in range(3))
-    first.write_text('"""Doc."""\nx = 1  # why\n')
-    second.write_text('"""Other words."""\n\nx = 1\n')
-    third.write_text('"""Doc."""\nx = 2\n')
-    assert shards.code_digest(first) == shards.code_digest(second) != shards.code_digest(third)
-
-
-@pytest.mark.parametrize("change", [{"checkpoint_sha256": "b"}, {"options": {"modal": "PBE"}}, {"family": "emt"}])
-def test_fingerprint_changes_with_what_decides_a_number(change):
-    given = {"family": "chgnet", "checkpoint_sha256": "a", "options": {}}
-    assert shards.fingerprint(**given) == shards.fingerprint(**given)
-    assert shards.fingerprint(**given) != shards.fingerprint(**(given | change))
-
-
-def test_every_family_has_a_lock_with_hashes():
-    for path in Path(shards.FAMILIES).glob("*.py"):
-        if path.stem == "__init__":
-            continue
-        lines = path.with_suffix(".lock").read_text().splitlines()
-        pinned = [line for line in lines if "==" in line and not line.startswith(" ")]
-        assert pinned
-        assert all(line.endswith("\\") for line in pinned), f"{path.stem}: a package without hashes"
-
-
 def grouped(n_large: int, n_small: int) -> list[Configuration]:
     sizes = {"large": n_large, "small": n_small}
     return [
@@ -85,21 +59,7 @@ def test_a_sample_has_every_group_and_then_its_share():
     assert [c.group_name for c in shards.sample(grouped(95, 5), 50)].count("small") == 3
 
 
-def test_the_batched_path_does_not_count_for_the_fingerprint(tmp_path):
-    plain = tmp_path / "plain.py"
-    plain.write_text("REACH = 6.0\n\n\ndef load(checkpoint, device):\n    return 1\n")
-    batched = tmp_path / "batched.py"
-    more = "\n\ndef _batch_size():\n    return 2\n\n\ndef batch(calculator, systems):\n    return []\n"
-    batched.write_text(plain.read_text() + more)
-    changed = tmp_path / "changed.py"
-    changed.write_text(plain.read_text().replace("6.0", "5.0"))
-    digests = [shards.code_digest(path) for path in (plain, batched, changed)]
-    assert digests[0] == digests[1] != digests[2]
-
-
-@pytest.mark.parametrize(
-    "reason", ["MemoryError: 9 atoms do not fit into memory", shards.KILLED, "took longer than 5 s"]
-)
+@pytest.mark.parametrize("reason", ["MemoryError: 9 atoms do not fit into memory", KILLED, "took longer than 5 s"])
 def test_a_lack_of_memory_or_time_is_kept_but_tried_again(tmp_path, reason):
     a = cell("a", 2)
     write_predictions(tmp_path / "x.parquet", [Prediction("a", a.geometry_hash, "failed", reason)])
@@ -110,6 +70,6 @@ def test_a_lack_of_memory_or_time_is_kept_but_tried_again(tmp_path, reason):
 
 def test_a_transient_failure_in_a_later_file_does_not_hide_a_result(tmp_path):
     write_predictions(tmp_path / "a.parquet", [Prediction("a", "0", "ok", energy=1.0)])
-    write_predictions(tmp_path / "b.parquet", [Prediction("a", "0", "failed", shards.KILLED)])
+    write_predictions(tmp_path / "b.parquet", [Prediction("a", "0", "failed", KILLED)])
     ((prediction, path),) = shards.merged(sorted(tmp_path.glob("*.parquet"))).values()
     assert (prediction.energy, path.name) == (1.0, "a.parquet")

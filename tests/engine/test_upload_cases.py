@@ -17,7 +17,7 @@ from engine.readers.checks import check_elements
 from engine.readers.uploads import read_upload
 from engine.registry.models import get_model
 from precompute.jobs.prediction import predict_file, read_file
-from precompute.workers.launch import why_not_runnable
+from precompute.workers.worker_envs import why_not_runnable
 
 CASES = Path(__file__).parents[1] / "fixtures" / "cases"
 RIGHT = json.loads((CASES / "right.json").read_text(encoding="utf-8"))

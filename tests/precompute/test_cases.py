@@ -20,7 +20,7 @@ from engine.registry.models import get_model
 from precompute.acquire.imports import import_file
 from precompute.acquire.user_datasets import add
 from precompute.jobs.prediction import predict_file
-from precompute.workers.launch import why_not_runnable
+from precompute.workers.worker_envs import why_not_runnable
 
 CASES = Path(__file__).parents[1] / "fixtures" / "cases"
 RIGHT = json.loads((CASES / "right.json").read_text(encoding="utf-8"))

@@ -144,3 +144,23 @@ def _runs(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+@pytest.mark.family
+def test_a_request_beyond_the_cap_fails_with_its_reason_and_the_worker_goes_on():
+    built = DataFolder.default()
+    if not worker_envs.is_built("chgnet", built.root):
+        pytest.skip("worker environment 'chgnet' is not built; run: python -m precompute envs chgnet")
+    dense = bulk("W", "sc", a=1.0).repeat(6)  # 216 atoms that share an edge with some 900 each
+    plain = bulk("W")
+    cells = [
+        Configuration(str(len(atoms)), "g", atoms.numbers, atoms.positions, np.array(atoms.cell), (True, True, True))
+        for atoms in (plain, dense)
+    ]
+    with Pool(built, device="cpu", memory_gb=3.0) as pool, pool.borrow(get_model("chgnet-0.3.0")) as loaded:
+        before, beyond, after = [loaded.evaluate([cells[k]], retry=False) for k in (0, 1, 0)]
+        peak = Path(f"/proc/{loaded.worker.pid}/status").read_text().partition("VmPeak:")[2].split()[0]
+    assert beyond.predictions[0].reason == "MemoryError: 216 atoms do not fit into memory"
+    assert beyond.n_transient == 1
+    assert before.predictions[0].energy == pytest.approx(after.predictions[0].energy, abs=1e-6)
+    assert int(peak) * 1024 <= 3e9

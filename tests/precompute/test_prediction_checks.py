@@ -11,7 +11,7 @@ from engine.readers.uploads import read_upload
 from engine.registry.models import get_model
 from precompute.__main__ import main
 from precompute.jobs.prediction import read_file
-from precompute.workers.launch import why_not_runnable
+from precompute.workers.worker_envs import why_not_runnable
 
 CASES = Path(__file__).parents[1] / "fixtures" / "cases"
 

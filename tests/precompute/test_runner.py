@@ -28,8 +28,8 @@ from engine.shards import done_keys, merged
 from precompute.acquire.weights import Checkpoint
 from precompute.jobs import runner
 from precompute.workers import worker_envs
-from precompute.workers.launch import worker_command
 from precompute.workers.process import Worker, WorkerDiedError
+from precompute.workers.worker_envs import worker_command
 
 DATASET = "cu-snap"  # a registry id; the configurations in it are this test's
 

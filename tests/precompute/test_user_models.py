@@ -17,7 +17,7 @@ from precompute.acquire.imports import import_file
 from precompute.acquire.user_datasets import add
 from precompute.acquire.user_models import ModelDescription, external_model, register
 from precompute.jobs.build import build
-from precompute.workers.launch import why_not_runnable
+from precompute.workers.worker_envs import why_not_runnable
 
 ROOT = Path(__file__).parents[2]
 CASES = Path(__file__).parents[1] / "fixtures" / "cases"

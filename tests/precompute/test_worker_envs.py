@@ -4,8 +4,7 @@ import pytest
 
 from engine.data_folder import DataFolder
 from engine.errors import WorkerEnvError
-from engine.registry.models import families, load_models
-from engine.shards import FAMILIES
+from engine.registry.models import FAMILIES, families, load_models
 from precompute.workers import worker_envs
 
 
@@ -24,6 +23,16 @@ def test_a_lock_holds_the_pins_of_its_header(family):
 @pytest.mark.parametrize("family", families())
 def test_locks_name_no_index(family):
     assert "://" not in (FAMILIES / f"{family}.lock").read_text()
+
+
+def test_every_family_has_a_lock_with_hashes():
+    for path in FAMILIES.glob("*.py"):
+        if path.stem == "__init__":
+            continue
+        lines = path.with_suffix(".lock").read_text().splitlines()
+        pinned = [line for line in lines if "==" in line and not line.startswith(" ")]
+        assert pinned
+        assert all(line.endswith("\\") for line in pinned), f"{path.stem}: a package without hashes"
 
 
 def test_every_runnable_model_has_a_family_with_a_lock():

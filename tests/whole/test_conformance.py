@@ -20,8 +20,8 @@ from engine.data_folder import DataFolder
 from engine.records import Configuration, Prediction, read_predictions, read_run_record, write_configurations
 from engine.registry.models import families, load_models
 from precompute.workers import worker_envs
-from precompute.workers.launch import family_command
 from precompute.workers.process import Worker
+from precompute.workers.worker_envs import family_command
 from tests.tiny.making import has_tiny, make_tiny
 
 pytestmark = pytest.mark.family

@@ -9,8 +9,8 @@ import pytest
 from engine.data_folder import DataFolder
 from engine.records import Configuration, read_predictions, write_configurations
 from engine.registry.models import get_model
-from precompute.workers.launch import why_not_runnable, worker_command
 from precompute.workers.process import Worker
+from precompute.workers.worker_envs import why_not_runnable, worker_command
 from tests.golden.record import structures
 
 pytestmark = pytest.mark.family

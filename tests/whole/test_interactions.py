@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from ase.data import atomic_numbers
 from streamlit.testing.v1 import AppTest
@@ -17,12 +18,11 @@ from engine.cells.lattices import structures
 from engine.data_folder import DataFolder
 from engine.errors import MetricError, RegistryError
 from engine.numerics.interactions import agreement, check_balance, composition, interaction_energy, interaction_errors
-from engine.queries import interactions
+from engine.queries import interactions, training
 from engine.records import Configuration, Prediction, read_configurations, write_configurations
 from engine.registry.datasets import get_dataset, load_datasets
 from engine.registry.interactions import SETS, Interaction, Part, load_interactions, needed_configurations
-from engine.registry.models import load_models
-from engine.shards import FAMILIES
+from engine.registry.models import FAMILIES, load_models
 from engine.store.builder import StoreBuilder, publish
 from engine.store.rows import Results, Run
 from precompute import __main__ as command_line
@@ -411,3 +411,16 @@ def test_what_cannot_be_computed_is_one_sentence(folder, monkeypatch, capsys, op
     status, planned = _planned(folder, monkeypatch, "--interactions", *options)
     assert (status, planned) == (1, set())
     assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("solutes")
+def test_models_trained_on_the_interactions_are_ranked_only_if_asked_for(monkeypatch):
+    known = pd.DataFrame(
+        {"model_id": ["emt"], "dataset_id": ["open-defects"], "is_seen": [True], "seen_reason": "Fit."}
+    )
+    monkeypatch.setattr(training, "seen", lambda scope: known)
+    read = interactions.interaction_agreement.__wrapped__
+    left_out = read("open-defects").set_index("model_id").loc["emt"]
+    brought_in = read("open-defects", with_seen=True).set_index("model_id").loc["emt"]
+    assert left_out[["is_seen", "seen_reason", "is_ranked", "n_interactions"]].tolist() == [True, "Fit.", False, 5]
+    assert brought_in[["is_seen", "is_ranked"]].tolist() == [True, True]

@@ -13,6 +13,7 @@ RULES = {
     "engine.quantities": set(),
     "engine.files": set(),
     "engine.records": {"engine.files"},
+    "engine.relaxations": {"engine.records"},
     "engine.data_folder": set(),
     "engine.shards": {"engine.records"},
     "engine.families": set(),
@@ -31,11 +32,15 @@ RULES = {
         "engine.shards",
     },
     "precompute.workers": {
-        "engine.data_folder", "engine.errors", "engine.files", "engine.records", "engine.registry", "engine.shards",
-        "precompute.acquire",
+        "engine.data_folder", "engine.errors", "engine.files", "engine.records", "engine.registry",
+        "engine.relaxations", "precompute.acquire",
     },
     # What runs inside a family's environment.
-    "precompute.workers.worker": {"engine.families", "engine.records", "precompute.workers.evaluation"},
+    "precompute.workers.worker": {
+        "engine.families", "engine.records", "engine.relaxations", "precompute.workers.evaluation",
+        "precompute.workers.relaxation",
+    },
+    "precompute.workers.relaxation": {"engine.records", "engine.relaxations", "precompute.workers.evaluation"},
     "precompute.workers.evaluation": {"engine.records"},
     "precompute.dft": {"engine.cells", "engine.data_folder", "engine.errors", "engine.records"},
     "precompute.dft.gpaw_single_point": set(),
@@ -49,8 +54,8 @@ RULES = {
         "precompute.workers",
     },
     "precompute.__main__": {
-        "engine.data_folder", "engine.errors", "engine.store.connection", "precompute.acquire", "precompute.commands",
-        "precompute.dft",
+        "engine.data_folder", "engine.errors", "engine.relaxations", "engine.store.connection", "precompute.acquire",
+        "precompute.commands", "precompute.dft",
     },
     "app.figures": {"engine.numerics", "engine.quantities", "engine.queries", "engine.records"},
     "app.structures": {"app.figures", "engine.queries", "engine.readers", "engine.records", "precompute.live"},
@@ -67,8 +72,7 @@ RULES = {
     },
     "app.views": {
         "app.export", "app.figures", "app.furniture", "app.links", "app.sections", "app.selection", "app.structures",
-        "app.tables",
-        "app.wording", "engine.errors", "engine.numerics", "engine.quantities", "engine.queries",
+        "app.tables", "app.wording", "engine.errors", "engine.numerics", "engine.quantities", "engine.queries",
         "engine.readers", "engine.records", "engine.registry", "engine.store.connection", "precompute.live",
     },
     "app.main": {"app.furniture", "app.selection", "engine.errors", "engine.store.connection"},
@@ -174,6 +178,50 @@ def test_a_planted_breach_is_found(module, source):
 def test_every_module_has_a_rule():
     packages = {"engine", "precompute"}  # their own files say only what they are
     assert [name for name in FILES if name not in packages and not any(is_below(name, key) for key in RULES)] == []
+
+
+def defined_elsewhere(module: str) -> set[str]:
+    """Names at the top of one of our modules that it imports and does not define."""
+    statements = [node for node in source_of(module).body if isinstance(node, ast.Import | ast.ImportFrom)]
+    return {alias.asname or alias.name.partition(".")[0] for node in statements for alias in node.names}
+
+
+def source_of(module: str) -> ast.Module:
+    return ast.parse(FILES[module].read_text())
+
+
+def taken_second_hand(tree: ast.Module) -> list[str]:
+    """Names that a source takes from one of our modules that only imports them."""
+    found, modules = [], {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                name = f"{node.module}.{alias.name}"
+                if name in FILES:
+                    modules[alias.asname or alias.name] = name
+                elif node.module in FILES and alias.name in defined_elsewhere(node.module):
+                    found.append(name)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules:
+            module = modules[node.value.id]
+            found += [f"{module}.{node.attr}"] if node.attr in defined_elsewhere(module) else []
+    return sorted(found)
+
+
+@pytest.mark.parametrize("module", [name for name in FILES if not is_below(name, "engine")])
+def test_names_are_imported_from_where_they_are_defined(module):
+    assert taken_second_hand(source_of(module)) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from engine.readers.formats import Configuration",
+        "from engine.queries import catalog\ncatalog.connection.version()",
+    ],
+)
+def test_a_planted_second_hand_name_is_found(source):
+    assert taken_second_hand(ast.parse(source))
 
 
 def test_no_page_folder_is_called_pages():
