@@ -24,7 +24,7 @@ _LEAN = 45  # degrees, to the left, where the names of the rows leave room
 
 
 def cell_state(n_configs: float, n_failed: float, is_together: bool) -> str:
-    """`missing`, `failed` (all), `apart` (over other configurations), `partial` (some failed) or `ok`: none looks like another."""
+    """`missing`, `failed` (all), `apart` (over other configurations), `partial` (some failed) or `ok`."""
     if not n_configs:
         return "failed" if n_failed else "missing"
     if not is_together:
