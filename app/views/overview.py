@@ -185,6 +185,10 @@ def _ranking(here: pd.DataFrame, chosen: selection.Selection, alignment: str, is
         "note": st.column_config.TextColumn("What is inferred", width="large"),
         "why_not": st.column_config.TextColumn("Why raw energies cannot be compared", width="medium"),
     }
+    for name in macro:
+        heads[name] = st.column_config.NumberColumn(
+            "Mean over metals and kinds", help=QUANTITIES[name].description, format="%.1f"
+        )
     place = st.container(horizontal=True, vertical_alignment="center")
     row = tables.chosen_row(table[["model_id", *columns]], "ranking", heads, columns=columns, height="content")
     with place:
