@@ -111,7 +111,8 @@ def registry_walk(model_id: str) -> list[str]:
     """Files that a look-up enters where no registry is read yet."""
     from engine.registry import models
 
-    models.load_models.cache_clear()
+    for remembered in (models._joined, models._read_registry):
+        remembered.cache_clear()
     return traced(functools.partial(models.get_model, model_id))
 
 

@@ -71,6 +71,11 @@ def using(folder: DataFolder) -> Iterator[None]:
         _in_use.pop()
 
 
+def as_written(path: Path) -> tuple[Path, int]:
+    """A registry file with its time of writing, ns; 0 where there is none. It keys what is remembered of the file."""
+    return path, path.stat().st_mtime_ns if path.is_file() else 0
+
+
 def embedded_predictions(dataset_id: str, model_id: str) -> Path:
     """Predictions that come with the repository."""
     return EMBEDDED / "predictions" / dataset_id / f"{model_id}.parquet"

@@ -14,11 +14,11 @@ from typing import Any
 
 from ase.data import chemical_symbols
 
-from engine.data_folder import DataFolder
+from engine.data_folder import DataFolder, as_written
 from engine.errors import RegistryError
 from engine.readers.formats import READERS
 from engine.registry.levels_of_theory import LevelOfTheory, make_level, with_level
-from engine.registry.tables import SHA256, Registry, as_written, build, check_choice, check_unique, read_folder
+from engine.registry.tables import SHA256, Registry, build, check_choice, check_unique, read_folder
 from engine.registry.training_sets import check_training_sets
 
 DATASETS_PATH = Path(__file__).with_name("datasets")
@@ -138,6 +138,7 @@ class Dataset:
         energy_noise: How far its own energies are off by settings and code, root mean square, eV/atom; None where
             nobody measured it. Models that come closer than that cannot be told apart.
         force_noise: The same of a force component, eV/Å.
+        defect_energy_noise: The same of a defect energy, eV per defect, where that was measured by itself.
         noise_note: How the noise was measured, in one sentence.
         file_note: What the files, or the mirror, leave out or change; empty where nothing.
         groups_outside: Groups that are kept but do not count as the dataset.
@@ -167,6 +168,7 @@ class Dataset:
     n_configs_source: int | None = None
     energy_noise: float | None = None
     force_noise: float | None = None
+    defect_energy_noise: float | None = None
     noise_note: str = ""
     file_note: str = ""
     groups_outside: tuple[str, ...] = ()
@@ -310,11 +312,14 @@ def _check(dataset: Dataset, where: str) -> None:
 
 def _check_noise(dataset: Dataset, where: str) -> None:
     """A measured noise is above zero, and says how it was measured."""
-    known = [value for value in (dataset.energy_noise, dataset.force_noise) if value is not None]
+    measured = (dataset.energy_noise, dataset.force_noise, dataset.defect_energy_noise)
+    known = [value for value in measured if value is not None]
     if any(not 0 < value < math.inf for value in known):
-        raise RegistryError(f"{where}: energy_noise and force_noise are above zero, or left out where not measured.")
+        raise RegistryError(
+            f"{where}: energy_noise, force_noise and defect_energy_noise are above zero, or left out if not measured."
+        )
     if bool(known) != bool(dataset.noise_note):
-        raise RegistryError(f"{where}: energy_noise, force_noise and noise_note, which says how, come together.")
+        raise RegistryError(f"{where}: a noise and noise_note, which says how it was measured, come together.")
 
 
 def _check_file(file: DataFile, where: str) -> None:

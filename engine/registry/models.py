@@ -14,13 +14,12 @@ from pathlib import Path
 
 from ase.data import atomic_numbers
 
-from engine.data_folder import DataFolder
+from engine.data_folder import DataFolder, as_written
 from engine.errors import RegistryError
 from engine.registry.levels_of_theory import LevelOfTheory, make_level, with_level
 from engine.registry.tables import (
     SHA256,
     Registry,
-    as_written,
     build,
     check_choice,
     check_unique,

@@ -108,11 +108,6 @@ class Registry(dict[str, T]):
         return [self[key] for key in dict.fromkeys(keys)]
 
 
-def as_written(path: Path) -> tuple[Path, int]:
-    """A registry file with its time of writing, ns; 0 where there is none. It keys what is remembered of the file."""
-    return path, path.stat().st_mtime_ns if path.is_file() else 0
-
-
 def check_unique(values: Iterable[tuple[str, object]], what: str, registry: str) -> None:
     """Refuse two entries that claim the same value; None never clashes.
 

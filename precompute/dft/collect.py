@@ -3,7 +3,6 @@
 Reads finished results and writes the files that ship in `data/embedded/`; starts no calculation.
 """
 
-import csv
 import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -12,51 +11,25 @@ from typing import Any
 import ase.io
 import numpy as np
 from ase import Atoms
-from ase.eos import EquationOfState
-from ase.units import GPa
 
 from engine.data_folder import EMBEDDED
 from engine.errors import DatasetError, SettingsError
-from precompute.dft.jobs import (
-    LATTICE_VOLUME_FACTORS,
-    NOISE_CONFIGS,
-    Job,
-    cutoff_jobs,
-    dataset_jobs,
-    lattice_jobs,
-    mesh_jobs,
-    noise_jobs,
-    scan_jobs,
-)
+from precompute.dft.check_jobs import LATTICE_VOLUME_FACTORS, lattice_jobs
+from precompute.dft.convergence import COARSE, SLAB, compared, comparisons, defect_rows, lattice_row
+from precompute.dft.jobs import Job, dataset_jobs, dense_jobs, original_of, reference_crystal
 from precompute.dft.settings import ReferenceSettings
 
 DATASET_ID = "open-defects"
+
 PACKAGES = ("gpaw", "gpaw-data", "ase", "numpy", "scipy")
+
 DATASET_FILE = "open-defects.extxyz"
-CONVERGENCE_FILE = "convergence.csv"
+
 FINGERPRINT_PREFIX = "sha256:"  # without it, readers of extended XYZ take a fingerprint of digits for a number
 
 VERIFY_ENERGY_MEV_PER_ATOM = 0.5
-VERIFY_FORCE_MEV_PER_ANG = 3.0
 
-CONVERGENCE_COLUMNS = (
-    "kind",
-    "config_id",
-    "kpoints_per_inverse_angstrom",
-    "kpoints",
-    "cutoff_ev",
-    "compared_with",
-    "force_rms_mev_per_ang",
-    "force_difference_rms_mev_per_ang",
-    "force_difference_max_mev_per_ang",
-    "relative_energy_mev_per_atom",
-    "relative_energy_difference_mev_per_atom",
-    "volume_ang3_per_atom",
-    "bulk_modulus_gpa",
-    "plane_wave_pressure_gpa",
-    "cpu_seconds",
-    "fingerprint",
-)
+VERIFY_FORCE_MEV_PER_ANG = 3.0
 
 Results = dict[str, dict[str, Any]]
 
@@ -65,7 +38,7 @@ def write_dataset(settings: ReferenceSettings, results: Results, output: Path) -
     """Write the extended XYZ file, atomically and in the order of the settings table.
 
     A configuration waits for its parent and for the reference crystal of its metal, without which its energy says
-    nothing.
+    nothing. It has the denser mesh of `dense_jobs` where all cells of its parent have that (`_chosen`).
 
     Args:
         settings: The settings table.
@@ -75,19 +48,25 @@ def write_dataset(settings: ReferenceSettings, results: Results, output: Path) -
     frames = []
     for symbol in settings.systems:
         jobs = dataset_jobs(settings, [symbol])
-        crystals = [job for job in jobs if job.group == "bulk"]
-        reference = min(crystals, key=lambda job: len(job.atoms)) if symbol in settings.elements else None
-        wanted = [] if reference is None else [reference]
-        done = [job for job in jobs if _are_done([job, *wanted], results)]
-        frames += [labelled(job, settings, results, reference) for job in done]
+        if symbol in settings.alloys:
+            done = [job for job in jobs if are_done([job], results)]
+            frames += [labelled(job, settings, results, None) for job in done]
+            continue
+        chosen = _chosen(jobs, dense_jobs(settings, [symbol]), results)
+        reference = chosen.get(reference_crystal(jobs).config_id)
+        for job in (chosen[job.config_id] for job in jobs if job.config_id in chosen and reference is not None):
+            original = chosen.get(original_of(job.config_id) or "")
+            frames.append(labelled(job, settings, results, reference, original))
     if not frames:
         return
     text = io.StringIO()
     ase.io.write(text, frames, format="extxyz")
-    _write(output / DATASET_FILE, text.getvalue())
+    write(output / DATASET_FILE, text.getvalue())
 
 
-def labelled(job: Job, settings: ReferenceSettings, results: Results, reference: Job | None) -> Atoms:
+def labelled(
+    job: Job, settings: ReferenceSettings, results: Results, reference: Job | None, original: Job | None = None
+) -> Atoms:
     """Atoms with labels and provenance in `info` and `arrays`.
 
     Args:
@@ -96,25 +75,32 @@ def labelled(job: Job, settings: ReferenceSettings, results: Results, reference:
         results: Finished results, those of the job, its parent and the reference crystal among them.
         reference: The perfect crystal that all energies of a metal count from; None for an alloy, whose perfect
             crystals are not one crystal.
+        original: The defect that the configuration is a randomly displaced copy of, if that one has a denser mesh.
 
     Returns:
         Atoms with `REF_energy` (free energy, eV), `REF_energy_sigma0` (eV), `mesh_correction` (eV, part of both),
-        `REF_stress` (nine numbers, eV/Å^3, where the metal ships it), and the array `REF_forces` (eV/Å).
+        `REF_stress` (nine numbers, eV/Å^3, where the metal ships it), and the array `REF_forces` (eV/Å). A cell with a
+        denser mesh also has `first_mesh_ev` (eV), its free energy on the mesh of all cells, without correction.
     """
     result = results[job.config_id]
     correction = 0.0 if reference is None else _mesh_correction(job, results, reference)
+    if original is not None and reference is not None and is_dense(original):
+        correction = _mesh_correction(original, results, reference) + energy(results, original.config_id)
+        correction -= _first_energy(results, original)
     atoms = Atoms(job.atoms.numbers, positions=job.atoms.positions, cell=job.atoms.cell, pbc=True)
     labels, scf, versions = result["labels"], result["scf"], result["versions"]
     setup = job.setup(settings)
     atoms.info = {
-        "config_id": job.config_id,
+        "config_id": plain(job.config_id),
         "dataset": DATASET_ID,
         "group": job.group,
-        "parent_id": job.parent_id,
+        "parent_id": plain(job.parent_id),
         "REF_energy": labels["energy"] + correction,
         "REF_energy_sigma0": labels["energy_sigma0"] + correction,
         "mesh_correction": correction,
     }
+    if is_dense(job):
+        atoms.info["first_mesh_ev"] = _first_energy(results, job)
     if job.computes_stress and "stress" in labels:
         atoms.info["REF_stress"] = np.array(labels["stress"]).ravel()
     if job.is_spin_polarized(settings):
@@ -124,6 +110,7 @@ def labelled(job: Job, settings: ReferenceSettings, results: Results, reference:
         "functional": settings.common.functional,
         "cutoff_ev": job.cutoff_ev,
         "kpoints": "x".join(str(number) for number in job.kpoints),
+        "kpoints_per_inverse_angstrom": job.kpoint_density,
         "smearing_ev": settings.common.smearing_ev,
         "setup": setup if isinstance(setup, str) else " ".join(f"{key}:{setup[key]}" for key in setup),
         "scf_converged": scf["converged"],
@@ -144,40 +131,38 @@ def shipped_results(settings: ReferenceSettings, output: Path) -> Results:
         output: Folder of the shipped files; may be empty.
 
     Returns:
-        Config id to result, with what the extended XYZ file keeps of it.
+        Config id to result, with what the extended XYZ file keeps of it. A cell with a denser mesh has two entries: its
+        labels, under the id of its dense job, and its energy on the first mesh, under an id that ends in `COARSE`.
     """
     if not (output / DATASET_FILE).exists():
         return {}
     shipped = {atoms.info["config_id"]: atoms for atoms in read_shipped(output)}
-    return {
-        job.config_id: _result_of(shipped[job.config_id])
-        for job in dataset_jobs(settings, settings.systems)
-        if job.config_id in shipped
-        and shipped[job.config_id].info["fingerprint"] == job.content(settings)["fingerprint"]
-    }
+    results: Results = {}
+    for job in [*dataset_jobs(settings, settings.systems), *dense_jobs(settings, settings.systems)]:
+        atoms = shipped.get(plain(job.config_id))
+        if atoms is None or atoms.info["fingerprint"] != job.content(settings)["fingerprint"]:
+            continue
+        results[job.config_id] = _result_of(atoms)
+        if is_dense(job):
+            results[atoms.info["config_id"] + COARSE] = {
+                "labels": {"energy": atoms.info["first_mesh_ev"], "forces": [[0.0] * 3] * len(atoms)}
+            }
+    return results
 
 
-def write_convergence(settings: ReferenceSettings, results: Results, output: Path) -> None:
-    """Write the convergence table from what is there.
+def shipped_jobs(settings: ReferenceSettings, output: Path) -> dict[str, Job]:
+    """The jobs that made the shipped configurations.
 
     Args:
         settings: The settings table.
-        results: Config id to finished result.
-        output: Folder of the shipped files.
+        output: Folder of the shipped files; may be empty.
+
+    Returns:
+        Id of the configuration to the job, on the mesh that the shipped labels have.
     """
-    path = output / CONVERGENCE_FILE
-    old = list(csv.DictReader(path.read_text().splitlines())) if path.exists() else []
-    kept = {(row["kind"], row["fingerprint"]): row for row in old}
-    rows = [row for symbol in settings.elements for row in _rows(settings, results, symbol, kept)]
-    for symbol in settings.additions:
-        rows += _compared(settings, results, kept, _scans(settings, symbol))
-    if not rows:
-        return
-    text = io.StringIO()
-    writer = csv.DictWriter(text, CONVERGENCE_COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    _write(path, text.getvalue())
+    results = shipped_results(settings, output)
+    jobs = [*dataset_jobs(settings, settings.systems), *dense_jobs(settings, settings.systems)]
+    return {plain(job.config_id): job for job in jobs if job.config_id in results}
 
 
 def read_shipped(output: Path = EMBEDDED) -> list[Atoms]:
@@ -245,7 +230,7 @@ def report_difference(shipped: Atoms, result: dict[str, Any]) -> bool:
     return agrees
 
 
-def _rows(
+def rows(
     settings: ReferenceSettings,
     results: Results,
     symbol: str,
@@ -254,98 +239,22 @@ def _rows(
     """Rows of one metal, computed from results or kept from the shipped table."""
     lattice = lattice_jobs(settings, symbol)
     middle = lattice[LATTICE_VOLUME_FACTORS.index(1.0)].content(settings)["fingerprint"]
-    if _are_done(lattice, results):
-        yield {**_lattice_row(lattice, results), "fingerprint": middle}
+    if are_done(lattice, results):
+        yield {**lattice_row(lattice, results), "fingerprint": middle}
     elif ("lattice", middle) in kept:
         yield kept["lattice", middle]
-    yield from _compared(settings, results, kept, _comparisons(settings, symbol))
+    yield from compared(settings, results, kept, comparisons(settings, symbol))
+    yield from defect_rows(settings, results, symbol, kept)
 
 
-def _compared(
-    settings: ReferenceSettings,
-    results: Results,
-    kept: dict[tuple[str, str], dict[str, str]],
-    comparisons: Iterable[tuple[str, Job, Job]],
-) -> Iterable[Mapping[str, str | float]]:
-    """Rows of comparisons, computed from results or kept from the shipped table."""
-    for kind, job, best in comparisons:
-        mark = job.content(settings)["fingerprint"]
-        if _are_done((job, best), results):
-            yield {**_comparison_row(kind, job, best, results), "fingerprint": mark}
-        elif (kind, mark) in kept:
-            yield kept[kind, mark]
+def are_done(jobs: Iterable[Job], results: Results) -> bool:
+    """Whether the jobs have results, and their parents; of a parent's first mesh the energy is enough."""
+    return all(
+        job.config_id in results and (job.parent_id in results or job.parent_id + COARSE in results) for job in jobs
+    )
 
 
-def _comparisons(settings: ReferenceSettings, symbol: str) -> Iterable[tuple[str, Job, Job]]:
-    """What is compared with what: kind, job, and the best job of its kind."""
-    meshes = [job for job in mesh_jobs(settings, symbol) if job.config_id != job.parent_id]
-    for job in meshes:
-        yield "kpoints", job, meshes[-1]
-    *_, high = cutoff_jobs(settings, symbol)
-    yield "cutoff", meshes[0], high
-    yield from _scans(settings, symbol)
-    shipped = {job.config_id: job for job in dataset_jobs(settings, [symbol])}
-    for tight in noise_jobs(settings, symbol):
-        name = tight.config_id.partition("@")[0]
-        if name in NOISE_CONFIGS:
-            yield "noise", shipped[name], tight
-
-
-def _scans(settings: ReferenceSettings, symbol: str) -> Iterable[tuple[str, Job, Job]]:
-    """The lower cutoffs of a scan, compared with the highest one."""
-    *lower, highest = scan_jobs(settings, symbol)
-    for job in lower:
-        yield "scan", job, highest
-
-
-def _are_done(jobs: Iterable[Job], results: Results) -> bool:
-    """Whether the jobs and their parents have results."""
-    return all(name in results for job in jobs for name in (job.config_id, job.parent_id))
-
-
-def _comparison_row(kind: str, job: Job, best: Job, results: Results) -> dict[str, str | float]:
-    """Forces and energy above the perfect crystal, against the best run."""
-    forces, best_forces = (1e3 * np.array(_labels(results, one)["forces"]) for one in (job, best))
-    energies: dict[str, str | float] = {}
-    if job.parent_id != job.config_id:
-        energy, best_energy = (_relative_energy(results, one) for one in (job, best))
-        energies = {
-            "relative_energy_mev_per_atom": round(energy, 2),
-            "relative_energy_difference_mev_per_atom": round(energy - best_energy, 2),
-        }
-    return {
-        "kind": kind,
-        "config_id": job.config_id,
-        **_settings_columns(job),
-        "compared_with": best.config_id,
-        "force_rms_mev_per_ang": round(_rms(forces), 1),
-        "force_difference_rms_mev_per_ang": round(_rms(forces - best_forces), 2),
-        "force_difference_max_mev_per_ang": round(float(np.abs(forces - best_forces).max()), 2),
-        **energies,
-        "cpu_seconds": results[job.config_id]["cpu_seconds"],
-    }
-
-
-def _lattice_row(jobs: list[Job], results: Results) -> dict[str, str | float]:
-    """Equilibrium volume and bulk modulus, and what the fixed basis does to the pressure."""
-    volumes = [job.atoms.get_volume() / len(job.atoms) for job in jobs]
-    energies = [_labels(results, job)["energy"] / len(job.atoms) for job in jobs]
-    volume, _, modulus = EquationOfState(volumes, energies, eos="birchmurnaghan").fit()
-    middle = LATTICE_VOLUME_FACTORS.index(1.0)
-    stress = np.array(_labels(results, jobs[middle])["stress"])
-    slope = np.polyval(np.polyder(np.polyfit(volumes, energies, 3)), volumes[middle])
-    return {
-        "kind": "lattice",
-        "config_id": jobs[middle].config_id,
-        **_settings_columns(jobs[middle]),
-        "volume_ang3_per_atom": round(volume, 3),
-        "bulk_modulus_gpa": round(modulus / GPa, 1),
-        "plane_wave_pressure_gpa": round(float(slope - np.trace(stress) / 3) / GPa, 2),
-        "cpu_seconds": round(sum(results[job.config_id]["cpu_seconds"] for job in jobs), 2),
-    }
-
-
-def _settings_columns(job: Job) -> dict[str, str | float]:
+def settings_columns(job: Job) -> dict[str, str | float]:
     """What was varied."""
     return {
         "kpoints_per_inverse_angstrom": job.kpoint_density,
@@ -363,16 +272,77 @@ def _mesh_correction(job: Job, results: Results, reference: Job) -> float:
     """
     if "-bulk-" not in job.parent_id:  # the parent of a slab is a slab
         return 0.0
-    host = int((job.atoms.numbers == reference.atoms.numbers[0]).sum())
-    labels = [results[name]["labels"] for name in (reference.config_id, job.parent_id)]
-    best, parent = (one["energy"] / len(one["forces"]) for one in labels)
-    return host * float(best - parent)
+    best, parent = (_energy_per_atom(results, name) for name in (reference.config_id, job.parent_id))
+    return n_host(job, reference) * (best - parent)
 
 
-def _relative_energy(results: Results, job: Job) -> float:
-    """Energy above the perfect crystal in the same cell and mesh, meV/atom."""
-    parent = results[job.parent_id]["labels"]["energy"]
-    return 1e3 * float(_labels(results, job)["energy"] - parent) / len(job.atoms)
+def _chosen(jobs: list[Job], dense: list[Job], results: Results) -> dict[str, Job]:
+    """Which mesh each configuration of a metal has: id of the configuration to job.
+
+    The cells of one parent change to the denser mesh together, those with hydrogen by themselves, when all of them that
+    there are have it, and only after the reference crystal, the strained crystals and the unrelaxed slab.
+    """
+    on_dense_mesh = {plain(job.config_id): job for job in dense}
+    first = {job.config_id: job for job in jobs if are_done([job], results)}
+    only_dense = {name for name in on_dense_mesh if name + COARSE in results and name not in first}
+    there = {name for name in on_dense_mesh if name in first or name in only_dense}
+    waiting: dict[tuple[str, bool], bool] = {}
+    for name in there:
+        family = _family(on_dense_mesh[name])
+        waiting[family] = waiting.get(family, False) or not are_done([on_dense_mesh[name]], results)
+    starts = {_family(reference_crystal(jobs)), *(family for family in waiting if f"-{SLAB}-" in family[0])}
+    has_started = not any(waiting.get(family, True) for family in starts)
+    chosen = {}
+    for job in jobs:
+        name = job.config_id
+        is_complete = has_started and not waiting.get(_family(job), True)
+        if name in only_dense or (name in there and is_complete):
+            chosen[name] = on_dense_mesh[name]
+        elif name in first:
+            chosen[name] = job
+    return chosen
+
+
+def _family(job: Job) -> tuple[str, bool]:
+    """The cells that change their mesh together: those of one parent, with hydrogen or without."""
+    return plain(job.parent_id), job.group == "hydrogen"
+
+
+def is_dense(job: Job) -> bool:
+    """Whether the job is one of `dense_jobs`."""
+    return "@kd" in job.config_id
+
+
+def plain(config_id: str) -> str:
+    """The id of a configuration, without what was varied."""
+    return config_id.partition("@")[0]
+
+
+def energy(results: Results, config_id: str) -> float:
+    """Energy of a result, eV; of the first mesh also where only its energy is left."""
+    result = results[config_id] if config_id in results else results[config_id + COARSE]
+    return float(result["labels"]["energy"])
+
+
+def _energy_per_atom(results: Results, config_id: str) -> float:
+    """The same for each atom, eV."""
+    result = results[config_id] if config_id in results else results[config_id + COARSE]
+    return float(result["labels"]["energy"]) / len(result["labels"]["forces"])
+
+
+def _first_energy(results: Results, job: Job) -> float:
+    """Energy of a dense job's configuration on the first mesh, eV."""
+    return energy(results, plain(job.config_id))
+
+
+def n_host(job: Job, reference: Job) -> int:
+    """Number of atoms of the metal."""
+    return int((job.atoms.numbers == reference.atoms.numbers[0]).sum())
+
+
+def relative_energy(results: Results, job: Job) -> float:
+    """Energy above as many atoms of the perfect crystal in the same cell and mesh, meV/atom."""
+    return 1e3 * (energy(results, job.config_id) / len(job.atoms) - _energy_per_atom(results, job.parent_id))
 
 
 def _result_of(atoms: Atoms) -> dict[str, Any]:
@@ -403,18 +373,18 @@ def _version_key(package: str) -> str:
     return f"{package.replace('-', '_')}_version"
 
 
-def _labels(results: Results, job: Job) -> dict[str, Any]:
+def labels(results: Results, job: Job) -> dict[str, Any]:
     """The labels of a job's result."""
     labels: dict[str, Any] = results[job.config_id]["labels"]
     return labels
 
 
-def _rms(values: np.ndarray) -> float:
+def rms(values: np.ndarray) -> float:
     """Root mean square of all entries."""
     return float(np.sqrt(np.mean(values**2)))
 
 
-def _write(path: Path, text: str) -> None:
+def write(path: Path, text: str) -> None:
     """Write a file under a temporary name, then rename it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(path.suffix + ".tmp")

@@ -15,33 +15,37 @@ from ase.cell import Cell
 
 from engine.cells.alloys import Alloy, alloy_structures
 from engine.cells.defects import more_structures
-from engine.cells.lattices import NamedStructure, primitive_cell, structures, two_atom_cell
+from engine.cells.lattices import NamedStructure, structures, two_atom_cell
+from precompute.dft.check_jobs import LOW_SYMMETRY_GROUPS
 from precompute.dft.settings import ReferenceSettings
 
-MESH_DENSITIES = (2.65, 3.98, 5.31, 6.37)
-CUTOFF_STEP = 150.0
-SCANNED_CUTOFFS = (350.0, 450.0, 550.0)
 DISPLACEMENT_FRACTION = 0.04
-LOW_SYMMETRY_GROUPS = ("fault", "interstitial", "divacancy", "hydrogen", "solute", "displaced")
-NOISE_DENSITY = 5.31
-NOISE_CUTOFF_STEP = 100.0
-# Recomputed at tighter settings: groups with forces, simple and transition metals of the three lattices, one magnet.
-NOISE_CONFIGS = (
-    "al-fcc-rattled-02",
-    "al-fcc-vacancy-01",
-    "be-hcp-fault-01",
-    "cu-fcc-displaced-02",
-    "fe-bcc-displaced-02",
-    "li-bcc-boundary-02",
-    "li-bcc-surface-02",
-    "na-bcc-displaced-02",
-    "nb-bcc-displaced-02",
-    "ti-hcp-displaced-02",
-    "v-bcc-displaced-02",
-    "w-bcc-displaced-02",
+
+# Cells whose energies are compared: they and their perfect crystals have a mesh of their own (`dense_jobs`).
+DENSE_GROUPS = (
+    "eos",
+    "vacancy",
+    "surface",
+    "fault",
+    "boundary",
+    "interstitial",
+    "divacancy",
+    "hydrogen",
+    "solute",
 )
-LATTICE_DENSITY = 5.31
-LATTICE_VOLUME_FACTORS = (0.94, 0.97, 1.0, 1.03, 1.06)
+
+STACKED_GROUPS = ("surface", "fault", "boundary")
+
+# Copies of a defect displaced at random. Without symmetry they cost most, and are there for their forces: they keep the
+# mesh of all cells, and what that mesh does to the energy is taken from the cell that they are copies of.
+RATTLED_COPIES = {
+    "vacancy-02": "vacancy-01",
+    "surface-02": "surface-01",
+    "boundary-02": "boundary-01",
+    "boundary-03": "boundary-01",
+    "interstitial-02": "interstitial-01",
+    "hydrogen-02": "hydrogen-01",
+}
 
 
 @dataclass(frozen=True)
@@ -220,6 +224,82 @@ def dataset_jobs(settings: ReferenceSettings, symbols: list[str]) -> list[Job]:
     return [job for symbol in symbols for job in _jobs_of(settings, symbol, named_structures(settings, symbol))]
 
 
+def dense_jobs(settings: ReferenceSettings, symbols: list[str], density: float | None = None) -> list[Job]:
+    """The cells that make defect energies, and their perfect crystals, on a denser mesh.
+
+    Args:
+        settings: The settings table.
+        symbols: Metals and alloys; alloys have no such jobs.
+        density: K-points per reciprocal length, 1/(1/Å); by default that of the table.
+
+    Returns:
+        Jobs whose ids end in the mesh, for example `al-fcc-vacancy-01@kd8.00`. All cells of one parent are on one mesh.
+    """
+    dense = []
+    for symbol in (symbol for symbol in symbols if symbol in settings.elements):
+        jobs = {job.config_id: job for job in dataset_jobs(settings, [symbol])}
+        chosen = [job for job in jobs.values() if job.group in DENSE_GROUPS and original_of(job.config_id) is None]
+        stacks = {job.parent_id for job in chosen if job.group in STACKED_GROUPS}
+        wanted = {name for job in chosen for name in (job.parent_id, job.config_id)}
+        wanted.add(reference_crystal(list(jobs.values())).config_id)
+        for job in (job for name, job in jobs.items() if name in wanted):
+            own = density or settings.defect_mesh(symbol, is_stack=job.parent_id in stacks)
+            dense.append(_on_mesh(job, jobs[job.parent_id].atoms.cell, own))
+    return dense
+
+
+def by_metal(settings: ReferenceSettings, jobs: list[Job]) -> list[Job]:
+    """Jobs in an order that completes one metal after the other, the cheapest first.
+
+    Args:
+        settings: The table that the jobs were made from.
+        jobs: Any jobs.
+
+    Returns:
+        The same jobs; within a metal, all cells of one parent follow each other, the cheapest parent first.
+    """
+    metals: dict[str, float] = {}
+    families: dict[str, float] = {}
+    for job in jobs:
+        seconds = job.seconds(settings)
+        metals[job.symbol] = metals.get(job.symbol, 0.0) + seconds
+        families[job.parent_id] = families.get(job.parent_id, 0.0) + seconds
+    return sorted(
+        jobs,
+        key=lambda job: (metals[job.symbol], job.symbol, families[job.parent_id], job.parent_id != job.config_id),
+    )
+
+
+def reference_crystal(jobs: list[Job]) -> Job:
+    """The smallest perfect crystal of a metal, whose energy per atom all of its energies count from.
+
+    Args:
+        jobs: All jobs of the metal.
+
+    Returns:
+        One of them.
+    """
+    return min((job for job in jobs if job.group == "bulk"), key=lambda job: len(job.atoms))
+
+
+def original_of(config_id: str) -> str | None:
+    """The defect that a configuration is a randomly displaced copy of.
+
+    Args:
+        config_id: Id of a configuration.
+
+    Returns:
+        Id of the unrelaxed defect; None for everything else.
+
+    Example:
+        >>> original_of("al-fcc-vacancy-02")
+        'al-fcc-vacancy-01'
+    """
+    metal, structure, *rest = config_id.split("-", 2)
+    original = RATTLED_COPIES.get("-".join(rest))
+    return None if original is None else f"{metal}-{structure}-{original}"
+
+
 def named_structures(settings: ReferenceSettings, symbol: str) -> list[NamedStructure]:
     """All structures of one metal or alloy.
 
@@ -261,120 +341,6 @@ def by_breadth(settings: ReferenceSettings, jobs: list[Job]) -> list[Job]:
     return sorted(jobs, key=lambda job: (turn[job.config_id], job.parent_id != job.config_id))
 
 
-def convergence_jobs(settings: ReferenceSettings, symbols: list[str]) -> list[Job]:
-    """Jobs beside the dataset's own, the cheapest evidence of every metal first.
-
-    Cutoffs and meshes on a two-atom cell with one displaced atom (`scan_jobs`, `mesh_jobs`,
-    `cutoff_jobs`), the lattice constants (`lattice_jobs`), and some shipped cells with their
-    parents at tighter settings (`noise_jobs`).
-
-    Args:
-        settings: The settings table.
-        symbols: Metals.
-
-    Returns:
-        Jobs whose ids end in what was varied, for example `w-displaced@kd5.31`.
-    """
-    makers = (mesh_jobs, cutoff_jobs, lattice_jobs, noise_jobs)
-    scans = [job for symbol in (*symbols, *settings.additions) for job in scan_jobs(settings, symbol)]
-    return scans + [job for make in makers for symbol in symbols for job in make(settings, symbol)]
-
-
-def mesh_jobs(settings: ReferenceSettings, symbol: str) -> list[Job]:
-    """The displaced cell and its parent on each of `MESH_DENSITIES`.
-
-    Args:
-        settings: The settings table.
-        symbol: The metal.
-
-    Returns:
-        Two jobs per density, parent first.
-    """
-    cutoff = settings.elements[symbol].cutoff_ev
-    pair = _displaced_pair(settings, symbol)
-    return [_variant(job, density, cutoff) for density in MESH_DENSITIES for job in pair]
-
-
-def cutoff_jobs(settings: ReferenceSettings, symbol: str) -> list[Job]:
-    """The displaced cell and its parent with a cutoff raised by `CUTOFF_STEP`.
-
-    Args:
-        settings: The settings table.
-        symbol: The metal.
-
-    Returns:
-        Two jobs at the coarsest mesh, parent first.
-    """
-    cutoff = settings.elements[symbol].cutoff_ev + CUTOFF_STEP
-    pair = _displaced_pair(settings, symbol)
-    return [_variant(job, MESH_DENSITIES[0], cutoff) for job in pair]
-
-
-def scan_jobs(settings: ReferenceSettings, symbol: str) -> list[Job]:
-    """A displaced atom with each of `SCANNED_CUTOFFS`, from which an element's cutoff was chosen.
-
-    Args:
-        settings: The settings table.
-        symbol: A metal, in its two-atom cell, or hydrogen, in the cell of Al with four atoms.
-
-    Returns:
-        One job per cutoff, each its own parent: only the forces are compared.
-    """
-    displaced = _displaced_pair(settings, symbol)[1] if symbol in settings.elements else _displaced_addition(settings)
-    jobs = []
-    for cutoff in SCANNED_CUTOFFS:
-        job = _variant(displaced, MESH_DENSITIES[0], cutoff)
-        name = f"{displaced.config_id}@scan{cutoff:.0f}"
-        jobs.append(replace(job, config_id=name, parent_id=name))
-    return jobs
-
-
-def noise_jobs(settings: ReferenceSettings, symbol: str) -> list[Job]:
-    """The metal's configurations of `NOISE_CONFIGS` and their parents, at tighter settings.
-
-    Args:
-        settings: The settings table.
-        symbol: The metal.
-
-    Returns:
-        Jobs on a mesh of `NOISE_DENSITY` with a cutoff raised by `NOISE_CUTOFF_STEP`.
-    """
-    jobs = {job.config_id: job for job in dataset_jobs(settings, [symbol])}
-    chosen = [jobs[name] for name in NOISE_CONFIGS if name in jobs]
-    wanted = dict.fromkeys(name for job in chosen for name in (job.parent_id, job.config_id))
-    tight = []
-    for job in (jobs[name] for name in wanted):
-        parent_cell = jobs[job.parent_id].atoms.cell
-        variant = _variant(job, NOISE_DENSITY, job.cutoff_ev + NOISE_CUTOFF_STEP)
-        mesh = kpoint_mesh(parent_cell, NOISE_DENSITY, has_vacuum=job.group == "surface")
-        tight.append(replace(variant, kpoints=mesh))
-    return tight
-
-
-def lattice_jobs(settings: ReferenceSettings, symbol: str) -> list[Job]:
-    """Equation of state of the primitive cell, with one dense mesh for all volumes.
-
-    Args:
-        settings: The settings table.
-        symbol: The metal.
-
-    Returns:
-        One job per entry of `LATTICE_VOLUME_FACTORS`.
-    """
-    has_two = settings.elements[symbol].is_antiferromagnetic
-    primitive = (two_atom_cell if has_two else primitive_cell)(settings.lattice(symbol))
-    parent_id = f"{symbol.lower()}-lattice@volume1.00"
-    jobs = []
-    for factor in LATTICE_VOLUME_FACTORS:
-        atoms = primitive.copy()
-        atoms.set_cell(primitive.cell * factor ** (1 / 3), scale_atoms=True)
-        structure = NamedStructure(f"{symbol.lower()}-lattice@volume{factor:.2f}", "eos", atoms, parent_id, True)
-        mesh = kpoint_mesh(primitive.cell, LATTICE_DENSITY)
-        job = _job(settings, symbol, structure, mesh, LATTICE_DENSITY)
-        jobs.append(replace(job, computes_stress=True))
-    return jobs
-
-
 def _jobs_of(settings: ReferenceSettings, symbol: str, named: list[NamedStructure]) -> list[Job]:
     """Jobs at the table's settings, each on the mesh of its parent's cell."""
     cells = {structure.config_id: structure.atoms.cell for structure in named}
@@ -383,11 +349,11 @@ def _jobs_of(settings: ReferenceSettings, symbol: str, named: list[NamedStructur
     for structure in named:
         cell = cells[structure.parent_id]
         mesh = kpoint_mesh(cell, density, has_vacuum=structure.has_vacuum)
-        jobs.append(_job(settings, symbol, structure, mesh, density))
+        jobs.append(make_job(settings, symbol, structure, mesh, density))
     return jobs
 
 
-def _job(
+def make_job(
     settings: ReferenceSettings,
     symbol: str,
     structure: NamedStructure,
@@ -409,6 +375,18 @@ def _job(
     )
 
 
+def _on_mesh(job: Job, parent_cell: Cell, density: float) -> Job:
+    """The same structure on the mesh that its parent's cell has at another density; the id says which."""
+    suffix = f"@kd{density:.2f}"
+    return replace(
+        job,
+        config_id=job.config_id + suffix,
+        parent_id=job.parent_id + suffix,
+        kpoints=kpoint_mesh(parent_cell, density, has_vacuum=job.group == "surface"),
+        kpoint_density=density,
+    )
+
+
 def _half_planes(positions: np.ndarray, a: float) -> np.ndarray:
     """In which (002) plane of the bcc or fcc crystal each position lies."""
     planes: np.ndarray = np.rint(2 * positions[..., 2] / a).astype(int)
@@ -421,7 +399,7 @@ def _is_even(atoms: Atoms, a: float) -> bool:
     return bool(np.allclose(heights, np.rint(heights), atol=1e-5))
 
 
-def _displaced_pair(settings: ReferenceSettings, symbol: str) -> list[Job]:
+def displaced_pair(settings: ReferenceSettings, symbol: str) -> list[Job]:
     """A two-atom crystal and its copy with one atom displaced along the axis of most symmetry."""
     lattice = settings.lattice(symbol)
     perfect = two_atom_cell(lattice)
@@ -438,7 +416,7 @@ def _displaced_pair(settings: ReferenceSettings, symbol: str) -> list[Job]:
     )
 
 
-def _displaced_addition(settings: ReferenceSettings) -> Job:
+def displaced_addition(settings: ReferenceSettings) -> Job:
     """Hydrogen in Al, displaced from the octahedral site along a cube edge."""
     jobs = {job.config_id: job for job in dataset_jobs(settings, ["Al"])}
     job = jobs["al-fcc-hydrogen-01"]
@@ -447,7 +425,7 @@ def _displaced_addition(settings: ReferenceSettings) -> Job:
     return replace(job, config_id="h-displaced", atoms=atoms)
 
 
-def _variant(job: Job, density: float, cutoff_ev: float) -> Job:
+def variant_of(job: Job, density: float, cutoff_ev: float) -> Job:
     """The same structure on another mesh or with another cutoff; the id says which."""
     suffix = f"@kd{density:.2f}"
     if cutoff_ev != job.cutoff_ev:

@@ -17,9 +17,10 @@ from typing import Any
 
 from engine.data_folder import EMBEDDED, DataFolder
 from engine.errors import EngineError, SettingsError
+from precompute.dft import all_electron, convergence, gpaw_env
 from precompute.dft import collect as collecting
-from precompute.dft import gpaw_env
-from precompute.dft.jobs import Job, by_breadth, convergence_jobs, dataset_jobs
+from precompute.dft.check_jobs import CHECK_DENSITIES, convergence_jobs
+from precompute.dft.jobs import Job, by_breadth, by_metal, dataset_jobs, dense_jobs
 from precompute.dft.settings import ReferenceSettings, load_settings
 
 COLLECT_SECONDS = 120.0
@@ -39,6 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--convergence",
         action="store_true",
         help="run the convergence table instead of the dataset",
+    )
+    task.add_argument(
+        "--dense",
+        action="store_true",
+        help="recompute the cells of defect energies on their denser meshes, one metal after the other",
     )
     task.add_argument(
         "--collect",
@@ -93,12 +99,17 @@ def main(args: argparse.Namespace) -> int:
         raise SettingsError(f"--jobs {args.jobs}: give at least 1.")
     if args.collect:
         collect(settings, data, args.output)
+        print(convergence.defect_table(settings, args.output))
         return 0
     if args.verify is not None:
         return verify(settings, data, args.output, args.verify, args.seed, args.jobs)
     python = gpaw_env.python(data)
     if args.convergence:
         jobs = convergence_jobs(settings, [symbol for symbol in symbols if symbol in settings.elements])
+    elif args.dense:
+        there = collecting.shipped_jobs(settings, args.output)
+        dense = dense_jobs(settings, symbols)
+        jobs = by_metal(settings, [job for job in dense if job.config_id.partition("@")[0] in there])
     else:
         jobs = by_breadth(settings, dataset_jobs(settings, symbols))
     if args.up_to is not None:
@@ -106,7 +117,8 @@ def main(args: argparse.Namespace) -> int:
         print(f"{n_all - len(jobs)} of {n_all} left out: estimated to take longer than {args.up_to:g} s.")
     if not args.fresh:
         shipped = collecting.shipped_results(settings, args.output)
-        n_all, jobs = len(jobs), [job for job in jobs if job.config_id not in shipped]
+        shipped_ids = {name.removesuffix(convergence.COARSE) for name in shipped}
+        n_all, jobs = len(jobs), [job for job in jobs if job.config_id not in shipped_ids]
         print(f"{n_all - len(jobs)} of {n_all} shipped already (--fresh computes them again).")
     n_failed = run_jobs(
         jobs,
@@ -150,13 +162,16 @@ def collect(settings: ReferenceSettings, data: Path, output: Path) -> None:
         output: Folder of the shipped files.
     """
     jobs = [*dataset_jobs(settings, settings.systems), *convergence_jobs(settings, list(settings.elements))]
+    for density in (None, *CHECK_DENSITIES):
+        jobs += dense_jobs(settings, settings.systems, density)
     results = collecting.shipped_results(settings, output)
     for job in jobs:
         result = read_result(job, settings, data / "reference")
         if result is not None:
             results[job.config_id] = result
     collecting.write_dataset(settings, results, output)
-    collecting.write_convergence(settings, results, output)
+    convergence.write_convergence(settings, results, output)
+    all_electron.write_delta(collecting.read_shipped(output), output)
 
 
 def run_jobs(
@@ -268,7 +283,7 @@ def verify(settings: ReferenceSettings, data: Path, output: Path, n_configs: int
     Returns:
         0 when every one agrees within the stated tolerances, else 1.
     """
-    jobs = {job.config_id: job for job in dataset_jobs(settings, settings.systems)}
+    jobs = collecting.shipped_jobs(settings, output)
     shipped = collecting.draw_shipped(output, n_configs, seed)
     drawn = [jobs[config_id] for config_id in shipped if config_id in jobs]
     folder = data / "reference" / "verify"
@@ -276,7 +291,7 @@ def verify(settings: ReferenceSettings, data: Path, output: Path, n_configs: int
     for job in drawn:
         result = read_result(job, settings, folder)
         if result is not None:
-            n_bad += not collecting.report_difference(shipped[job.config_id], result)
+            n_bad += not collecting.report_difference(shipped[job.config_id.partition("@")[0]], result)
     return 1 if n_bad or len(drawn) < len(shipped) else 0
 
 

@@ -64,12 +64,21 @@ class AlloySettings:
 
 @dataclass(frozen=True)
 class ReferenceSettings:
-    """The whole table."""
+    """The whole table.
+
+    Attributes:
+        common: Settings of all metals.
+        elements: Symbol to settings of a metal.
+        additions: Symbol to settings of an element that is only added to metals.
+        alloys: Name to settings of an alloy.
+        defect_meshes: Metal, `stacks` or `default` to the mesh density of the cells that make defect energies, 1/(1/Å).
+    """
 
     common: CommonSettings
     elements: dict[str, ElementSettings]
     additions: dict[str, AdditionSettings] = field(default_factory=dict)
     alloys: dict[str, AlloySettings] = field(default_factory=dict)
+    defect_meshes: dict[str, float] = field(default_factory=dict)
 
     @property
     def systems(self) -> list[str]:
@@ -86,6 +95,18 @@ class ReferenceSettings:
             Its setup, cutoff and spin.
         """
         return self.elements[symbol] if symbol in self.elements else self.additions[symbol]
+
+    def defect_mesh(self, symbol: str, *, is_stack: bool = False) -> float:
+        """Mesh density of the cells that make a metal's defect energies.
+
+        Args:
+            symbol: Chemical symbol, a key of `elements`.
+            is_stack: Whether the cell is a stack of layers: a slab, a fault, a boundary or their perfect crystals.
+
+        Returns:
+            K-points per reciprocal length, 1/(1/Å).
+        """
+        return self.defect_meshes.get("stacks" if is_stack else symbol, self.defect_meshes["default"])
 
     def lattice(self, symbol: str) -> Lattice:
         """The crystal of one metal.
@@ -120,17 +141,23 @@ def load_settings(path: Path = SETTINGS_FILE) -> ReferenceSettings:
         elements = {symbol: ElementSettings(**entry) for symbol, entry in table["elements"].items()}
         additions = {symbol: AdditionSettings(**entry) for symbol, entry in table.get("additions", {}).items()}
         alloys = {name: AlloySettings(**entry) for name, entry in table.get("alloys", {}).items()}
+        meshes = {symbol: float(density) for symbol, density in table["defect_meshes"].items()}
     except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
         kinds = (CommonSettings, ElementSettings, AdditionSettings, AlloySettings)
         known = ", ".join(dict.fromkeys(one.name for kind in kinds for one in fields(kind)))
         raise SettingsError(f"{path}: {error}; known keys: {known}.") from error
-    settings = ReferenceSettings(common, elements, additions, alloys)
+    settings = ReferenceSettings(common, elements, additions, alloys, meshes)
     _check(settings, path)
     return settings
 
 
 def _check(settings: ReferenceSettings, path: Path) -> None:
     """Refuse a table whose entries do not fit together."""
+    if unknown := sorted(set(settings.defect_meshes) - {"default", "stacks", *settings.elements}):
+        raise SettingsError(f"{path}: [defect_meshes] has {unknown[0]}, which has no entry.")
+    for name, density in settings.defect_meshes.items():
+        if density <= settings.common.kpoints_per_inverse_angstrom:
+            raise SettingsError(f"{path}: [defect_meshes]: {name} is no denser than the mesh of all cells.")
     known: dict[str, ElementSettings | AdditionSettings] = {**settings.elements, **settings.additions}
     for host, element in settings.elements.items():
         added = [*element.solutes, *(["H"] if element.takes_hydrogen else [])]

@@ -96,11 +96,14 @@ def test_entry_becomes_a_dataset(tmp_path: Path) -> None:
 
 def test_noise_of_the_labels_comes_with_how_it_was_measured(tmp_path: Path) -> None:
     path = tmp_path / "datasets.toml"
-    path.write_text(ENTRY + 'energy_noise = 0.002\nnoise_note = "Against denser k-points."\n')
+    path.write_text(
+        ENTRY + 'energy_noise = 0.002\ndefect_energy_noise = 0.01\nnoise_note = "Against denser k-points."\n'
+    )
 
     toy = load_datasets(path)["toy"]
 
     assert (toy.energy_noise, toy.force_noise, toy.noise_note) == (0.002, None, "Against denser k-points.")
+    assert toy.defect_energy_noise == 0.01
 
 
 MIRROR = 'mirror = "datasets/toy.extxyz.gz"'
@@ -116,8 +119,11 @@ WRONG = {
     "short checksum": (ENTRY.replace("url =", 'sha256 = "ab", url ='), "'ab' is not 64 hexadecimal digits"),
     "files and an excuse": (ENTRY + 'not_available = "Lost."\n', "needs either files, or not_available"),
     "neither": (ENTRY[: ENTRY.index("files")], "needs either files, or not_available"),
-    "noise without a note": (ENTRY + "force_noise = 0.01\n", "noise_note, which says how, come together"),
-    "noise of zero": (ENTRY + 'energy_noise = 0.0\nnoise_note = "None."\n', "force_noise are above zero"),
+    "noise without a note": (
+        ENTRY + "force_noise = 0.01\n",
+        "noise_note, which says how it was measured, come together",
+    ),
+    "noise of zero": (ENTRY + 'energy_noise = 0.0\nnoise_note = "None."\n', "energy_noise are above zero"),
     "id with a dot": (ENTRY.replace("[toy]", '["toy.1"]'), r"'toy\.1': an id is kebab-case"),
     "row claimed twice": (
         ENTRY + "paper_row = 5\n" + ENTRY.replace("[toy]", "[toy-2]") + "paper_row = 5\n",

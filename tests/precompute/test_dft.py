@@ -1,31 +1,26 @@
-"""The DFT settings table, the jobs made from it, and the shipped dataset "Open Defects"."""
+"""The DFT settings table, the jobs made from it, and the command that runs them."""
 
 import argparse
-import csv
 import json
-from collections import Counter
 
-import ase.io
 import numpy as np
 import pytest
-from ase.build import bulk
 from ase.data import atomic_numbers
 from ase.neighborlist import neighbor_list
-from ase.units import GPa
 
 from engine.cells import lattices
-from engine.data_folder import EMBEDDED, DataFolder
 from engine.errors import SettingsError, WorkerEnvError
-from engine.registry.datasets import get_dataset
+from precompute.dft import check_jobs, gpaw_env, settings
 from precompute.dft import collect as collecting
-from precompute.dft import gpaw_env, settings
 from precompute.dft import jobs as dft_jobs
 from precompute.dft import run as dft
 
 SETTINGS = settings.load_settings()
-RELATIVE = "relative_energy_difference_mev_per_atom"
-DATA = DataFolder.default().root
+
+
 every_metal = pytest.mark.parametrize("symbol", SETTINGS.elements)
+
+
 every_system = pytest.mark.parametrize("symbol", SETTINGS.systems)
 
 
@@ -33,17 +28,6 @@ every_system = pytest.mark.parametrize("symbol", SETTINGS.systems)
 def shipped():
     """Config id to shipped atoms."""
     return {atoms.info["config_id"]: atoms for atoms in collecting.read_shipped()}
-
-
-def excess_energy(atoms, shipped):
-    """Energy above as many atoms of the perfect crystal in the same cell and mesh, eV."""
-    parent = shipped[atoms.info["parent_id"]]
-    return atoms.info["REF_energy"] - len(atoms) * parent.info["REF_energy"] / len(parent)
-
-
-def is_element(atoms):
-    """Whether there is one element only."""
-    return len(set(atoms.symbols)) == 1
 
 
 def jobs_of(symbol):
@@ -91,6 +75,47 @@ def test_every_job_has_the_mesh_of_its_parent(symbol):
 
     for job in jobs.values():
         assert job.kpoints == jobs[job.parent_id].kpoints
+
+
+@every_metal
+def test_cells_that_are_compared_share_a_denser_mesh(symbol):
+    first, dense = jobs_of(symbol), dft_jobs.dense_jobs(SETTINGS, [symbol])
+    meshes = {}
+    for job in dense:
+        meshes.setdefault(job.parent_id, set()).add(job.kpoints)
+        before = first[job.config_id.partition("@")[0]]
+        assert np.prod(job.kpoints) > np.prod(before.kpoints)
+        assert np.array_equal(job.atoms.positions, before.atoms.positions)
+        assert job.use_point_group == before.use_point_group
+
+    assert {len(found) for found in meshes.values()} == {1}
+    assert set(meshes) <= {job.config_id for job in dense}
+
+
+def test_compact_cells_of_aluminium_need_a_denser_mesh_than_its_stacks():
+    meshes = {job.config_id.partition("@")[0]: job.kpoint_density for job in dft_jobs.dense_jobs(SETTINGS, ["Al"])}
+
+    assert meshes["al-fcc-vacancy-01"] == meshes["al-fcc-bulk-03"] == 8.0
+    assert meshes["al-fcc-fault-01"] == meshes["al-fcc-bulk-05"] == meshes["al-fcc-surface-01"] == 5.31
+    assert not {"al-fcc-vacancy-02", "al-fcc-surface-02", "al-fcc-rattled-01", "al-fcc-displaced-01"} & set(meshes)
+
+
+def test_dense_jobs_complete_one_metal_after_the_other():
+    jobs = dft_jobs.by_metal(SETTINGS, dft_jobs.dense_jobs(SETTINGS, ["W", "Li"]))
+
+    assert [job.symbol for job in jobs] == sorted((job.symbol for job in jobs), key=["Li", "W"].index)
+    seen = set()
+    for job in jobs:
+        seen.add(job.config_id)
+        assert job.parent_id in seen
+
+
+def test_a_defect_mesh_that_is_no_denser_is_refused(tmp_path):
+    path = tmp_path / "settings.toml"
+    path.write_text(settings.SETTINGS_FILE.read_text().replace("Al = 8.0", "Al = 3.98"))
+
+    with pytest.raises(SettingsError, match="Al is no denser"):
+        settings.load_settings(path)
 
 
 @every_system
@@ -162,9 +187,9 @@ def test_a_ferromagnet_starts_with_equal_moments_and_an_alloy_with_those_of_its_
 
 
 def test_tighter_settings_are_tighter_and_keep_the_structure():
-    shipped, tight = jobs_of("Al"), dft_jobs.noise_jobs(SETTINGS, "Al")
+    shipped, tight = jobs_of("Al"), check_jobs.noise_jobs(SETTINGS, "Al")
 
-    names = ("bulk-02", "rattled-02", "bulk-03", "vacancy-01")
+    names = ("bulk-02", "rattled-02")
     assert [job.config_id for job in tight] == [f"al-fcc-{name}@kd5.31-cutoff450" for name in names]
     for job in tight:
         loose = shipped[job.config_id.partition("@")[0]]
@@ -175,8 +200,8 @@ def test_tighter_settings_are_tighter_and_keep_the_structure():
 def test_the_noise_is_taken_of_twelve_configurations_that_exist():
     names = {job.config_id for job in dft_jobs.dataset_jobs(SETTINGS, list(SETTINGS.elements))}
 
-    assert len(dft_jobs.NOISE_CONFIGS) == 12
-    assert set(dft_jobs.NOISE_CONFIGS) <= names
+    assert len(check_jobs.NOISE_CONFIGS) == 12
+    assert set(check_jobs.NOISE_CONFIGS) <= names
 
 
 def test_a_changed_setting_changes_the_fingerprint():
@@ -214,6 +239,23 @@ def test_impossible_options_are_refused(words, tmp_path):
         dft.main(options("--data", str(tmp_path), *words))
 
 
+def test_dense_recomputes_what_is_shipped_and_nothing_twice(tmp_path, monkeypatch):
+    monkeypatch.setattr(gpaw_env, "python", lambda data: tmp_path)
+    asked = []
+    monkeypatch.setattr(dft, "run_jobs", lambda jobs, *rest, **names: asked.extend(jobs) or 0)
+    monkeypatch.setattr(dft, "collect", lambda *rest: None)
+    words = ("--data", str(tmp_path), "--dense", "--element", "Li", "--element", "K")
+
+    assert dft.main(options(*words)) == 0
+    missing = [job.config_id for job in asked]
+    assert dft.main(options(*words, "--fresh")) == 0
+
+    names = [job.config_id.partition("@")[0] for job in asked[len(missing) :]]
+    assert {"li-bcc-vacancy-01", "k-bcc-vacancy-01"} <= set(names)
+    assert "li-bcc-vacancy-02" not in names
+    assert "li-bcc-vacancy-01@kd5.31" not in missing  # Li has its denser mesh
+
+
 def test_calculations_that_take_too_long_are_left_out(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(gpaw_env, "python", lambda data: tmp_path)
     asked = []
@@ -237,222 +279,3 @@ def test_time_left_follows_the_estimates(capsys, monkeypatch):
 
     # A fifth of the estimated cost took one minute, so the rest takes four.
     assert "[1/2] ok; 1 min gone, about 4 min left" in capsys.readouterr().out
-
-
-def test_the_dataset_has_enough_configurations(shipped):
-    metals = Counter(atoms.symbols[0] for atoms in shipped.values())
-
-    assert len(shipped) >= 24
-    assert sum(count >= 6 for count in metals.values()) >= 4
-
-
-def test_every_group_is_there_for_the_first_four_metals(shipped):
-    for symbol in list(SETTINGS.elements)[:4]:
-        groups = {a.info["group"] for a in shipped.values() if a.symbols[0] == symbol}
-        assert groups >= set(lattices.GROUPS)
-
-
-def test_shipped_structures_are_those_of_the_generators(shipped):
-    jobs = {job.config_id: job for job in dft_jobs.dataset_jobs(SETTINGS, SETTINGS.systems)}
-
-    for config_id, atoms in shipped.items():
-        job = jobs[config_id]
-        assert np.allclose(atoms.positions, job.atoms.positions, atol=1e-7)
-        assert np.allclose(atoms.cell, job.atoms.cell, atol=1e-7)
-        assert atoms.info["fingerprint"] == job.content(SETTINGS)["fingerprint"]
-
-
-def test_every_parent_is_shipped(shipped):
-    assert {atoms.info["parent_id"] for atoms in shipped.values()} <= set(shipped)
-
-
-def test_every_calculation_converged(shipped):
-    for atoms in shipped.values():
-        assert atoms.info["scf_converged"]
-        assert 1 < atoms.info["scf_iterations"] < SETTINGS.common.max_iterations
-
-
-def test_labels_are_finite_and_net_forces_small(shipped):
-    for atoms in shipped.values():
-        forces = atoms.arrays["REF_forces"]
-        assert np.isfinite(forces).all() and np.isfinite(atoms.info["REF_energy"])
-        # A little net force is left: the grid of exchange and correlation is not invariant.
-        assert np.abs(forces.sum(axis=0)).max() < 0.02 * len(atoms)
-
-
-def test_perfect_crystals_have_no_forces(shipped):
-    for atoms in shipped.values():
-        if atoms.info["group"] == "bulk" and is_element(atoms):
-            # Meshes that are not as symmetric as the crystal leave some; most in the four-atom cell of Be.
-            assert np.abs(atoms.arrays["REF_forces"]).max() < 0.015
-
-
-def test_perfect_crystals_of_one_metal_have_one_energy_and_small_mesh_corrections(shipped):
-    for symbol in SETTINGS.elements:
-        metal = [a for a in shipped.values() if is_element(a) and a.symbols[0] == symbol]
-        energies = [a.info["REF_energy"] / len(a) for a in metal if a.info["group"] == "bulk"]
-        assert not energies or np.ptp(energies) < 1e-6
-        assert all(abs(a.info["mesh_correction"]) < 0.03 * len(a) for a in metal)
-
-
-def test_the_mesh_correction_is_that_of_the_parent_for_each_atom_of_the_host():
-    crystal, parent, vacancy = (
-        next(job for job in dft_jobs.dataset_jobs(SETTINGS, ["Al"]) if job.config_id == f"al-fcc-{name}")
-        for name in ("bulk-01", "bulk-03", "vacancy-01")
-    )
-    energies = {crystal.config_id: -4.0, parent.config_id: -31.6, vacancy.config_id: -27.0}  # 1, 8 and 7 atoms
-    results = {
-        job.config_id: {
-            "labels": {"energy": energies[job.config_id], "energy_sigma0": 0.0, "forces": [[0.0] * 3] * len(job.atoms)},
-            "scf": {"converged": True, "n_iterations": 9},
-            "cpu_seconds": 1.0,
-            "fingerprint": "none",
-            "versions": dict.fromkeys(collecting.PACKAGES, "1"),
-        }
-        for job in (crystal, parent, vacancy)
-    }
-
-    atoms = collecting.labelled(vacancy, SETTINGS, results, crystal)
-
-    # The parent has -3.95 eV/atom instead of -4.0, so seven atoms come down by 0.05 eV each.
-    assert atoms.info["mesh_correction"] == pytest.approx(-0.35)
-    assert atoms.info["REF_energy"] == pytest.approx(-27.35)
-    assert atoms.info["REF_energy_sigma0"] == pytest.approx(-0.35)
-
-
-def test_a_fingerprint_of_digits_stays_text(tmp_path):
-    atoms = bulk("Al")
-    atoms.info["fingerprint"] = collecting.FINGERPRINT_PREFIX + "0046481058839e95"
-    ase.io.write(tmp_path / collecting.DATASET_FILE, atoms, format="extxyz")
-
-    (again,) = collecting.read_shipped(tmp_path)
-
-    assert again.info["fingerprint"] == "0046481058839e95"
-
-
-def test_slabs_have_no_mesh_correction():
-    crystal, *slabs = (jobs_of("Al")[f"al-fcc-{name}"] for name in ("bulk-01", "surface-01", "surface-02"))
-
-    for slab in slabs:
-        assert collecting._mesh_correction(slab, {}, crystal) == 0.0
-
-
-def test_rattled_crystals_lie_above_the_perfect_one_by_the_work_of_their_forces(shipped):
-    for atoms in shipped.values():
-        if atoms.info["group"] == "rattled":
-            parent = shipped[atoms.info["parent_id"]]
-            moved = atoms.positions - parent.positions
-            moved -= moved.mean(axis=0)  # a shift of the whole crystal costs nothing
-            mean_force = (atoms.arrays["REF_forces"] + parent.arrays["REF_forces"]) / 2
-            assert 0 < excess_energy(atoms, shipped) / len(atoms) < 0.2
-            assert excess_energy(atoms, shipped) == pytest.approx(-np.vdot(mean_force, moved), rel=0.1)
-
-
-def test_strained_crystals_lie_above_the_perfect_one(shipped):
-    for atoms in shipped.values():
-        if atoms.info["group"] == "eos" and is_element(atoms):
-            assert 0 < excess_energy(atoms, shipped) / len(atoms) < 0.2
-
-
-def test_vacancy_formation_energies_are_physical(shipped):
-    # Published PBE values run from 0.3 eV (K) to 3.3 eV (W); unrelaxed eight-site cells, whose
-    # vacancies are neighbours of their own images, lie within a factor of two of them.
-    for config_id, atoms in shipped.items():
-        if config_id.endswith("-vacancy-01") and is_element(atoms):
-            assert 0.15 < excess_energy(atoms, shipped) < 6.0
-
-
-def test_surface_energies_are_physical(shipped):
-    # Published PBE surface energies of densest facets run from 0.1 J/m^2 (K) to 3.3 J/m^2 (W).
-    for config_id, atoms in shipped.items():
-        if config_id.endswith("surface-01"):
-            bulk = shipped[config_id.replace("surface", "bulk")]
-            per_atom = bulk.info["REF_energy"] / len(bulk)
-            area = np.linalg.norm(np.cross(atoms.cell[0], atoms.cell[1]))
-            excess = atoms.info["REF_energy"] - len(atoms) * per_atom
-            joule_per_m2 = excess / (2 * area) / GPa * 0.1
-            assert 0.05 < joule_per_m2 < 4.5
-
-
-def test_displaced_atoms_cost_energy_that_grows_with_the_square(shipped):
-    for config_id, atoms in shipped.items():
-        if config_id.endswith("displaced-02") and config_id.replace("-02", "-01") in shipped:
-            ratio = excess_energy(atoms, shipped) / excess_energy(shipped[config_id.replace("-02", "-01")], shipped)
-            # Harmonic: 4; SCF and mesh leave a little noise on the smaller one.
-            assert 3.0 < ratio < 5.0
-
-
-def test_the_intrinsic_fault_costs_less_than_the_way_there(shipped):
-    for config_id, atoms in shipped.items():
-        if "-bcc-" not in config_id and config_id.endswith("fault-02"):
-            half = shipped[config_id.replace("-02", "-01")]
-            area = np.linalg.norm(np.cross(atoms.cell[0], atoms.cell[1]))
-            # At most 0.3 J/m^2 are published for intrinsic faults of fcc (Ir, Rh, Pt) and hcp metals, Re and Ru apart.
-            joule_per_m2 = excess_energy(atoms, shipped) / area / GPa * 0.1
-            noise = len(atoms) * get_dataset("open-defects").energy_noise
-            assert excess_energy(half, shipped) > excess_energy(atoms, shipped) - noise
-            assert -0.1 < joule_per_m2 < 1.0
-
-
-def test_interaction_energies_of_solute_and_vacancy_are_moderate(shipped):
-    for config_id, atoms in shipped.items():
-        metal, structure, group, number = config_id.split("-")
-        if group == "solute" and int(number) % 2 == 0:
-            alone = shipped[f"{metal}-{structure}-solute-{int(number) - 1:02d}"]
-            vacancy, perfect = (shipped[f"{metal}-{structure}-{name}"] for name in ("vacancy-01", "bulk-03"))
-            energies = [one.info["REF_energy"] for one in (atoms, vacancy, alone, perfect)]
-            interaction = energies[0] - energies[1] - (energies[2] - energies[3])
-            assert abs(interaction) < 2.0
-
-
-def test_binding_energies_of_two_vacancies_are_moderate(shipped):
-    for config_id, atoms in shipped.items():
-        if atoms.info["group"] == "divacancy":
-            prefix = config_id.rpartition("-divacancy")[0]
-            alone = shipped.get(f"{prefix}-vacancy-03")
-            if alone is not None:
-                binding = 2 * excess_energy(alone, shipped) - excess_energy(atoms, shipped)
-                assert abs(binding) < 1.5
-
-
-def test_magnets_keep_a_moment(shipped):
-    # Bulk values: Fe 2.2, Co 1.6, Ni 0.6 Bohr magnetons per atom; Cr and Mn are antiferromagnetic.
-    ranges = {"Fe": (1.8, 3.2), "Co": (1.2, 2.2), "Ni": (0.3, 0.9), "Cr": (-0.6, 0.6), "Mn": (-0.6, 0.6)}
-    for atoms in shipped.values():
-        if is_element(atoms) and atoms.symbols[0] in ranges:
-            low, high = ranges[str(atoms.symbols[0])]
-            assert low < atoms.info["REF_magnetic_moment"] / len(atoms) < high
-
-
-def test_the_registered_noise_is_that_of_the_tighter_settings():
-    rows = csv.DictReader((EMBEDDED / collecting.CONVERGENCE_FILE).read_text().splitlines())
-    tight = [row for row in rows if row["kind"] == "noise"]
-    forces = [float(row["force_difference_rms_mev_per_ang"]) for row in tight]
-    energies = [float(row[RELATIVE]) for row in tight if row[RELATIVE]]
-    dataset = get_dataset("open-defects")
-
-    assert {row["config_id"] for row in tight} == set(dft_jobs.NOISE_CONFIGS)
-    assert 1e3 * dataset.force_noise == pytest.approx(np.sqrt(np.mean(np.square(forces))), abs=0.06)
-    assert 1e3 * dataset.energy_noise == pytest.approx(np.sqrt(np.mean(np.square(energies))), abs=0.06)
-
-
-def test_stress_is_shipped_only_where_the_basis_allows(shipped):
-    for config_id, atoms in shipped.items():
-        element = SETTINGS.elements.get(config_id.partition("-")[0].title())
-        assert ("REF_stress" in atoms.info) == (element is not None and element.ships_stress)
-
-
-@pytest.mark.skipif(
-    not (DATA / "worker_envs" / "gpaw" / "complete").exists(),
-    reason="the GPAW environment is not built (python -m precompute reference --setup)",
-)
-def test_a_recomputed_configuration_agrees_with_the_shipped_one(tmp_path):
-    shipped = {atoms.info["config_id"]: atoms for atoms in collecting.read_shipped()}
-    job = dft_jobs.dataset_jobs(SETTINGS, ["Al"])[0]
-
-    reason = dft.run_job(job, SETTINGS, tmp_path, gpaw_env.python(DATA))
-
-    result = dft.read_result(job, SETTINGS, tmp_path)
-    assert reason is None
-    assert result is not None
-    assert collecting.report_difference(shipped[job.config_id], result)

@@ -238,10 +238,19 @@ def test_one_bad_system_in_a_batch_fails_alone():
     assert "W" in found[3].reason
 
 
-def test_a_system_too_large_for_memory_says_so():
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate ..."),
+        OSError(12, "Cannot allocate memory"),
+        ImportError("libsqlite3.so.0: failed to map segment from shared object"),
+    ],
+    ids=["torch", "system", "late import"],
+)
+def test_a_system_too_large_for_memory_says_so(error):
     class Small(Fixed):
         def calculate(self, atoms=None, properties=None, system_changes=None):
-            raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate ...")
+            raise error
 
     assert predict(Small(), configuration(bulk("Cu")), REACH).reason == "MemoryError: 1 atoms do not fit into memory"
 
