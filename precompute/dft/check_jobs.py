@@ -15,7 +15,6 @@ SCANNED_CUTOFFS = (350.0, 450.0, 550.0)
 # Meshes on which some defect energies were computed, to choose theirs and to see what is left of its error.
 CHECK_DENSITIES = (5.31, 6.0, 8.0, 10.0)
 
-LOW_SYMMETRY_GROUPS = ("fault", "interstitial", "divacancy", "hydrogen", "solute", "displaced")
 
 NOISE_DENSITY = 5.31
 

@@ -4,7 +4,7 @@ Reads finished results and writes the files that ship in `data/embedded/`; start
 """
 
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,6 @@ from ase import Atoms
 
 from engine.data_folder import EMBEDDED
 from engine.errors import DatasetError, SettingsError
-from precompute.dft.check_jobs import LATTICE_VOLUME_FACTORS, lattice_jobs
-from precompute.dft.convergence import COARSE, SLAB, compared, comparisons, defect_rows, lattice_row
 from precompute.dft.jobs import Job, dataset_jobs, dense_jobs, original_of, reference_crystal
 from precompute.dft.settings import ReferenceSettings
 
@@ -24,6 +22,9 @@ DATASET_ID = "open-defects"
 PACKAGES = ("gpaw", "gpaw-data", "ase", "numpy", "scipy")
 
 DATASET_FILE = "open-defects.extxyz"
+
+COARSE = "@coarse"  # ends the id of what is kept of a cell's first mesh beside its denser one: the energy
+SLAB = "surface"
 
 FINGERPRINT_PREFIX = "sha256:"  # without it, readers of extended XYZ take a fingerprint of digits for a number
 
@@ -228,23 +229,6 @@ def report_difference(shipped: Atoms, result: dict[str, Any]) -> bool:
         f"{VERIFY_FORCE_MEV_PER_ANG}): {'agrees' if agrees else 'DIFFERS'}"
     )
     return agrees
-
-
-def rows(
-    settings: ReferenceSettings,
-    results: Results,
-    symbol: str,
-    kept: dict[tuple[str, str], dict[str, str]],
-) -> Iterable[Mapping[str, str | float]]:
-    """Rows of one metal, computed from results or kept from the shipped table."""
-    lattice = lattice_jobs(settings, symbol)
-    middle = lattice[LATTICE_VOLUME_FACTORS.index(1.0)].content(settings)["fingerprint"]
-    if are_done(lattice, results):
-        yield {**lattice_row(lattice, results), "fingerprint": middle}
-    elif ("lattice", middle) in kept:
-        yield kept["lattice", middle]
-    yield from compared(settings, results, kept, comparisons(settings, symbol))
-    yield from defect_rows(settings, results, symbol, kept)
 
 
 def are_done(jobs: Iterable[Job], results: Results) -> bool:

@@ -14,11 +14,14 @@ from precompute.dft.check_jobs import (
     LATTICE_VOLUME_FACTORS,
     NOISE_CONFIGS,
     cutoff_jobs,
+    lattice_jobs,
     mesh_jobs,
     noise_jobs,
     scan_jobs,
 )
 from precompute.dft.collect import (
+    COARSE,
+    SLAB,
     Results,
     are_done,
     energy,
@@ -28,7 +31,6 @@ from precompute.dft.collect import (
     plain,
     relative_energy,
     rms,
-    rows,
     settings_columns,
     shipped_jobs,
     write,
@@ -38,9 +40,6 @@ from precompute.dft.settings import ReferenceSettings
 
 CONVERGENCE_FILE = "convergence.csv"
 
-COARSE = "@coarse"  # ends the id of what is kept of a cell's first mesh beside its denser one: the energy
-
-SLAB = "surface"
 
 DEFECT_GROUPS = tuple(group for group in DENSE_GROUPS if group != "eos")
 
@@ -81,7 +80,7 @@ def write_convergence(settings: ReferenceSettings, results: Results, output: Pat
     path = output / CONVERGENCE_FILE
     old = list(csv.DictReader(path.read_text().splitlines())) if path.exists() else []
     kept = {(row["kind"], row["fingerprint"]): row for row in old}
-    rows = [row for symbol in settings.elements for row in rows(settings, results, symbol, kept)]
+    rows = [row for symbol in settings.elements for row in _rows(settings, results, symbol, kept)]
     for symbol in settings.additions:
         rows += compared(settings, results, kept, _scans(settings, symbol))
     if not rows:
@@ -302,3 +301,20 @@ def lattice_row(jobs: list[Job], results: Results) -> dict[str, str | float]:
         "plane_wave_pressure_gpa": round(float(slope - np.trace(stress) / 3) / GPa, 2),
         "cpu_seconds": round(sum(results[job.config_id]["cpu_seconds"] for job in jobs), 2),
     }
+
+
+def _rows(
+    settings: ReferenceSettings,
+    results: Results,
+    symbol: str,
+    kept: dict[tuple[str, str], dict[str, str]],
+) -> Iterable[Mapping[str, str | float]]:
+    """Rows of one metal, computed from results or kept from the shipped table."""
+    lattice = lattice_jobs(settings, symbol)
+    middle = lattice[LATTICE_VOLUME_FACTORS.index(1.0)].content(settings)["fingerprint"]
+    if are_done(lattice, results):
+        yield {**lattice_row(lattice, results), "fingerprint": middle}
+    elif ("lattice", middle) in kept:
+        yield kept["lattice", middle]
+    yield from compared(settings, results, kept, comparisons(settings, symbol))
+    yield from defect_rows(settings, results, symbol, kept)

@@ -16,9 +16,9 @@ from ase.cell import Cell
 from engine.cells.alloys import Alloy, alloy_structures
 from engine.cells.defects import more_structures
 from engine.cells.lattices import NamedStructure, structures, two_atom_cell
-from precompute.dft.check_jobs import LOW_SYMMETRY_GROUPS
 from precompute.dft.settings import ReferenceSettings
 
+LOW_SYMMETRY_GROUPS = ("fault", "interstitial", "divacancy", "hydrogen", "solute", "displaced")
 DISPLACEMENT_FRACTION = 0.04
 
 # Cells whose energies are compared: they and their perfect crystals have a mesh of their own (`dense_jobs`).

@@ -117,7 +117,7 @@ def main(args: argparse.Namespace) -> int:
         print(f"{n_all - len(jobs)} of {n_all} left out: estimated to take longer than {args.up_to:g} s.")
     if not args.fresh:
         shipped = collecting.shipped_results(settings, args.output)
-        shipped_ids = {name.removesuffix(convergence.COARSE) for name in shipped}
+        shipped_ids = {name.removesuffix(collecting.COARSE) for name in shipped}
         n_all, jobs = len(jobs), [job for job in jobs if job.config_id not in shipped_ids]
         print(f"{n_all - len(jobs)} of {n_all} shipped already (--fresh computes them again).")
     n_failed = run_jobs(
