@@ -13,6 +13,7 @@ from app.wording import (
     STATES,
     counts,
     dataset_label,
+    has_crystal,
     judged,
     model_labels,
     place,
@@ -233,7 +234,7 @@ def _with_numbers() -> tuple[list[str], list[str]]:
 
 def _default_model(model_ids: Sequence[str], dataset_id: str) -> str:
     """The model with the smallest force error on the first dataset, on the configurations that models share."""
-    metrics = error_metrics.shared_metrics("raw", Scope.of(dataset_id))
+    metrics = error_metrics.shared_metrics("raw", Scope.of(dataset_id), quantity="force")
     ranked = metrics[metrics["is_ranked"]].dropna(subset=["force_rmse_mev_per_ang"])
     best = ranked.sort_values("force_rmse_mev_per_ang")["model_id"]
     return str(best.iloc[0]) if len(best) else model_ids[0]
@@ -270,26 +271,32 @@ def _about_dataset(dataset_id: str, model_id: str) -> None:
 
 
 def alignment_switch() -> str:
-    """`raw` or `per_element`, the same switch with the same address parameter on every page.
+    """`raw`, `per_element` or `crystal`, the same switch with the same address parameter on every page.
 
     It begins with raw energies, or with aligned ones where no model's raw energies can be compared with the sidebar's
     dataset. It is set again when a new dataset begins otherwise, so that the address leads to the same page again.
+    `crystal` is offered where the dataset has perfect crystals; without them it becomes `per_element`.
     """
-    begin = _first_alignment(st.session_state["dataset"])
+    dataset_id = st.session_state["dataset"]
+    begin = _first_alignment(dataset_id)
+    options = [name for name in ALIGNMENTS if name != "crystal" or has_crystal(dataset_id)]
+    if st.session_state.get("align", begin) not in options:
+        st.session_state["align"] = "per_element"
     if st.session_state.get("align") and st.session_state.get("align_began", begin) != begin:
         st.session_state["align"] = begin
     st.session_state["align_began"] = begin
     return st.segmented_control(
         "Energies",
-        [name for name in ALIGNMENTS if name != "crystal"],  # not every dataset has crystals
+        options,
         default=begin,
         required=True,
-        format_func=lambda name: {"raw": "Raw", "per_element": "Aligned"}[name],
+        format_func=lambda name: {"raw": "Raw", "per_element": "Aligned", "crystal": "Crystal"}[name],
         key="align",
         bind="query-params",
         help="Aligned removes the least-squares energy offset per element of each model on each dataset. "
-        "DFT set-ups differ in these offsets, so a raw error can be a matter of reference alone. A dataset with which "
-        "no model's raw energies can be compared begins with Aligned.",
+        "DFT set-ups differ in these offsets, so a raw error can be a matter of reference alone. Crystal counts the "
+        "energies of model and reference from their own perfect crystals, where a dataset has them. A dataset with "
+        "which no model's raw energies can be compared begins with Aligned.",
     )
 
 

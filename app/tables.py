@@ -70,6 +70,10 @@ def column_config(table: pd.DataFrame) -> dict[str, Any]:
         "model_id": st.column_config.TextColumn("Model"),
         "element": st.column_config.TextColumn("Element"),
         "reason": st.column_config.TextColumn("Reason", width="large"),
+        "ranks": st.column_config.TextColumn(
+            "Rank", help="95 % interval; models that cannot be told apart have the same first number."
+        ),
+        "why_no_rank": st.column_config.TextColumn("Why no rank", width="medium"),
         "is_seen": st.column_config.CheckboxColumn("Trained on this"),
         "seen_reason": st.column_config.TextColumn("Trained on this, why", width="large"),
         "why": st.column_config.TextColumn("Why there are none", width="large"),

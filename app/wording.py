@@ -6,8 +6,9 @@ from collections.abc import Iterable
 import pandas as pd
 
 from app.figures import base, tile_maps
-from engine.quantities import METRICS, QUANTITIES, significant
-from engine.queries import catalog, comparability, reference_data, training
+from engine.numerics.comparison import UNRANKED
+from engine.quantities import METRICS, QUANTITIES, interval, significant
+from engine.queries import catalog, comparability, training
 from engine.queries.scope import Scope
 from engine.queries.training import SEEN_MARK
 
@@ -22,8 +23,6 @@ SEEN_SWITCH = "Rank models trained on the data"
 ZEROS = {"mp": "that of the Materials Project", "matpes": "that of MatPES", "own": "its own"}
 
 WHERE_WHY = "Why: Datasets, Compatibility."
-
-ENOUGH_PER_ELEMENT = 5  # configurations for each fitted offset; with fewer, alignment hides errors
 
 _LISTED = 8  # names in a sentence
 
@@ -88,25 +87,55 @@ def noise_note(dataset_id: str) -> str:
     )
 
 
-def few_for_offsets(here: pd.DataFrame, scope: Scope) -> str:
-    """A warning where alignment fits nearly as many offsets as there are data; empty where it does not.
+def energy_note(here: pd.DataFrame) -> str:
+    """Why aligned errors are missing, for all or for some configurations; empty where none is.
 
     Args:
-        here: Rows of one dataset as `error_metrics.shared_metrics` gives them, with aligned energies.
-        scope: The configurations that the rows were made of.
+        here: Rows of one dataset as `error_metrics` gives them, with aligned energies.
     """
-    ranked = here[here["is_ranked"]]
-    if ranked.empty:
+    noted = here[here["energy_note"].fillna("").ne("")]
+    is_all = len(noted) == len(here)
+    sentences = [
+        note if is_all and len(noted["energy_note"].unique()) == 1 else f"{listed(part['label'])}: {note}"
+        for note, part in noted.groupby("energy_note", sort=False)
+    ]
+    return f":material/warning: Aligned energies: {' '.join(sentences)}" if sentences else ""
+
+
+def has_crystal(dataset_id: str) -> bool:
+    """Whether energies relative to perfect crystals are defined on a dataset."""
+    return bool(_flag(dataset_id, "has_crystal"))
+
+
+def one_composition_note(dataset_id: str, alignment: str) -> str:
+    """What aligned energies of an alloy in one composition cannot say; empty for others.
+
+    Args:
+        dataset_id: Dataset whose errors are shown.
+        alignment: Of the energies that are shown.
+    """
+    if alignment != "per_element" or not _flag(dataset_id, "is_one_composition"):
         return ""
-    n_configs = int(ranked["n_configs"].min())
-    n_elements = len(reference_data.elements(scope.shared_by(ranked["model_id"])))
-    if n_configs >= ENOUGH_PER_ELEMENT * n_elements:
-        return ""
-    offsets = "1 offset is" if n_elements == 1 else f"{n_elements} offsets are"
     return (
-        f":material/warning: {offsets} fitted to {n_configs:,} configurations: aligned errors are smaller than they "
-        "would be on more data, and single offsets mean little."
+        f":material/warning: {dataset_label(dataset_id)} is one alloy in one composition. Its aligned error is the "
+        "scatter of the raw one about its mean, and says nothing about formation energies of the alloy."
     )
+
+
+def _flag(dataset_id: str, column: str) -> bool:
+    """A yes or no of a dataset; no where the store does not say."""
+    datasets = catalog.datasets()
+    found = datasets.loc[datasets["dataset_id"] == dataset_id, column]
+    return len(found) > 0 and found.iloc[0] is not None and bool(found.eq(True).iloc[0])
+
+
+def no_energy(alignment: str) -> str:
+    """Why a pair, element or configuration has no energy error, where nothing more is known of it."""
+    return {
+        "raw": "the reference has no energy, or the model gave none",
+        "per_element": "the offset is not fixed by other configurations, so no error can be seen",
+        "crystal": "there is no perfect crystal to count from, or it is the crystal itself",
+    }[alignment]
 
 
 def counts(row: pd.Series) -> str:
@@ -157,8 +186,8 @@ def comparison_note(here: pd.DataFrame) -> str:
     Args:
         here: Rows of one dataset as `error_metrics.shared_metrics` gives them.
     """
-    ranked, others = here[here["is_ranked"]], here[~here["is_ranked"]]
-    seen, others = others[others["is_seen"]], others[~others["is_seen"]]
+    ranked = here[here["is_ranked"]]
+    level, seen, others = (here[here["cause"] == cause] for cause in ("level", "seen", "share"))
     parts = []
     if len(ranked):
         n, n_expected = int(ranked["n_configs"].min()), int(ranked["n_expected"].iloc[0])
@@ -175,9 +204,36 @@ def comparison_note(here: pd.DataFrame) -> str:
     if len(others):
         names = "; ".join(f"{row['label']} ({counts(row)})" for _, row in others.iterrows())
         parts.append(f"Not ranked, since they share too few or failed on too many: {names}.")
+    if len(level):
+        parts.append(f"Not ranked, since their labels mean something else: {listed(level['label'])}.")
     if len(seen):
         parts.append(f"Not ranked, since they were trained on this ({SEEN_MARK}): {listed(seen['label'])}.")
     return " ".join(parts)
+
+
+def intervals(low: pd.Series, high: pd.Series) -> list[str]:
+    """Ranks with their 95 % bounds, such as `1–6`; a dash where there is none."""
+    pairs = zip(low.astype(float), high.astype(float), strict=True)
+    return [interval(*pair) for pair in pairs]
+
+
+def with_ranks(table: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
+    """Models with the interval of their rank in `ranks`, and in `why_no_rank` the reason where there is none.
+
+    Args:
+        table: model_id, comparable and more: where numbers cannot be compared as they are, they give no rank.
+        found: As `ranks.ranks` gives it.
+    """
+    found = found[["model_id", "rank", "rank_hi", "reason"]].rename(columns={"reason": "why_no_rank"})
+    joined = table.drop(columns=["rank", "rank_hi"], errors="ignore").merge(found, on="model_id", how="left")
+    barred = ~joined["comparable"].astype(bool)
+    joined.loc[barred, ["rank", "rank_hi"]] = pd.NA
+    is_unexplained = barred & joined["why_no_rank"].fillna("").eq("")
+    joined.loc[is_unexplained, "why_no_rank"] = UNRANKED["level"]
+    joined.index = table.index
+    return joined.assign(
+        ranks=intervals(joined["rank"], joined["rank_hi"]), why_no_rank=joined["why_no_rank"].fillna("")
+    )
 
 
 def bounds(row: pd.Series, column: str) -> str:

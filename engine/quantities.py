@@ -45,6 +45,7 @@ QUANTITIES: dict[str, Quantity] = {
     "energy_rmse_mev_per_atom_lo": Quantity("Energy RMSE, lower 95 % bound", "RMSE(E) lo", _PER_ATOM),
     "energy_rmse_mev_per_atom_hi": Quantity("Energy RMSE, upper 95 % bound", "RMSE(E) hi", _PER_ATOM),
     "energy_rmse_mev_per_atom_aligned": Quantity("Energy RMSE, aligned", "RMSE(E)", _PER_ATOM),
+    "energy_rmse_mev_per_atom_crystal": Quantity("Energy RMSE, against the perfect crystal", "RMSE(E)", _PER_ATOM),
     "energy_mae_mev_per_atom": Quantity("Energy MAE", "MAE(E)", _PER_ATOM),
     "macro_energy_rmse_mev_per_atom": Quantity(
         "Energy RMSE, mean over metals and kinds",
@@ -232,6 +233,18 @@ METRICS = {
         "force components",
     ),
 }
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """A rank with its bounds in few characters; an en dash where there is none.
+
+    Example:
+        >>> interval(1, 6), interval(2, 2), interval(None, None)
+        ('1–6', '2', '–')
+    """
+    if low is None or high is None or low != low or high != high:
+        return "–"
+    return f"{low:.0f}" if low == high else f"{low:.0f}–{high:.0f}"
 
 
 def significant(value: float | None, digits: int = 3) -> str:

@@ -215,6 +215,65 @@ def sampled_store(sampled_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     return sampled_folder
 
 
+def build_crystal_store(folder: Path) -> Path:
+    """Write a store with a perfect crystal of W, eight vacancy cells and a dataset without crystals.
+
+    On the crystal `near`, `nearly` and `far` are off by 0.1 eV, on the vacancies by 0.1 ± 0.01, 0.1 ∓ 0.01 and 0.4;
+    their forces by 0.1, 0.1 and 0.4 eV/Å. The dataset without crystals is one configuration of Mo and one of W.
+    """
+    pure = np.array([74])
+    crystal = Configuration("c", "bulk", pure, np.zeros((1, 3)), 3.0 * np.eye(3), (True,) * 3, -13.0, np.ones((1, 3)))
+    vacancies = [
+        dataclasses.replace(crystal, config_id=f"v-{k}", group_name="vacancy", cell=(4.0 + k) * np.eye(3), energy=-12.0)
+        for k in range(8)
+    ]
+    sets = {"formation": [crystal, *vacancies], "plain": [crystal, dataclasses.replace(crystal, config_id="m",
+            numbers=np.array([42]))]}  # fmt: skip
+    shifts = {"near": (0.1, 0.01), "nearly": (0.1, -0.01), "far": (0.4, 0.0)}
+    builder = StoreBuilder(folder / "results-crystal.duckdb")
+    builder.add_models(_model(model_id, model_id.title()) for model_id in shifts)
+    for dataset_id, cells in sets.items():
+        dataset = dataclasses.replace(_dataset(dataset_id, dataset_id.title(), ("Mo", "W")), crystal_groups=("bulk",))
+        if dataset_id == "plain":
+            dataset = dataclasses.replace(dataset, crystal_groups=())
+        builder.add_dataset(dataset, cells)
+        results = []
+        for model_id, (shift, swing) in shifts.items():
+            run = _run(model_id, dataset_id, "computed")
+            builder.add_runs([run])
+            errors = [0.1 if c.group_name == "bulk" else shift + swing * (-1) ** k for k, c in enumerate(cells)]
+            rows = [(_off(c, e, shift), run.run_id) for c, e in zip(cells, errors, strict=True)]
+            results.append(Results(model_id, rows))
+        builder.add_results(dataset, cells, results)
+    builder.add_costs(
+        Cost(model, "cpu", "test machine", 1, 32, 1, 1.0, us, 100.0, "computed", "2026-01-01 00:00:00")
+        for model, us in (("near", 10.0), ("nearly", 20.0), ("far", 5.0))
+    )
+    builder.finish()
+    publish(folder / "results-crystal.duckdb", folder / "results.duckdb")
+    return folder
+
+
+def _off(configuration: Configuration, energy: float, force: float) -> Prediction:
+    """A prediction that is off by that many eV and eV/Å."""
+    assert configuration.energy is not None and configuration.forces is not None
+    key = (configuration.config_id, configuration.geometry_hash)
+    return Prediction(*key, "ok", energy=configuration.energy + energy, forces=configuration.forces + force)
+
+
+@pytest.fixture(scope="session")
+def crystal_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with a dataset that has a perfect crystal, to read only."""
+    return build_crystal_store(tmp_path_factory.mktemp("crystal"))
+
+
+@pytest.fixture
+def crystal_store(crystal_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The store with a crystal, as the data folder that queries and app use."""
+    monkeypatch.setenv("DEFECT_ATLAS_DATA", str(crystal_folder))
+    return crystal_folder
+
+
 @pytest.fixture(scope="session")
 def store_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder with a small published store, to read only."""

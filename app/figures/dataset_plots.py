@@ -12,7 +12,7 @@ from plotly.subplots import make_subplots
 
 from app.figures import base, periodic_table, tile_maps
 from app.figures.base import Ink
-from engine.quantities import QUANTITIES, significant
+from engine.quantities import QUANTITIES, interval, significant
 from engine.queries.reference_data import Histogram
 
 COUNT_SCALE = tile_maps.COVERAGE_SCALE
@@ -157,8 +157,7 @@ def alignment_change(table: pd.DataFrame, ink: Ink, title: str, source: str) -> 
     """Energy RMSE of each model before (ring) and after alignment (disc), the best aligned first.
 
     Args:
-        table: label, energy_rmse_mev_per_atom, energy_rmse_mev_per_atom_aligned, rank_raw, rank_aligned, state,
-            state_reason.
+        table: As `comparability.alignment_change` gives it.
         ink: Theme.
         title: Title of the figure.
         source: Provenance line.
@@ -215,12 +214,21 @@ def alignment_change(table: pd.DataFrame, ink: Ink, title: str, source: str) -> 
 
 def _change_head(row: Any, ink: Ink) -> str:
     arrow = "▲" if row.rank_change > 0 else "▼" if row.rank_change < 0 else "="
-    return f"{row.label} <span style='color:{ink.muted}'>{row.rank_raw} → {row.rank_aligned} {arrow}</span>"
+    raw, aligned = _rank_intervals(row)
+    return f"{row.label} <span style='color:{ink.muted}'>{raw} → {aligned} {arrow}</span>"
+
+
+def _rank_intervals(row: Any) -> tuple[str, str]:
+    """Ranks by raw and by aligned energies with their bounds."""
+    bounds = [(row.rank_raw, row.rank_raw_hi), (row.rank_aligned, row.rank_aligned_hi)]
+    raw, aligned = (interval(*(None if pd.isna(end) else end for end in ends)) for ends in bounds)
+    return raw, aligned
 
 
 def _change_hover(row: Any) -> str:
+    raw, aligned = _rank_intervals(row)
     return (
-        f"<b>{row.label}</b><br>raw {significant(row.energy_rmse_mev_per_atom)} meV/atom, rank {row.rank_raw}"
-        f"<br>aligned {significant(row.energy_rmse_mev_per_atom_aligned)} meV/atom, rank {row.rank_aligned}"
+        f"<b>{row.label}</b><br>raw {significant(row.energy_rmse_mev_per_atom)} meV/atom, rank {raw}"
+        f"<br>aligned {significant(row.energy_rmse_mev_per_atom_aligned)} meV/atom, rank {aligned}"
         f"<br>{base.wrapped(row.state_reason)}"
     )

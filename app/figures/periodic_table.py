@@ -1,6 +1,7 @@
 """The periodic table as a heatmap."""
 
 from collections.abc import Collection
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,6 +38,11 @@ def _short(value: float) -> str:
     return f"{value:.0f}" if value >= 10 else f"{value:.1f}"
 
 
+def _few_characters(n: int) -> str:
+    """A count beside the symbol, as short as the tile asks for."""
+    return f"{n:,}" if n < 1000 else f"{n / 1000:.1f}k" if n < 9950 else f"{n / 1000:.0f}k"
+
+
 def _value_tiles(
     table: pd.DataFrame,
     quantity: str,
@@ -48,10 +54,11 @@ def _value_tiles(
     grey: Collection[str],
 ) -> go.Bar:
     """The coloured part of the tiles for one quantity."""
-    known = table[table[column].notna()]
-    is_grey = known["element"].isin(grey).to_numpy()
-    fills = np.array(base.log_colours(known[column].tolist(), base.SCALES[quantity], limits), dtype=object)
-    fills[is_grey] = ink.tile
+    known = table[table["n_configs"] > 0]
+    has_value = known[column].notna().to_numpy()
+    is_grey = known["element"].isin(grey).to_numpy() | ~has_value
+    fills = np.full(len(known), ink.tile, dtype=object)
+    fills[~is_grey] = base.log_colours(known.loc[~is_grey, column].tolist(), base.SCALES[quantity], limits)
     places = [grid_position(symbol) for symbol in known["element"]]
     unit = QUANTITIES[column].title()
     return go.Bar(
@@ -60,7 +67,7 @@ def _value_tiles(
         y=[0.54] * len(places),
         width=width,
         marker={"color": fills.tolist(), "line": {"width": 0}},
-        text=[_short(value) for value in known[column]],
+        text=["–" if pd.isna(value) else _short(value) for value in known[column]],
         textposition="inside",
         insidetextanchor="middle",
         textangle=0,
@@ -73,7 +80,8 @@ def _value_tiles(
         hovertext=[
             f"<b>{atomic_names[atomic_numbers[row.element]]}</b><br>{unit}: "
             f"{significant(getattr(row, column))}"
-            f"<br>n = {row.n_configs:,} configurations, failed {row.n_failed:,}"
+            f"<br>n = {_resting(row, quantity):,} configurations, failed {row.n_failed:,}"
+            + ("" if pd.notna(getattr(row, column)) else f"<br>{base.wrapped(_why_none(row, quantity))}")
             + (f"<br>{base.OWN_MARK} raw energies that cannot be compared" if row.element in grey else "")
             for row in known.itertuples()
         ],
@@ -81,6 +89,16 @@ def _value_tiles(
         selected={"marker": {"opacity": 1}},
         unselected={"marker": {"opacity": 1}},
     )
+
+
+def _resting(row: Any, quantity: str) -> int:
+    """Number of configurations that an error rests on."""
+    return int(row.n_energy if quantity == "energy" and hasattr(row, "n_energy") else row.n_configs)
+
+
+def _why_none(row: Any, quantity: str) -> str:
+    """Why there is no error of an element that has configurations."""
+    return str(getattr(row, "why_none", "no energies")) if quantity == "energy" else "no forces in the reference"
 
 
 def periodic_table(
@@ -97,7 +115,8 @@ def periodic_table(
     """Errors by element on the periodic table: symbol above, one coloured value per quantity below.
 
     Args:
-        table: element, n_configs, n_failed and the value columns.
+        table: element, n_configs, n_failed and the value columns; n_energy, the configurations that energy errors rest
+            on, and why_none, the reason where there is none, if they are known.
         columns: Quantity (`energy`, `force`) to column; one fills the tile, two share it.
         ink: Theme.
         title: Title of the figure.
@@ -108,7 +127,7 @@ def periodic_table(
     """
     limits = limits or base.LIMITS
     figure = base.base_figure(ink, title, source, 640, left=10, right=60 + 80 * len(columns))
-    figure.add_trace(_symbol_tiles(table, list(columns.values()), ink))
+    figure.add_trace(_symbol_tiles(table, ink))
     width = 0.94 / len(columns)
     for k, (quantity, column) in enumerate(columns.items()):
         hidden = grey if quantity == "energy" else ()
@@ -144,10 +163,10 @@ def periodic_table(
     return figure
 
 
-def _symbol_tiles(table: pd.DataFrame, columns: list[str], ink: Ink) -> go.Bar:
+def _symbol_tiles(table: pd.DataFrame, ink: Ink) -> go.Bar:
     """The neutral part of all tiles: the strip with the symbol, or the whole tile where there is no value."""
     rows = table.set_index("element")
-    with_value = set(table.loc[table[columns].notna().any(axis=1), "element"])
+    with_value = set(table.loc[table["n_configs"] > 0, "element"])
     failed = set(table.loc[table["n_failed"] > 0, "element"]) - with_value
     symbols = chemical_symbols[1:]
     places = [grid_position(symbol) for symbol in symbols]
@@ -166,7 +185,12 @@ def _symbol_tiles(table: pd.DataFrame, columns: list[str], ink: Ink) -> go.Bar:
                 "solidity": 0.12,
             },
         },
-        text=[f"<b>{s}</b>" if s in with_value else s for s in symbols],
+        text=[
+            f"<b>{s}</b> <span style='font-size:9px'>{_few_characters(rows.loc[s, 'n_configs'])}</span>"
+            if s in with_value
+            else s
+            for s in symbols
+        ],
         textposition="inside",
         insidetextanchor="middle",
         textangle=0,

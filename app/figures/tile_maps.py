@@ -12,6 +12,7 @@ from plotly.colors import sample_colorscale
 
 from app.figures import base
 from app.figures.base import Ink
+from engine.numerics.comparison import UNRANKED
 from engine.quantities import METRICS, QUANTITIES, significant
 from engine.queries.training import SEEN_MARK
 
@@ -22,20 +23,22 @@ _HEAD_ROOM = 110  # characters that all heads together have room for side by sid
 _LEAN = 45  # degrees, to the left, where the names of the rows leave room
 
 
-def cell_state(n_configs: float, n_failed: float, is_ranked: bool) -> str:
-    """`missing`, `failed` (all), `apart` (not ranked), `partial` (some failed) or `ok`: none looks like another."""
+def cell_state(n_configs: float, n_failed: float, is_together: bool) -> str:
+    """`missing`, `failed` (all), `apart` (over other configurations), `partial` (some failed) or `ok`."""
     if not n_configs:
         return "failed" if n_failed else "missing"
-    if not is_ranked:
+    if not is_together:
         return "apart"
     return "partial" if n_failed else "ok"
 
 
 def _cell_text(row: pd.Series, column: str, *, is_narrow: bool) -> str:
     if row["state"] == "missing":
-        return "" if is_narrow else "not run"
+        return "" if is_narrow else str(row["nothing"])
     if row["state"] == "failed":
         return "✕" if is_narrow else f"{row['n_failed']:.0f} failed"
+    if pd.isna(row[column]):
+        return "–"
     value = _compact(row[column])
     if row["is_odd"]:
         value += base.OWN_MARK
@@ -47,8 +50,6 @@ def _cell_text(row: pd.Series, column: str, *, is_narrow: bool) -> str:
         "partial": f"{row['n_failed']:,.0f} failed",
         "apart": f"{row['n_configs']:,.0f} of {row['n_expected']:,.0f}",
     }
-    if row["is_seen"] and row["n_configs"] == row["n_expected"]:
-        return value  # nothing but the mark sets it apart
     if is_narrow:
         return f"{value}*" if row["state"] == "apart" else value
     if row["state"] in notes:
@@ -59,7 +60,7 @@ def _cell_text(row: pd.Series, column: str, *, is_narrow: bool) -> str:
 def _cell_hover(row: pd.Series, column: str) -> str:
     head = f"<b>{row['label']}</b> on <b>{row['dataset_label']}</b>"
     if row["state"] == "missing":
-        return f"{head}<br>not run yet"
+        return f"{head}<br>{row['nothing']}"
     source = f" from {row['source']}" if isinstance(row["source"], str) else ""
     note = f"<br>{row['note']}" if isinstance(row["note"], str) and row["note"] else ""
     shared = f", shared with the ranked models of {row['n_own']:,.0f}" if row["n_own"] > row["n_configs"] else ""
@@ -70,7 +71,7 @@ def _cell_hover(row: pd.Series, column: str) -> str:
         else ""
     )
     return (
-        f"{head}<br>{numbers}n = {row['n_configs']:,.0f} of {row['n_expected']:,.0f}{shared}, "
+        f"{head}<br>{numbers}n = {row['n_configs']:,.0f} of {row['n_expected']:,.0f}{shared}{_resting(row, column)}, "
         f"failed {row['n_failed']:,.0f}<br>{row['origin']}{source}{note}"
         + (
             ""
@@ -78,7 +79,24 @@ def _cell_hover(row: pd.Series, column: str) -> str:
             else f"<br>{base.OWN_MARK} raw energies cannot be compared: {base.wrapped(row['why_not'])}"
         )
         + _seen_hover(row)
+        + _unranked_hover(row)
     )
+
+
+def _resting(row: pd.Series, column: str) -> str:
+    """How many configurations and clusters the error itself rests on, where these are fewer or the error is missing."""
+    n = row["n_energy"] if column.startswith("energy") else row["n_force"]
+    clusters = f" in {row['n_clusters']:,.0f} clusters" if row["n_clusters"] > 0 else ""
+    return clusters if n == row["n_configs"] else f"{clusters}, {n:,.0f} with such an error"
+
+
+def _unranked_hover(row: pd.Series) -> str:
+    """Why there is no number, and why a model has no rank; what else the tile says is not said again."""
+    note = (
+        f"<br>{base.wrapped(row['energy_note'])}" if isinstance(row["energy_note"], str) and row["energy_note"] else ""
+    )
+    is_said = row["cause"] in ("", "seen") or not isinstance(row["cause"], str) or not row["comparable"]
+    return note + ("" if is_said else f"<br>not ranked: {base.wrapped(UNRANKED[row['cause']])}")
 
 
 def _seen_hover(row: Any) -> str:
@@ -113,20 +131,31 @@ def matrix_cells(metrics: pd.DataFrame, models: pd.DataFrame, datasets: pd.DataF
         metrics: As `queries.dataset_metrics` or `queries.shared_metrics` gives it, with `comparable`: whether the
             numbers may be compared with the dataset's as they are, and `why_not`.
         models: As `grid` takes them.
-        datasets: As `grid` takes them.
+        datasets: As `grid` takes them; `nothing` is what a cell without numbers says, `not run` without it.
 
     Returns:
-        The metrics with `row`, `column` and `state`.
+        The metrics with `row`, `column`, `state` and `nothing`.
     """
-    pairs = grid(models, datasets)
+    pairs = grid(models, datasets if "nothing" in datasets else datasets.assign(nothing="not run"))
     cells = pairs.merge(metrics.drop(columns=["label", "dataset_label"]), on=["model_id", "dataset_id"], how="left")
-    numbers = ["n_configs", "n_own", "n_failed", "n_expected"]
+    numbers = ["n_configs", "n_own", "n_failed", "n_expected", "n_energy", "n_force", "n_clusters"]
     cells[numbers] = cells[numbers].fillna(0)
     cells["is_ranked"] = cells["is_ranked"].eq(True)
     cells["is_seen"] = cells["is_seen"].eq(True)
     cells["comparable"] = ~cells["comparable"].eq(False)
-    cells["state"] = [cell_state(*row) for row in cells[["n_configs", "n_failed", "is_ranked"]].itertuples(index=False)]
-    return cells
+    is_together = cells["is_ranked"] | _has_configurations_of_the_ranked(cells)
+    states = zip(cells["n_configs"], cells["n_failed"], is_together, strict=True)
+    return cells.assign(state=[cell_state(*row) for row in states])
+
+
+def _has_configurations_of_the_ranked(cells: pd.DataFrame) -> pd.Series:
+    """Whether a pair's errors are over as many configurations as those of the ranked models of its column.
+
+    In a column whose raw energies mean nothing there is no comparison to stand apart from.
+    """
+    ranked = cells[cells["is_ranked"]].groupby("dataset_id")["n_configs"].min()
+    n_ranked = cells["dataset_id"].map(ranked).fillna(cells["n_expected"])
+    return (cells["n_configs"] == n_ranked) | ~cells["comparable"]
 
 
 def matrix(cells: pd.DataFrame, quantity: str, ink: Ink, title: str, source: str) -> go.Figure:

@@ -34,8 +34,8 @@ def alignment_part(dataset: pd.Series, slot: DeltaGenerator) -> None:
     offsets = comparability.element_offsets(dataset_id)
     elements = offsets.columns.drop(["model_id", "label", "n_configs"]).tolist()
     n, n_elements = int(table["n_configs"].min()), len(elements)
-    if warning := wording.few_for_offsets(table.assign(dataset_id=dataset_id, is_ranked=True), scope):
-        st.warning(warning)
+    noted = error_metrics.dataset_metrics("per_element", scope)
+    furniture.captions(wording.energy_note(noted), wording.one_composition_note(dataset_id, "per_element"))
     in_milli = offsets[elements] * 1000
     title = f"Energy RMSE before and after alignment per element: {label}"
     origin = furniture.provenance("alignment", title, table["model_id"], scope, f"{n:,} shared configurations")
@@ -49,7 +49,8 @@ def alignment_part(dataset: pd.Series, slot: DeltaGenerator) -> None:
         slot=slot,
     )
     st.caption(
-        "Numbers at the names: rank by raw and by aligned energies, ▲ gains places, ▼ loses some. Over the "
+        "Numbers at the names: 95 % intervals of the rank by raw and by aligned energies; ▲ gains places beyond doubt, "
+        "▼ loses some. A dash: labels of another zero bar a rank by raw energies. Over the "
         f"{n:,} configurations that all {len(table)} ranked models have a result for."
     )
     furniture.captions(wording.seen_note(pairs, with_seen=chosen.with_seen))
@@ -68,12 +69,15 @@ def _ranks(table: pd.DataFrame) -> None:
     table = table.assign(
         label=[wording.marked(row.label, row.origin, row.is_seen) for row in table.itertuples()],
         state=table["state"].map(wording.STATES),
+        rank_raw=wording.intervals(table["rank_raw"], table["rank_raw_hi"]),
+        rank_aligned=wording.intervals(table["rank_aligned"], table["rank_aligned_hi"]),
+        rank_change=table["rank_change"].map({1: "▲", 0: "=", -1: "▼"}),
     )
     heads: dict[str, Any] = {
         "label": st.column_config.TextColumn("Model", pinned=True, width=220),
         "rank_raw": "Rank, raw",
         "rank_aligned": "Rank, aligned",
-        "rank_change": st.column_config.NumberColumn("Places gained", format="%+d"),
+        "rank_change": "Change beyond doubt",
         "state": "Raw energies",
         "state_reason": st.column_config.TextColumn("Because", width="large"),
     }

@@ -9,6 +9,7 @@ from app.figures import cost_plots
 from engine.numerics.pareto import pareto_front
 from engine.quantities import ALIGNMENTS, METRICS, QUANTITIES
 from engine.queries import catalog, error_metrics
+from engine.queries.ranks import ranks
 
 
 def show() -> None:
@@ -27,7 +28,9 @@ def show() -> None:
         timings = _setting(costs)
     is_raw = chosen.quantity == "energy" and alignment == "raw"
     timed = tuple(sorted(timings["model_id"]))
-    metrics = error_metrics.shared_metrics(alignment, chosen.scope, timed, with_seen=chosen.with_seen)
+    metrics = error_metrics.shared_metrics(
+        alignment, chosen.scope, timed, quantity=chosen.quantity, with_seen=chosen.with_seen
+    )
     table = _joined(timings, wording.judged(metrics, is_raw=is_raw), chosen)
     if table.empty:
         _nothing_in_common(timings, chosen)
@@ -38,10 +41,12 @@ def show() -> None:
     furniture.captions(
         wording.why_not(table),
         wording.seen_note(shown, with_seen=chosen.with_seen),
-        wording.few_for_offsets(shown, chosen.scope) if alignment == "per_element" else "",
+        wording.energy_note(shown) if alignment == "per_element" else "",
+        wording.one_composition_note(chosen.dataset_id, alignment) if chosen.quantity == "energy" else "",
         wording.noise_note(chosen.dataset_id),
     )
-    _table(table, chosen)
+    found = ranks(alignment, chosen.scope, chosen.quantity, timed, with_seen=chosen.with_seen)
+    _table(wording.with_ranks(table, found), chosen)
     _without_timing(timings, chosen)
     if model_id := st.session_state.pop("open_model", None):
         st.switch_page(links.MODEL_PAGE, query_params={"id": model_id})
@@ -122,7 +127,7 @@ def _open_model() -> None:
 def _table(table: pd.DataFrame, chosen: selection.Selection) -> None:
     column = METRICS[chosen.quantity].rmse
     names = ["label", "us_per_atom_step", column, f"{column}_lo", f"{column}_hi", "peak_memory_mb", "n_configs"]
-    view = table[[*names, "n_own", "n_expected", "is_seen"]]
+    view = table[["ranks", *names, "n_own", "n_expected", "is_seen", "why_no_rank"]]
     tables.view_data(tables.shown(view), "cost")
 
 

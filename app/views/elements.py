@@ -14,6 +14,8 @@ from engine.queries.scope import Scope
 
 BOTH = "both"
 
+_COUNTS = {"raw": "n_raw", "per_element": "n_aligned", "crystal": "n_crystal"}  # of configurations with such an error
+
 
 def show() -> None:
     """The periodic table of one model, and the configurations of the element that was clicked."""
@@ -49,9 +51,25 @@ def show() -> None:
     element = _element(table)
     is_raw = METRICS["energy"].rmse in columns.values()
     pairs = wording.judged(_pairs(chosen.model_id, scope), is_raw=is_raw)
+    table = table.assign(n_energy=table[_COUNTS[alignment]], why_none=f"no error: {wording.no_energy(alignment)}")
     _table(chosen, table, columns, scope, element, pairs, rescale, slot)
+    if everything and alignment == "per_element":
+        _one_composition(pairs)
+    else:
+        furniture.captions(wording.one_composition_note(chosen.dataset_id, alignment))
     _compared(chosen, table, columns, everything)
     _configurations(chosen, element, alignment, scope)
+
+
+def _one_composition(pairs: pd.DataFrame) -> None:
+    """Names the datasets whose aligned energies are the scatter of the raw ones, where they are pooled."""
+    datasets = catalog.datasets()
+    ids = datasets.loc[datasets["is_one_composition"].eq(True), "dataset_id"]
+    if names := wording.listed(pairs.loc[pairs["dataset_id"].isin(ids), "dataset_label"]):
+        st.caption(
+            f":material/warning: One alloy in one composition: {names}. Aligned errors there are the scatter of the "
+            "raw ones, and say nothing about formation energies."
+        )
 
 
 def _scope(chosen: selection.Selection, *model_ids: str) -> Scope:
@@ -87,7 +105,7 @@ def _left_out(chosen: selection.Selection, scope: Scope) -> str:
 
 
 def _columns(shown: str, alignment: str) -> dict[str, str]:
-    energy = METRICS["energy"].rmse + ("_aligned" if alignment == "per_element" else "")
+    energy = METRICS["energy"].rmse + {"raw": "", "per_element": "_aligned", "crystal": "_crystal"}[alignment]
     columns = {"energy": energy, "force": METRICS["force"].rmse}
     return columns if shown == BOTH else {shown: columns[shown]}
 
@@ -125,21 +143,24 @@ def _table(
         lambda ink: periodic_table.periodic_table(
             table, columns, ink, title, origin.source_line(), selected=framed, limits=limits, grey=grey
         ),
-        table,
+        table.drop(columns=["n_energy", "why_none"]),
         origin,
         f"Periodic table of {title}; the table below holds the same numbers.",
         key="periodic-table",
         slot=slot,
         on_select=_choose_element,
     )
-    st.caption(f"Pale: no data. Hatched: all configurations failed. Colours are logarithmic. {_coverage(pairs)}")
+    st.caption(
+        f"Pale: no data. A dash: no such error; the pointer says why. Small number: configurations. Hatched: all "
+        f"configurations failed. Colours are logarithmic. {_coverage(pairs)}"
+    )
     furniture.captions(
         wording.why_not(pairs) if len(scope.dataset_ids) == 1 else _other_zeros(pairs),
         wording.seen_note(pairs.assign(label=pairs["dataset_label"])),
         _left_out(chosen, scope),
         wording.noise_note(chosen.dataset_id),
     )
-    tables.view_data(table, "elements")
+    tables.view_data(table.drop(columns=["n_raw", "n_aligned", "n_crystal", "why_none"]), "elements")
 
 
 def _coverage(here: pd.DataFrame) -> str:

@@ -6,8 +6,11 @@ from streamlit.delta_generator import DeltaGenerator
 
 from app import furniture, links, selection, tables, wording
 from app.figures import base, tile_maps
+from engine.numerics.comparison import UNRANKED
 from engine.quantities import ALIGNMENTS, METRICS, QUANTITIES, significant
 from engine.queries import catalog, error_metrics
+from engine.queries.ranks import ranks
+from engine.queries.scope import Scope
 
 
 def show() -> None:
@@ -23,13 +26,17 @@ def show() -> None:
         alignment = selection.alignment_switch()
         is_shared = selection.comparison_switch()
     read = error_metrics.shared_metrics if is_shared else error_metrics.dataset_metrics
-    metrics = read(alignment, chosen.scope.on(), with_seen=chosen.with_seen)
+    # Forces know no alignment, and datasets without crystals have them too.
+    of_matrix = alignment if chosen.quantity == "energy" or alignment != "crystal" else "raw"
+    metrics = read(of_matrix, chosen.scope.on(), quantity=chosen.quantity, with_seen=chosen.with_seen)
     metrics = metrics.assign(source=[wording.source_name(s, link=False) or None for s in metrics["source"]])
     metrics = wording.judged(metrics, is_raw=chosen.quantity == "energy" and alignment == "raw")
     _headline(metrics, chosen, metric.rmse)
-    _matrix(metrics, chosen, alignment, is_shared, slot)
-    _ranking(metrics, chosen, alignment, is_shared)
-    _not_run(metrics)
+    _matrix(metrics, chosen, of_matrix, is_shared, slot)
+    here = read(alignment, chosen.scope, quantity=chosen.quantity, with_seen=chosen.with_seen)
+    here = here.assign(source=[wording.source_name(s, link=False) or None for s in here["source"]])
+    _ranking(here, chosen, alignment, is_shared)
+    _not_run(error_metrics.dataset_metrics("raw"))
 
 
 def _headline(metrics: pd.DataFrame, chosen: selection.Selection, column: str) -> None:
@@ -79,7 +86,9 @@ def _matrix(
 ) -> None:
     column = METRICS[chosen.quantity].rmse
     datasets = catalog.datasets()
-    datasets = datasets.loc[datasets["n_models"] > 0, ["dataset_id", "label"]]
+    datasets = datasets[datasets["n_models"] > 0]
+    is_defined = datasets["has_crystal"].eq(True) | (alignment != "crystal")
+    datasets = datasets[["dataset_id", "label"]].assign(nothing=is_defined.map({True: "not run", False: "no crystal"}))
     cells = tile_maps.matrix_cells(metrics, _ordered(metrics, column, chosen.dataset_id), datasets)
     words = f", {ALIGNMENTS[alignment]}" if chosen.quantity == "energy" else ""
     words += ", shared configurations" if is_shared and (cells["n_configs"] < cells["n_own"]).any() else ""
@@ -93,7 +102,7 @@ def _matrix(
     )
     furniture.figure(
         lambda ink: tile_maps.matrix(cells, chosen.quantity, ink, title, origin.source_line()),
-        cells.drop(columns=["row", "column", "state"]),
+        cells.drop(columns=["row", "column", "state", "nothing"]),
         origin,
         f"Matrix of {title} for {metrics['model_id'].nunique()} models and {len(datasets)} datasets; "
         "the table below holds the same numbers.",
@@ -105,9 +114,10 @@ def _matrix(
     st.caption(
         "Click on a cell for its parity chart. † and italics: numbers imported from another group. "
         "Red frame: some configurations failed. Hatched: all failed. Pale: not run. In brackets or with a star: "
-        "over other configurations than the rest of its column, so not ranked. "
+        "over other configurations than the rest of its column, so not ranked. A dash: no such error. "
         + ("Columns are compared on the configurations that their models share. " if is_shared else "")
         + (f"{wording.GREY} The pointer says why. " if not cells["comparable"].all() else "")
+        + ("No crystal: the dataset has no perfect crystal to count energies from. " if alignment == "crystal" else "")
         + (_seen_in_matrix(chosen) if cells["is_seen"].any() else "")
     )
     tables.view_data(
@@ -148,54 +158,100 @@ def _open_cell() -> None:
         st.session_state["open_parity"] = True
 
 
-def _ranking(metrics: pd.DataFrame, chosen: selection.Selection, alignment: str, is_shared: bool) -> None:
+def _ranking(here: pd.DataFrame, chosen: selection.Selection, alignment: str, is_shared: bool) -> None:
     column = METRICS[chosen.quantity].rmse
     label = wording.place(chosen.scope)
     st.subheader(f"Ranking on {label} by {QUANTITIES[column].label}", anchor=False)
-    here = metrics[metrics["dataset_id"] == chosen.dataset_id].drop(columns=["comparable", "why_not"])
     here = wording.judged(here, is_raw=alignment == "raw")
     if here.empty:
         furniture.not_run(chosen)
         return
     if is_shared:
         st.markdown(wording.comparison_note(here))
-    has_meaning = here["comparable"] | (chosen.quantity != "energy")
-    here = here.assign(has_rank=here["is_ranked"] & here[column].notna() & has_meaning)
-    here = here.sort_values(["has_rank", "is_ranked", column], ascending=[False, False, True])
-    is_ranked = here["has_rank"]
-    table = here.assign(
-        rank=is_ranked.cumsum().where(is_ranked).astype("Int64"),
-        label=[wording.marked(row.label, row.origin, row.is_seen) for row in here.itertuples()],
-        n_of=[f"{row.n_configs:,} of {row.n_expected:,}" for row in here.itertuples()],
-        training=here["training_sets"].map(" + ".join),
-        **{f"{m.rmse}_bounds": [wording.bounds(row, m.rmse) for _, row in here.iterrows()] for m in METRICS.values()},
-    )
-    pairs = [name for metric in METRICS.values() for name in (metric.rmse, f"{metric.rmse}_bounds")]
-    columns = ["rank", "label", *pairs, "force_slope", "n_of", "n_failed", "training", "origin", "source", "note"]
-    if not table["comparable"].all():
-        columns.insert(4, "why_not")
+    table = _ranked(here, chosen, alignment, is_shared)
+    macro = _macro_columns(chosen)
+    table = table.merge(error_metrics.macro_metrics(alignment, chosen.dataset_id)[["model_id", *macro]], how="left")
+    columns = _columns(table, macro)
     heads = {f"{metric.rmse}_bounds": "95 % bounds" for metric in METRICS.values()} | {
-        "rank": st.column_config.NumberColumn("#", width=40, pinned=True),
+        "ranks": st.column_config.TextColumn(
+            "#",
+            width=56,
+            pinned=True,
+            help="95 % interval of the rank; models that cannot be told apart have the same first number.",
+        ),
         "label": st.column_config.TextColumn("Model", width=220, pinned=True),
         "n_of": st.column_config.TextColumn("Configurations", help="In these numbers, of all in the dataset."),
         "training": "Training data",
         "note": st.column_config.TextColumn("What is inferred", width="large"),
         "why_not": st.column_config.TextColumn("Why raw energies cannot be compared", width="medium"),
     }
+    for name in macro:
+        heads[name] = st.column_config.NumberColumn(
+            "Mean over metals and kinds", help=QUANTITIES[name].description, format="%.1f"
+        )
     place = st.container(horizontal=True, vertical_alignment="center")
     row = tables.chosen_row(table[["model_id", *columns]], "ranking", heads, columns=columns, height="content")
     with place:
         links.model_link(row["model_id"])
         st.caption("Choose a row for the page of another model.")
+    _notes(here, chosen, alignment, is_shared)
+
+
+def _ranked(here: pd.DataFrame, chosen: selection.Selection, alignment: str, is_shared: bool) -> pd.DataFrame:
+    """Rows of the ranking in its order, in words: intervals of ranks on shared configurations, places on own ones."""
+    column = METRICS[chosen.quantity].rmse
+    has_meaning = here["comparable"] | (chosen.quantity != "energy")
+    if is_shared:
+        found = ranks(alignment, chosen.scope, chosen.quantity, with_seen=chosen.with_seen)
+        table = wording.with_ranks(here.assign(comparable=has_meaning), found).assign(comparable=here["comparable"])
+    else:
+        has_rank = here["is_ranked"] & here[column].notna() & has_meaning
+        rank = here.loc[has_rank, column].rank(method="min")
+        table = here.assign(rank=rank, why_no_rank=here["cause"].map(UNRANKED).fillna(""))
+        table = table.assign(ranks=wording.intervals(table["rank"], table["rank"]))
+    table = table.sort_values(["rank", "is_ranked", column], ascending=[True, False, True], na_position="last")
+    bounds = {
+        f"{m.rmse}_bounds": [wording.bounds(row, m.rmse) for _, row in table.iterrows()] for m in METRICS.values()
+    }
+    return table.assign(
+        label=[wording.marked(row.label, row.origin, row.is_seen) for row in table.itertuples()],
+        n_of=[f"{row.n_configs:,} of {row.n_expected:,}" for row in table.itertuples()],
+        training=table["training_sets"].map(" + ".join),
+        **bounds,
+    )
+
+
+def _macro_columns(chosen: selection.Selection) -> list[str]:
+    """Means over metals and kinds, of the whole dataset alone."""
+    if chosen.scope != Scope.of(chosen.dataset_id):
+        return []
+    return [name for name in QUANTITIES if name.startswith(f"macro_{chosen.quantity}")]
+
+
+def _columns(table: pd.DataFrame, macro: list[str]) -> list[str]:
+    """Columns of the ranking in their order."""
+    pairs = [name for metric in METRICS.values() for name in (metric.rmse, f"{metric.rmse}_bounds")]
+    columns = ["ranks", "label", *pairs, *macro, "force_slope", "n_of", "n_clusters", "n_failed"]
+    if table["why_no_rank"].ne("").any():
+        columns.append("why_no_rank")
+    if not table["comparable"].all():
+        columns.insert(4, "why_not")
+    return [*columns, "training", "origin", "source", "note"]
+
+
+def _notes(here: pd.DataFrame, chosen: selection.Selection, alignment: str, is_shared: bool) -> None:
+    """What the ranking means, and what to beware of."""
     st.caption(
         f"{base.IMPORTED_MARK} imported from the source in the last columns; the others were run here. "
-        "Models without a number at the left are over other configurations than the rest, were trained on the data, or "
-        "their raw energies cannot be compared."
+        + ("Numbers at the left: 95 % interval of the rank over shared configurations. " if is_shared else "")
+        + "A model with a dash there has the reason in its row. Means over metals and kinds are over all that each "
+        "model has a result for."
     )
     furniture.captions(
         wording.seen_note(here, with_seen=chosen.with_seen),
         wording.noise_note(chosen.dataset_id),
-        wording.few_for_offsets(here, chosen.scope) if alignment == "per_element" else "",
+        wording.energy_note(here) if alignment == "per_element" else "",
+        wording.one_composition_note(chosen.dataset_id, alignment),
     )
     furniture.warn_of_leakage([chosen.dataset_id])
 

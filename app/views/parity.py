@@ -227,7 +227,9 @@ def _comparison(
 def _numbers_side_by_side(chosen: selection.Selection, alignment: str) -> None:
     """Errors of the shown models over the configurations that they share; the charts show all of each model."""
     models = tuple(sorted((chosen.model_id, *chosen.compare)))
-    metrics = error_metrics.shared_metrics(alignment, chosen.scope, models, with_seen=chosen.with_seen)
+    metrics = error_metrics.shared_metrics(
+        alignment, chosen.scope, models, quantity=chosen.quantity, with_seen=chosen.with_seen
+    )
     st.markdown(wording.comparison_note(metrics))
     columns = ["label", *(name for m in METRICS.values() for name in (m.rmse, m.mae)), "force_slope"]
     table = metrics.sort_values(["is_ranked", METRICS[chosen.quantity].rmse], ascending=[False, True])

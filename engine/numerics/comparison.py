@@ -18,6 +18,14 @@ MAX_FAILED_SHARE = 0.1  # of the configurations that a model was run on
 ENOUGH = 100  # shared configurations; a smaller sample is not let in for the sake of one more model
 NEARLY = 0.9  # of `ENOUGH`, or of a smaller dataset: some failures may be missing
 
+# Why a model has no rank.
+UNRANKED = {
+    "level": "Its labels have another functional, dispersion or energy zero than those of the dataset.",
+    "seen": "It was trained on these configurations.",
+    "share": "It has results for too few of the configurations that the others share, or failed on too many.",
+    "numbers": "It has no such errors on the configurations that the others share.",
+}
+
 
 def choose_models(places: Mapping[str, NDArray[np.int64]], n_failed: Mapping[str, int]) -> tuple[list[str], int]:
     """Models that can be compared, and how many configurations they share.

@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from engine.queries import catalog, error_metrics
+from engine.queries.ranks import ranks
 from engine.queries.scope import Scope
 from engine.registry import compatibility as rules
 from engine.registry.levels_of_theory import LevelOfTheory
@@ -48,7 +50,7 @@ def _level(row: Mapping[str, Any]) -> LevelOfTheory:
 
 @cached
 def alignment_change(scope: Scope, *, with_seen: bool = False) -> pd.DataFrame:
-    """Rank of models by energy RMSE with raw and with aligned energies, on the configurations that they share.
+    """Energy RMSE of models and their ranks by raw and by aligned energies, on the configurations that they share.
 
     Args:
         scope: Which configurations of one dataset.
@@ -56,28 +58,30 @@ def alignment_change(scope: Scope, *, with_seen: bool = False) -> pd.DataFrame:
 
     Returns:
         model_id, label, origin, is_seen, n_configs, energy_rmse_mev_per_atom, energy_rmse_mev_per_atom_aligned,
-        rank_raw, rank_aligned, rank_change (positive: the model gains places), state and state_reason of
-        `compatibility`; the best aligned first. Models that cannot be ranked are left out.
+        rank_raw, rank_raw_hi, rank_aligned, rank_aligned_hi (95 % intervals; missing where labels of another zero bar
+        a rank by raw energies), rank_change (1: the model gains places beyond doubt, -1: it loses some, 0), state and
+        state_reason of `compatibility`; the best aligned first. Models without a rank by aligned energies are left out.
 
     Raises:
         ScopeError: The scope has not exactly one dataset.
     """
     name = "energy_rmse_mev_per_atom"
-    raw = error_metrics.shared_metrics("raw", scope, with_seen=with_seen)
-    raw = raw.loc[raw["is_ranked"] & raw[name].notna(), ["model_id", "label", "origin", "is_seen", "n_configs", name]]
-    aligned = error_metrics.shared_metrics("per_element", scope, with_seen=with_seen)[["model_id", name]]
-    table = raw.merge(aligned.dropna().rename(columns={name: f"{name}_aligned"}), on="model_id")
-    table = table.assign(rank_raw=_ranks(table[name]), rank_aligned=_ranks(table[f"{name}_aligned"]))
-    table["rank_change"] = table["rank_raw"] - table["rank_aligned"]
+    table = error_metrics.shared_metrics("per_element", scope, with_seen=with_seen)
+    table = table.loc[table["is_ranked"] & table[name].notna()].rename(columns={name: f"{name}_aligned"})
+    table = table[["model_id", "label", "origin", "is_seen", "n_configs", f"{name}_aligned"]]
+    ids = table["model_id"].tolist()
+    raw = error_metrics.metrics_in(scope.shared_by(ids), "raw") if ids else table.assign(**{name: np.nan})
+    table = table.merge(raw[["model_id", name]].dropna(), on="model_id")
+    for suffix, alignment in (("raw", "raw"), ("aligned", "per_element")):
+        found = ranks(alignment, scope, "energy", with_seen=with_seen)[["model_id", "rank", "rank_hi"]]
+        found = found.rename(columns={"rank": f"rank_{suffix}", "rank_hi": f"rank_{suffix}_hi"})
+        table = table.merge(found, on="model_id", how="left")
+    gains = (table["rank_raw"] > table["rank_aligned_hi"]).fillna(False).astype(int)
+    loses = (table["rank_raw_hi"] < table["rank_aligned"]).fillna(False).astype(int)
     judged = compatibility()
     judged = judged.loc[judged["dataset_id"] == scope.dataset_id, ["model_id", "state", "state_reason"]]
-    table = table.merge(judged, on="model_id", how="left")
-    return table.sort_values(["rank_aligned", "rank_raw", "model_id"], ignore_index=True)
-
-
-def _ranks(errors: pd.Series) -> pd.Series:
-    """1 for the smallest; errors (meV/atom) that differ by rounding share their rank."""
-    return errors.round(6).rank(method="min").astype(int)
+    table = table.assign(rank_change=gains - loses).merge(judged, on="model_id", how="left")
+    return table.sort_values(["rank_aligned", f"{name}_aligned", "model_id"], ignore_index=True)
 
 
 @cached

@@ -3,22 +3,24 @@
 import numpy as np
 import pandas as pd
 
-from engine.queries import training
 from engine.queries.scope import Scope
 from engine.records import Configuration, Prediction
+from engine.registry.leakage import COUNTED
 from engine.store import connection
 from engine.store.connection import cached
 
 BOX_LIMIT = 200
 
 _ERROR_COLUMNS = """e.dataset_id, e.config_id, e.group_name, c.formula, e.n_atoms, e.energy_error_per_atom,
-    e.energy_error_per_atom_aligned, e.force_rmse, e.force_max_error"""
+    e.energy_error_per_atom_aligned, e.energy_error_per_atom_crystal, e.force_rmse, e.force_max_error"""
 
 _BADNESS = {
     ("energy", "raw"): "abs(e.energy_error_per_atom)",
     ("energy", "per_element"): "abs(e.energy_error_per_atom_aligned)",
+    ("energy", "crystal"): "abs(e.energy_error_per_atom_crystal)",
     ("force", "raw"): "e.force_rmse",
     ("force", "per_element"): "e.force_rmse",
+    ("force", "crystal"): "e.force_rmse",
 }
 
 
@@ -32,7 +34,7 @@ def worst_configurations(
         model_id: The model.
         scope: Which configurations.
         quantity: `energy` or `force`.
-        alignment: `raw` or `per_element`.
+        alignment: `raw`, `per_element` or `crystal`.
         limit: Most rows to return.
 
     Returns:
@@ -110,7 +112,7 @@ def models_on_configuration(dataset_id: str, config_id: str) -> pd.DataFrame:
     return connection.frame(
         """
         select m.model_id, m.label, m.family, p.status, p.reason, e.energy_error_per_atom,
-            e.energy_error_per_atom_aligned, e.force_rmse, e.force_max_error,
+            e.energy_error_per_atom_aligned, e.energy_error_per_atom_crystal, e.force_rmse, e.force_max_error,
             coalesce(list_contains($counted, k.certainty), false) as is_seen, coalesce(k.reason, '') as seen_reason
         from predictions p
         join models m using (model_id)
@@ -121,5 +123,5 @@ def models_on_configuration(dataset_id: str, config_id: str) -> pd.DataFrame:
         where p.dataset_id = $dataset and p.config_id = $config
         order by e.force_rmse nulls last, m.model_id
         """,
-        {"dataset": dataset_id, "config": config_id, "counted": list(training.COUNTED)},
+        {"dataset": dataset_id, "config": config_id, "counted": list(COUNTED)},
     )

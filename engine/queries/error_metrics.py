@@ -8,8 +8,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from engine.numerics import comparison
+from engine.numerics.alignment import why_no_alignment
 from engine.queries import catalog, training
-from engine.queries.scope import EVERYTHING, Scope
+from engine.queries.scope import ALL, EVERYTHING, Scope
+from engine.registry.leakage import COUNTED
 from engine.store import connection
 from engine.store.connection import cached
 
@@ -25,16 +27,25 @@ METRIC_COLUMNS = (
     "force_rmse_mev_per_ang_hi",
     "force_mae_mev_per_ang",
     "force_slope",
+    "n_energy",
+    "n_force",
+    "n_clusters",
 )
 
+NEVER = ("level", "seen")  # causes that no other choice of models or configurations can take away
 
-def dataset_metrics(alignment: str, scope: Scope = EVERYTHING, *, with_seen: bool = False) -> pd.DataFrame:
+
+def dataset_metrics(
+    alignment: str, scope: Scope = EVERYTHING, *, quantity: str = "energy", with_seen: bool = False
+) -> pd.DataFrame:
     """Errors of every model on every dataset, with the origin of the numbers.
 
     Args:
-        alignment: `raw` or `per_element`, whose offsets are fitted to the model's results on the whole dataset.
+        alignment: `raw`, `per_element`, whose offsets are fitted to the model's results on the whole dataset, or
+            `crystal`, which only datasets with perfect crystals have.
         scope: Which configurations. Metrics of whole datasets and of groups are read from the store, others are made
             of the errors of the configurations.
+        quantity: What models are ranked by, `energy` or `force`: labels of another zero bar from raw energies only.
         with_seen: Whether a model may be ranked on configurations that it was trained on.
 
     Returns:
@@ -42,15 +53,33 @@ def dataset_metrics(alignment: str, scope: Scope = EVERYTHING, *, with_seen: boo
         training_sets, energy_noise_per_atom and force_noise of the dataset (missing where not measured), `origin`
         (`computed`, `imported` or both), `source` and `note` of imported numbers, `n_own` (the same as n_configs
         here), `n_expected` (configurations of the scope), `is_seen` and `seen_reason` as `training.seen` gives them,
-        and `is_ranked` (it was run on each of them, failed on few and was not trained on them).
+        `is_ranked` (it was run on each of them, failed on few, was not trained on them, and its labels mean the same)
+        and `cause` of not being ranked, a key of `comparison.UNRANKED`.
     """
     table = _own_metrics(alignment, scope)
-    return table if with_seen else table.assign(is_ranked=table["is_ranked"] & ~table["is_seen"])
+    pairs = pd.MultiIndex.from_frame(table[["model_id", "dataset_id"]])
+    is_unfit = pairs.isin(_unfit(alignment, quantity))
+    causes = [is_unfit, table["is_seen"].to_numpy() & (not with_seen), ~table["is_ranked"].to_numpy()]
+    cause = np.select(causes, [*NEVER, "share"], "")
+    return table.assign(is_ranked=cause == "", cause=cause)
+
+
+@cached
+def _unfit(alignment: str, quantity: str) -> list[tuple[str, str]]:
+    """Pairs of model and dataset whose labels differ too much for a rank, as the store has them."""
+    found = connection.frame(
+        """
+        select distinct model_id, dataset_id from ranks
+        where alignment = $alignment and quantity = $quantity and cause = 'level' order by dataset_id, model_id
+        """,
+        {"alignment": alignment, "quantity": quantity},
+    )
+    return list(found.itertuples(index=False, name=None))
 
 
 @cached
 def _own_metrics(alignment: str, scope: Scope) -> pd.DataFrame:
-    """What `dataset_metrics` returns where a model may be ranked on what it was trained on."""
+    """What `dataset_metrics` returns where a model may be ranked on what it was trained on, whatever its labels."""
     if scope.is_summarised and scope.dataset_ids:
         summaries = _own_metrics(alignment, scope.on())
         return summaries[summaries["dataset_id"].isin(scope.dataset_ids)].reset_index(drop=True)
@@ -84,10 +113,15 @@ def _computed(alignment: str, scope: Scope) -> pd.DataFrame:
         scope.bindings(),
     )
     keys = ["dataset_id", "model_id"]
-    table = metrics_in(scope, alignment).merge(failed, on=keys, how="outer").sort_values(keys, ignore_index=True)
-    counts = {name: table[name].fillna(0).astype(int) for name in ("n_configs", "n_failed")}
+    found = metrics_in(scope, alignment).drop(columns="energy_note")
+    found = found[found["n_energy"] > 0] if alignment == "crystal" else found  # as the store has it
+    table = found.merge(failed, on=keys, how="left" if alignment == "crystal" else "outer")
+    table = table.sort_values(keys, ignore_index=True)
+    names = ("n_configs", "n_failed", "n_energy", "n_force", "n_clusters")
+    counts = {name: table[name].fillna(0).astype(int) for name in names}
     table = table.assign(group_name=scope.group, alignment=alignment, **counts)
-    return table[[*keys, "group_name", "alignment", "n_configs", "n_failed", *METRIC_COLUMNS]]
+    table = table.merge(_summaries(alignment, ALL)[[*keys, "energy_note"]], on=keys, how="left")
+    return table[[*keys, "group_name", "alignment", "n_configs", "n_failed", *METRIC_COLUMNS, "energy_note"]]
 
 
 def _pairs_described(scope: Scope) -> pd.DataFrame:
@@ -119,37 +153,41 @@ def metrics_in(scope: Scope, alignment: str) -> pd.DataFrame:
 
     Args:
         scope: Which configurations. Where it is what some models share, only those models have rows.
-        alignment: `raw` or `per_element`. Offsets are fitted to what models share, where the scope says so, and
-            otherwise to the model's results on the whole dataset, as those of groups are.
+        alignment: `raw`, `per_element` or `crystal`. Offsets are fitted to what models share, where the scope says so,
+            and otherwise to the model's results on the whole dataset, as those of groups are.
 
     Returns:
-        dataset_id, model_id, n_configs, and the metrics with 95 % bounds.
+        dataset_id, model_id, n_configs, the metrics with 95 % bounds, and `energy_note`: why aligned errors about
+        offsets that were fitted here are missing.
     """
-    errors = _errors_in(scope)
+    errors = errors_in(scope)
     elements: list[str] = []
     if alignment == "per_element" and scope.shared_with:
-        shares = _element_shares(scope)
+        shares = element_shares(scope)
         elements = shares.columns.tolist()
         errors = errors.merge(shares, on=["dataset_id", "config_id"])
     elif alignment == "per_element":
         errors = errors.assign(energy_error_per_atom=errors["energy_error_per_atom_aligned"])
-    how = "per_element" if elements else "raw"
+    how = "per_element" if elements else "crystal" if alignment == "crystal" else "raw"
     rows = []
     for (dataset_id, model_id), part in errors.groupby(["dataset_id", "model_id"]):
         present = [name for name in elements if part[name].any()]
         found = comparison.metrics_of(part, how, present)
-        rows.append({"dataset_id": dataset_id, "model_id": model_id} | found)
-    return pd.DataFrame(rows, columns=["dataset_id", "model_id", "n_configs", *METRIC_COLUMNS])
+        with_energy = part.loc[np.isfinite(part["energy_error_per_atom"]), present].to_numpy(dtype=float)
+        note = why_no_alignment(with_energy) if present and len(with_energy) else ""
+        keys = {"dataset_id": dataset_id, "model_id": model_id, "energy_note": note}
+        rows.append(keys | {"n_energy": 0, "n_force": 0} | found)
+    return pd.DataFrame(rows, columns=["dataset_id", "model_id", "n_configs", *METRIC_COLUMNS, "energy_note"])
 
 
-def _errors_in(scope: Scope) -> pd.DataFrame:
+def errors_in(scope: Scope) -> pd.DataFrame:
     """Errors of single configurations that metrics are made of."""
     models = "and list_contains($scope_models, e.model_id)" if scope.shared_with else ""
     return connection.frame(
         f"""
         select e.dataset_id, e.model_id, e.config_id, c.cluster_name, e.n_atoms, e.energy_error_per_atom,
-            e.energy_error_per_atom_aligned, e.force_rmse, e.force_mae, e.reference_dot_predicted,
-            e.reference_dot_reference
+            e.energy_error_per_atom_aligned, e.energy_error_per_atom_crystal, e.force_rmse, e.force_mae,
+            e.reference_dot_predicted, e.reference_dot_reference
         from errors e join configurations c using (dataset_id, config_id)
         where {scope.predicate("e")} {models}
         order by e.dataset_id, e.model_id, e.config_id
@@ -158,7 +196,7 @@ def _errors_in(scope: Scope) -> pd.DataFrame:
     )
 
 
-def _element_shares(scope: Scope) -> pd.DataFrame:
+def element_shares(scope: Scope) -> pd.DataFrame:
     """Share of each element in the atoms of every configuration, one column an element."""
     atoms = connection.frame(
         f"""
@@ -179,46 +217,56 @@ def shared_metrics(
     scope: Scope = EVERYTHING,
     model_ids: tuple[str, ...] | None = None,
     *,
+    quantity: str = "energy",
     with_seen: bool = False,
 ) -> pd.DataFrame:
     """Errors of models on the configurations that they share, dataset by dataset, so that they can be ranked.
 
     Args:
-        alignment: `raw` or `per_element`, whose offsets are fitted to the shared configurations.
+        alignment: `raw`, `per_element`, whose offsets are fitted to the shared configurations, or `crystal`.
         scope: Which configurations.
         model_ids: The models to compare; None for all of them.
+        quantity: What models are ranked by, as for `dataset_metrics`.
         with_seen: Whether a model may be ranked on configurations that it was trained on.
 
     Returns:
         As `dataset_metrics`. Where `is_ranked`, `n_configs` and the metrics are those of the shared configurations
         and `n_own` counts all that the model has a result for. A model that shares too few with the others, failed
-        on too many or was trained on them is not ranked and keeps its own numbers; what is shared does not depend on
-        it.
+        on too many, was trained on them or learnt labels that mean something else is not ranked and keeps its own
+        numbers; what is shared does not depend on it.
     """
     ids = scope.dataset_ids or tuple(dataset_metrics(alignment)["dataset_id"].unique())
-    parts = [_shared_on(alignment, scope.on(name), model_ids, with_seen) for name in ids]
+    parts = [_shared_on(alignment, scope.on(name), model_ids, quantity, with_seen) for name in ids]
     parts = [part for part in parts if len(part)]
     return pd.concat(parts, ignore_index=True) if parts else dataset_metrics(alignment, scope).head(0)
 
 
 @cached
-def _shared_on(alignment: str, scope: Scope, model_ids: tuple[str, ...] | None, with_seen: bool) -> pd.DataFrame:
+def _shared_on(
+    alignment: str, scope: Scope, model_ids: tuple[str, ...] | None, quantity: str, with_seen: bool
+) -> pd.DataFrame:
     """The part of `shared_metrics` that belongs to one dataset."""
-    own = dataset_metrics(alignment, scope, with_seen=with_seen)
+    own = dataset_metrics(alignment, scope, quantity=quantity, with_seen=with_seen)
     if model_ids is not None:
         own = own[own["model_id"].isin(model_ids)]
-    may_rank = own["is_seen"].eq(False) | with_seen
+    may_rank = ~own["cause"].isin(NEVER)
     has_all = own["n_configs"] == own["n_expected"]
     if (has_all | (own["n_configs"] == 0) | ~may_rank).all():
-        return own.assign(is_ranked=has_all & may_rank)
+        return _with_causes(own, has_all & may_rank)
     known = _places(scope, own.loc[may_rank, "model_id"].tolist())
     chosen, n_configs = comparison.choose_models(known, dict(zip(own["model_id"], own["n_failed"], strict=True)))
-    own = own.assign(is_ranked=own["model_id"].isin(chosen))
+    own = _with_causes(own, own["model_id"].isin(chosen))
     if all(len(known[model_id]) == n_configs for model_id in chosen):
         return own
-    ranked = own[own["is_ranked"]].drop(columns=["n_configs", *METRIC_COLUMNS])
+    ranked = own[own["is_ranked"]].drop(columns=["n_configs", *METRIC_COLUMNS, "energy_note"])
     metrics = metrics_in(scope.shared_by(chosen), alignment).drop(columns="dataset_id")
     return pd.concat([ranked.merge(metrics, on="model_id"), own[~own["is_ranked"]]])[own.columns]
+
+
+def _with_causes(own: pd.DataFrame, is_ranked: pd.Series) -> pd.DataFrame:
+    """The table with the models that are ranked, and with the cause of the others."""
+    cause = own["cause"].where(own["cause"].isin(NEVER), "share").where(~is_ranked, "")
+    return own.assign(is_ranked=is_ranked, cause=cause)
 
 
 def _places(scope: Scope, model_ids: list[str]) -> dict[str, NDArray[np.int64]]:
@@ -245,8 +293,9 @@ def element_metrics(model_id: str, scope: Scope = EVERYTHING) -> pd.DataFrame:
 
     Returns:
         element, n_configs, energy_rmse_mev_per_atom, energy_rmse_mev_per_atom_aligned,
-        force_rmse_mev_per_ang, n_failed. An element whose configurations all failed has n_configs 0 and no
-        errors.
+        energy_rmse_mev_per_atom_crystal, force_rmse_mev_per_ang, n_failed, and the configurations that the three energy
+        errors rest on: n_raw, n_aligned and n_crystal. An element whose configurations all failed has n_configs 0 and
+        no errors.
     """
     return connection.frame(
         f"""
@@ -261,9 +310,13 @@ def element_metrics(model_id: str, scope: Scope = EVERYTHING) -> pd.DataFrame:
         ), energies as (
             select element, count(*) as n_configs,
                 1000 * sqrt(avg(energy_error_per_atom ** 2)) as energy_rmse_mev_per_atom,
-                1000 * sqrt(avg(energy_error_per_atom_aligned ** 2)) as energy_rmse_mev_per_atom_aligned
+                1000 * sqrt(avg(energy_error_per_atom_aligned ** 2)) as energy_rmse_mev_per_atom_aligned,
+                1000 * sqrt(avg(energy_error_per_atom_crystal ** 2)) as energy_rmse_mev_per_atom_crystal,
+                count(energy_error_per_atom) as n_raw, count(energy_error_per_atom_aligned) as n_aligned,
+                count(energy_error_per_atom_crystal) as n_crystal
             from (
-                select unnest(c.elements) as element, e.energy_error_per_atom, e.energy_error_per_atom_aligned
+                select unnest(c.elements) as element, e.energy_error_per_atom, e.energy_error_per_atom_aligned,
+                    e.energy_error_per_atom_crystal
                 from errors e join configurations c using (dataset_id, config_id)
                 where e.model_id = $model and {scope.predicate("e")}
             )
@@ -277,11 +330,32 @@ def element_metrics(model_id: str, scope: Scope = EVERYTHING) -> pd.DataFrame:
             group by f.element
         )
         select element, coalesce(n_configs, 0) as n_configs, energy_rmse_mev_per_atom,
-            energy_rmse_mev_per_atom_aligned, force_rmse_mev_per_ang, coalesce(n_failed, 0) as n_failed
+            energy_rmse_mev_per_atom_aligned, energy_rmse_mev_per_atom_crystal, force_rmse_mev_per_ang,
+            coalesce(n_failed, 0) as n_failed, coalesce(n_raw, 0) as n_raw, coalesce(n_aligned, 0) as n_aligned,
+            coalesce(n_crystal, 0) as n_crystal
         from energies full join forces using (element) full join failed using (element)
         order by element
         """,
         {"model": model_id} | scope.bindings(),
+    )
+
+
+@cached
+def macro_metrics(alignment: str, dataset_id: str) -> pd.DataFrame:
+    """Means over metals and kinds of structures of every model on one dataset, over all that it has a result for.
+
+    Returns:
+        model_id, macro_energy_rmse_mev_per_atom and macro_force_rmse_mev_per_ang with 95 % bounds, n_energy_cells and
+        n_force_cells.
+    """
+    return connection.frame(
+        """
+        select model_id, macro_energy_rmse_mev_per_atom, macro_energy_rmse_mev_per_atom_lo,
+            macro_energy_rmse_mev_per_atom_hi, macro_force_rmse_mev_per_ang, macro_force_rmse_mev_per_ang_lo,
+            macro_force_rmse_mev_per_ang_hi, n_energy_cells, n_force_cells
+        from macro_metrics where alignment = $alignment and dataset_id = $dataset order by model_id
+        """,
+        {"alignment": alignment, "dataset": dataset_id},
     )
 
 
@@ -312,5 +386,5 @@ def group_metrics(model_id: str) -> pd.DataFrame:
     known = catalog.leakage()
     known = known[known["model_id"] == model_id].drop(columns="model_id").rename(columns={"reason": "seen_reason"})
     table = table.merge(known, on=["dataset_id", "group_name"], how="left")
-    is_seen = table.pop("certainty").isin(training.COUNTED)
+    is_seen = table.pop("certainty").isin(COUNTED)
     return table.assign(is_seen=is_seen, seen_reason=table["seen_reason"].fillna(""))

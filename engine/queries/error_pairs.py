@@ -63,7 +63,7 @@ class Axes:
 
     Attributes:
         quantity: `energy` (eV/atom) or `force` (Cartesian components, eV/Å).
-        alignment: `raw` or `per_element`; forces have no alignment.
+        alignment: `raw`, `per_element` or `crystal`; forces have no alignment.
         view: `residual` (error against reference) or `parity` (prediction against reference).
         full_range: Edges at the extremes, not at the 0.05 and 99.95 % quantiles.
     """
@@ -85,7 +85,11 @@ _ENERGY_PAIRS = """select e.reference_energy_per_atom as reference, e.{column} a
 _FORCE_PAIRS = """select f.reference_{axis}::double as reference, f.error_{axis}::double as error, f.dataset_id,
     f.config_id, f.atom_index, '{axis}' as axis, f.rowid as sample_key from force_errors f where {within}"""
 
-_ENERGY_ERROR = {"raw": "energy_error_per_atom", "per_element": "energy_error_per_atom_aligned"}
+_ENERGY_ERROR = {
+    "raw": "energy_error_per_atom",
+    "per_element": "energy_error_per_atom_aligned",
+    "crystal": "energy_error_per_atom_crystal",
+}
 
 
 def _pairs(scope: Scope, axes: Axes) -> str:

@@ -4,10 +4,8 @@ import pandas as pd
 
 from engine.queries import catalog
 from engine.queries.scope import EVERYTHING, Scope
+from engine.registry.leakage import COUNTED
 from engine.store.connection import cached
-
-# Certainties with which a model counts as trained on the data; a suspicion that nobody could check is only noted.
-COUNTED = ("certain", "likely")
 
 SEEN_MARK = "§"  # of such a model, in every table and chart
 

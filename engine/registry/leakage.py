@@ -8,6 +8,9 @@ from engine.registry.models import Model
 from engine.registry.tables import ALL
 from engine.registry.training_sets import all_inside, load_training_sets
 
+# Certainties with which a model counts as trained on the data; a suspicion that nobody could check is only noted.
+COUNTED = ("certain", "likely")
+
 
 @dataclass(frozen=True)
 class Leakage:

@@ -19,7 +19,7 @@ from engine.errors import StoreError
 from engine.records import Configuration
 from engine.registry.datasets import Dataset
 from engine.registry.ensembles import Ensemble
-from engine.registry.leakage import leakages
+from engine.registry.leakage import COUNTED, leakages
 from engine.registry.levels_of_theory import LevelOfTheory, load_levels
 from engine.registry.models import Model
 from engine.registry.training_sets import all_inside, load_training_sets
@@ -160,7 +160,10 @@ class StoreBuilder:
             scored[result.model_id] = score = Score(frame, result.model_id, [p for p, _ in chosen])
             for table, rows in score.tables().items():
                 self._insert(table, rows)
-        self._insert("ranks", list(rank_rows(frame, scored, comparable or Comparable())))
+        groups = {c.group_name for c in configurations}
+        found = leakages(self._models, dataset, groups)
+        seen = {(model.model_id, group) for model, group, leak in found if leak.certainty in COUNTED}
+        self._insert("ranks", list(rank_rows(frame, scored, comparable or Comparable(), seen)))
         self._insert("macro_metrics", list(macro_rows(frame, scored)))
         for ensemble in ensembles:
             self._add_ensemble(frame, ensemble, scored)

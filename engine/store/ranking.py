@@ -8,17 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.numerics.alignment import leave_one_out_errors
-from engine.numerics.comparison import choose_models
+from engine.numerics.comparison import UNRANKED, choose_models
 from engine.numerics.metrics import MEV
 from engine.numerics.ranks import macro_rmse, rank_intervals
 from engine.store.scoring import FloatArray, Frame, Score
 
 BoolArray = NDArray[np.bool_]
 Pairs = Collection[tuple[str, str]]
-
-NOT_COMPARABLE = "Its labels have another functional, dispersion or energy zero than those of the dataset."
-NOT_SHARED = "It has results for too few of the configurations that the others share, or failed on too many."
-NO_NUMBERS = "It has no such errors on the configurations that the others share."
 
 
 @dataclass(frozen=True)
@@ -39,10 +35,18 @@ class Comparable:
         return [one for one in ids if all((one, dataset_id) in pairs for pairs in limits)]
 
 
-def rank_rows(frame: Frame, scored: Mapping[str, Score], comparable: Comparable) -> Iterable[dict[str, Any]]:
+def rank_rows(
+    frame: Frame, scored: Mapping[str, Score], comparable: Comparable, seen: Pairs = ()
+) -> Iterable[dict[str, Any]]:
     """Rank of every model by group, alignment and quantity, over the configurations that the ranked ones share.
 
     A model that cannot be ranked has a row without a rank and with the reason.
+
+    Args:
+        frame: What the models share.
+        scored: Errors by model.
+        comparable: Which models may be ranked by what their labels are.
+        seen: Pairs (model_id, group) of which the model was trained on the configurations; `all` for the dataset.
     """
     has_result = {model_id: score.has_result() for model_id, score in scored.items()}
     alignments = ["raw", "per_element", *(["crystal"] if frame.has_crystal else [])]
@@ -50,21 +54,23 @@ def rank_rows(frame: Frame, scored: Mapping[str, Score], comparable: Comparable)
         for alignment in alignments:
             for quantity in ("energy", "force"):
                 is_raw = alignment == "raw" and quantity == "energy"
-                allowed = comparable.models(sorted(scored), frame.dataset_id, is_raw=is_raw)
+                fit = comparable.models(sorted(scored), frame.dataset_id, is_raw=is_raw)
+                allowed = [m for m in fit if (m, group) not in seen]
                 places = {m: np.flatnonzero(members & has_result[m]) for m in allowed}
                 failed = {m: int((scored[m].failed & members).sum()) for m in allowed}
                 chosen, _ = choose_models({m: p for m, p in places.items() if len(p)}, failed)
                 ranked = _ranks(frame, {m: scored[m] for m in chosen}, places, alignment, quantity)
                 keys = {"dataset_id": frame.dataset_id, "group_name": group, "alignment": alignment}
                 for model_id in sorted(m for m in scored if (has_result[m] & members).any()):
-                    row = ranked.get(model_id) or {"reason": _why_not(model_id, allowed, chosen)}
+                    row = ranked.get(model_id) or _why_not(model_id, fit, allowed, chosen)
                     yield keys | {"quantity": quantity, "model_id": model_id} | row
 
 
-def _why_not(model_id: str, allowed: Sequence[str], chosen: Sequence[str]) -> str:
-    if model_id not in allowed:
-        return NOT_COMPARABLE
-    return NO_NUMBERS if model_id in chosen else NOT_SHARED
+def _why_not(model_id: str, fit: Sequence[str], allowed: Sequence[str], chosen: Sequence[str]) -> dict[str, Any]:
+    """Cause and reason of a model without a rank; its labels come before its training, and that before its results."""
+    causes = {"level": model_id not in fit, "seen": model_id not in allowed, "share": model_id not in chosen}
+    cause = next((name for name, is_so in causes.items() if is_so), "numbers")
+    return {"cause": cause, "reason": UNRANKED[cause]}
 
 
 def _ranks(
@@ -85,7 +91,8 @@ def _ranks(
     if not chosen.any():
         return {}
     counts = 3.0 * frame.n_atoms[chosen] if quantity == "force" else np.ones(int(chosen.sum()))
-    found = rank_intervals(squares[:, chosen], counts, frame.clusters[chosen])
+    # Clusters in the order of their names, as queries meet them: the same draws, the same ranks.
+    found = rank_intervals(squares[:, chosen], counts, frame.clusters[chosen].astype(str))
     numbers = zip(errors, found.rank.tolist(), found.high.tolist(), strict=True)
     rest = {"n_configs": int(chosen.sum()), "n_clusters": found.n_clusters}
     return {m: {"rank": rank, "rank_lo": rank, "rank_hi": high} | rest for m, rank, high in numbers}

@@ -95,10 +95,11 @@ create table dataset_metrics (
 );
 
 -- Ranks over the configurations that the ranked models share, with 95 % bounds by a paired bootstrap over clusters.
--- Models that cannot be told apart share a rank; one without a rank says why. quantity: energy or force.
+-- Models that cannot be told apart share a rank; one without a rank says why, with its cause: level (of theory), seen
+-- (in training), share (too few shared configurations) or numbers (none). quantity: energy or force.
 create table ranks (
     dataset_id varchar, group_name varchar, alignment varchar, quantity varchar, model_id varchar, rank integer,
-    rank_lo integer, rank_hi integer, n_configs integer, n_clusters integer, reason varchar
+    rank_lo integer, rank_hi integer, n_configs integer, n_clusters integer, cause varchar, reason varchar
 );
 
 -- Mean of the RMSEs of each group of each metal (a cell), so that no cell rules it. Force cells are those in which the

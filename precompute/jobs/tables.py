@@ -4,7 +4,10 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from engine.quantities import interval
 from engine.queries import error_metrics
+from engine.queries.ranks import ranks
+from engine.queries.scope import Scope
 from engine.queries.training import SEEN_MARK
 
 
@@ -12,15 +15,21 @@ def markdown_table(dataset_id: str) -> Iterator[str]:
     """Errors of every model on one dataset, best force RMSE first; last those that were trained on it, with a mark.
 
     Yields:
-        Lines of a Markdown table; energies in meV/atom, forces in meV/Å, with 95 % bounds.
+        Lines of a Markdown table; energies in meV/atom, forces in meV/Å, with 95 % bounds; ranks by force RMSE as
+        intervals; energies against the perfect crystal where the dataset has crystals.
 
     Raises:
         StoreError: There is no store.
     """
     raw = _of(error_metrics.dataset_metrics("raw"), dataset_id)
     aligned = _of(error_metrics.dataset_metrics("per_element"), dataset_id)
-    yield "| model | training | n | failed | E RMSE raw | E RMSE aligned | F RMSE | slope | origin |"
-    yield "|---|---|---|---|---|---|---|---|---|"
+    crystal = _of(error_metrics.dataset_metrics("crystal"), dataset_id)
+    heads = ["model", "training", "n", "failed", "E RMSE raw", "E RMSE aligned"]
+    heads += [] if crystal.empty else ["E RMSE crystal"]
+    heads += ["F RMSE", "F rank", "slope", "origin"]
+    places = ranks("raw", Scope.of(dataset_id), "force").set_index("model_id")
+    yield f"| {' | '.join(heads)} |"
+    yield "|" + "---|" * len(heads)
     for model_id, row in raw.sort_values(["is_seen", "force_rmse_mev_per_ang"]).iterrows():
         yield " | ".join(
             (
@@ -31,12 +40,30 @@ def markdown_table(dataset_id: str) -> Iterator[str]:
                 f"{row['n_failed']:d}",
                 _bounded(row, "energy_rmse_mev_per_atom", 2),
                 _bounded(aligned.loc[model_id], "energy_rmse_mev_per_atom", 2),
+                *([] if crystal.empty else [_of_crystal(crystal, model_id)]),
                 _bounded(row, "force_rmse_mev_per_ang", 1),
+                _place(places, model_id),
                 f"{row['force_slope']:.3f}",
                 f"{row['origin']} |",
             )
         )
     yield from _legend(raw)
+    yield ""
+    yield "F rank: 95 % interval by a paired bootstrap over independent clusters of the shared configurations."
+    for reason, part in places[places["reason"] != ""].groupby("reason", sort=False):
+        yield f"No rank: {', '.join(raw.loc[part.index.intersection(raw.index), 'label'])}. {reason}"
+
+
+def _of_crystal(crystal: pd.DataFrame, model_id: str) -> str:
+    """Error against the perfect crystal; a dash where the model has none."""
+    return _bounded(crystal.loc[model_id], "energy_rmse_mev_per_atom", 2) if model_id in crystal.index else "-"
+
+
+def _place(places: pd.DataFrame, model_id: str) -> str:
+    """Interval of a rank; a dash where there is none."""
+    if model_id not in places.index or pd.isna(places.loc[model_id, "rank"]):
+        return "-"
+    return interval(float(places.loc[model_id, "rank"]), float(places.loc[model_id, "rank_hi"]))
 
 
 def _legend(metrics: pd.DataFrame) -> Iterator[str]:

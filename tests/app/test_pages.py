@@ -83,9 +83,9 @@ def test_the_overview_marks_imported_numbers_and_lists_models_not_run(store):
 def test_raw_energies_are_a_switch_away_where_none_can_be_compared(store):
     at = _open()
     assert at.segmented_control(key="align").value == "per_element"
-    aligned = _table(at, "rank").set_index("label").loc["EMT", "energy_rmse_mev_per_atom"]
+    aligned = _table(at, "ranks").set_index("label").loc["EMT", "energy_rmse_mev_per_atom"]
     at.segmented_control(key="align").set_value("raw").run()
-    raw = _table(at, "rank").set_index("label").loc["EMT", "energy_rmse_mev_per_atom"]
+    raw = _table(at, "ranks").set_index("label").loc["EMT", "energy_rmse_mev_per_atom"]
     assert aligned < raw
 
 
@@ -125,8 +125,8 @@ def test_raw_energies_that_cannot_be_compared_say_why(store, page):
     assert "on Al-Cu: The model was not fitted to one DFT functional." in _text(at)
 
 
-def test_offsets_fitted_to_few_configurations_are_warned_of(store):
-    warning = "1 offset is fitted to 2 configurations"
+def test_missing_aligned_errors_of_few_configurations_say_why(store):
+    warning = "1 offset fitted to 2 configurations leave no error to be seen."
     at = _open()
     assert warning not in _text(at)
     at.selectbox(key="dataset").set_value("fe").run()
@@ -221,20 +221,22 @@ def test_a_ranking_says_on_which_configurations_it_was_made(sampled_store):
     assert "100 of 120 configurations" in _text(at)
     assert "Few (10 of 120)" in _text(at)
     assert "Fragile (90 of 120, 30 failed)" in _text(at)
-    ranking = _table(at, "rank").set_index("label")
-    assert ranking["rank"].dropna().to_dict() == {"Full": 1, "Sample": 2}
+    ranking = _table(at, "ranks").set_index("label")
+    ranks = {"Full": "1–2", "Sample": "1–2", "Few": "–", "Fragile": "–", "Trained §": "–"}  # two clusters part nothing
+    assert ranking["ranks"].to_dict() == ranks
+    assert "too few" in ranking.loc["Few", "why_no_rank"]
     assert ranking.loc["Full", "n_of"] == "100 of 120"
     at.segmented_control(key="quantity").set_value("energy").run()
     at.segmented_control(key="align").set_value("raw").run()  # the zeros of these models are not the dataset's
-    assert _table(at, "rank")["rank"].isna().all()
+    assert _table(at, "ranks")["ranks"].eq("–").all()
 
 
 def test_every_model_on_all_of_its_own_configurations_is_a_switch_away(sampled_store):
     at = _open()
     at.segmented_control(key="on").set_value("own").run()
-    ranking = _table(at, "rank").set_index("label")
+    ranking = _table(at, "ranks").set_index("label")
     assert ranking.loc["Full", "n_of"] == "120 of 120"
-    assert ranking["rank"].dropna().to_dict() == {"Full": 1}
+    assert ranking.loc[ranking["ranks"] != "–", "ranks"].to_dict() == {"Full": "1"}
 
 
 def test_models_to_compare_are_compared_on_what_they_share(sampled_store):
@@ -346,12 +348,14 @@ def test_a_model_trained_on_the_data_is_marked_with_the_reason(sampled_store, pa
 def test_the_overview_ranks_no_model_on_data_that_it_was_trained_on(sampled_store):
     at = _open()
     at.segmented_control(key="quantity").set_value("force").run()
-    ranking = _table(at, "rank").set_index("label")
-    assert pd.isna(ranking.loc["Trained §", "rank"])
+    ranking = _table(at, "ranks").set_index("label")
+    trained = ["–", "It was trained on these configurations."]
+    assert ranking.loc["Trained §", ["ranks", "why_no_rank"]].tolist() == trained
     assert at.metric[0].value == "100"
     assert "Not ranked, since they were trained on this (§): Trained." in _text(at)
     at.toggle(key="seen").set_value(True).run()
-    assert _table(at, "rank").set_index("label")["rank"].dropna().to_dict() == {"Trained §": 1, "Full": 2, "Sample": 3}
+    found = _table(at, "ranks").set_index("label")["ranks"].to_dict()
+    assert found == {"Trained §": "1–3", "Full": "1–3", "Sample": "1–3", "Few": "–", "Fragile": "–"}
     assert at.metric[0].value == "50.0"
     assert "Trained §" in _text(at)
 
@@ -467,7 +471,7 @@ def test_what_alignment_changed_is_a_table(sampled_store):
     at = _open("views/datasets.py")
     at.segmented_control(key="part").set_value("alignment").run()
     ranks = _table(at, "rank_aligned").set_index("label")
-    assert ranks[["rank_raw", "rank_aligned"]].T.to_dict("list") == {"Full": [1, 1], "Sample": [2, 1]}
+    assert ranks[["rank_raw", "rank_aligned"]].T.to_dict("list") == {"Full": ["1–2"] * 2, "Sample": ["1–2"] * 2}
     offsets = _table(at, "W").set_index("label")
     assert offsets.loc["Sample", ["Mo", "W"]].tolist() == pytest.approx([200.0, 200.0])  # meV/atom
 
@@ -482,6 +486,6 @@ def test_pairs_that_cannot_be_compared_say_why(store):
 
 def test_the_ranking_says_why_raw_energies_cannot_be_compared(store):
     at = _open()
-    assert "why_not" not in _table(at, "rank").columns
+    assert "why_not" not in _table(at, "ranks").columns
     at.segmented_control(key="align").set_value("raw").run()
-    assert _table(at, "rank")["why_not"].str.len().gt(0).all()
+    assert _table(at, "ranks")["why_not"].str.len().gt(0).all()

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from engine.errors import StoreError
+from engine.numerics.comparison import UNRANKED
 from engine.records import Configuration, Prediction
 from engine.registry.datasets import Dataset, get_dataset
 from engine.registry.ensembles import Ensemble
 from engine.registry.models import get_model
 from engine.store.builder import StoreBuilder, publish
-from engine.store.ranking import NOT_COMPARABLE, Comparable
+from engine.store.ranking import Comparable
 from engine.store.rows import Results
 
 IDENTITY = 10 * np.eye(3)
@@ -234,7 +235,7 @@ def test_models_that_differ_by_less_than_their_doubt_share_a_rank(tmp_path, data
         where quantity = 'energy' and alignment = 'raw' and group_name = 'all' order by model_id"""
     ).fetchall()
     assert rows[:2] == [("a", 1, 1, 2, 8, 8, None), ("b", 1, 1, 2, 8, 8, None)]
-    assert rows[2] == ("r2scan", None, None, None, None, None, NOT_COMPARABLE)
+    assert rows[2] == ("r2scan", None, None, None, None, None, UNRANKED["level"])
     assert rows[3] == ("worse", 3, 3, 3, 8, 8, None)
 
 

@@ -61,7 +61,9 @@ RULES = {
     "app.structures": {"app.figures", "engine.queries", "engine.readers", "engine.records", "precompute.live"},
     "app.export": {"app.figures", "engine.queries", "engine.quantities"},
     "app.links": {"app.wording", "engine.queries.scope"},
-    "app.wording": {"app.figures", "engine.quantities", "engine.queries", "engine.registry"},
+    "app.wording": {
+        "app.figures", "engine.numerics.comparison", "engine.quantities", "engine.queries", "engine.registry",
+    },
     "app.tables": {"app.links", "app.wording", "engine.quantities"},
     "app.selection": {"app.links", "app.wording", "engine.errors", "engine.quantities", "engine.queries"},
     "app.furniture": {

@@ -1,0 +1,65 @@
+"""Ranks as intervals and energies against the perfect crystal, as pages show them."""
+
+import pandas as pd
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tests.app.test_pages import _open, _table
+
+
+def _of(at: AppTest, dataset_id: str, **choices: str) -> AppTest:
+    at.selectbox(key="dataset").set_value(dataset_id).run()
+    for key, value in choices.items():
+        at.segmented_control(key=key).set_value(value).run()
+    assert not at.exception, at.exception
+    return at
+
+
+def test_energies_against_the_crystal_rank_models_by_intervals(crystal_store):
+    ranking = _table(_of(_open(), "formation", align="crystal"), "ranks").set_index("label")
+    assert ranking["ranks"].to_dict() == {"Near": "1–2", "Nearly": "1–2", "Far": "3"}
+    assert ranking.loc["Far", "energy_rmse_mev_per_atom"] == pytest.approx(300.0)
+    assert ranking.loc["Far", "macro_energy_rmse_mev_per_atom"] == pytest.approx(300.0)
+
+
+def test_a_dataset_without_crystals_says_so_and_falls_back_to_aligned(crystal_store):
+    at = _of(_open(), "formation", align="crystal")
+    assert "no crystal" in at.get("plotly_chart")[0].proto.spec
+    _of(at, "plain")
+    assert at.segmented_control(key="align").value == "per_element"
+    assert "crystal" not in [option.lower() for option in at.segmented_control(key="align").options]
+    assert "no crystal" not in at.get("plotly_chart")[0].proto.spec
+
+
+def test_forces_are_shown_of_all_datasets_whatever_the_energies(crystal_store):
+    at = _of(_open(), "formation", align="crystal", quantity="force")
+    assert "no crystal" not in at.get("plotly_chart")[0].proto.spec
+    matrix = _table(at, "n_own")
+    assert set(matrix["dataset_label"]) == {"Formation", "Plain"}
+
+
+def test_ranks_of_timed_models_are_intervals(crystal_store):
+    at = _of(_open(), "formation", quantity="force").switch_page("views/cost.py").run()
+    assert _table(at, "ranks").set_index("label")["ranks"].to_dict() == {"Near": "1–2", "Nearly": "1–2", "Far": "3"}
+
+
+def test_elements_show_a_dash_and_the_reason_where_there_is_no_error(crystal_store):
+    at = _of(_open(), "plain", align="per_element").switch_page("views/elements.py").run()
+    at.toggle(key="pooled").set_value(False).run()
+    assert not at.exception, at.exception
+    spec = at.get("plotly_chart")[0].proto.spec
+    assert "the offset is not fixed by other configurations" in spec.replace("<br>", " ")
+    assert _table(at, "n_energy").set_index("element")["energy_rmse_mev_per_atom_aligned"].isna().all()
+
+
+def test_elements_know_energies_against_the_crystal(crystal_store):
+    at = _of(_of(_open(), "formation").switch_page("views/elements.py").run(), "formation", align="crystal")
+    table = _table(at, "n_energy").set_index("element")
+    assert table.loc["W", "n_energy"] == 8
+    assert pd.notna(table.loc["W", "energy_rmse_mev_per_atom_crystal"])
+
+
+@pytest.mark.parametrize("page", ["parity", "cost"])
+def test_charts_of_energies_take_the_crystal(crystal_store, page):
+    at = _of(_of(_open(), "formation").switch_page(f"views/{page}.py").run(), "formation", align="crystal")
+    assert "relative to the perfect crystal" in at.get("plotly_chart")[0].proto.spec
