@@ -96,7 +96,7 @@ def _chart(ensemble: pd.Series, chosen: selection.Selection, slot: DeltaGenerato
     )
     drawn = _energies if chosen.quantity == "energy" else _forces
     make, table = drawn(ensemble["ensemble_id"], chosen.scope, title, origin.source_line())
-    if make is None or table.empty:
+    if make is None:
         furniture.empty("No samples", "This ensemble has no numbers of this quantity for the dataset.")
         return
     furniture.figure(

@@ -195,6 +195,15 @@ def test_an_ensemble_shows_its_rank_correlation_with_n(store):
     assert "n = 24 configurations" in _text(at)
 
 
+def test_forces_of_too_few_atoms_for_quantile_lines_are_drawn(store):
+    at = _open()
+    at.segmented_control(key="quantity").set_value("force").run()
+    at.switch_page("views/uncertainty.py").run()
+    assert not at.exception
+    assert at.get("plotly_chart")
+    assert "No samples" not in _text(at)
+
+
 def test_hardware_and_threads_are_stated_with_the_cost(store):
     at = _open("views/cost.py")
     assert "CPU, 1 thread, 32 atoms, test machine" in _text(at)
