@@ -298,3 +298,22 @@ def _suspected(pairs: pd.DataFrame) -> str:
     suspected = pairs[~pairs["is_seen"].astype(bool) & pairs["seen_reason"].ne("")]
     names = listed(suspected["label"])
     return f"Whether it was trained on this is not known of {names}." if names else ""
+
+
+def occasions_note(timings: pd.DataFrame) -> str:
+    """A warning where the timings that are drawn were not all taken on one occasion; empty where they were.
+
+    Args:
+        timings: Rows of `catalog.costs` that share an axis.
+    """
+    taken = timings["occasion"]
+    if taken.nunique() < 2:
+        return ""
+    listed = ", ".join(f"{n} on {name}" for name, n in taken.value_counts(sort=False).items())
+    lacking = int(timings["yardstick_ms"].isna().sum())
+    scale = f" For {lacking} of them no yardstick was timed, so they cannot be brought to one scale." if lacking else ""
+    return (
+        f":material/warning: These timings are of {taken.nunique()} occasions ({listed}). A machine is faster on one "
+        f"occasion than on another, so this front does not compare models of different occasions.{scale} "
+        "`python -m precompute bench --model all --again` times all of them on one."
+    )

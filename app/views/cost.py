@@ -39,6 +39,7 @@ def show() -> None:
     shown = metrics[metrics["model_id"].isin(table["model_id"])]
     st.markdown(wording.comparison_note(shown))
     furniture.captions(
+        wording.occasions_note(timings[timings["model_id"].isin(table["model_id"])]),
         wording.why_not(table),
         wording.seen_note(shown, with_seen=chosen.with_seen),
         wording.energy_note(shown) if alignment == "per_element" else "",

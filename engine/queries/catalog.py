@@ -244,7 +244,7 @@ def costs() -> pd.DataFrame:
         """
         select k.model_id, m.label, m.family, k.device, k.hardware, k.n_threads, k.n_atoms, k.batch,
             k.ms_per_step,
-            k.us_per_atom_step, k.peak_memory_mb, k.origin, k.measured_at
+            k.us_per_atom_step, k.peak_memory_mb, k.origin, k.measured_at, k.occasion, k.yardstick_ms
         from costs k join models m using (model_id)
         where k.us_per_atom_step > 0
         qualify row_number() over (

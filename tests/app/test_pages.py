@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from app import wording
 from app.main import PAGES
 from engine.queries import comparability
 from engine.store.builder import StoreBuilder, publish
@@ -399,3 +400,10 @@ def test_the_ranking_says_why_raw_energies_cannot_be_compared(store):
     assert "why_not" not in _table(at, "ranks").columns
     at.segmented_control(key="align").set_value("raw").run()
     assert _table(at, "ranks")["why_not"].str.len().gt(0).all()
+
+
+def test_timings_of_several_occasions_are_said_to_be_so():
+    timings = pd.DataFrame({"occasion": ["a", "a", "2026-01-01"], "yardstick_ms": [30.0, 31.0, None]})
+    assert "2 occasions (2 on a, 1 on 2026-01-01)" in wording.occasions_note(timings)
+    assert "For 1 of them no yardstick" in wording.occasions_note(timings)
+    assert wording.occasions_note(timings.iloc[:2]) == ""
