@@ -1,42 +1,19 @@
 """Pages mark models that were trained on the data, and leave them out of rankings."""
 
-from pathlib import Path
-
-import pandas as pd
 import pytest
-from streamlit.testing.v1 import AppTest
 
-APP = Path(__file__).resolve().parents[2] / "app"
-
-
-def _open(page: str = "", **parameters: str) -> AppTest:
-    """The app on one page; a page can only be opened after the entry script has run once."""
-    at = AppTest.from_file(str(APP / "main.py"), default_timeout=60).run()
-    if page:
-        at.query_params.update(parameters)
-        at.switch_page(page).run()
-    return at
-
-
-def _text(at: AppTest) -> str:
-    return " ".join(element.value for element in [*at.title, *at.markdown, *at.caption, *at.subheader])
-
-
-def _table(at: AppTest, column: str) -> pd.DataFrame:
-    """The first table of the page with that column."""
-    return next(frame.value for frame in at.dataframe if column in frame.value.columns)
-
+from tests.app.opening import open_app, table_with, text_of
 
 MARK = "§ trained on this"
 
 
 def test_data_the_models_were_trained_on_are_marked(sampled_store):
-    assert "Full was trained on it." in _text(_open())
+    assert "Full was trained on it." in text_of(open_app())
 
 
 @pytest.mark.parametrize("page", ["overview", "cost", "uncertainty", "structure", "model", "parity", "elements"])
 def test_a_model_trained_on_the_data_is_marked_with_the_reason(sampled_store, page):
-    at = _open()
+    at = open_app()
     at.selectbox(key="model").set_value("trained")
     at.run()
     if page == "uncertainty":
@@ -45,37 +22,37 @@ def test_a_model_trained_on_the_data_is_marked_with_the_reason(sampled_store, pa
         at.query_params["id"] = "trained"
     at.switch_page(f"views/{page}.py").run()
     assert not at.exception, at.exception
-    assert MARK in _text(at)
-    assert "Fitted to it." in _text(at)
+    assert MARK in text_of(at)
+    assert "Fitted to it." in text_of(at)
 
 
 def test_the_overview_ranks_no_model_on_data_that_it_was_trained_on(sampled_store):
-    at = _open()
+    at = open_app()
     at.segmented_control(key="quantity").set_value("force").run()
-    ranking = _table(at, "ranks").set_index("label")
+    ranking = table_with(at, "ranks").set_index("label")
     trained = ["–", "It was trained on these configurations."]
     assert ranking.loc["Trained §", ["ranks", "why_no_rank"]].tolist() == trained
     assert at.metric[0].value == "100"
-    assert "Not ranked, since they were trained on this (§): Trained." in _text(at)
+    assert "Not ranked, since they were trained on this (§): Trained." in text_of(at)
     at.toggle(key="seen").set_value(True).run()
-    found = _table(at, "ranks").set_index("label")["ranks"].to_dict()
+    found = table_with(at, "ranks").set_index("label")["ranks"].to_dict()
     assert found == {"Trained §": "1–3", "Full": "1–3", "Sample": "1–3", "Few": "–", "Fragile": "–"}
     assert at.metric[0].value == "50.0"
-    assert "Trained §" in _text(at)
+    assert "Trained §" in text_of(at)
 
 
 def test_the_model_at_the_start_was_not_trained_on_the_data(sampled_store):
-    assert _open().selectbox(key="model").value == "full"
+    assert open_app().selectbox(key="model").value == "full"
 
 
 def test_datasets_name_the_models_that_were_trained_on_them(sampled_store):
-    assert "By Trained. Full was trained on it." in _text(_open("views/datasets.py"))
-    table = next(f.value for f in _open("views/about.py").dataframe if "stands_in_for" in f.value.columns)
+    assert "By Trained. Full was trained on it." in text_of(open_app("views/datasets.py"))
+    table = next(f.value for f in open_app("views/about.py").dataframe if "stands_in_for" in f.value.columns)
     assert table.set_index("dataset_id").loc["hand", "leakage"] == "By Trained. Full was trained on it."
 
 
 def test_the_front_leaves_out_models_trained_on_the_data(sampled_store):
-    at = _open("views/cost.py")
+    at = open_app("views/cost.py")
     at.segmented_control(key="quantity").set_value("force").run()
     assert "on the Pareto front: Full" in at.get("plotly_chart")[0].proto.alt
     at.toggle(key="seen").set_value(True).run()
@@ -83,44 +60,44 @@ def test_the_front_leaves_out_models_trained_on_the_data(sampled_store):
 
 
 def test_an_ensemble_without_members_trained_on_the_data_comes_first(sampled_store):
-    at = _open("views/uncertainty.py")
+    at = open_app("views/uncertainty.py")
     assert at.selectbox(key="ensemble").value == "sample-full"
-    assert "§" not in _text(at)
+    assert "§" not in text_of(at)
     at.selectbox(key="ensemble").set_value("trained-full").run()
     assert at.metric[0].label == "Spearman ρ, energy §"
-    assert "Members:** Trained §, Full" in _text(at)
+    assert "Members:** Trained §, Full" in text_of(at)
 
 
 def test_what_alignment_changed_leaves_out_models_trained_on_the_data(sampled_store):
-    at = _open("views/datasets.py")
+    at = open_app("views/datasets.py")
     at.segmented_control(key="part").set_value("alignment").run()
-    assert "Trained §" not in set(_table(at, "rank_aligned")["label"])
+    assert "Trained §" not in set(table_with(at, "rank_aligned")["label"])
     at.toggle(key="seen").set_value(True).run()
-    assert "Trained §" in set(_table(at, "rank_aligned")["label"])
+    assert "Trained §" in set(table_with(at, "rank_aligned")["label"])
 
 
 def test_compatibility_marks_models_trained_on_the_data(sampled_store):
-    at = _open("views/datasets.py")
+    at = open_app("views/datasets.py")
     at.segmented_control(key="part").set_value("compatibility").run()
-    reasons = _table(at, "state_reason").set_index("label")
+    reasons = table_with(at, "state_reason").set_index("label")
     assert "Fitted to it." in reasons.loc["Trained §", "seen_reason"]
     assert reasons.loc["Full", "seen_reason"] == ""
 
 
 def test_models_trained_on_a_group_come_last_at_its_structures(sampled_store):
-    at = _open()
+    at = open_app()
     at.selectbox(key="model").set_value("trained").run().switch_page("views/structure.py").run()
-    ok = _table(at, "force_max_error")
+    ok = table_with(at, "force_max_error")
     assert ok["label"].tolist()[-1] == "Trained §"
     at.toggle(key="seen").set_value(True).run()
-    assert _table(at, "force_max_error")["label"].tolist().index("Trained §") < len(ok) - 1
+    assert table_with(at, "force_max_error")["label"].tolist().index("Trained §") < len(ok) - 1
 
 
 def test_numbers_side_by_side_rank_no_model_trained_on_the_data(sampled_store):
-    at = _open()
+    at = open_app()
     at.selectbox(key="model").set_value("full")
     at.multiselect(key="compare").set_value(["trained"])
     at.segmented_control(key="quantity").set_value("force").run().switch_page("views/parity.py").run()
-    assert _table(at, "n_of")["label"].tolist() == ["Full", "Trained §"]
+    assert table_with(at, "n_of")["label"].tolist() == ["Full", "Trained §"]
     at.toggle(key="seen").set_value(True).run()
-    assert _table(at, "n_of")["label"].tolist() == ["Trained §", "Full"]
+    assert table_with(at, "n_of")["label"].tolist() == ["Trained §", "Full"]

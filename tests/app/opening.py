@@ -1,0 +1,27 @@
+"""Open the app without a browser, and read what a page says."""
+
+from pathlib import Path
+
+import pandas as pd
+from streamlit.testing.v1 import AppTest
+
+APP = Path(__file__).resolve().parents[2] / "app"
+
+
+def open_app(page: str = "", **parameters: str) -> AppTest:
+    """The app on one page; a page can only be opened after the entry script has run once."""
+    at = AppTest.from_file(str(APP / "main.py"), default_timeout=60).run()
+    if page:
+        at.query_params.update(parameters)
+        at.switch_page(page).run()
+    return at
+
+
+def text_of(at: AppTest) -> str:
+    """Titles, paragraphs and captions of a page."""
+    return " ".join(element.value for element in [*at.title, *at.markdown, *at.caption, *at.subheader])
+
+
+def table_with(at: AppTest, column: str) -> pd.DataFrame:
+    """The first table of the page with that column."""
+    return next(frame.value for frame in at.dataframe if column in frame.value.columns)
