@@ -14,6 +14,7 @@ from ase import Atoms
 
 from engine.data_folder import EMBEDDED
 from engine.errors import DatasetError, SettingsError
+from engine.files import write_text
 from precompute.dft.jobs import Job, dataset_jobs, dense_jobs, original_of, reference_crystal
 from precompute.dft.settings import ReferenceSettings
 
@@ -62,7 +63,7 @@ def write_dataset(settings: ReferenceSettings, results: Results, output: Path) -
         return
     text = io.StringIO()
     ase.io.write(text, frames, format="extxyz")
-    write(output / DATASET_FILE, text.getvalue())
+    write_text(output / DATASET_FILE, text.getvalue())
 
 
 def labelled(
@@ -366,11 +367,3 @@ def labels(results: Results, job: Job) -> dict[str, Any]:
 def rms(values: np.ndarray) -> float:
     """Root mean square of all entries."""
     return float(np.sqrt(np.mean(values**2)))
-
-
-def write(path: Path, text: str) -> None:
-    """Write a file under a temporary name, then rename it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(path.suffix + ".tmp")
-    temporary.write_text(text)
-    temporary.replace(path)

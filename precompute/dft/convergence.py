@@ -9,6 +9,7 @@ import numpy as np
 from ase.eos import EquationOfState
 from ase.units import GPa
 
+from engine.files import write_text
 from precompute.dft.check_jobs import (
     CHECK_DENSITIES,
     LATTICE_VOLUME_FACTORS,
@@ -33,7 +34,6 @@ from precompute.dft.collect import (
     rms,
     settings_columns,
     shipped_jobs,
-    write,
 )
 from precompute.dft.jobs import DENSE_GROUPS, Job, dataset_jobs, dense_jobs, original_of, reference_crystal
 from precompute.dft.settings import ReferenceSettings
@@ -89,7 +89,7 @@ def write_convergence(settings: ReferenceSettings, results: Results, output: Pat
     writer = csv.DictWriter(text, CONVERGENCE_COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write(path, text.getvalue())
+    write_text(path, text.getvalue())
 
 
 def defect_parts(job: Job, jobs: dict[str, Job]) -> dict[str, float]:

@@ -42,7 +42,7 @@ RULES = {
     },
     "precompute.workers.relaxation": {"engine.records", "engine.relaxations", "precompute.workers.evaluation"},
     "precompute.workers.evaluation": {"engine.records"},
-    "precompute.dft": {"engine.cells", "engine.data_folder", "engine.errors", "engine.records"},
+    "precompute.dft": {"engine.cells", "engine.data_folder", "engine.errors", "engine.files", "engine.records"},
     "precompute.dft.gpaw_single_point": set(),
     "precompute.jobs": {"engine", "precompute.acquire", "precompute.progress", "precompute.workers"},
     "precompute.live": {
