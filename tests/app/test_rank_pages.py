@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from tests.app.test_pages import _open, _table
+from tests.app.opening import open_app, table_with
 
 
 def _of(at: AppTest, dataset_id: str, **choices: str) -> AppTest:
@@ -16,14 +16,14 @@ def _of(at: AppTest, dataset_id: str, **choices: str) -> AppTest:
 
 
 def test_energies_against_the_crystal_rank_models_by_intervals(crystal_store):
-    ranking = _table(_of(_open(), "formation", align="crystal"), "ranks").set_index("label")
+    ranking = table_with(_of(open_app(), "formation", align="crystal"), "ranks").set_index("label")
     assert ranking["ranks"].to_dict() == {"Near": "1–2", "Nearly": "1–2", "Far": "3"}
     assert ranking.loc["Far", "energy_rmse_mev_per_atom"] == pytest.approx(300.0)
     assert ranking.loc["Far", "macro_energy_rmse_mev_per_atom"] == pytest.approx(300.0)
 
 
 def test_a_dataset_without_crystals_says_so_and_falls_back_to_aligned(crystal_store):
-    at = _of(_open(), "formation", align="crystal")
+    at = _of(open_app(), "formation", align="crystal")
     assert "no crystal" in at.get("plotly_chart")[0].proto.spec
     _of(at, "plain")
     assert at.segmented_control(key="align").value == "per_element"
@@ -32,34 +32,34 @@ def test_a_dataset_without_crystals_says_so_and_falls_back_to_aligned(crystal_st
 
 
 def test_forces_are_shown_of_all_datasets_whatever_the_energies(crystal_store):
-    at = _of(_open(), "formation", align="crystal", quantity="force")
+    at = _of(open_app(), "formation", align="crystal", quantity="force")
     assert "no crystal" not in at.get("plotly_chart")[0].proto.spec
-    matrix = _table(at, "n_own")
+    matrix = table_with(at, "n_own")
     assert set(matrix["dataset_label"]) == {"Formation", "Plain"}
 
 
 def test_ranks_of_timed_models_are_intervals(crystal_store):
-    at = _of(_open(), "formation", quantity="force").switch_page("views/cost.py").run()
-    assert _table(at, "ranks").set_index("label")["ranks"].to_dict() == {"Near": "1–2", "Nearly": "1–2", "Far": "3"}
+    at = _of(open_app(), "formation", quantity="force").switch_page("views/cost.py").run()
+    assert table_with(at, "ranks").set_index("label")["ranks"].to_dict() == {"Near": "1–2", "Nearly": "1–2", "Far": "3"}
 
 
 def test_elements_show_a_dash_and_the_reason_where_there_is_no_error(crystal_store):
-    at = _of(_open(), "plain", align="per_element").switch_page("views/elements.py").run()
+    at = _of(open_app(), "plain", align="per_element").switch_page("views/elements.py").run()
     at.toggle(key="pooled").set_value(False).run()
     assert not at.exception, at.exception
     spec = at.get("plotly_chart")[0].proto.spec
     assert "the offset is not fixed by other configurations" in spec.replace("<br>", " ")
-    assert _table(at, "n_energy").set_index("element")["energy_rmse_mev_per_atom_aligned"].isna().all()
+    assert table_with(at, "n_energy").set_index("element")["energy_rmse_mev_per_atom_aligned"].isna().all()
 
 
 def test_elements_know_energies_against_the_crystal(crystal_store):
-    at = _of(_of(_open(), "formation").switch_page("views/elements.py").run(), "formation", align="crystal")
-    table = _table(at, "n_energy").set_index("element")
+    at = _of(_of(open_app(), "formation").switch_page("views/elements.py").run(), "formation", align="crystal")
+    table = table_with(at, "n_energy").set_index("element")
     assert table.loc["W", "n_energy"] == 8
     assert pd.notna(table.loc["W", "energy_rmse_mev_per_atom_crystal"])
 
 
 @pytest.mark.parametrize("page", ["parity", "cost"])
 def test_charts_of_energies_take_the_crystal(crystal_store, page):
-    at = _of(_of(_open(), "formation").switch_page(f"views/{page}.py").run(), "formation", align="crystal")
+    at = _of(_of(open_app(), "formation").switch_page(f"views/{page}.py").run(), "formation", align="crystal")
     assert "relative to the perfect crystal" in at.get("plotly_chart")[0].proto.spec
