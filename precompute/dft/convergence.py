@@ -197,7 +197,7 @@ def defect_rows(
             old = kept.get(("defect", mark))
             best = done[-1] if done and jobs in done[:-1] else None
             if best and not (old and _density_of(old["compared_with"]) > best[name].kpoint_density):
-                energy, best_energy = (
+                defect, best_defect = (
                     sum(factor * energy(results, one[part].config_id) for part, factor in parts.items())
                     for one in (jobs, best)
                 )
@@ -206,8 +206,8 @@ def defect_rows(
                     "config_id": jobs[name].config_id,
                     **settings_columns(jobs[name]),
                     "compared_with": best[name].config_id,
-                    "defect_energy_ev": round(energy, 4),
-                    "defect_energy_difference_mev": round(1e3 * (energy - best_energy), 1),
+                    "defect_energy_ev": round(defect, 4),
+                    "defect_energy_difference_mev": round(1e3 * (defect - best_defect), 1),
                     "fingerprint": mark,
                 }
             elif old:

@@ -1,10 +1,13 @@
 """Results of DFT jobs become labelled configurations: which mesh counts, and what is corrected."""
 
+import csv
+
 import pytest
 
+from engine.data_folder import EMBEDDED
 from precompute.dft import collect as collecting
+from precompute.dft import convergence, settings
 from precompute.dft import jobs as dft_jobs
-from precompute.dft import settings
 
 SETTINGS = settings.load_settings()
 
@@ -112,3 +115,19 @@ def test_a_relative_energy_counts_as_many_atoms_of_the_crystal():
 
     # (-27.0 eV + 7 * 3.95 eV) / 7
     assert collecting.relative_energy(results, vacancy) == pytest.approx(1e3 * 0.65 / 7)
+
+
+def test_shipped_comparisons_of_defect_energies_follow_from_the_shipped_results():
+    results = collecting.shipped_results(SETTINGS, EMBEDDED)
+    table = csv.DictReader((EMBEDDED / convergence.CONVERGENCE_FILE).read_text().splitlines())
+    shipped = {(row["config_id"], row["compared_with"]): row for row in table if row["kind"] == "defect"}
+
+    computed = {
+        (row["config_id"], row["compared_with"]): row for row in convergence.defect_rows(SETTINGS, results, "Al", {})
+    }
+
+    shared = shipped.keys() & computed.keys()
+    assert ("al-fcc-interstitial-01", "al-fcc-interstitial-01@kd8.00") in shared
+    for name in shared:
+        for column in ("defect_energy_ev", "defect_energy_difference_mev"):
+            assert computed[name][column] == float(shipped[name][column])
