@@ -1,4 +1,4 @@
-"""Which models were trained on the configurations that a number is about."""
+"""Queries of training: which models were trained on the configurations of a scope."""
 
 import pandas as pd
 

@@ -237,7 +237,7 @@ def _read_registry(path: Path, _stamp: int) -> Registry[Dataset]:
 
 
 def _entry(dataset_id: str, table: object, where: str) -> object:
-    """An entry with its level of theory, which it names or states itself; older ones of a data folder as of today."""
+    """An entry with its level of theory, named or stated; older entries of a data folder get today's form."""
     if not isinstance(table, dict):
         return table  # refused by name when it is built
     if "level_of_theory" in table:
@@ -285,14 +285,14 @@ def check_id(dataset_id: str, where: str) -> None:
     """Refuse an id that is not kebab-case; it names files.
 
     Raises:
-        RegistryError: It is not.
+        RegistryError: The id is too long or is not kebab-case.
     """
     if len(dataset_id) > MAX_ID_LENGTH or not _ID.fullmatch(dataset_id):
         raise RegistryError(f"{where}: an id is kebab-case: lower-case letters, digits and '-'.")
 
 
 def _check(dataset: Dataset, where: str) -> None:
-    """Checks that a type cannot express."""
+    """Check what a type cannot express."""
     check_id(dataset.dataset_id, where)
     check_choice(dataset.level.energy_reference, ENERGY_REFERENCES, f"{where}: energy_reference")
     check_training_sets((seen.training_set for seen in dataset.seen_by), where)
@@ -311,7 +311,7 @@ def _check(dataset: Dataset, where: str) -> None:
 
 
 def _check_noise(dataset: Dataset, where: str) -> None:
-    """A measured noise is above zero, and says how it was measured."""
+    """Refuse a noise that is not above zero, or that does not say how it was measured."""
     measured = (dataset.energy_noise, dataset.force_noise, dataset.defect_energy_noise)
     known = [value for value in measured if value is not None]
     if any(not 0 < value < math.inf for value in known):

@@ -228,7 +228,7 @@ def family_options(family: str) -> frozenset[str]:
 
 
 def _check(model: Model, where: str) -> None:
-    """Checks that a type cannot express."""
+    """Check what a type cannot express."""
     if not _ID.fullmatch(model.model_id):
         raise RegistryError(f"{where}: an id is kebab-case: lower-case letters, digits, '-' and '.'.")
     if model.is_runnable:  # a row of the paper stays in the registry until its family is written

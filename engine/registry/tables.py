@@ -146,7 +146,7 @@ def _is_required(field: "dataclasses.Field[Any]") -> bool:
 def _convert(hint: Any, value: object, where: str) -> object:
     """Check a TOML value against an annotation and give it that annotation's Python form."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (types.UnionType, typing.Union):  # X | None; TOML has no null, so X it is
+    if origin in (types.UnionType, typing.Union):  # X | None; TOML has no null, so the value is an X
         return _convert(next(arg for arg in args if arg is not type(None)), value, where)
     if origin is tuple:
         if not isinstance(value, list):
