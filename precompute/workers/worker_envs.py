@@ -1,8 +1,8 @@
 """Worker environments: one locked Python environment per model family, built with uv.
 
 `engine/families/<family>.py` names the pins, `<family>.lock` holds every package that follows from them with its
-hashes, `<data>/worker_envs/<family>/` is the environment. What a CPU and a GPU machine want in different builds
-(PyTorch, JAX's CUDA plugin) is pinned in the header's `accelerator` table and installed last, outside the lock.
+hashes, `<data>/worker_envs/<family>/` is the environment. Packages that differ between CPU and GPU machines
+(PyTorch, JAX's CUDA plugin) are pinned in the header's `accelerator` table and installed last, outside the lock.
 `worker_command` starts a model in its family's environment.
 """
 
@@ -293,7 +293,7 @@ def _accelerator(options: dict[str, object], device: str) -> list[str]:
 
 
 def _torch_backend(device: str) -> list[str]:
-    """Where uv shall take PyTorch from: a folder the user configured, or the build that fits the machine."""
+    """Options for uv's source of PyTorch: a folder that the user configured, or the build that fits the machine."""
     if _find_links():
         return []
     return ["--torch-backend", "cpu" if device == "cpu" or not has_nvidia_driver() else "auto"]
@@ -313,7 +313,7 @@ def _find_links() -> str:
 
 
 def _uv(*arguments: str) -> None:
-    """Run uv, or raise with what it said."""
+    """Run uv; raise a WorkerEnvError with its message where it fails."""
     env = dict(os.environ)
     if find_links := _find_links():
         env["UV_FIND_LINKS"] = find_links
@@ -326,7 +326,7 @@ def _uv(*arguments: str) -> None:
 
 
 def _stamp(family: str) -> str:
-    """What an environment was made from: the lock and the device-dependent pins."""
+    """Digest of what an environment was made from: the lock and the device-dependent pins."""
     digest = hashlib.sha256((FAMILIES / f"{family}.lock").read_bytes())
     digest.update(repr(header(family).get("tool")).encode())
     return digest.hexdigest()
