@@ -19,6 +19,7 @@ from engine.records import (
     Configuration,
     FloatArray,
     IntArray,
+    Prediction,
     RunRecord,
     flat,
     read_table,
@@ -107,33 +108,20 @@ class Trajectory:
 
 
 @dataclass(frozen=True)
-class Relaxation:
-    """Where one model takes one configuration; failed ones carry a reason and no numbers.
+class Relaxation(Prediction):
+    """A configuration as one model relaxed it; a failed one carries a reason and no numbers.
+
+    Ids and hash are those of the given configuration; energy, forces and stress are those of the last step, and
+    `wall_seconds` is the time of all steps. The status is `ok` whether or not the relaxation converged.
 
     Attributes:
-        config_id: Of the configuration that was given.
-        geometry_hash: Of the configuration that was given.
-        status: `ok`, converged or not, or `failed`.
-        reason: Of a failure.
-        energy: Of the last step, eV.
-        forces: Of the last step, shape (n_atoms, 3), eV/Å.
-        stress: Of the last step, shape (6,), eV/Å³, Voigt; None where the cell has no volume or the model no stress.
-        wall_seconds: Time of all steps, s.
         positions: Of the last step, shape (n_atoms, 3), Å.
-        cell: Of the last step, shape (3, 3), Å.
-        n_steps: Steps that were made.
-        is_converged: Whether the forces, and of a free cell the virial, are below the limit.
-        trajectory: The way there.
+        cell: One lattice vector per row, of the last step, shape (3, 3), Å.
+        n_steps: Number of steps that were made.
+        is_converged: Whether the forces, and for a free cell the virial, are below the limit.
+        trajectory: The path to the last step.
     """
 
-    config_id: str
-    geometry_hash: str
-    status: str
-    reason: str | None = None
-    energy: float | None = None
-    forces: FloatArray | None = None
-    stress: FloatArray | None = None
-    wall_seconds: float | None = None
     positions: FloatArray | None = None
     cell: FloatArray | None = None
     n_steps: int = 0

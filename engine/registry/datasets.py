@@ -18,7 +18,7 @@ from engine.data_folder import DataFolder, as_written
 from engine.errors import RegistryError
 from engine.readers.formats import READERS
 from engine.registry.levels_of_theory import LevelOfTheory, make_level, with_level
-from engine.registry.tables import SHA256, Registry, build, check_choice, check_unique, read_folder
+from engine.registry.tables import SHA256, Registry, build, check_choice, check_unique, read_folder, with_users
 from engine.registry.training_sets import check_training_sets
 
 DATASETS_PATH = Path(__file__).with_name("datasets")
@@ -252,15 +252,12 @@ def _entry(dataset_id: str, table: object, where: str) -> object:
 
 @functools.cache
 def _joined(added: Path, stamp: int) -> Registry[Dataset]:
-    """Both registries; a user's dataset may not hide one of this project."""
-    known = _read_registry(DATASETS_PATH, 0)
-    users = _read_registry(added, stamp) if stamp else {}
-    if clash := sorted(set(known) & set(users)):
-        raise RegistryError(
-            f"{added} has an entry '{clash[0]}', which is now a dataset of engine/registry/datasets. "
-            f"Run: python -m precompute add-dataset --remove {clash[0]}"
-        )
-    return Registry({**known, **users}, "Dataset", "engine/registry/datasets")
+    """Both registries."""
+    clash = (
+        f"{added} has an entry '{{id}}', which is now a dataset of engine/registry/datasets. "
+        "Run: python -m precompute add-dataset --remove {id}"
+    )
+    return with_users(_read_registry(DATASETS_PATH, 0), _read_registry(added, stamp) if stamp else {}, clash)
 
 
 def get_dataset(dataset_id: str) -> Dataset:

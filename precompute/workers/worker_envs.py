@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Required, TypedDict, Unpack
 
 from engine.data_folder import ROOT, DataFolder
 from engine.errors import RegistryError, WorkerEnvError
@@ -151,15 +152,22 @@ class WorkerCommand:
     cwd: Path
 
 
+class Start(TypedDict, total=False):
+    """Options of every worker process.
+
+    Attributes:
+        device: auto, cpu or cuda.
+        n_threads: Threads of the numerical libraries; 1 where not given.
+        offline: Whether to start it without any network.
+    """
+
+    device: Required[str]
+    n_threads: int
+    offline: bool
+
+
 def python_command(
-    family: str,
-    data: Path,
-    module: str,
-    arguments: tuple[str, ...],
-    *,
-    device: str,
-    n_threads: int = 1,
-    offline: bool = False,
+    family: str, data: Path, module: str, arguments: tuple[str, ...], **start: Unpack[Start]
 ) -> WorkerCommand:
     """Command that runs a module of ours in a family's environment.
 
@@ -168,6 +176,7 @@ def python_command(
     """
     if not is_built(family, data):
         raise WorkerEnvError(f"Worker env '{family}' is not built. Run: python -m precompute envs {family}")
+    n_threads = start.get("n_threads", 1)
     env = {key: value for key, value in os.environ.items() if key in _PASSED_ON}
     env |= {name: str(n_threads) for name in _THREADS}
     env |= {
@@ -180,10 +189,10 @@ def python_command(
         "JAX_COMPILATION_CACHE_DIR": str(data.resolve() / "cache" / "jax"),  # a shape costs 10 s to compile
         "XLA_FLAGS": f"--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads={n_threads}",
     }
-    if device == "cpu":
+    if start["device"] == "cpu":
         env |= {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
     argv = (str(python_path(family, data).absolute()), "-m", module, *arguments)
-    return WorkerCommand((*_without_network(), *argv) if offline else argv, env, ROOT)
+    return WorkerCommand((*_without_network(), *argv) if start.get("offline") else argv, env, ROOT)
 
 
 def why_not_runnable(model: Model, folder: DataFolder) -> str:
@@ -241,13 +250,7 @@ def worker_command(
 
 
 def family_command(
-    family: str,
-    folder: DataFolder,
-    arguments: tuple[str, ...],
-    *,
-    device: str,
-    n_threads: int = 1,
-    offline: bool = False,
+    family: str, folder: DataFolder, arguments: tuple[str, ...], **start: Unpack[Start]
 ) -> WorkerCommand:
     """Command that starts a worker of a family, whatever its checkpoint.
 
@@ -257,10 +260,8 @@ def family_command(
     pins = header(family).get("dependencies", [])
     assert isinstance(pins, list)
     packages = ",".join(pin.partition("==")[0].partition("[")[0] for pin in pins)
-    arguments = ("--family", family, "--packages", packages, "--device", device, *arguments)
-    return python_command(
-        family, folder.root, "precompute.workers.worker", arguments, device=device, n_threads=n_threads, offline=offline
-    )
+    arguments = ("--family", family, "--packages", packages, "--device", start["device"], *arguments)
+    return python_command(family, folder.root, "precompute.workers.worker", arguments, **start)
 
 
 def _without_network() -> tuple[str, ...]:
