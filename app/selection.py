@@ -24,6 +24,7 @@ from engine.errors import ScopeError, StoreError
 from engine.quantities import ALIGNMENTS, METRICS
 from engine.queries import catalog, comparability, error_metrics, reference_data
 from engine.queries.scope import ADDRESS_NAMES, ALL, Scope, unknown_values
+from engine.store.connection import cached
 
 _EMPTY_STORE = "The results store holds no predictions yet. Run: make demo"
 
@@ -97,7 +98,7 @@ def sidebar(address: str) -> None:
         st.selectbox(
             "Model",
             model_ids,
-            index=model_ids.index(_default_model(model_ids, dataset_ids[0])),
+            index=model_ids.index(_default_model(tuple(model_ids), dataset_ids[0])),
             key="model",
             bind="query-params",
             help="Models that were run on at least one dataset.",
@@ -113,10 +114,10 @@ def sidebar(address: str) -> None:
         st.selectbox("Dataset", dataset_ids, key="dataset", bind="query-params", on_change=_forget_group)
         _what_counts()
         model_id, dataset_id = st.session_state["model"], st.session_state["dataset"]
-        st.caption(_described(model_id, dataset_id, model_labels()))
+        st.caption(_described(model_id, dataset_id))
         model_link(model_id)
         with st.expander(f"About {dataset_label(dataset_id)}"):
-            _about_dataset(dataset_id, model_id)
+            st.markdown(_about_dataset(dataset_id, model_id))
     if unknown:
         raise ScopeError(" ".join(unknown))
     _check_conditions(selection().scope)
@@ -223,6 +224,7 @@ def _follow_link(address: str, options: Mapping[str, Sequence[str]]) -> None:
                 break
 
 
+@cached
 def _with_numbers() -> tuple[list[str], list[str]]:
     """Models and datasets to choose from; what failed everywhere is among them, what was not run is not."""
     models, datasets = catalog.models(), catalog.datasets()
@@ -232,7 +234,8 @@ def _with_numbers() -> tuple[list[str], list[str]]:
     )
 
 
-def _default_model(model_ids: Sequence[str], dataset_id: str) -> str:
+@cached
+def _default_model(model_ids: tuple[str, ...], dataset_id: str) -> str:
     """The model with the smallest force error on the first dataset, on the configurations that models share."""
     metrics = error_metrics.shared_metrics("raw", Scope.of(dataset_id), quantity="force")
     ranked = metrics[metrics["is_ranked"]].dropna(subset=["force_rmse_mev_per_ang"])
@@ -240,7 +243,9 @@ def _default_model(model_ids: Sequence[str], dataset_id: str) -> str:
     return str(best.iloc[0]) if len(best) else model_ids[0]
 
 
-def _described(model_id: str, dataset_id: str, labels: dict[str, str]) -> str:
+@cached
+def _described(model_id: str, dataset_id: str) -> str:
+    labels = model_labels()
     metrics = error_metrics.dataset_metrics("raw")
     rows = metrics[(metrics["model_id"] == model_id) & (metrics["dataset_id"] == dataset_id)]
     if rows.empty:
@@ -253,14 +258,14 @@ def _described(model_id: str, dataset_id: str, labels: dict[str, str]) -> str:
     return f"{labels[model_id]} on {dataset_label(dataset_id)}: {counts(row)} configurations, {who}"
 
 
-def _about_dataset(dataset_id: str, model_id: str) -> None:
+@cached
+def _about_dataset(dataset_id: str, model_id: str) -> str:
     """What a dataset is, and what a comparison of a model with it can mean."""
     row = catalog.datasets().set_index("dataset_id", drop=False).loc[dataset_id]
     judged = comparability.compatibility().set_index(["model_id", "dataset_id"]).loc[(model_id, dataset_id)]
     if not row["n_configs"]:
-        st.markdown(f"{row['description']}\n\n**Not here** {row['reason']}")
-        return
-    st.markdown(
+        return f"{row['description']}\n\n**Not here** {row['reason']}"
+    return (
         f"{row['description']}\n\n"
         f"**Size** {row['n_configs']:,} configurations, {row['n_atoms']:,} atoms of {', '.join(row['elements'])}\n\n"
         f"**Reference** {row['functional']}, {row['code']}; {row['potentials'] or 'settings not stated'}\n\n"
@@ -300,6 +305,7 @@ def alignment_switch() -> str:
     )
 
 
+@cached
 def _first_alignment(dataset_id: str) -> str:
     """Aligned where raw energies of none of the models with numbers can be compared."""
     metrics = error_metrics.dataset_metrics("raw")

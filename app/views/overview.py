@@ -210,9 +210,8 @@ def _ranked(here: pd.DataFrame, chosen: selection.Selection, alignment: str, is_
         table = here.assign(rank=rank, why_no_rank=here["cause"].map(UNRANKED).fillna(""))
         table = table.assign(ranks=wording.intervals(table["rank"], table["rank"]))
     table = table.sort_values(["rank", "is_ranked", column], ascending=[True, False, True], na_position="last")
-    bounds = {
-        f"{m.rmse}_bounds": [wording.bounds(row, m.rmse) for _, row in table.iterrows()] for m in METRICS.values()
-    }
+    rows = table.to_dict("records")
+    bounds = {f"{m.rmse}_bounds": [wording.bounds(row, m.rmse) for row in rows] for m in METRICS.values()}
     return table.assign(
         label=[wording.marked(row.label, row.origin, row.is_seen) for row in table.itertuples()],
         n_of=[f"{row.n_configs:,} of {row.n_expected:,}" for row in table.itertuples()],

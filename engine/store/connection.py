@@ -7,6 +7,7 @@ caller can change the remembered one.
 """
 
 import functools
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -48,8 +49,18 @@ def store_path() -> Path:
 
 def version() -> str:
     """Identity of the current build; part of every cache key."""
-    path = store_path()
-    return f"{path}@{path.stat().st_mtime_ns}"
+    pointer = DataFolder.default().store
+    try:
+        found = os.stat(pointer)
+    except OSError:
+        found = store_path().stat()  # refuses with the next step
+    return _identity(str(pointer), found.st_ino, found.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=_MAX_OPEN)
+def _identity(_pointer: str, _inode: int, written: int) -> str:
+    """The version of the file that a pointer leads to; resolving its path takes longer than all look-ups of a page."""
+    return f"{store_path()}@{written}"
 
 
 def _connect(key: str) -> duckdb.DuckDBPyConnection:
