@@ -67,6 +67,12 @@ def why_not(judged_pairs: pd.DataFrame) -> str:
     return f":material/warning: {GREY} {' '.join(reasons)}"
 
 
+def summary_note(dataset_id: str) -> str:
+    """Says that a dataset is here without its atoms, and how they come; empty where they are here."""
+    dataset = catalog.datasets().set_index("dataset_id").loc[dataset_id]
+    return f"{dataset['label']}: {dataset['reason']}" if dataset["is_summary"] else ""
+
+
 def noise_of(dataset_id: str, quantity: str) -> float | None:
     """Noise of a dataset's own energies or forces in display units; None where nobody measured it."""
     column = METRICS[quantity].noise
