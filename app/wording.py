@@ -69,8 +69,8 @@ def why_not(judged_pairs: pd.DataFrame) -> str:
 
 def summary_note(dataset_id: str) -> str:
     """Says that a dataset is here without its atoms, and how they come; empty where they are here."""
-    dataset = catalog.datasets().set_index("dataset_id").loc[dataset_id]
-    return f"{dataset['label']}: {dataset['reason']}" if dataset["is_summary"] else ""
+    reason = catalog.summaries().get(dataset_id)
+    return f"{dataset_label(dataset_id)}: {reason}" if reason else ""
 
 
 def noise_of(dataset_id: str, quantity: str) -> float | None:
