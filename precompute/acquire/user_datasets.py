@@ -15,6 +15,7 @@ from ase.data import chemical_symbols
 
 from engine.data_folder import DataFolder
 from engine.errors import DatasetError, RegistryError, SettingsError
+from engine.readers.elemental_checks import examine_against_elements
 from engine.readers.entries import examine_entries
 from engine.readers.extxyz import labels_of, read_extxyz, survey
 from engine.readers.foreign import foreign_folder, foreign_format
@@ -160,7 +161,7 @@ def add(
     configurations, remarks = _read(path, reader, keys, species)
     findings = [*remarks, *examine(configurations)]
     if not any(finding.verdict == "refused" for finding in findings):
-        findings += examine_entries(configurations)
+        findings += [*examine_against_elements(configurations), *examine_entries(configurations)]
     show(f"{path.name}, read as {reader}")
     for finding in findings:
         show(f"  {finding.name:24} {_SIGNS[finding.verdict]:8} {finding.text}")
