@@ -64,7 +64,7 @@ def test_w_g_counts_the_paper_configurations_only() -> None:
 def test_published_predictions_are_of_known_models() -> None:
     models = [p.model for p in get_dataset("w-g").published_predictions]
 
-    assert len(models) == len(set(models)) == 16
+    assert len(models) == len(set(models)) == 19
     assert set(models) <= set(load_models())
     assert sum(load_models()[m].paper_row is not None for m in models) == 9
 
