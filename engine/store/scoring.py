@@ -225,7 +225,7 @@ class Score:
     def has(self, quantity: str) -> NDArray[np.bool_]:
         """Configurations with a finite `energy`, or with a `force` on their atoms, from the model."""
         if quantity == "energy":
-            return np.isfinite(self.energy)
+            return np.asarray(np.isfinite(self.energy), dtype=bool)
         return np.array([forces is not None for forces in self.forces], dtype=bool)
 
     def _energy_metrics(self, errors: FloatArray, usable: NDArray[np.bool_]) -> dict[str, float]:
