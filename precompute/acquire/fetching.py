@@ -54,7 +54,7 @@ def fetch_file(target: Path, *, sha256: str = "", url: str | None = None, mirror
     if mirrored is not None and mirrored.is_file():
         is_packed = mirrored.suffix == ".gz" and target.suffix != ".gz"
         try:
-            with gzip.open(mirrored) if is_packed else mirrored.open("rb") as source, part.open("wb") as copy:
+            with gzip.open(mirrored) if is_packed else mirrored.open("rb") as packed, part.open("wb") as copy:
                 shutil.copyfileobj(packed, copy)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise FetchError(f"{mirrored} is no whole gzip file ({error}); fetch without --mirror.") from error
