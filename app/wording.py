@@ -193,7 +193,8 @@ def comparison_note(here: pd.DataFrame) -> str:
         here: Rows of one dataset as `error_metrics.shared_metrics` gives them.
     """
     ranked = here[here["is_ranked"]]
-    level, seen, others = (here[here["cause"] == cause] for cause in ("level", "seen", "share"))
+    causes = ("level", "seen", "share", "numbers")
+    level, seen, others, without = (here[here["cause"] == cause] for cause in causes)
     parts = []
     if len(ranked):
         n, n_expected = int(ranked["n_configs"].min()), int(ranked["n_expected"].iloc[0])
@@ -214,6 +215,8 @@ def comparison_note(here: pd.DataFrame) -> str:
         parts.append(f"Not ranked, since their labels mean something else: {listed(level['label'])}.")
     if len(seen):
         parts.append(f"Not ranked, since they were trained on this ({SEEN_MARK}): {listed(seen['label'])}.")
+    if len(without):
+        parts.append(f"Not ranked, since they have no such numbers here: {listed(without['label'])}.")
     return " ".join(parts)
 
 

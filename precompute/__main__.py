@@ -90,7 +90,9 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--parsl-config", metavar="MODULE:ATTRIBUTE", help="a parsl.Config for --executor parsl")
     sub = command(import_, "import")
     sub.add_argument("file", nargs="?", metavar="FILE", help="parquet or extended XYZ; without it, all published ones")
-    sub.add_argument("--energy-key", metavar="KEY", default="", help="name of the predicted energies (default: found)")
+    sub.add_argument(
+        "--energy-key", metavar="KEY", default="", help="name of the predicted energies, none for none (default: found)"
+    )
     sub.add_argument("--forces-key", metavar="KEY", default="", help="name of the predicted forces; or none")
     sub.add_argument("--source", metavar="TEXT", default="", help="who computed them (default: the file's name)")
     user_models.add_arguments(sub)

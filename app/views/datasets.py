@@ -68,10 +68,15 @@ def _contents(dataset: pd.Series, datasets: pd.DataFrame, slot: DeltaGenerator) 
 def _headline(datasets: pd.DataFrame) -> None:
     totals = catalog.totals()
     counts = reference_data.element_counts()
+    n_table = datasets["n_configs_paper"].sum()
     furniture.numbers(
         [
             ("Datasets here", f"{_is_here(datasets).sum()}", f"of {len(datasets)} in the registry"),
-            ("Configurations", f"{totals['n_configs']:,}", "54,084 in the paper"),
+            (
+                "Configurations",
+                f"{totals['n_configs']:,}",
+                f"54,084 in the paper, whose Table 2 adds up to {n_table:,.0f}",
+            ),
             ("Atoms", f"{totals['n_atoms']:,}", "7,326,684 in the paper"),
             ("Elements", f"{len(counts)}", f"most often {', '.join(counts['element'].head(3))}"),
         ]

@@ -15,6 +15,7 @@ from engine.queries import catalog, error_metrics
 from engine.queries.scope import EVERYTHING, Scope
 
 N_WEAKEST = 8
+FORMATION_ENERGIES = "mp-formation-energies"  # level of theory of models that give no forces
 
 
 def show() -> None:
@@ -122,6 +123,7 @@ def _facts(model: pd.Series, runs: pd.DataFrame) -> None:
     computed = runs[runs["origin"] == "computed"].sort_values("started_at")
     packages = computed["packages"].iloc[-1] if len(computed) else ""
     forces = "minus the gradient of the energy" if model["conservative"] else "predicted directly, not a gradient"
+    forces = "none" if model["level_of_theory"] == FORMATION_ENERGIES else forces
     d3 = "training labels include it" if model["d3"] else "not in the training labels"
     furniture.details(
         [
