@@ -4,9 +4,10 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
+from ase.data import chemical_symbols
 from streamlit.delta_generator import DeltaGenerator
 
-from app import furniture, selection, tables, wording
+from app import address, furniture, selection, tables, wording
 from app.figures import base, periodic_table
 from engine.quantities import METRICS, QUANTITIES
 from engine.queries import catalog, configurations, error_metrics, reference_data
@@ -26,6 +27,8 @@ def show() -> None:
     )
     with furniture.controls():
         alignment = selection.alignment_switch()
+        address.heed("show", [BOTH, *METRICS], str.capitalize)
+        address.heed_switch("pooled", "rescale")
         shown = st.segmented_control(
             "Show",
             [BOTH, *METRICS],
@@ -112,6 +115,7 @@ def _columns(shown: str, alignment: str) -> dict[str, str]:
 
 def _element(table: pd.DataFrame) -> str:
     """The element of the address, else the one with most configurations."""
+    address.heed("el", chemical_symbols[1:])
     default = table.sort_values("n_configs", ascending=False)["element"].iloc[0]
     return str(st.query_params.get("el", default))
 

@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import export, furniture, selection, tables, wording
+from app import address, export, furniture, selection, tables, wording
 from app.figures import interaction_plots
 from engine.quantities import QUANTITIES, significant
 from engine.queries import interactions
@@ -27,6 +27,7 @@ def show() -> None:
         "energies, in which errors of a model may cancel or add up.",
     )
     furniture.say_unheeded(chosen.scope)
+    address.heed("set", SETS)
     with furniture.controls():
         set_id = st.selectbox(
             "Interactions",
@@ -61,9 +62,9 @@ def show() -> None:
 
 def _kind(known: pd.DataFrame, column: str, label: str, set_id: str) -> str:
     """Choice of one system or kind of defect; its options belong to the set, and so does its key."""
-    choice: str = st.selectbox(
-        label, [ALL, *known[column].unique()], key=f"{column}-{set_id}", bind="query-params", width=160
-    )
+    options = [ALL, *known[column].unique()]
+    address.heed(f"{column}-{set_id}", options)
+    choice: str = st.selectbox(label, options, key=f"{column}-{set_id}", bind="query-params", width=160)
     return choice
 
 
