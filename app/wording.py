@@ -8,7 +8,7 @@ import pandas as pd
 from app.figures import base, tile_maps
 from engine.numerics.comparison import UNRANKED
 from engine.quantities import METRICS, QUANTITIES, interval, significant
-from engine.queries import catalog, comparability, training
+from engine.queries import catalog, comparability, spread, training
 from engine.queries.scope import Scope
 from engine.queries.training import SEEN_MARK
 
@@ -148,9 +148,25 @@ def within_note(ensemble: str, label: str, rho: float, n: int) -> str:
             "known to tell bad structures from good ones rather than bad atoms."
         )
     return (
-        f":material/warning: Within one configuration of {label} the deviation of {ensemble} ranks atoms by their error "
-        f"with a Spearman ρ of {significant(rho, 2)} (mean over n = {n:,} configurations, atoms at rest by symmetry "
-        "left out): a bright atom need not be a wrong one."
+        f":material/warning: Within one configuration of {label} the deviation of {ensemble} ranks atoms by their "
+        f"error with a Spearman ρ of {significant(rho, 2)} (mean over n = {n:,} configurations, atoms at rest by "
+        "symmetry left out): a bright atom need not be a wrong one."
+    )
+
+
+def within_here() -> str:
+    """How well deviations of ensembles rank the atoms of one configuration on the datasets here."""
+    found = []
+    for row in catalog.ensembles().itertuples():
+        for dataset_id in row.dataset_ids:
+            rho, n = spread.spearman_within(row.ensemble_id, Scope.of(dataset_id))
+            place = f"{row.label} on {dataset_label(dataset_id)}"
+            found += [f"{place} ρ = {significant(rho, 2)} (n = {n:,})"] if n else []
+    if not found:
+        return within_note("", "", float("nan"), 0)
+    return (
+        ":material/warning: Within one configuration the disagreement ranks atoms by their error with a mean Spearman "
+        f"ρ of: {'; '.join(found)}. A bright atom need not be a wrong one."
     )
 
 

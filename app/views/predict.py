@@ -310,6 +310,8 @@ def _picture(results: LiveResults, color: str) -> None:
     colors = results.atom_colors(color)
     what = f"coloured by {colors.label}" if colors else "coloured by element"
     _viewer(results.configuration, colors, what)
+    if color == "deviation":
+        st.caption(wording.within_here())
 
 
 @st.fragment

@@ -308,7 +308,7 @@ def test_models_that_cannot_be_compared_are_grey_and_marked_with_no_front():
 def test_elements_that_cannot_be_compared_are_grey_in_energy_alone(store):
     columns = {"energy": "energy_rmse_mev_per_atom", "force": "force_rmse_mev_per_ang"}
     table = error_metrics.element_metrics("morse")
-    figure = periodic_table.periodic_table(table, columns, LIGHT, "Title", "source", grey={"Al"})
+    figure = periodic_table.periodic_table(table, columns, LIGHT, "Title", "source", grey={"energy": {"Al"}})
     energy, force = (
         dict(zip([row[0] for row in bars.customdata], bars.marker.color, strict=True))
         for bars in figure.data
