@@ -406,6 +406,6 @@ def occasions_note(timings: pd.DataFrame) -> str:
     scale = f" For {lacking} of them no yardstick was timed, so they cannot be brought to one scale." if lacking else ""
     return (
         f":material/warning: These timings are of {taken.nunique()} occasions ({listed}). A machine is faster on one "
-        f"occasion than on another, so this front does not compare models of different occasions.{scale} "
+        f"occasion than on another, so the front is drawn through those of one occasion alone.{scale} "
         "`python -m precompute bench --model all --again` times all of them on one."
     )

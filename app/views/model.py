@@ -109,7 +109,7 @@ def _cost_in_short(costs: pd.DataFrame) -> tuple[str, str, str]:
     return (
         "Cost (ms per atom and step)",
         significant(cost),
-        f"{newest['hardware']}, {newest['device']}, {newest['n_threads']} thread{'s' * (newest['n_threads'] != 1)}, "
+        f"{newest['hardware']}, {newest['device']}, {newest['n_threads']} threads, "
         f"{newest['n_atoms']} atoms, {newest['occasion'] or 'unknown day'}{others}",
     )
 
