@@ -69,7 +69,10 @@ def main() -> None:
         st.title(page.title, anchor=False)
         furniture.empty("The address asks for something that is not here", str(error))
         st.stop()
-    page.run()
+    try:
+        page.run()
+    except ScopeError as error:
+        furniture.empty("The address asks for something that is not here", str(error))
     furniture.footer()
 
 

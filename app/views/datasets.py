@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import export, furniture, links, selection, tables, wording
+from app import address, export, furniture, links, selection, tables, wording
 from app.figures import base, dataset_plots
 from app.sections import alignment_change, compatibility
 from app.structures.atomview import atomview
@@ -32,6 +32,8 @@ def show() -> None:
         f"Datasets: {dataset['label']}",
         "What are the models tested on, how was it computed, and what can a comparison with it mean?",
     )
+    address.heed("part", PARTS, str.capitalize)
+    address.heed_switch("alone", "together", "registry")
     with furniture.controls():
         part = st.segmented_control(
             "Show", PARTS, default=CONTENTS, required=True, format_func=str.capitalize, key="part", bind="query-params",

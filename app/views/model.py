@@ -10,6 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 from app import furniture, links, selection, tables, wording
 from app.figures import bar_plots, base
 from app.sections import model_list
+from engine.numerics.comparison import UNRANKED
 from engine.quantities import ALIGNMENTS, METRICS, QUANTITIES, significant
 from engine.queries import catalog, error_metrics
 from engine.queries.scope import EVERYTHING, Scope
@@ -65,11 +66,18 @@ def _close() -> None:
     st.query_params.pop("id", None)
 
 
-def _metrics_of(model_id: str, alignment: str) -> pd.DataFrame:
-    """The model's metrics in the order of the datasets."""
-    metrics = error_metrics.dataset_metrics(alignment)
+def _metrics_of(model_id: str, alignment: str, *, with_seen: bool = False) -> pd.DataFrame:
+    """The model's metrics in the order of the datasets, with why_not_energy and why_not_force: what bars a rank."""
+    metrics = error_metrics.dataset_metrics(alignment, with_seen=with_seen)
+    forces = error_metrics.dataset_metrics("raw", quantity="force", with_seen=with_seen)
+    forces = forces[["model_id", "dataset_id", "cause"]].rename(columns={"cause": "cause_force"})
     table = catalog.datasets()[["dataset_id"]].merge(metrics[metrics["model_id"] == model_id], on="dataset_id")
-    return wording.judged(table, is_raw=alignment == "raw")
+    table = wording.judged(table, is_raw=alignment == "raw").merge(forces, on=["model_id", "dataset_id"], how="left")
+    barred = {name: table[name].where(table[name].isin(error_metrics.NEVER)) for name in ("cause", "cause_force")}
+    why_energy = barred["cause"].map(UNRANKED).where(table["comparable"], table["why_not"])
+    return table.assign(
+        why_not_energy=why_energy.fillna(""), why_not_force=barred["cause_force"].map(UNRANKED).fillna("")
+    )
 
 
 def _headline(model: pd.Series) -> None:
@@ -90,10 +98,21 @@ def _headline(model: pd.Series) -> None:
     if len(metrics):
         values.append(("Configurations", f"{metrics['n_configs'].sum():,}", f"{metrics['n_failed'].sum():,} failed"))
     if len(costs):
-        first = costs.iloc[0]
-        cost = first["us_per_atom_step"] * QUANTITIES["us_per_atom_step"].factor
-        values.append(("Cost (ms per atom and step)", significant(cost), f"{first['hardware']}, {first['device']}"))
+        values.append(_cost_in_short(costs))
     furniture.numbers(values)
+
+
+def _cost_in_short(costs: pd.DataFrame) -> tuple[str, str, str]:
+    """The newest timing with its conditions; the lowest one of all machines and cells would flatter."""
+    newest = costs.sort_values(["measured_at", "n_atoms"]).iloc[-1]
+    cost = newest["us_per_atom_step"] * QUANTITIES["us_per_atom_step"].factor
+    others = f", newest of {len(costs)} timings" if len(costs) > 1 else ""
+    return (
+        "Cost (ms per atom and step)",
+        significant(cost),
+        f"{newest['hardware']}, {newest['device']}, {newest['n_threads']} threads, "
+        f"{newest['n_atoms']} atoms, {newest['occasion'] or 'unknown day'}{others}",
+    )
 
 
 def _count(value: float) -> str:
@@ -147,10 +166,11 @@ def _datasets(model: pd.Series, slot: DeltaGenerator) -> None:
     st.subheader("Errors by dataset", anchor=False)
     with furniture.controls():
         alignment = selection.alignment_switch()
-    table = _metrics_of(model["model_id"], alignment)
+    table = _metrics_of(model["model_id"], alignment, with_seen=selection.selection().with_seen)
     table = table.assign(
         head=[
-            wording.marked(row.dataset_label, row.origin, row.is_seen) + ("" if row.comparable else f" {base.OWN_MARK}")
+            wording.marked(row.dataset_label, row.origin, row.is_seen, row.cause_force)
+            + ("" if row.comparable else f" {base.OWN_MARK}")
             for row in table.itertuples()
         ],
     )
@@ -171,6 +191,8 @@ def _datasets(model: pd.Series, slot: DeltaGenerator) -> None:
         *names,
         "force_slope",
         "is_seen",
+        "why_not_energy",
+        "why_not_force",
         "origin",
         "source",
     ]
@@ -187,10 +209,17 @@ def _datasets(model: pd.Series, slot: DeltaGenerator) -> None:
     st.caption(
         "Over all configurations of each dataset that this model has a result for, so bars of two models may rest on "
         "different ones; the Overview compares models on shared ones. Hatched: a part of the dataset. "
+        "Grey: no test of the model or not comparable, so not ranked. "
         f"Lines: 95 % bounds. Long tick: {base.NOISE_LABEL}, where measured. →: beyond the axis. †: imported."
         + ("" if table["comparable"].all() else f" {wording.GREY} The pointer says why.")
     )
-    furniture.captions(wording.seen_note(table.assign(label=table["dataset_label"])))
+    levels = table.assign(cause=table["cause_force"], comparable=True)
+    furniture.captions(
+        wording.energy_meaning(alignment),
+        wording.seen_note(table.assign(label=table["dataset_label"])),
+        wording.level_note(levels),
+        *(wording.one_composition_note(dataset_id, alignment) for dataset_id in table["dataset_id"]),
+    )
     tables.view_data(table[columns], "bars")
     with st.container(horizontal=True, gap="small"):
         for row in table[table["n_configs"] > 0].itertuples():
@@ -278,7 +307,7 @@ def _cost(model: pd.Series) -> None:
             else "A model without a loader cannot be timed; imported numbers carry no timing.",
         )
         return
-    names = ["us_per_atom_step", "ms_per_step", "n_atoms", "batch", "device", "hardware", "n_threads"]
+    names = ["us_per_atom_step", "ms_per_step", "n_atoms", "batch", "device", "hardware", "n_threads", "occasion"]
     heads = {
         "batch": "Batch",
         "device": "Device",

@@ -7,8 +7,9 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import export, furniture, selection, tables, wording
+from app import address, export, furniture, selection, tables, wording
 from app.figures import interaction_plots
+from engine.numerics.comparison import UNRANKED
 from engine.quantities import QUANTITIES, significant
 from engine.queries import interactions
 from engine.queries.scope import Scope
@@ -27,6 +28,7 @@ def show() -> None:
         "energies, in which errors of a model may cancel or add up.",
     )
     furniture.say_unheeded(chosen.scope)
+    address.heed("set", SETS)
     with furniture.controls():
         set_id = st.selectbox(
             "Interactions",
@@ -61,9 +63,9 @@ def show() -> None:
 
 def _kind(known: pd.DataFrame, column: str, label: str, set_id: str) -> str:
     """Choice of one system or kind of defect; its options belong to the set, and so does its key."""
-    choice: str = st.selectbox(
-        label, [ALL, *known[column].unique()], key=f"{column}-{set_id}", bind="query-params", width=160
-    )
+    options = [ALL, *known[column].unique()]
+    address.heed(f"{column}-{set_id}", options)
+    choice: str = st.selectbox(label, options, key=f"{column}-{set_id}", bind="query-params", width=160)
     return choice
 
 
@@ -114,7 +116,8 @@ def _headline(row: pd.Series) -> None:
         ("interaction_spearman", "of predicted and reference values"),
         ("cancellation", "median; below 1 errors cancel"),
     ]
-    numbers = [(QUANTITIES[name].title(), significant(shown[name]), below) for name, below in values]
+    n = f", n = {row['n_interactions']:,}"
+    numbers = [(QUANTITIES[name].title(), significant(shown[name]), below + n) for name, below in values]
     numbers[0] = (wording.seen_marked(numbers[0][0], row["is_seen"]), *numbers[0][1:])
     failed = f", {row['n_failed']:,} with a failed part" if row["n_failed"] else ""
     numbers.append(("Interactions", f"{row['n_interactions']:,}", f"of {row['n_expected']:,}{failed}"))
@@ -172,7 +175,7 @@ def _provenance(title: str, shown: Sequence[str], known: pd.DataFrame, count: st
 def _models(agreement: pd.DataFrame, is_shared: bool, with_seen: bool) -> None:
     st.subheader("Models", anchor=False)
     ranked = agreement[agreement["is_ranked"]]
-    others = agreement[~agreement["is_ranked"] & ~agreement["is_seen"]]
+    others = agreement[agreement["cause"] == "share"]
     if is_shared and len(ranked):
         n, n_expected = ranked["n_interactions"].iloc[0], ranked["n_expected"].iloc[0]
         st.markdown(
@@ -192,10 +195,13 @@ def _models(agreement: pd.DataFrame, is_shared: bool, with_seen: bool) -> None:
         "interaction_spearman",
     ]
     table = tables.shown(agreement[["label", "origin", *names, "cancellation"]])
-    table["label"] = [wording.marked(row.label, row.origin, row.is_seen) for row in agreement.itertuples()]
+    table["label"] = [wording.marked(row.label, row.origin, row.is_seen, row.cause) for row in agreement.itertuples()]
+    table["why_no_rank"] = agreement["cause"].map(UNRANKED).fillna("")
     table["n_of"] = [f"{row.n_interactions:,} of {row.n_expected:,}" for row in agreement.itertuples()]
     tables.table_view(table, "interaction-models", {"n_of": "Interactions"}, height="content")
-    furniture.captions(wording.seen_note(agreement, with_seen=with_seen))
+    place = agreement.assign(dataset_label="these interactions", comparable=True)
+    furniture.captions(wording.seen_note(agreement, with_seen=with_seen), wording.level_note(place))
+    st.caption("Ranked models come first, by RMSE; how far their places can be trusted was not resampled here.")
 
 
 def _systems(breakdown: pd.DataFrame, is_one_model: bool) -> None:

@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import export, furniture, selection, tables, wording
+from app import address, export, furniture, selection, tables, wording
 from app.figures import error_plots
 from engine.quantities import significant
 from engine.queries import catalog, spread, training
@@ -28,6 +28,7 @@ def show() -> None:
         return
     here = here.assign(seen=[_seen_members(row.model_ids, chosen.scope) for row in here.itertuples()])
     here = here.sort_values("seen", key=lambda members: members.map(len) > 0, kind="stable")
+    address.heed("ensemble", here["ensemble_id"])
     with furniture.controls():
         ensemble_id = st.selectbox(
             "Ensemble", here["ensemble_id"].tolist(), key="ensemble", bind="query-params", width=340

@@ -13,7 +13,7 @@ from engine.numerics.interactions import (
     interaction_energy,
     interaction_errors,
 )
-from engine.queries import training
+from engine.queries import error_metrics, training
 from engine.queries.scope import Scope
 from engine.registry.interactions import (
     Composition,
@@ -57,6 +57,7 @@ _AGREEMENT_COLUMNS = [
     "n_failed",
     "n_expected",
     "is_ranked",
+    "cause",
     "interaction_rmse",
     "interaction_mae",
     "interaction_bias",
@@ -135,7 +136,8 @@ def interaction_agreement(
 
     Returns:
         One row per model that was run on some part, ranked ones first and then by error: model_id, label, origin,
-        is_seen, seen_reason, n_interactions (that the numbers rest on), n_own, n_failed, n_expected, is_ranked,
+        is_seen, seen_reason, n_interactions (that the numbers rest on), n_own, n_failed, n_expected, is_ranked, `cause`
+        of not being ranked (a key of `comparison.UNRANKED`),
         interaction_rmse, interaction_mae, interaction_bias (eV), sign_agreement, interaction_spearman, and
         cancellation (median).
     """
@@ -147,8 +149,9 @@ def interaction_agreement(
         for model_id, part in energies.groupby("model_id")
     }
     tried = _marked_seen(_interactions_tried(set_id, known["interaction_id"].tolist()), set(known["dataset_id"]))
-    if not with_seen:
-        own = {name: place for name, place in own.items() if name not in set(tried.loc[tried["is_seen"], "model_id"])}
+    level = _of_other_levels(set(known["dataset_id"]))
+    seen = set() if with_seen else set(tried.loc[tried["is_seen"], "model_id"])
+    own = {name: place for name, place in own.items() if name not in level | seen}
     chosen, _ = comparison.choose_models(own, dict(zip(tried["model_id"], tried["n_failed"], strict=True)))
     shared = set.intersection(*(set(own[model_id].tolist()) for model_id in chosen)) if chosen else set()
     rows = []
@@ -159,11 +162,19 @@ def interaction_agreement(
         if is_ranked and is_shared:
             part = part[part["interaction_id"].map(places).isin(shared)]
         counts = {"n_interactions": len(part), "n_own": n_own, "n_expected": len(known), "is_ranked": is_ranked}
-        rows.append(row | counts | _agreement_of(part))
+        causes = {"level": row["model_id"] in level, "seen": row["model_id"] in seen, "share": not is_ranked}
+        cause = next((name for name, is_so in causes.items() if is_so), "")
+        rows.append(row | counts | {"cause": cause} | _agreement_of(part))
     table = pd.DataFrame(rows, columns=_AGREEMENT_COLUMNS)
     return table.sort_values(
         ["is_ranked", "interaction_rmse", "model_id"], ascending=[False, True, True], ignore_index=True
     )
+
+
+def _of_other_levels(dataset_ids: set[str]) -> set[str]:
+    """Models whose labels have another functional or dispersion than those of one of the datasets."""
+    metrics = error_metrics.dataset_metrics("per_element", Scope.of(*sorted(dataset_ids)))
+    return set(metrics.loc[metrics["cause"] == "level", "model_id"])
 
 
 def _marked_seen(tried: pd.DataFrame, dataset_ids: set[str]) -> pd.DataFrame:

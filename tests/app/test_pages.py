@@ -155,7 +155,7 @@ def test_numbers_of_a_condition_are_those_of_its_configurations(store):
 def test_an_unknown_element_of_the_address_is_named(store):
     at = open_app("views/elements.py", el="Xx")
     assert not at.exception, at.exception
-    assert "No configuration with Xx" in text_of(at)
+    assert "el=Xx: there is none of that name" in text_of(at)
 
 
 def test_an_element_that_only_failed_says_so(store):

@@ -59,23 +59,28 @@ RULES = {
     },
     "app.figures": {"engine.numerics", "engine.quantities", "engine.queries", "engine.records"},
     "app.structures": {"app.figures", "engine.queries", "engine.readers", "engine.records", "precompute.live"},
+    "app.address": {"engine.errors", "engine.queries.scope"},
     "app.export": {"app.figures", "engine.queries", "engine.quantities"},
     "app.links": {"app.wording", "engine.queries.scope"},
     "app.wording": {
         "app.figures", "engine.numerics.comparison", "engine.quantities", "engine.queries", "engine.registry",
     },
     "app.tables": {"app.links", "app.wording", "engine.quantities"},
-    "app.selection": {"app.links", "app.wording", "engine.errors", "engine.quantities", "engine.queries"},
+    "app.selection": {
+        "app.address", "app.links", "app.wording", "engine.errors", "engine.quantities", "engine.queries",
+    },
     "app.furniture": {
         "app.export", "app.figures", "app.links", "app.selection", "app.tables", "app.wording", "engine.queries",
     },
     "app.sections": {
-        "app.export", "app.figures", "app.furniture", "app.selection", "app.tables", "app.wording", "engine.queries",
+        "app.address", "app.export", "app.figures", "app.furniture", "app.selection", "app.tables", "app.wording",
+        "engine.queries",
     },
     "app.views": {
-        "app.export", "app.figures", "app.furniture", "app.links", "app.sections", "app.selection", "app.structures",
-        "app.tables", "app.wording", "engine.errors", "engine.numerics", "engine.quantities", "engine.queries",
-        "engine.readers", "engine.records", "engine.registry", "engine.store.connection", "precompute.live",
+        "app.address", "app.export", "app.figures", "app.furniture", "app.links", "app.sections", "app.selection",
+        "app.structures", "app.tables", "app.wording", "engine.errors", "engine.numerics", "engine.quantities",
+        "engine.queries", "engine.readers", "engine.records", "engine.registry", "engine.store.connection",
+        "precompute.live",
     },
     "app.main": {"app.furniture", "app.selection", "engine.errors", "engine.store.connection"},
 }  # fmt: skip
