@@ -146,7 +146,7 @@ def _by_cluster(
     index = np.unique(clusters, return_inverse=True)[1]
     totals = np.zeros((int(index.max()) + 1, len(squares)))
     np.add.at(totals, index, squares.T)
-    return totals, np.bincount(index, weights=counts)
+    return totals, np.bincount(index, weights=counts).astype(float)
 
 
 def macro_rmse(

@@ -96,8 +96,9 @@ def default_union() -> tuple[str, ...]:
     that could be ranked so far have results on it. Datasets whose clusters are too few for bounds do not join.
     """
     datasets = catalog.datasets()
-    datasets = datasets[(datasets["n_models"] > 0) & (datasets["n_clusters"] >= MIN_CLUSTERS)]
-    kept = datasets[[not left_out_by_paper(row) for row in datasets.itertuples()]]
+    datasets = datasets[datasets["n_models"] > 0]
+    is_kept = np.array([not left_out_by_paper(row) for row in datasets.itertuples()], dtype=bool)
+    kept = datasets[is_kept & (datasets["n_clusters"].to_numpy() >= MIN_CLUSTERS)]
     kept = kept.assign(is_stand_in=kept["paper_row"].isna()).sort_values("is_stand_in", kind="stable")
     metrics = error_metrics.dataset_metrics("per_element", quantity="force")
     fit = metrics[~metrics["cause"].isin(error_metrics.NEVER) & (metrics["n_configs"] > 0)]
@@ -214,7 +215,7 @@ class _Table:
                 select c.dataset_id, c.config_id, row_number() over (order by c.dataset_id, c.config_id) - 1 as place
                 from configurations c where {scope.predicate("c")}
             )
-            select e.model_id, list(p.place) as places, list(e.{column}::double) as errors
+            select e.model_id, list(p.place) as places, list(coalesce(e.{column}::double, 'nan'::double)) as errors
             from errors e join places p using (dataset_id, config_id)
             where {scope.predicate("e")} and list_contains($models, e.model_id)
             group by e.model_id order by e.model_id
@@ -266,9 +267,10 @@ class _Table:
         has = np.array([np.isfinite(table.errors[:, names == n]).any(axis=1) for n in np.unique(names)])
         if not has.size or not has.any():
             return table.of([]).within(np.zeros(len(names), dtype=bool))
-        known = has[has.any(axis=1)].all(axis=0)
-        table = table.of([m for m, is_known in zip(table.model_ids, known, strict=True) if is_known])
-        return table.within(np.isfinite(table.errors).all(axis=0) if table.model_ids else np.zeros(len(names), bool))
+        known = np.flatnonzero(has[has.any(axis=1)].all(axis=0))
+        table = table.of([table.model_ids[k] for k in known])
+        is_known = np.isfinite(table.errors).all(axis=0) & bool(table.model_ids)
+        return table.within(np.asarray(is_known))
 
 
 def _aligned_again(table: _Table, dataset_ids: Sequence[str]) -> _Table:
@@ -325,7 +327,9 @@ def _with_ranks(models: pd.DataFrame, table: _Table, quantity: str) -> pd.DataFr
 
 def _pooled(squares: FloatArray, counts: FloatArray, clusters: NDArray[np.str_]) -> tuple[float, float, float]:
     """RMSE over all configurations with its bounds."""
-    return float(np.sqrt(squares.sum() / counts.sum())), *rmse_bounds(squares, counts, clusters)
+    return float(np.sqrt(squares.sum() / counts.sum())), *rmse_bounds(
+        squares, counts, np.unique(clusters, return_inverse=True)[1]
+    )
 
 
 def _named(
