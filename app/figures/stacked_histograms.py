@@ -31,7 +31,7 @@ def by_dataset(
         source: Provenance line.
     """
     inner = _TOP + _ROW * len(labels) + 24
-    figure = base.base_figure(ink, title, source, inner + 160, left=170)
+    figure = base.base_figure(ink, title, source, inner + 160, left=60 + 6 * max(map(len, labels)))
     share = _TOP / inner
     centres = (found.edges[:-1] + found.edges[1:]) / 2
     total = found.counts.sum(axis=0)

@@ -32,8 +32,8 @@ def all_data_part(datasets: pd.DataFrame, slot: DeltaGenerator) -> None:
     found = {kind: distributions.dataset_histograms(kind, scope) for kind, scope in scopes.items()}
     furniture.rebuilds(
         "1 (h, i)",
-        f"{len(here)} datasets with {here['n_configs'].sum():,} configurations and {here['n_atoms'].sum():,} atoms "
-        "that are here in place of the paper's 14 with 54,084 and 7,326,684; each dataset also has a row of its own.",
+        f"{'the dataset' if len(here) == 1 else f'the {len(here)} datasets'} with {here['n_configs'].sum():,} configurations and {here['n_atoms'].sum():,} atoms "
+        "that are here in place of the paper's 14 with 54,084 and 7,326,684; tiles below the bars show each dataset by itself.",
     )
     own = set(here.loc[here["energy_reference"] == "own", "dataset_id"])
     with st.container(horizontal=True, gap="medium"):
@@ -60,7 +60,8 @@ def _label(dataset_id: str, own: set[str], kind: str) -> str:
 
 def _chart(kind: str, found: DatasetHistograms, scope: Scope, own: set[str], slot: DeltaGenerator | None) -> None:
     labels = [_label(name, own, kind) for name in found.dataset_ids]
-    title = f"{'Energies' if kind == 'energy' else 'Forces'} of {len(labels)} datasets"
+    place = f"{len(labels)} datasets" if len(labels) > 1 else wording.dataset_label(found.dataset_ids[0])
+    title = f"{'Energies' if kind == 'energy' else 'Forces'} of {place}"
     n = f"{int(found.totals.sum()):,} {_NOUNS[kind]}"
     origin = furniture.provenance(f"all-{kind}", title, [], scope.on(*found.dataset_ids), n)
     table = pd.DataFrame(found.counts.T, columns=list(found.dataset_ids))

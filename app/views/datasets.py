@@ -35,8 +35,8 @@ def show() -> None:
     with furniture.controls():
         part = st.segmented_control(
             "Show", PARTS, default=CONTENTS, required=True, format_func=str.capitalize, key="part", bind="query-params",
-            help="What datasets hold; energies and forces of all of them; what alignment of energies changed; which models' "
-            "raw energies can be compared.",
+            help="What datasets hold; energies and forces of all of them; what alignment of energies changed; which "
+            "models' raw energies can be compared.",
         )  # fmt: skip
     if part == ALL:
         all_data.all_data_part(datasets, slot)

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from engine.queries.scope import Scope
@@ -15,12 +14,6 @@ N_BINS = 80
 FAR = 100.0  # eV/atom; a median beyond it counts all electrons of the core, and would squeeze every other dataset
 
 TAIL = 0.0005  # share of the atoms with the largest forces that lie beyond the axis
-
-_SAMPLES = {
-    "energy": "c.energy / c.n_atoms",
-    "force": """unnest(list_transform(range(c.n_atoms), lambda i: sqrt(
-        c.forces[3 * i + 1] ** 2 + c.forces[3 * i + 2] ** 2 + c.forces[3 * i + 3] ** 2)))""",
-}
 
 
 @dataclass(frozen=True)
@@ -73,50 +66,37 @@ def dataset_histograms(kind: str, scope: Scope) -> DatasetHistograms | None:
     Returns:
         `N_BINS` bins of equal width; None where there are no samples.
     """
-    samples = (
-        f"select c.dataset_id, {_SAMPLES[kind]} as value from configurations c "
-        f"where {scope.predicate('c')} and c.{'energy' if kind == 'energy' else 'forces'} is not null"
+    values = {name: found for name, found in _samples(kind, scope).items() if len(found)}
+    if not values:
+        return None
+    pooled = np.concatenate(list(values.values()))
+    low, high = (0.0, float(np.quantile(pooled, 1 - TAIL))) if kind == "force" else (pooled.min(), pooled.max())
+    edges = np.linspace(low, high if high > low else low + 1e-3, N_BINS + 1)
+    return DatasetHistograms(
+        edges,
+        tuple(values),
+        np.array([np.histogram(found, edges)[0] for found in values.values()]),
+        np.array([len(found) for found in values.values()]),
+        np.array([found.max() for found in values.values()]),
+        np.array([(found > 0).sum() for found in values.values()]),
     )
-    about = connection.frame(
+
+
+def _samples(kind: str, scope: Scope) -> dict[str, NDArray[np.float64]]:
+    """Finite values by dataset; lengths of forces are made here, since a list of a million atoms is slow in SQL."""
+    column = "c.energy / c.n_atoms" if kind == "energy" else "c.forces"
+    table = connection.frame(
         f"""
-        select dataset_id, count(*) as n, min(value) as low, max(value) as high,
-            count(*) filter (value > 0) as n_positive
-        from ({samples}) where isfinite(value) group by dataset_id order by dataset_id
+        select c.dataset_id, {column} as value from configurations c
+        where {scope.predicate("c")} and {column} is not null order by c.dataset_id
         """,
         scope.bindings(),
     )
-    if about.empty:
-        return None
-    low, high = (0.0, _end(samples, scope)) if kind == "force" else (about["low"].min(), about["high"].max())
-    edges = np.linspace(low, high if high > low else low + 1e-3, N_BINS + 1)
-    return DatasetHistograms(
-        edges, tuple(about["dataset_id"]), _counts(samples, scope, about["dataset_id"], edges),
-        about["n"].to_numpy(dtype=int), about["high"].to_numpy(dtype=float), about["n_positive"].to_numpy(dtype=int),
-    )  # fmt: skip
-
-
-def _end(samples: str, scope: Scope) -> float:
-    """Value that only a small share of the samples exceeds."""
-    row = connection.row(
-        f"select quantile_disc(value, 1 - $tail) from ({samples}) where isfinite(value)",
-        scope.bindings() | {"tail": TAIL},
-    )
-    assert row is not None  # an aggregate without grouping always gives one row
-    return float(row[0])
-
-
-def _counts(samples: str, scope: Scope, names: pd.Series, edges: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Samples in each bin, shape (n_datasets, n_bins); the last bin has its upper edge."""
-    named = {"low": float(edges[0]), "high": float(edges[-1]), "width": float(edges[1] - edges[0])}
-    found = connection.frame(
-        f"""
-        select dataset_id, least({N_BINS - 1}, floor((value - $low) / $width)::integer) as bin, count(*) as n
-        from ({samples}) where isfinite(value) and value >= $low and value <= $high
-        group by dataset_id, bin order by dataset_id, bin
-        """,
-        scope.bindings() | named,
-    )
-    counts = np.zeros((len(names), N_BINS), dtype=np.int64)
-    rows = found["dataset_id"].map({name: k for k, name in enumerate(names)})
-    counts[rows.to_numpy(dtype=int), found["bin"].to_numpy()] = found["n"].to_numpy()
-    return counts
+    values = {}
+    for name, part in table.groupby("dataset_id")["value"]:
+        if kind == "energy":
+            found = part.to_numpy(dtype=float)
+        else:
+            found = np.linalg.norm(np.concatenate(part.tolist()).reshape(-1, 3), axis=1)
+        values[str(name)] = found[np.isfinite(found)]
+    return values
