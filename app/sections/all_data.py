@@ -30,10 +30,11 @@ def all_data_part(datasets: pd.DataFrame, slot: DeltaGenerator) -> None:
     ids = [name for name in here["dataset_id"] if name not in far]
     scopes = {"energy": Scope.of(*(ids or here["dataset_id"])), "force": Scope.of(*here["dataset_id"])}
     found = {kind: distributions.dataset_histograms(kind, scope) for kind, scope in scopes.items()}
+    sets = "the dataset" if len(here) == 1 else f"the {len(here)} datasets"
     furniture.rebuilds(
         "1 (h, i)",
-        f"{'the dataset' if len(here) == 1 else f'the {len(here)} datasets'} with {here['n_configs'].sum():,} configurations and {here['n_atoms'].sum():,} atoms "
-        "that are here in place of the paper's 14 with 54,084 and 7,326,684; tiles below the bars show each dataset by itself.",
+        f"{sets} with {here['n_configs'].sum():,} configurations and {here['n_atoms'].sum():,} atoms that are here in "
+        "place of the paper's 14 with 54,084 and 7,326,684; tiles below the bars show each dataset by itself.",
     )
     own = set(here.loc[here["energy_reference"] == "own", "dataset_id"])
     with st.container(horizontal=True, gap="medium"):

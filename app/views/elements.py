@@ -8,6 +8,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from app import furniture, selection, tables, wording
 from app.figures import base, periodic_table
+from app.sections import element_maps
 from engine.quantities import METRICS, QUANTITIES
 from engine.queries import catalog, configurations, error_metrics, reference_data
 from engine.queries.scope import Scope
@@ -24,6 +25,10 @@ def show() -> None:
     slot = furniture.header(
         f"Elements: {model}", "For which elements can it be trusted? Click on a tile for its configurations."
     )
+    view = element_maps.view_switch()
+    if view != element_maps.ONE:
+        element_maps.maps_part(view, chosen, slot)
+        return
     with furniture.controls():
         alignment = selection.alignment_switch()
         shown = st.segmented_control(
