@@ -122,7 +122,11 @@ def winner_map(
                 marker={"symbol": "square", "size": 12, "color": colours.get(model_id, OTHER)},
             )
         )  # fmt: skip
-    figure.update_layout(showlegend=True, legend={"x": 1.01, "y": 1, "font": {"size": 11}}, margin={"r": 20})
+    for trace in figure.data[:2]:  # the tiles, and what would carry a colour bar
+        trace.showlegend = False
+    legend = {"orientation": "h", "x": 0, "y": -0.01, "yanchor": "top", "font": {"size": 11}}
+    figure.update_layout(showlegend=True, legend=legend, height=560, margin={"r": 20, "b": 190})
+    base.move_source(figure, -136)  # below a legend of as many lines as a narrow window needs
     return figure
 
 

@@ -166,7 +166,8 @@ def best_bars(table: pd.DataFrame, quantity: str, ink: Ink, title: str, source: 
     limit = float(max(np.nanmax(values), 1.2 * max(LINES[quantity])))
     high = table["rmse_hi"].to_numpy(dtype=float)
     ends = np.fmax(values, np.minimum(high, limit))
-    figure = base.base_figure(ink, title, source, 180 + BEST_ROW_HEIGHT * len(table), left=200, right=16)
+    left = 30 + 7 * max(len(head) for head in [*table["head"], "1,000 of 1,000"])
+    figure = base.base_figure(ink, title, source, 180 + BEST_ROW_HEIGHT * len(table), left=left, right=16)
     bounds = np.where(np.isfinite(high), ends - values, 0.0)
     below = np.where(np.isfinite(high), values - table["rmse_lo"].to_numpy(dtype=float), 0.0)
     figure.add_trace(
@@ -185,14 +186,17 @@ def best_bars(table: pd.DataFrame, quantity: str, ink: Ink, title: str, source: 
     )  # fmt: skip
     figure.add_trace(_texts(ends, [_best_text(row, ink) for row in table.itertuples()], ink))
     unit = QUANTITIES[METRICS[quantity].rmse].unit
-    for line in LINES[quantity]:
+    for k, line in enumerate(LINES[quantity]):
+        is_last = k + 1 == len(LINES[quantity])
         figure.add_vline(
-            x=line, line={"color": ink.accent, "width": 1.5, "dash": "dash"}, annotation_text=f"{line:g} {unit}",
-            annotation_position="top", annotation_font={"color": ink.accent, "size": 11},
+            x=line, line={"color": ink.accent, "width": 1.5, "dash": "dash"}, layer="below",
+            annotation_text=f"{line:g} {unit}" if is_last else f"{line:g}",
+            annotation_position="top right" if is_last else "top left",
+            annotation_font={"color": ink.accent, "size": 11},
         )  # fmt: skip
     heads = [f"{row.head}<br><span style='font-size:10px;color:{ink.muted}'>{row.n_configs:,} of {row.n_expected:,}"
              "</span>" for row in table.itertuples()]  # fmt: skip
-    _finish(figure, heads, 1.9 * limit, QUANTITIES[METRICS[quantity].rmse].title(), ink)
+    _finish(figure, heads, 2.5 * limit, QUANTITIES[METRICS[quantity].rmse].title(), ink)
     return figure
 
 

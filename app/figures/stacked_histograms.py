@@ -31,7 +31,7 @@ def by_dataset(
         source: Provenance line.
     """
     inner = _TOP + _ROW * len(labels) + 24
-    figure = base.base_figure(ink, title, source, inner + 160, left=60 + 6 * max(map(len, labels)))
+    figure = base.base_figure(ink, title, source, inner + 160, left=50 + int(5.5 * max(map(len, labels))))
     share = _TOP / inner
     centres = (found.edges[:-1] + found.edges[1:]) / 2
     total = found.counts.sum(axis=0)
@@ -48,9 +48,10 @@ def by_dataset(
     )
     figure.add_trace(_rows(found, labels, noun, centres))
     _box(figure, found, noun, ink)
-    outside = f" ({found.n_outside:,} beyond the axis)" if found.n_outside else ""
+    if found.n_outside:
+        _note(figure, f"beyond the axis: {found.n_outside:,} of {found.totals.sum():,} {noun}", ink.muted)
     figure.update_layout(
-        xaxis={"title": {"text": axis + outside}, "range": [found.edges[0], found.edges[-1]], "anchor": "y2"},
+        xaxis={"title": {"text": axis}, "range": [found.edges[0], found.edges[-1]], "anchor": "y2"},
         yaxis={
             "domain": [1 - share, 1], "type": "log", "dtick": 1, "exponentformat": "power", "fixedrange": True,
             "title": {"text": noun.capitalize(), "font": {"size": 12}},
@@ -94,7 +95,12 @@ def _box(figure: go.Figure, found: DatasetHistograms, noun: str, ink: Ink) -> No
     figure.add_shape(
         type="rect", x0=0, x1=high, y0=0, y1=1, yref="paper", line={"color": ink.accent, "width": 1.5, "dash": "dash"}
     )
+    _note(figure, f"above zero: {n:,} of {n_all:,} {noun}", ink.accent)
+
+
+def _note(figure: go.Figure, text: str, colour: str) -> None:
+    """A few words above the right end of the plot."""
     figure.add_annotation(
-        x=high, y=1, yref="paper", xanchor="right", yanchor="bottom", showarrow=False,
-        text=f"above zero: {n:,} of {n_all:,} {noun}", font={"color": ink.accent, "size": 11},
+        x=1, xref="paper", y=1, yref="paper", xanchor="right", yanchor="bottom", showarrow=False, text=text,
+        font={"color": colour, "size": 11},
     )  # fmt: skip

@@ -142,10 +142,8 @@ def _winners(
     counts = element_maps.wins(table)
     marks = figures.letters(counts)
     title = f"Smallest {chosen.quantity} RMSE on each element: {place}"
-    scope = chosen.scope.shared_by(ranked)
-    origin = furniture.provenance(
-        "element-winners", title, counts["model_id"], scope, f"{int(table['n_configs'].sum()):,} pairs"
-    )
+    n = f"{int(table['n_configs'].sum()):,} (element, configuration) pairs that {len(ranked)} models share"
+    origin = furniture.provenance("element-winners", title, counts["model_id"], chosen.scope, n)
     furniture.figure(
         lambda ink: figures.winner_map(table, marks, chosen.quantity, ink, title, origin.source_line()),
         table, origin, f"Periodic table of {title}; the table below holds the same.", key="element-winners", slot=slot,
