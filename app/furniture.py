@@ -71,6 +71,20 @@ def header(title: str, lead: str) -> DeltaGenerator:
     return slot
 
 
+def rebuilds(figure: str, differs: str) -> None:
+    """Cite the figure of the paper that a page rebuilds, and say in a sentence what differs.
+
+    Args:
+        figure: Its number, with the panel where it is one, such as `5` or `1 (h, i)`.
+        differs: Data, number of configurations and models.
+    """
+    st.caption(
+        f":material/menu_book: Rebuilds Figure {figure} of Shuang et al. (2025), *Universal machine learning "
+        f"interatomic potentials poised to supplant DFT in modeling general defects in metals and random alloys*. "
+        f"What differs: {differs}"
+    )
+
+
 def controls() -> DeltaGenerator:
     """A row for the page's own widgets."""
     return st.container(horizontal=True, vertical_alignment="bottom", gap="medium")

@@ -13,18 +13,18 @@ from streamlit.delta_generator import DeltaGenerator
 
 from app import address, export, furniture, links, selection, tables, wording
 from app.figures import base, dataset_plots
-from app.sections import alignment_change, compatibility
+from app.sections import alignment_change, all_data, compatibility
 from app.structures.atomview import atomview
 from app.structures.shown import Sight
 from engine.queries import catalog, configurations, reference_data
 from engine.queries.scope import EVERYTHING, Scope
 
-CONTENTS, ALIGNMENT, COMPATIBILITY = "contents", "alignment", "compatibility"
-PARTS = (CONTENTS, ALIGNMENT, COMPATIBILITY)
+CONTENTS, ALL, ALIGNMENT, COMPATIBILITY = "contents", "all data", "alignment", "compatibility"
+PARTS = (CONTENTS, ALL, ALIGNMENT, COMPATIBILITY)
 
 
 def show() -> None:
-    """One of three parts: what datasets hold, what alignment changed, and which pairs can be compared."""
+    """One of four parts: what a dataset holds, all of them at once, what alignment changed, what can be compared."""
     datasets = catalog.datasets()
     chosen = selection.selection()
     dataset = datasets.set_index("dataset_id", drop=False).loc[chosen.dataset_id]
@@ -37,9 +37,12 @@ def show() -> None:
     with furniture.controls():
         part = st.segmented_control(
             "Show", PARTS, default=CONTENTS, required=True, format_func=str.capitalize, key="part", bind="query-params",
-            help="What datasets hold; what alignment of energies changed; which models' raw energies can be compared.",
+            help="What datasets hold; energies and forces of all of them; what alignment of energies changed; which "
+            "models' raw energies can be compared.",
         )  # fmt: skip
-    if part == ALIGNMENT:
+    if part == ALL:
+        all_data.all_data_part(datasets, slot)
+    elif part == ALIGNMENT:
         alignment_change.alignment_part(dataset, slot)
     elif part == COMPATIBILITY:
         compatibility.compatibility_part(dataset, datasets, slot)

@@ -9,6 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from app import address, furniture, selection, tables, wording
 from app.figures import base, periodic_table
+from app.sections import element_maps
 from engine.quantities import METRICS, QUANTITIES
 from engine.queries import catalog, configurations, error_metrics, reference_data
 from engine.queries.scope import Scope
@@ -21,10 +22,18 @@ _COUNTS = {"raw": "n_raw", "per_element": "n_aligned", "crystal": "n_crystal"}  
 def show() -> None:
     """The periodic table of one model, and the configurations of the element that was clicked."""
     chosen = selection.selection()
+    top = st.container()  # the title depends on the switch below it
+    view = element_maps.view_switch()
+    if view != element_maps.ONE:
+        with top:
+            slot = furniture.header("Elements", "Which of the models can be trusted for which elements?")
+        element_maps.maps_part(view, chosen, slot)
+        return
     model = wording.model_labels()[chosen.model_id]
-    slot = furniture.header(
-        f"Elements: {model}", "For which elements can it be trusted? Click on a tile for its configurations."
-    )
+    with top:
+        slot = furniture.header(
+            f"Elements: {model}", "For which elements can it be trusted? Click on a tile for its configurations."
+        )
     with furniture.controls():
         alignment = selection.alignment_switch()
         address.heed("show", [BOTH, *METRICS], str.capitalize)
