@@ -76,12 +76,29 @@ def rank_intervals(
     totals = np.zeros((n_clusters, n_models))
     np.add.at(totals, index, squares.T)
     sizes = np.bincount(index, weights=counts)
-    weights = draws(n_clusters, n_resamples, seed)
-    means = (weights @ totals) / (weights @ sizes)[:, None]
+    means = resampled_means(totals, sizes, n_resamples=n_resamples, seed=seed)
     # Equal errors must stay equal, or rounding would rank them.
     is_better = means[:, :, None] < means[:, None, :] * (1.0 - 1e-9)  # resample, model, other
     is_sure = is_better.mean(axis=0) >= SURE
     return RankIntervals(1 + is_sure.sum(axis=0), n_models - is_sure.sum(axis=1), n_clusters)
+
+
+def resampled_means(
+    totals: FloatArray, sizes: FloatArray, *, n_resamples: int = N_RESAMPLES, seed: int = 0
+) -> FloatArray:
+    """Mean squared errors of models in resamples that draw the same clusters for all of them.
+
+    Args:
+        totals: Sum of squared errors of each cluster and model, shape (n_clusters, n_models).
+        sizes: Number of errors in each sum, shape (n_clusters,).
+        n_resamples: Number of resampled sets.
+        seed: Of the random generator.
+
+    Returns:
+        Shape (n_resamples, n_models).
+    """
+    weights = draws(len(sizes), n_resamples, seed)
+    return np.asarray((weights @ totals) / (weights @ sizes)[:, None])
 
 
 def macro_rmse(
