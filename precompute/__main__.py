@@ -25,6 +25,7 @@ from precompute.commands import (
     relax,
     run,
     say,
+    sql,
     status,
     table,
 )
@@ -104,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     command(embed)
     sub = command(table)
     sub.add_argument("--matrix", action="store_true", help="force RMSE of every model on every dataset")
+    command(sql).add_argument("statement", metavar="SELECT", help="one statement on the tables of the store")
     sub = command(dft.main, "reference")
     dft.add_arguments(sub)
     user_datasets.add_arguments(command(user_datasets.main, "add-dataset"))

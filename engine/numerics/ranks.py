@@ -75,7 +75,7 @@ def rank_intervals(
         return RankIntervals(np.ones(n_models, dtype=np.int64), np.full(n_models, n_models), n_clusters)
     totals = np.zeros((n_clusters, n_models))
     np.add.at(totals, index, squares.T)
-    sizes = np.bincount(index, weights=counts)
+    sizes = np.bincount(index, weights=counts).astype(float)
     means = resampled_means(totals, sizes, n_resamples=n_resamples, seed=seed)
     # Equal errors must stay equal, or rounding would rank them.
     is_better = means[:, :, None] < means[:, None, :] * (1.0 - 1e-9)  # resample, model, other

@@ -1,8 +1,8 @@
-"""Statements that the store is asked about: of the paper (claims.toml), our own, and where the paper contradicts itself.
+"""Statements that are measured: of the paper (claims.toml), our own, and where the paper contradicts itself.
 
 A statement has measures. One names a kind, its parameters and which values would bear the statement out; the store
-carries it out (engine/store/claims.py). Measures of one `part` are alternatives, of which the first with data counts; all
-parts together make the verdict. The paper's sentences are not repeated: the wording is ours, the numbers are the
+carries it out (engine/store/claims.py). Measures of one `part` are alternatives, of which the first with data counts;
+all parts together make the verdict. The paper's sentences are not repeated: the wording is ours, the numbers are the
 paper's as printed.
 """
 
@@ -20,6 +20,14 @@ from engine.registry.tables import Registry, build, check_choice, read_tables
 CLAIMS_PATH = Path(__file__).with_name("claims.toml")
 OWN_PATH = Path(__file__).with_name("claims_own.toml")
 INCONSISTENCIES_PATH = Path(__file__).with_name("claims_inconsistencies.toml")
+
+REPRODUCED, WITHIN, DIFFERS, UNTESTED = "reproduced", "within bounds", "differs", "cannot be tested"
+VERDICTS = (DIFFERS, WITHIN, REPRODUCED, UNTESTED)
+"""What disagrees first."""
+
+INCONSISTENT = "contradicts itself"
+
+PAPER, OWN, INCONSISTENCY = "paper", "own", "inconsistency"  # lists of the table `claims`
 
 UNTESTABLE = "untestable"
 KINDS_OF_TEST = ("query", "ranking", "registry", "cost", UNTESTABLE)

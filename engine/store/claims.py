@@ -16,17 +16,25 @@ from typing import Any
 
 import duckdb
 
-from engine.quantities import significant
-from engine.registry.claims import OWN_PATH, Claim, Measure, load_claims, load_inconsistencies
+from engine.registry.claims import (
+    DIFFERS,
+    INCONSISTENCY,
+    INCONSISTENT,
+    OWN,
+    OWN_PATH,
+    PAPER,
+    REPRODUCED,
+    UNTESTED,
+    VERDICTS,
+    WITHIN,
+    Claim,
+    Measure,
+    load_claims,
+    load_inconsistencies,
+)
 from engine.registry.leakage import COUNTED
 from engine.store import cost_measures, error_measures, fact_measures
 from engine.store.findings import Finding, Store
-
-REPRODUCED, WITHIN, DIFFERS, UNTESTED = "reproduced", "within bounds", "differs", "cannot be tested"
-INCONSISTENT = "contradicts itself"
-VERDICTS = (DIFFERS, WITHIN, REPRODUCED, UNTESTED)  # what disagrees first
-
-PAPER, OWN, INCONSISTENCY = "paper", "own", "inconsistency"
 
 _ROUNDING = 1e-9
 
@@ -87,11 +95,13 @@ def row(store: Store, claim: Claim, list_name: str) -> dict[str, Any]:
         return facts | {"verdict": UNTESTED, "reason": claim.untestable or " ".join(dict.fromkeys(reasons))}
     worst = min(outcomes, key=lambda outcome: VERDICTS.index(outcome.verdict))
     not_all = f"Not tested in all parts. {' '.join(dict.fromkeys(reasons))}" if reasons else ""
+    missing = dict.fromkeys(model for outcome in outcomes for model in outcome.finding.missing)
+    absent = f"Without numbers here: {store.names(missing)}." if missing else ""
     seen = [_trained_on(store, outcome) for outcome in outcomes]
     return facts | _measured(worst) | {
-        "found": _joined(f"{o.measure.part}: {o.finding.words}" if o.measure.part else o.finding.words for o in outcomes),
+        "found": _joined(f"{o.measure.part}: {o.finding.words}".removeprefix(": ") for o in outcomes),
         "stand_in": _joined(outcome.measure.stand_in for outcome in outcomes),
-        "reason": " ".join(dict.fromkeys(filter(None, [not_all, *seen]))),
+        "reason": " ".join(dict.fromkeys(filter(None, [not_all, absent, *seen]))),
         "commands": [o.finding.sql for o in outcomes if o.finding.sql],
     }  # fmt: skip
 
@@ -147,6 +157,8 @@ def _allowed(measure: Measure, unit: str) -> str:
     """Which values bear the statement out, in words."""
     if measure.kind == "stated":
         return measure.says
+    if unit.startswith("share of") and measure.at_least == 1:
+        return f"every one of the {unit.split()[-1]}"
     after = f" {unit}" if unit else ""
     if measure.equals is not None:
         tolerance = f" ± {_plain(measure.tolerance)}" if measure.tolerance else ""
@@ -159,7 +171,7 @@ def _allowed(measure: Measure, unit: str) -> str:
 
 def _plain(value: float) -> str:
     """A number as the registry states it."""
-    return f"{value:,.0f}" if value == int(value) else significant(value, 4)
+    return f"{value:,.10g}"
 
 
 def _joined(words: Iterable[str]) -> str:

@@ -52,7 +52,9 @@ def cost_trend(store: Store, measure: Measure) -> Finding | str:
     """Spearman's correlation of cost and error over all models that have both."""
     costs, errors = _both(store, measure)
     if len(costs) < 3:
-        return f"{len(costs)} models have both a cost on {measure.device} and errors on {measure.dataset}; it takes three."
+        return (
+            f"{len(costs)} models have both a cost on {measure.device} and errors on {measure.dataset}; it takes three."
+        )
     value = spearman(np.array(list(costs.values())), np.array([errors[model] for model in costs]))
     words = f"Spearman {significant(value)} of cost and error over {len(costs)} models"
     return _finding(measure, Number("", value, n=len(costs)), "Spearman", words, tuple(costs))
@@ -81,8 +83,7 @@ def _both(store: Store, measure: Measure) -> tuple[dict[str, float], dict[str, f
         and k.certainty in ('certain', 'likely')) order by model_id"""
     named = {"dataset": measure.dataset, "group": measure.group, "alignment": measure.alignment}
     errors = dict(store.rows(sql, named))
-    costs = {m: cost for m, cost in _costs(store, measure.device, tuple(errors)).items()}
-    return costs, errors
+    return _costs(store, measure.device, tuple(errors)), errors
 
 
 def _costs(store: Store, device: str, models: Sequence[str]) -> dict[str, float]:

@@ -62,13 +62,13 @@ class Sums:
     @property
     def rmses(self) -> FloatArray:
         """Of each model, shape (n_models,)."""
-        return np.sqrt(self.totals.sum(axis=0) / self.sizes.sum())
+        return np.asarray(np.sqrt(self.totals.sum(axis=0) / self.sizes.sum()))
 
     def resampled(self) -> FloatArray:
         """RMSEs in resamples, shape (n_resamples, n_models); none with fewer than `MIN_CLUSTERS` clusters."""
         if len(self.sizes) < MIN_CLUSTERS:
             return np.empty((0, len(self.models)))
-        return np.sqrt(resampled_means(self.totals, self.sizes))
+        return np.asarray(np.sqrt(resampled_means(self.totals, self.sizes)))
 
 
 def metric(store: Store, measure: Measure) -> Finding | str:
@@ -87,7 +87,9 @@ def metric(store: Store, measure: Measure) -> Finding | str:
     numbers = [
         Number(store.labels[model], value, _finite(low), _finite(high), n) for model, value, low, high, n in found
     ]
-    return _numbers_found(store, measure, numbers, [row[0] for row in found], written_out(sql, named | _models(measure)))
+    return _numbers_found(
+        store, measure, numbers, [row[0] for row in found], written_out(sql, named | _models(measure))
+    )
 
 
 def noise_ratio(store: Store, measure: Measure) -> Finding | str:
@@ -116,7 +118,9 @@ def bias(store: Store, measure: Measure) -> Finding | str:
     named = _scope(measure) | {"above": above}
     found = _found(store, measure, sql, named)
     numbers = [Number(store.labels[model], value, n=n) for model, value, _, _, n in found]
-    return _numbers_found(store, measure, numbers, [row[0] for row in found], written_out(sql, named | _models(measure)))
+    return _numbers_found(
+        store, measure, numbers, [row[0] for row in found], written_out(sql, named | _models(measure))
+    )
 
 
 def subset_ratio(store: Store, measure: Measure) -> Finding | str:
@@ -183,10 +187,11 @@ def order(store: Store, measure: Measure) -> Finding | str:
     words = f"{int(holds.sum())} of {len(pairs)} pairs as stated"
     words += _broken(store, pairs, holds, often, dict(zip(sums.models, rmses.tolist(), strict=True)))
     models = [model for tier in tiers for model in tier]
+    missing = tuple(model for tier in measure.order for model in tier if model not in sums.models)
     page, address = view(measure, "overview")
-    if missing := [model for tier in measure.order for model in tier if model not in sums.models]:
-        words += f"; without numbers here: {store.names(missing)}"
-    return Finding(number, "share of pairs", "shared configurations", words, sums.sql, page, address, tuple(models))
+    return Finding(
+        number, "share of pairs", "shared configurations", words, sums.sql, page, address, tuple(models), missing
+    )
 
 
 def rank_correlation(store: Store, measure: Measure) -> Finding | str:
@@ -214,7 +219,9 @@ def _broken(
     for k in wrong[:LISTED]:
         a, b = pairs[k]
         doubt = " (not told apart)" if often[k] > 1 - SURE else ""
-        listed.append(f"{store.labels[a]} {significant(rmses[a])} above {store.labels[b]} {significant(rmses[b])}{doubt}")
+        listed.append(
+            f"{store.labels[a]} {significant(rmses[a])} above {store.labels[b]} {significant(rmses[b])}{doubt}"
+        )
     more = f" and {len(wrong) - LISTED} more" if len(wrong) > LISTED else ""
     return f"; the other way round: {', '.join(listed)}{more}"
 
@@ -246,10 +253,10 @@ def _numbers_found(
         return _lacks(store, measure, measure.models)
     unit = unit or UNITS[measure.quantity or "energy"]
     words = spoken(measure, numbers, unit)
-    if missing := [model for model in measure.models if model not in models]:
-        words += f"; without numbers here: {store.names(missing)}"
+    missing = tuple(model for model in measure.models if model not in models)
     page, address = view(measure, "overview", models)
-    return Finding(judged(measure, numbers), unit, "configurations", words, sql, page, address, tuple(models))
+    one = judged(measure, numbers)
+    return Finding(one, unit, "configurations", words, sql, page, address, tuple(models), missing)
 
 
 def _tiers(store: Store, measure: Measure) -> tuple[list[list[str]], Sums | str]:

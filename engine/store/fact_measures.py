@@ -11,7 +11,13 @@ from engine.store.findings import Finding, Number, Store, judged, spoken, view, 
 TABLES = {"models": "model", "datasets": "about", "training_sets": "about", "levels_of_theory": "about"}
 """Tables that hold facts, with the page that shows them."""
 
-_AGGREGATE = {"count": "count({})", "distinct": "count(distinct {})", "sum": "sum({})", "min": "min({})", "max": "max({})"}
+_AGGREGATE = {
+    "count": "count({})",
+    "distinct": "count(distinct {})",
+    "sum": "sum({})",
+    "min": "min({})",
+    "max": "max({})",
+}
 
 
 def fact(store: Store, measure: Measure) -> Finding | str:
@@ -67,7 +73,9 @@ def exceedance(store: Store, measure: Measure) -> Finding | str:
     name = measure.quantity
     pairs = f"{name}_deviation as deviation, {name}_error as error"
     if name == "force":
-        pairs = "unnest(force_deviation) as deviation, unnest(force_error) as error, unnest(is_zero_by_symmetry) as is_zero"
+        pairs = (
+            "unnest(force_deviation) as deviation, unnest(force_error) as error, unnest(is_zero_by_symmetry) as is_zero"
+        )
     sql = f"""select avg((error > deviation)::integer), count(*) from (select {pairs} from uncertainties
         where ensemble_id = $ensemble and dataset_id = $dataset and {name}_error is not null)
         {"where not is_zero" if name == "force" else ""}"""
@@ -105,7 +113,14 @@ def interaction(store: Store, measure: Measure) -> Finding | str:
     words = spoken(measure, numbers, "meV")
     address = {"set": [measure.interactions]}
     return Finding(
-        judged(measure, numbers), "meV", "interactions", words, written_out(sql, named), "solutes", address, tuple(models)
+        judged(measure, numbers),
+        "meV",
+        "interactions",
+        words,
+        written_out(sql, named),
+        "solutes",
+        address,
+        tuple(models),
     )
 
 

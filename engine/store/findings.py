@@ -51,6 +51,7 @@ class Finding:
         page: File name of the page that shows them, without its ending; empty where none does.
         address: Parameters of that page.
         models: Ids of the models that it rests on.
+        missing: Ids of models that are asked for and have no numbers.
     """
 
     number: Number
@@ -61,6 +62,7 @@ class Finding:
     page: str = ""
     address: Mapping[str, Sequence[str]] = field(default_factory=dict)
     models: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
 
 class Store:
@@ -130,7 +132,9 @@ def spoken(measure: Measure, numbers: Sequence[Number], unit: str) -> str:
         return f"{chosen.words()}{after}"
     values = [number.value for number in numbers]
     span = f"{len(numbers)} values from {significant(min(values))} to {significant(max(values))}{after}"
-    which = {"all": "the one that fits least", "any": "the one that fits best", "mean": ""}.get(measure.take, measure.take)
+    which = {"all": "the one that fits least", "any": "the one that fits best", "mean": ""}.get(
+        measure.take, measure.take
+    )
     return f"{span}; {f'{which}: ' if which else ''}{chosen.words()}"
 
 

@@ -9,6 +9,7 @@ from engine.queries import error_metrics
 from engine.queries.ranks import ranks
 from engine.queries.scope import Scope
 from engine.queries.training import SEEN_MARK
+from engine.store import connection
 
 
 def markdown_table(dataset_id: str) -> Iterator[str]:
@@ -119,3 +120,22 @@ def _cell(row: pd.Series) -> str:
     value = "-" if pd.isna(row["force_rmse_mev_per_ang"]) else f"{row['force_rmse_mev_per_ang']:.0f}"
     mark = ("*" if row["origin"] != "computed" else "") + (SEEN_MARK if row["is_seen"] else "")
     return f"{value}{mark} ({share}{failed})"
+
+
+def markdown_rows(statement: str) -> Iterator[str]:
+    """Rows of one statement on the store, as numbers of a page are read; the store is open for reading only.
+
+    Args:
+        statement: SQL.
+
+    Yields:
+        Lines of a Markdown table.
+
+    Raises:
+        StoreError: There is no store.
+    """
+    rows = connection.frame(statement)
+    yield f"| {' | '.join(rows.columns)} |"
+    yield "|" + "---|" * len(rows.columns)
+    for row in rows.itertuples(index=False):
+        yield f"| {' | '.join(map(str, row))} |"
