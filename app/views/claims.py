@@ -111,11 +111,13 @@ def _card(claim: pd.Series) -> None:
 
 def _lines(claim: pd.Series) -> list[str]:
     """What is known of a statement, a line each."""
-    n = "" if pd.isna(claim["n"]) else f" (n = {claim['n']:,.0f} {claim['n_what']})"
+    is_counted = not pd.isna(claim["n"]) and claim["kind"] != "registry"
+    n = f" (n = {claim['n']:,.0f} {claim['n_what']})" if is_counted else ""
+    allowed = claim["allowed"] if claim["allowed"] != claim["paper_text"] else ""
     lines = [
         ("Paper", claim["paper_text"]),
         ("Here", f"{claim['found']}{n}" if claim["found"] else ""),
-        ("Borne out by", claim["allowed"]),
+        ("Borne out by", allowed),
         ("Data", claim["stand_in"]),
         ("Why so", claim["why"]),
         ("Note" if claim["found"] else "Why not", claim["reason"]),

@@ -33,16 +33,16 @@ from engine.registry.claims import (
     load_inconsistencies,
 )
 from engine.registry.leakage import COUNTED
-from engine.store import cost_measures, error_measures, fact_measures
+from engine.store import cost_measures, error_measures, fact_measures, order_measures
 from engine.store.findings import Finding, Store
 
 _ROUNDING = 1e-9
 
 DO: Mapping[str, Callable[[Store, Measure], Finding | str]] = {
     "metric": error_measures.metric,
-    "ratio": error_measures.ratio,
-    "order": error_measures.order,
-    "rank-correlation": error_measures.rank_correlation,
+    "ratio": order_measures.ratio,
+    "order": order_measures.order,
+    "rank-correlation": order_measures.rank_correlation,
     "subset-ratio": error_measures.subset_ratio,
     "noise-ratio": error_measures.noise_ratio,
     "bias": error_measures.bias,

@@ -48,8 +48,8 @@ def con():
             e = _error(model, k) / 1000
             con.execute(
                 "insert into errors by name select 'hand' as dataset_id, ? as model_id, ? as config_id,"
-                " ? as group_name, true as in_dataset, 1 as n_atoms, ? as reference_energy_per_atom, ? as energy_error_per_atom,"
-                " ? as force_rmse",
+                " ? as group_name, true as in_dataset, 1 as n_atoms, ? as reference_energy_per_atom,"
+                " ? as energy_error_per_atom, ? as force_rmse",
                 [model, f"c{k}", "surface" if k % 2 else "bulk", float(k - 5), -e, 10 * e],
             )
         con.execute(
