@@ -25,6 +25,9 @@ from engine.quantities import ALIGNMENTS, METRICS
 from engine.queries import catalog, comparability, error_metrics, reference_data
 from engine.queries.scope import ADDRESS_NAMES, ALL, Scope, unknown_values
 
+ALIGNMENT_LABELS = {"raw": "Raw", "per_element": "Aligned", "crystal": "Crystal"}
+"""What the switch shows; Streamlit wants these in the address too."""
+
 _EMPTY_STORE = "The results store holds no predictions yet. Run: make demo"
 
 
@@ -290,7 +293,7 @@ def alignment_switch() -> str:
         options,
         default=begin,
         required=True,
-        format_func=lambda name: {"raw": "Raw", "per_element": "Aligned", "crystal": "Crystal"}[name],
+        format_func=ALIGNMENT_LABELS.__getitem__,
         key="align",
         bind="query-params",
         help="Aligned removes the least-squares energy offset per element of each model on each dataset. "

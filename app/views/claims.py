@@ -74,12 +74,13 @@ def _chosen(table: pd.DataFrame) -> pd.DataFrame:
     for column, value in (("verdict", verdict), ("section", section), ("figure", figure)):
         table = table if value == ALL else table[table[column] == value]
     text = table[["claim_id", "text", "found", "reason", "stand_in", "data_needed"]].fillna("").agg(" ".join, axis=1)
-    return table[[all(word in one.lower() for word in words.lower().split()) for one in text]]
+    is_found = [all(word in one.lower() for word in words.lower().split()) for one in text] if len(table) else []
+    return table[pd.Series(is_found, index=table.index, dtype=bool)]
 
 
 def _filter(label: str, options: list[str], key: str) -> str:
     """A choice of one value or all."""
-    return st.selectbox(label, [ALL, *options], key=key, bind="query-params", width=170, format_func=str.capitalize)
+    return st.selectbox(label, [ALL, *options], key=key, bind="query-params", width=170)
 
 
 def _page_of(shown: pd.DataFrame) -> None:
@@ -136,6 +137,8 @@ def _link(claim: pd.Series) -> None:
     page = f"views/{claim['page']}.py"
     if claim["page"] and (Path(__file__).parents[1] / page).is_file():
         address = json.loads(claim["address"])
+        if "align" in address:
+            address["align"] = [selection.ALIGNMENT_LABELS[name] for name in address["align"]]
         st.page_link(page, label="See the numbers", icon=":material/open_in_new:", query_params=address)
 
 
