@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from engine.errors import StoreError
 from engine.quantities import interval
 from engine.queries import error_metrics
 from engine.queries.ranks import ranks
@@ -132,8 +133,10 @@ def markdown_rows(statement: str) -> Iterator[str]:
         Lines of a Markdown table.
 
     Raises:
-        StoreError: There is no store.
+        StoreError: There is no store, or no statement.
     """
+    if not statement.strip(" ;\n"):
+        raise StoreError('Expected one statement, such as "select * from datasets", got none.')
     rows = connection.frame(statement)
     yield f"| {' | '.join(rows.columns)} |"
     yield "|" + "---|" * len(rows.columns)
