@@ -51,6 +51,7 @@ PAGES = (
     PageEntry("views/model.py", "Models", "models", ":material/badge:", "Look closer"),
     PageEntry("views/structure.py", "Structure", "structure", ":material/deployed_code:", "Look closer"),
     PageEntry("views/predict.py", "Predict", "predict", ":material/play_circle:", "Look closer"),
+    PageEntry("views/claims.py", "Claims", "claims", ":material/fact_check:", "Reference"),
     PageEntry("views/about.py", "Data & methods", "about", ":material/menu_book:", "Reference"),
 )
 

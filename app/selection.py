@@ -29,6 +29,9 @@ from engine.queries.scope import ADDRESS_NAMES, ALL, Scope, unknown_values
 
 MOST_COMPARED = 4
 
+ALIGNMENT_LABELS = {"raw": "Raw", "per_element": "Aligned", "crystal": "Crystal"}
+"""What the switch shows; Streamlit wants these in the address too."""
+
 _EMPTY_STORE = "The results store holds no predictions yet. Run: make demo"
 
 
@@ -304,9 +307,8 @@ def alignment_switch() -> str:
     """
     dataset_id = st.session_state["dataset"]
     begin = _first_alignment(dataset_id)
-    names = {"raw": "Raw", "per_element": "Aligned", "crystal": "Crystal"}
-    _say_without_crystal(dataset_id, names["crystal"])
-    address.heed("align", names, names.__getitem__)
+    _say_without_crystal(dataset_id, ALIGNMENT_LABELS["crystal"])
+    address.heed("align", ALIGNMENT_LABELS, ALIGNMENT_LABELS.__getitem__)
     options = [name for name in ALIGNMENTS if name != "crystal" or has_crystal(dataset_id)]
     if st.session_state.get("align", begin) not in options:
         st.session_state["align"] = "per_element"
@@ -318,7 +320,7 @@ def alignment_switch() -> str:
         options,
         default=begin,
         required=True,
-        format_func=names.__getitem__,
+        format_func=ALIGNMENT_LABELS.__getitem__,
         key="align",
         bind="query-params",
         help="Aligned removes the least-squares energy offset per element of each model on each dataset. "

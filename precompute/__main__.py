@@ -25,6 +25,7 @@ from precompute.commands import (
     relax,
     run,
     say,
+    sql,
     status,
     table,
 )
@@ -107,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--summary", action="store_true", help="errors, metrics and ranks of datasets without their atoms")
     sub = command(table)
     sub.add_argument("--matrix", action="store_true", help="force RMSE of every model on every dataset")
+    command(sql).add_argument("statement", metavar="SELECT", help="one statement on the tables of the store")
     sub = command(dft.main, "reference")
     dft.add_arguments(sub)
     user_datasets.add_arguments(command(user_datasets.main, "add-dataset"))

@@ -30,7 +30,7 @@ from precompute.jobs.build import build as build_store
 from precompute.jobs.executors import command_line, run_with_parsl
 from precompute.jobs.prediction import predict_upload, read_file
 from precompute.jobs.relaxation import numbers, relax_structure, write_structures
-from precompute.jobs.tables import markdown_matrix, markdown_table
+from precompute.jobs.tables import markdown_matrix, markdown_rows, markdown_table
 from precompute.workers import worker_envs
 from precompute.workers.worker_envs import why_not_runnable
 
@@ -311,6 +311,13 @@ def table(arguments: argparse.Namespace) -> int:
     for dataset in select_datasets(arguments.dataset or [DEFAULT_DATASET]):
         for line in markdown_table(dataset.dataset_id):
             print(line)
+    return 0
+
+
+def sql(arguments: argparse.Namespace) -> int:
+    """Print the rows of one statement on the built store as a Markdown table; nothing can be written."""
+    for line in markdown_rows(arguments.statement):
+        print(line)
     return 0
 
 

@@ -86,7 +86,7 @@ def _alignment(dataset_ids: tuple[str, ...]) -> str:
     state["zero_began"] = begin
     return st.segmented_control(
         "Energies", options, default=begin, required=True,
-        format_func=lambda name: {"raw": "Raw", "per_element": "Aligned", "crystal": "Crystal"}[name],
+        format_func=selection.ALIGNMENT_LABELS.__getitem__,
         key="zero", bind="query-params",
         help="The paper compares raw energies. Aligned removes the offset per element of each model on each dataset; "
         "Crystal counts from perfect crystals, where all chosen datasets have them.",

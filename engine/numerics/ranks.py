@@ -73,9 +73,7 @@ def rank_intervals(
     n_clusters = len(sizes)
     if n_clusters < MIN_CLUSTERS:
         return RankIntervals(np.ones(n_models, dtype=np.int64), np.full(n_models, n_models), n_clusters)
-    weights = draws(n_clusters, n_resamples, seed)
-    means = (weights @ totals) / (weights @ sizes)[:, None]
-    return told_apart(means, n_clusters)
+    return told_apart(resampled_means(totals, sizes, n_resamples=n_resamples, seed=seed), n_clusters)
 
 
 def told_apart(values: FloatArray, n_clusters: int) -> RankIntervals:
@@ -135,8 +133,7 @@ def _resampled(
 ) -> FloatArray:
     """Mean squared errors over n resamples of the clusters of some configurations, shape (n, n_models)."""
     totals, sizes = _by_cluster(squares[:, inside], counts[inside], clusters[inside])
-    weights = draws(len(sizes), n, seed)
-    return np.asarray((weights @ totals) / (weights @ sizes)[:, None])
+    return resampled_means(totals, sizes, n_resamples=n, seed=seed)
 
 
 def _by_cluster(
@@ -147,6 +144,24 @@ def _by_cluster(
     totals = np.zeros((int(index.max()) + 1, len(squares)))
     np.add.at(totals, index, squares.T)
     return totals, np.bincount(index, weights=counts).astype(float)
+
+
+def resampled_means(
+    totals: FloatArray, sizes: FloatArray, *, n_resamples: int = N_RESAMPLES, seed: int = 0
+) -> FloatArray:
+    """Mean squared errors of models in resamples that draw the same clusters for all of them.
+
+    Args:
+        totals: Sum of squared errors of each cluster and model, shape (n_clusters, n_models).
+        sizes: Number of errors in each sum, shape (n_clusters,).
+        n_resamples: Number of resampled sets.
+        seed: Of the random generator.
+
+    Returns:
+        Shape (n_resamples, n_models).
+    """
+    weights = draws(len(sizes), n_resamples, seed)
+    return np.asarray((weights @ totals) / (weights @ sizes)[:, None])
 
 
 def macro_rmse(

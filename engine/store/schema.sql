@@ -139,7 +139,14 @@ create table ensemble_metrics (
     spearman_within double, n_within integer
 );
 
+-- list_name: paper, own or inconsistency (of the paper). verdict: reproduced, within bounds, differs or cannot be tested
+-- (engine/store/claims.py), with `reason`. paper_text: the paper's number as printed; allowed: which measured values bear
+-- the statement out; found: what was measured, of all parts; value, bounds and n are those of the part that decides.
+-- stand_in: how data or models differ from the paper's. page and address (JSON): the view that shows it. commands: SQL.
 create table claims (
     claim_id varchar primary key, text varchar, paper_value double, measured_value double, unit varchar,
-    verdict varchar, dataset_id varchar
+    verdict varchar, dataset_id varchar, position integer, list_name varchar, section varchar, figure varchar,
+    kind varchar, paper_text varchar, allowed varchar, found varchar, measured_lo double, measured_hi double,
+    n bigint, n_what varchar, stand_in varchar, reason varchar, why varchar, data_needed varchar, model_ids varchar[],
+    page varchar, address varchar, commands varchar[]
 );

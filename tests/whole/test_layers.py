@@ -22,7 +22,10 @@ RULES = {
     "engine.numerics.interactions": {"engine.errors", "engine.numerics", "engine.registry.interactions"},
     "engine.readers": {"engine.errors", "engine.records"},
     "engine.registry": {"engine.data_folder", "engine.errors", "engine.readers"},
-    "engine.store": {"engine.data_folder", "engine.errors", "engine.numerics", "engine.records", "engine.registry"},
+    "engine.store": {
+        "engine.data_folder", "engine.errors", "engine.numerics", "engine.quantities", "engine.records",
+        "engine.registry",
+    },
     "engine.queries": {
         "engine.errors", "engine.numerics", "engine.records", "engine.registry", "engine.store.connection",
     },
