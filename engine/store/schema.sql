@@ -142,3 +142,20 @@ create table claims (
     claim_id varchar primary key, text varchar, paper_value double, measured_value double, unit varchar,
     verdict varchar, dataset_id varchar
 );
+
+-- Local environments. classes: one per atom, places in CLASSES of engine/numerics/local_environments.py.
+create table environment_classes (dataset_id varchar, config_id varchar, classes utinyint[]);
+
+-- A sample of atoms of each group with their SOAP vectors, of the setting that environment_settings describes.
+create table environments (
+    dataset_id varchar, config_id varchar, atom_index integer, group_name varchar, in_dataset boolean,
+    element varchar, class_name varchar, soap float[]
+);
+
+create table environment_settings (dataset_id varchar, setting varchar, atoms_per_group integer);
+
+-- Force errors over the atoms of one class. n_configs: configurations that have such atoms and a prediction.
+create table class_metrics (
+    dataset_id varchar, model_id varchar, group_name varchar, class_name varchar, n_configs integer, n_atoms bigint,
+    force_rmse_mev_per_ang double, force_slope double
+);

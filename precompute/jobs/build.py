@@ -10,6 +10,7 @@ from pathlib import Path
 
 from engine.data_folder import EMBEDDED, ROOT, DataFolder, embedded_predictions
 from engine.errors import StoreError
+from engine.numerics.local_environments import SOAP_SETTING
 from engine.records import Prediction, RunRecord, check_predictions, read_run_record
 from engine.registry import compatibility
 from engine.registry.datasets import Dataset, load_datasets
@@ -22,6 +23,7 @@ from engine.store.ranking import Comparable
 from engine.store.rows import Cost, Results, Run, run_id
 from precompute.acquire.datasets import configurations_of
 from precompute.acquire.weights import Checkpoint
+from precompute.jobs.describe import PER_GROUP, describe
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,8 @@ def _fill(builder: StoreBuilder, folder: DataFolder) -> tuple[list[str], list[st
                 builder.add_runs(run for run in _runs(dataset, model, chosen) if run.run_id in used)
                 results.append(Results(model.model_id, rows))
         builder.add_results(dataset, configurations, results, load_ensembles().values(), comparable)
+        environments = describe(dataset.dataset_id, configurations, folder)
+        builder.add_environments(dataset, configurations, environments, SOAP_SETTING.describe(), PER_GROUP)
         lines.append(f"{dataset.dataset_id}: {len(configurations)} configurations, {len(results)} models")
     if not lines:
         raise StoreError("No dataset is here to build from. Run: python -m precompute fetch --dataset open-defects")
