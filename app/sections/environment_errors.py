@@ -5,7 +5,6 @@ import streamlit as st
 
 from app import furniture, selection, tables, wording
 from app.figures import environment_plots
-from engine.numerics.local_environments import CLASSES
 from engine.queries import catalog, environments
 
 MOST_MODELS = 8  # bars of more than these cannot be told apart; the table has all
@@ -86,12 +85,12 @@ def _bars(shown: pd.DataFrame, column: str, chosen: selection.Selection) -> None
 
 def _definitions() -> str:
     return (
-        f"Classes: {CLASSES[2]}: the neighbours within two nearest-neighbour distances lie to one side (mean direction "
-        f"longer than 0.2). {CLASSES[0]}: adaptive common-neighbour analysis finds fcc, hcp or bcc. {CLASSES[3]}: "
-        "neither, and the averaged bond order q6 of the first shell is below 0.3, as in melts and in crystals of other "
-        f"kinds such as A15 or hydrides. {CLASSES[1]}: the rest, around vacancies, interstitials, boundaries and "
-        "solutes, and in a lattice that vibrates strongly. By pyscal3, elements make no difference. A slope below 1 is "
-        "softening: forces are too small."
+        "Surface: the neighbours within two nearest-neighbour distances lie to one side (mean direction longer than "
+        "0.2). Bulk-like: adaptive common-neighbour analysis finds fcc, hcp or bcc. Liquid-like: neither, and the "
+        "averaged bond order q6 of the first shell is below 0.3, as in melts and in crystals of other kinds such as "
+        "A15 or hydrides. Defect core: the rest, around vacancies, interstitials, boundaries and solutes, and in a "
+        "lattice that vibrates strongly. By pyscal3; elements make no difference. A slope below 1 is softening: forces "
+        "are too small."
     )
 
 
