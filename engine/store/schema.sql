@@ -128,7 +128,8 @@ create table ensembles (ensemble_id varchar primary key, label varchar, model_id
 
 create table uncertainties (
     ensemble_id varchar, dataset_id varchar, config_id varchar, energy_deviation double, energy_error double,
-    force_deviation double[], force_error double[], is_zero_by_symmetry boolean[]
+    force_deviation double[], force_error double[], is_zero_by_symmetry boolean[],
+    energy_standard_deviation double, force_standard_deviation double[]
 );
 
 -- Rank correlation of deviation with error. force: over atoms, without the n_zero whose force is zero by symmetry;
