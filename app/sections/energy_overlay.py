@@ -1,6 +1,7 @@
 """Energies of up to five models in one frame, over the full range."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import streamlit as st
 
@@ -29,8 +30,8 @@ def show(chosen: Selection, scope: Scope, alignment: str, seen: Sequence[str]) -
     st.subheader("Models in one frame, full range", anchor=False)
     names = wording.model_labels()
     labels = {model_id: wording.seen_marked(names[model_id], model_id in seen) for model_id in shown}
-    title = f"Energies, {ALIGNMENTS[alignment]}, of {len(shown)} models on {wording.place(scope)}"
-    title = title.replace("1 models", labels[shown[0]])
+    who = labels[shown[0]] if len(shown) == 1 else f"{len(shown)} models"
+    title = f"Energies, {ALIGNMENTS[alignment]}, of {who} on {wording.place(scope)}"
     counts = table.groupby("model_id").size()
     n = f"{counts.min():,}" if counts.nunique() == 1 else f"{counts.min():,} to {counts.max():,}"
     origin = furniture.provenance("parity", title, shown, scope, f"{n} configurations a model")
@@ -51,7 +52,7 @@ def show(chosen: Selection, scope: Scope, alignment: str, seen: Sequence[str]) -
         "zero of energy means free atoms only in raw energies that count from them."
     )
     agreement = agreement.assign(label=agreement["model_id"].map(labels)).drop(columns="model_id")
-    heads = {"n_negative": "n, E ≤ 0", "n_positive": "n, E > 0"}
+    heads: dict[str, Any] = {"n_negative": "n, E ≤ 0", "n_positive": "n, E > 0"}
     for name, words in (("all", "all"), ("negative", "E ≤ 0"), ("positive", "E > 0")):
         agreement[f"rmse_{name}"] *= 1000
         heads[f"rmse_{name}"] = st.column_config.NumberColumn(f"RMSE, {words} (meV/atom)", format="%.1f")
