@@ -25,7 +25,7 @@ def captions(*texts: str) -> None:
 
 
 def say_unheeded(scope: Scope, what: str = "This page does not heed") -> None:
-    """Say that a page, or a part of it, does not heed the conditions of the address; nothing where there are none.
+    """Warn that a page, or a part of it, ignores the conditions of the address; nothing where there are none.
 
     Args:
         scope: The sidebar's dataset under the conditions of the address.
@@ -96,7 +96,7 @@ def details(values: Sequence[tuple[str, str]]) -> None:
 
 
 def empty(title: str, reason: str) -> None:
-    """Say in place of a chart why there is nothing, and what to do next."""
+    """Show, in place of a chart, why there is nothing and what to do next."""
     with st.container(border=True):
         st.markdown(f"**{title}**")
         st.markdown(reason)

@@ -285,8 +285,8 @@ def seen_in_training(dataset: pd.Series) -> str:
     Args:
         dataset: Its row of `catalog.datasets`.
     """
-    known = training.seen(Scope.of(dataset["dataset_id"]))
-    names = listed(known.loc[known["is_seen"], "model_id"].map(model_labels()))
+    labels = model_labels()
+    names = listed(labels[model_id] for model_id in training.seen_by(dataset["dataset_id"]))
     note = str(dataset["leakage"] or "Not checked.")
     if not names:
         return note

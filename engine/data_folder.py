@@ -1,4 +1,4 @@
-"""Where everything lies inside the data folder; the one place that knows."""
+"""Paths inside the data folder, which no other module knows."""
 
 import os
 from collections.abc import Iterator

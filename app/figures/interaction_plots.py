@@ -28,7 +28,7 @@ def parity(
     """Predicted against reference interaction energies: one panel a model, one colour and symbol a system.
 
     Args:
-        table: Rows of `queries.interaction_energies`.
+        table: Rows of `interactions.interaction_energies`.
         model_ids: One panel each, in this order; all of them are in the table.
         systems: All systems of the set, so that a system keeps its colour whatever is shown.
         ink: Theme.
@@ -75,7 +75,7 @@ def cancellation(table: pd.DataFrame, model_ids: Sequence[str], ink: Ink, title:
     """Size of the error of an interaction energy against the errors of its parts.
 
     Args:
-        table: Rows of `queries.interaction_energies`.
+        table: Rows of `interactions.interaction_energies`.
         model_ids: One colour and symbol each, in this order; all of them are in the table.
         ink: Theme.
         title: Title of the figure.

@@ -19,7 +19,7 @@ ENOUGH_FOR_RANKS = 3  # pairs; two are always in perfect order or in perfect dis
 
 @dataclass(frozen=True)
 class InteractionError:
-    """What one model makes of one interaction energy.
+    """One interaction energy by the reference and by one model.
 
     Attributes:
         interaction: The interaction.
@@ -117,7 +117,7 @@ def interaction_errors(
     reference: Mapping[Key, float],
     predicted: Mapping[Key, float],
 ) -> list[InteractionError]:
-    """What one model makes of interactions: of those for which reference and model have all parts.
+    """Interaction energies of one model, for which reference and model have all parts, with their errors.
 
     The offset per element that is taken from the parts' errors is the least-squares one over all different parts of
     these interactions. It moves no interaction energy; without it the parts' errors would be those of the zeros
@@ -156,7 +156,7 @@ def agreement(reference: FloatArray, predicted: FloatArray) -> dict[str, float]:
 
     Args:
         reference: eV, shape (n_interactions,), at least one.
-        predicted: The same of a model.
+        predicted: Values of a model, eV, shape (n_interactions,).
 
     Returns:
         In eV: `rmse`, `mae` and `mean_error` (predicted minus reference). `sign_agreement`, the share of predictions
@@ -189,7 +189,7 @@ def _aligned_errors(
     reference: Mapping[Key, float],
     predicted: Mapping[Key, float],
 ) -> dict[Key, float]:
-    """Errors of total energies without the least-squares offset per element, eV."""
+    """Errors of total energies, eV, after the least-squares offset per element is removed."""
     if not keys:
         return {}
     raw = np.array([predicted[key] - reference[key] for key in keys])

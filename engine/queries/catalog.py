@@ -1,4 +1,4 @@
-"""What the store holds: models, datasets, runs, coverage, failures, costs, claims."""
+"""Queries of what the store holds: models, datasets, runs, coverage, failures, costs, claims."""
 
 from dataclasses import dataclass
 

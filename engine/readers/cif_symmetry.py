@@ -264,7 +264,7 @@ def _settings(found: gemmi.SpaceGroup, choice: str, source: str) -> list[Symmetr
 
 
 def _others(found: Sequence[Symmetry], compared: Sequence[Symmetry | None]) -> list[Symmetry]:
-    """What contradicts the symmetry that was found: sources of which no setting can be the same group."""
+    """Sources that contradict the symmetry that was found, since none of their settings can be the same group."""
     others: list[Symmetry] = []
     given = [one for one in compared if one is not None]
     for source in dict.fromkeys(one.source for one in given):

@@ -1,4 +1,4 @@
-"""How elements are as solids: what an energy and a stress can be, where a set has nothing else to hold them against.
+"""Elements as solids: the energies and stresses that a set can have, where it has nothing else to compare with.
 
 Energies of cohesion and bulk moduli of the elements as tabulated in Kittel, *Introduction to Solid State Physics*, 8th
 edition, chapter 3, tables 1 and 3; volumes from the lattices of ASE. They serve to tell a unit, so a digit is enough.
@@ -55,7 +55,7 @@ def cohesion(configuration: Configuration) -> float | None:
 
 
 def largest_stress(configuration: Configuration) -> float | None:
-    """What a component of its stress may well reach, eV/Å³; None where an element is not tabulated.
+    """Largest plausible size of a stress component, eV/Å³; None where an element is not tabulated.
 
     The pressure follows from the volume by Murnaghan's equation of state with the elements' moduli, within a margin;
     what displaced atoms add follows from their forces.

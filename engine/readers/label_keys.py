@@ -2,7 +2,7 @@
 
 Programs leave their own results beside the reference: QUIP writes `energy` beside `dft_energy`, ASE's calculators
 beside `REF_energy`, VASP has a free energy and one without smearing. Nothing in such a file says which of them is
-meant. So a key is taken unasked where it is alone, or where all say the same; anything else is a question to the user.
+meant. A key is therefore taken unasked where it is alone or all agree; anything else is a question to the user.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ from engine.errors import DatasetError
 from engine.records import FloatArray
 
 NONE = "none"
-"""What a user gives for a label that must not be read."""
+"""Word that a user gives for a label that must not be read."""
 
 USUAL = {
     "energy": ("ref_energy", "energy"),

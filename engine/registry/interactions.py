@@ -1,8 +1,8 @@
-"""Energies of interaction between a defect and a solute: interactions.csv, and what a model makes of them.
+"""Interaction energies of defects and solutes: the table interactions.csv and its types.
 
 An interaction energy is a sum over configurations ("parts") of coefficient times total energy, for one solute
 E(defect + solute) - E(defect) - [E(bulk + solute) - E(bulk)]; negative where the defect attracts the solute. The
-atoms of every element balance in it. So a constant energy per atom of an element, by which two DFT set-ups or a model
+atoms of every element balance in it, so a constant energy per atom of an element, by which two DFT set-ups or a model
 and its reference may differ, cancels exactly, and models may be compared whatever zero their energies are counted
 from. Errors of the parts do not cancel by themselves: how far they do is what is measured here.
 

@@ -233,7 +233,7 @@ class StoreBuilder:
 
 @contextmanager
 def database_errors(path: Path) -> Iterator[None]:
-    """Errors of the database in a block as one of ours.
+    """Turn errors of the database inside a block into one of ours.
 
     Raises:
         StoreError: In place of any `duckdb.Error`.
@@ -248,7 +248,7 @@ def verify(path: Path) -> None:
     """Make sure that a finished file opens, is of this schema and holds a dataset.
 
     Raises:
-        StoreError: It does not.
+        StoreError: It does not open, has another schema, or holds no dataset.
     """
     with database_errors(path), duckdb.connect(str(path), read_only=True) as connection:
         found = connection.execute("select schema_version, (select count(*) from datasets) from store_info").fetchall()

@@ -1,7 +1,7 @@
 """Files of predictions: which of their numbers are predictions, and to which configuration each belongs.
 
 A file of predictions mostly holds the reference too: MACE's evaluation keeps `REF_energy` beside `MACE_energy`, ASE
-writes its calculator's `energy` beside it. What has the name or the values of a reference is never a prediction.
+writes its calculator's `energy` beside it. Numbers with the name or the values of a reference are never predictions.
 """
 
 from collections.abc import Sequence
@@ -284,5 +284,5 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def as_vectors(values: Any) -> FloatArray:
-    """Forces as an array, whatever rows or list they came as."""
+    """Forces as an array of shape (n_atoms, 3), from rows or from one list."""
     return np.array(list(values), dtype=float).reshape(-1, 3)

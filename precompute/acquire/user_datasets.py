@@ -1,6 +1,6 @@
-"""Datasets that a user adds: one file in, examined, registered in the data folder; or nothing is changed.
+"""Datasets that a user adds: a file is examined and registered in the data folder, or nothing is changed.
 
-The configurations go to where those of all datasets lie, the entry to `datasets.toml` of the data folder, which
+The configurations go to the folder of all datasets, the entry to `datasets.toml` of the data folder, which
 `engine.registry.datasets` reads beside the registry of this project. The file itself is not kept.
 """
 
@@ -46,7 +46,7 @@ _SIGNS = {"ok": "ok", "warning": "warning", "refused": "REFUSED"}
 
 @dataclasses.dataclass(frozen=True)
 class Description:
-    """What a user says of a dataset; what is not said is shown as not stated."""
+    """Facts that a user states of a dataset; the others are shown as not stated."""
 
     label: str = ""
     functional: str = _NOT_STATED
@@ -143,7 +143,7 @@ def add(
         One line that says what was done.
 
     Raises:
-        RegistryError: The id is no id, or is taken.
+        RegistryError: The id is not kebab-case, or is taken.
         DatasetError: The file cannot be read or is refused; nothing was changed.
     """
     check_id(dataset_id, f"--id {dataset_id!r}")
@@ -197,7 +197,7 @@ def _store(
 
 
 def remove(dataset_id: str, folder: DataFolder) -> str:
-    """Forget a dataset that was added: its entry and its configurations, not what models said of them.
+    """Remove the entry and the configurations of a dataset that was added; predictions stay.
 
     Raises:
         RegistryError: No dataset of that id was added.
@@ -244,7 +244,7 @@ def find_format(path: Path) -> str:
 
 
 def _text_format(path: Path, head: bytes) -> str:
-    """Name of the reader for a text file; what is in it counts more than what it is called."""
+    """Name of the reader for a text file; its contents count more than its name."""
     text = head.decode("utf-8", errors="replace").lstrip("\ufeff").lstrip()
     if text.startswith("<?xml"):
         return "vasprun"
@@ -333,7 +333,7 @@ def _taken_apart(entry: Mapping[str, Any] | None) -> tuple[dict[str, Any], str]:
 
 
 def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """In what two entries differ."""
+    """Keys in which two entries differ, for a message."""
     if old.get("files") != new.get("files"):
         return "its file has changed"
     return f"differs in {', '.join(name for name in new if old.get(name) != new[name])}"

@@ -1,4 +1,4 @@
-"""Weights of models: how they come in, where they lie, and what identifies them."""
+"""Weights of models: fetching, paths, checksums and fingerprints."""
 
 import ast
 import functools
@@ -19,7 +19,7 @@ ADAPTER_VERSION = 1
 
 
 def fetch_weights(model: Model, folder: DataFolder, mirror: Path | None) -> list[str]:
-    """Bring in the files of a checkpoint; how each came, in one line per file.
+    """Bring in the files of a checkpoint, and say in one line per file how it came.
 
     Raises:
         FetchError: A file cannot be had or its checksum is wrong.
