@@ -49,14 +49,15 @@ def show(ensemble: pd.Series, chosen: Selection) -> None:
         "Rebuilds figure 8 of the paper, six eqV2 models pooled over its sets with Mg apart, ρ = 0.88 for energies and "
         "0.70 for forces. What differs: our ensembles and sets, energies aligned per element where members have other "
         "zeros, and atoms without a force by symmetry left out. The "
-        "the maximum is never the smaller of the two, so fewer errors lie beyond it."
+        "maximum is never the smaller of the two, so fewer errors lie beyond it."
     )
 
 
 def _chart(ensemble: pd.Series, table: pd.DataFrame, measure: str, apart: Sequence[str], quantity: str) -> None:
     drawn = table.assign(part=pooled_spread.part_names(table, apart))
     drawn = drawn.groupby("part", sort=False).head(pooled_spread.SHOWN)
-    labels = {POOLED: f"{table.loc[~table['dataset_id'].isin(apart), 'dataset_id'].nunique()} datasets pooled"}
+    pooled = table.loc[~table["dataset_id"].isin(apart), "dataset_id"].unique()
+    labels = {POOLED: wording.dataset_label(pooled[0]) if len(pooled) == 1 else f"{len(pooled)} datasets pooled"}
     labels |= {name: wording.dataset_label(name) for name in apart}
     label = wording.seen_marked(ensemble["label"], len(ensemble["seen"]))
     title = f"{quantity.capitalize()} error against {_MEASURES[measure].lower()}: {label}, pooled"
