@@ -17,7 +17,7 @@ FloatArray = NDArray[np.float64]
 
 WINDOW = 6.5  # Å, half of the smallest height and width that a panel shows
 _COLUMNS = 4
-_PANEL = 210  # pixels
+_PANEL = 220  # pixels
 
 
 def view(cell: FloatArray) -> FloatArray:
@@ -77,7 +77,7 @@ def drawings(cells: Sequence[Drawn], ink: Ink, title: str, source: str) -> go.Fi
         )
     base.hide_axes(figure)
     legend = {"orientation": "h", "y": 1.0, "yref": "container", "yanchor": "top", "x": 0, "itemsizing": "constant"}
-    figure.update_layout(showlegend=True, legend=legend | {"y": 1 - 34 / (180 + n_rows * _PANEL)}, margin_t=112)
+    figure.update_layout(showlegend=True, legend=legend | {"y": 1 - 34 / (180 + n_rows * _PANEL)}, margin_t=136)
     base.move_source(figure, -20)
     return figure
 
@@ -100,7 +100,7 @@ def _panel(figure: go.Figure, drawn: Drawn, place: dict[str, int], ink: Ink, *, 
                 legendgroup=class_name,
                 showlegend=is_first,
                 marker={
-                    "size": 11, "color": colour, "opacity": np.where(is_home[chosen], 1.0, 0.35).tolist(),
+                    "size": 9, "color": colour, "opacity": np.where(is_home[chosen], 1.0, 0.35).tolist(),
                     "symbol": ["circle" if symbol == host else "square" for symbol in symbols],
                     "line": {"width": 0.7, "color": ink.text},
                 },

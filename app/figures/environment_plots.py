@@ -142,7 +142,7 @@ def class_bars(table: pd.DataFrame, column: str, axis_title: str, ink: Ink, titl
         source: Provenance line.
     """
     models = list(dict.fromkeys(table["label"]))
-    figure = base.base_figure(ink, title, source, 190 + 62 * len(models), left=170)
+    figure = base.base_figure(ink, title, source, 230 + 62 * len(models), left=206)
     for class_name in reversed(CLASSES):  # bars of one model go upwards
         rows = table[table["class_name"] == class_name]
         figure.add_trace(
@@ -161,7 +161,7 @@ def class_bars(table: pd.DataFrame, column: str, axis_title: str, ink: Ink, titl
     figure.update_xaxes(title_text=axis_title, fixedrange=True)
     figure.update_yaxes(categoryorder="array", categoryarray=models[::-1], fixedrange=True, showgrid=False)
     figure.update_layout(
-        barmode="group", bargap=0.2, showlegend=True, margin_t=80,
+        barmode="group", bargap=0.2, showlegend=True, margin_t=126,
         legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "traceorder": "reversed"},
     )  # fmt: skip
     return figure

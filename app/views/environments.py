@@ -153,7 +153,7 @@ def _outside(fitted: Sequence[str], projected: Sequence[str]) -> None:
         return
     sizes = shares.groupby("one")["n_one"].first()
     names = [f"{name} ({sizes.get(k, 0):,})" for k, name in enumerate(names)]
-    title = f"Share of sampled environments outside another set, %: {_labels(dataset_ids)}"
+    title = f"Share outside, %: {_labels(dataset_ids)}"
     origin = furniture.provenance("environments", title, [], Scope.of(*dataset_ids), f"{sizes.sum():,} sampled atoms")
     table = shares.assign(one=[names[k] for k in shares["one"]], other=[names[k] for k in shares["other"]])
     furniture.figure(
