@@ -11,7 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 from app import export
 from app.figures import base
 from app.selection import Selection
-from app.wording import citation, dataset_label, model_labels
+from app.wording import citation, dataset_label, model_labels, summary_note
 from engine.queries import catalog, error_metrics
 from engine.queries.scope import Scope
 
@@ -100,6 +100,14 @@ def empty(title: str, reason: str) -> None:
     with st.container(border=True):
         st.markdown(f"**{title}**")
         st.markdown(reason)
+
+
+def no_atoms(dataset_id: str) -> bool:
+    """Say so where a page needs atoms of a dataset that is here as a summary alone; whether it is."""
+    note = summary_note(dataset_id)
+    if note:
+        empty(f"No structures and forces of {dataset_label(dataset_id)} here", note)
+    return bool(note)
 
 
 def not_run(chosen: Selection) -> None:

@@ -67,6 +67,12 @@ def why_not(judged_pairs: pd.DataFrame) -> str:
     return f":material/warning: {GREY} {' '.join(reasons)}"
 
 
+def summary_note(dataset_id: str) -> str:
+    """Says that a dataset is here without its atoms, and how they come; empty where they are here."""
+    reason = catalog.summaries().get(dataset_id)
+    return f"{dataset_label(dataset_id)}: {reason}" if reason else ""
+
+
 def noise_of(dataset_id: str, quantity: str) -> float | None:
     """Noise of a dataset's own energies or forces in display units; None where nobody measured it."""
     column = METRICS[quantity].noise

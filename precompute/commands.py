@@ -297,8 +297,13 @@ def relax(arguments: argparse.Namespace) -> int:
 
 
 def embed(arguments: argparse.Namespace) -> int:
-    """Put predictions on embedded datasets, and costs, into the repository (for its maintainers)."""
+    """Put predictions on embedded datasets, costs, or summaries of others into the repository (for its maintainers)."""
     folder = DataFolder.default()
+    if arguments.summary:
+        for dataset in select_datasets(arguments.dataset or [DEFAULT_DATASET]):
+            size = sum(path.stat().st_size for path in embedding.embed_summary(dataset, folder))
+            say(f"{dataset.dataset_id}: {size / 1e3:.0f} kB")
+        return 0
     for dataset in select_datasets(arguments.dataset or [DEFAULT_DATASET]):
         for model in select_models(arguments.model or ["all"]):
             if model.is_runnable and (path := embedding.embed(dataset, model, folder)):

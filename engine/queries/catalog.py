@@ -62,6 +62,13 @@ def datasets() -> pd.DataFrame:
 
 
 @cached
+def summaries() -> dict[str, str]:
+    """Datasets that are here without their atoms, each with how these come."""
+    found = connection.frame("select dataset_id, reason from datasets where is_summary")
+    return dict(zip(found["dataset_id"], found["reason"], strict=True))
+
+
+@cached
 def groups(dataset_id: str) -> pd.DataFrame:
     """Groups of structures of a dataset: group_name, in_dataset, n_configs; the largest first."""
     return connection.frame(

@@ -41,7 +41,7 @@ def one_of_each_group(dataset_id: str) -> list[Drawn]:
         """
         select c.group_name, c.config_id, c.formula, c.numbers, c.positions, c.cell, k.classes
         from configurations c join environment_classes k using (dataset_id, config_id)
-        where c.dataset_id = $dataset and c.in_dataset
+        where c.dataset_id = $dataset and c.in_dataset and c.positions is not null
         qualify row_number() over (partition by c.group_name order by c.n_atoms desc, c.config_id) = 1
         order by c.group_name
         """,

@@ -94,6 +94,7 @@ def _row(name: str, part: pd.DataFrame) -> dict[str, object]:
     error = part["error"].to_numpy(dtype=float)
     for measure in MEASURES:
         values = part[measure].to_numpy(dtype=float)
-        row[f"spearman_{measure}"] = spearman(values, error) if len(part) >= ENOUGH else np.nan
-        row[f"beyond_{measure}"] = float(np.mean(error > values)) if len(part) else np.nan
+        known = np.isfinite(values)  # a summary of an older store lacks the standard deviation
+        row[f"spearman_{measure}"] = spearman(values[known], error[known]) if known.sum() >= ENOUGH else np.nan
+        row[f"beyond_{measure}"] = float(np.mean(error[known] > values[known])) if known.any() else np.nan
     return row
