@@ -47,6 +47,8 @@ PAGES = (
     PageEntry("views/cost.py", "Cost", "cost", ":material/timer:", "Compare"),
     PageEntry("views/uncertainty.py", "Uncertainty", "uncertainty", ":material/rule:", "Compare"),
     PageEntry("views/solutes.py", "Solutes", "solutes", ":material/join_inner:", "Compare"),
+    PageEntry("views/specialised.py", "Specialised", "specialised", ":material/target:", "Compare"),
+    PageEntry("views/environments.py", "Environments", "environments", ":material/bubble_chart:", "Compare"),
     PageEntry("views/datasets.py", "Datasets", "datasets", ":material/database:", "Look closer"),
     PageEntry("views/model.py", "Models", "models", ":material/badge:", "Look closer"),
     PageEntry("views/structure.py", "Structure", "structure", ":material/deployed_code:", "Look closer"),

@@ -42,6 +42,10 @@ class DataFolder:
         """Predictions that were computed elsewhere."""
         return self.root / "imported" / dataset_id / f"{model_id}.parquet"
 
+    def environments(self, dataset_id: str) -> Path:
+        """Local environments of a dataset: classes of atoms, and SOAP vectors of a sample."""
+        return self.root / "environments" / f"{dataset_id}.parquet"
+
     @property
     def costs(self) -> Path:
         """Folder with measured costs, one JSON file per model and device."""

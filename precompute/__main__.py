@@ -16,6 +16,7 @@ from precompute.acquire import user_datasets, user_models
 from precompute.commands import (
     bench,
     build,
+    describe,
     embed,
     envs,
     fetch,
@@ -97,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--forces-key", metavar="KEY", default="", help="name of the predicted forces; or none")
     sub.add_argument("--source", metavar="TEXT", default="", help="who computed them (default: the file's name)")
     user_models.add_arguments(sub)
+    command(describe)
     command(build)
     sub = command(bench)
     sub.add_argument("--again", action="store_true", help="measure again what was measured")

@@ -27,6 +27,7 @@ from precompute.acquire.weights import Checkpoint, fetch_weights
 from precompute.jobs import bench as measuring
 from precompute.jobs import embedding, runner
 from precompute.jobs.build import build as build_store
+from precompute.jobs.describe import describe as describe_environments
 from precompute.jobs.executors import command_line, run_with_parsl
 from precompute.jobs.prediction import predict_upload, read_file
 from precompute.jobs.relaxation import numbers, relax_structure, write_structures
@@ -209,6 +210,17 @@ def _import_one(dataset: Dataset, arguments: argparse.Namespace, folder: DataFol
     line = import_file(dataset, model, Path(arguments.file), folder, **keys)
     register(model, description, folder)
     return line
+
+
+def describe(arguments: argparse.Namespace) -> int:
+    """Classify the local environments of datasets, which `build` does too where they are missing."""
+    folder = DataFolder.default()
+    for dataset in _fetched(arguments.dataset or ["all"], folder):
+        configurations = configurations_of(dataset, folder)
+        found = describe_environments(dataset.dataset_id, configurations, folder)
+        n_atoms, n_sampled = (sum(len(getattr(one, name)) for one in found.values()) for name in ("classes", "sampled"))
+        say(f"{dataset.dataset_id}: {n_atoms:,} atoms, {n_sampled:,} of them with SOAP vectors")
+    return 0
 
 
 def build(arguments: argparse.Namespace) -> int:

@@ -17,6 +17,7 @@ from ase.calculators.calculator import Calculator
 from ase.calculators.emt import EMT
 from ase.calculators.morse import MorsePotential
 
+from engine.data_folder import DataFolder
 from engine.records import Configuration, Prediction
 from engine.registry.datasets import Dataset, SeenBy, load_datasets
 from engine.registry.ensembles import Ensemble
@@ -26,6 +27,7 @@ from engine.shards import sample
 from engine.store.builder import StoreBuilder, publish
 from engine.store.rows import Cost, Results, Run
 from engine.store.summary import read_summary, write_summary
+from precompute.jobs.describe import PER_GROUP, describe
 
 
 def _cells() -> Iterator[tuple[str, str, Atoms]]:
@@ -129,6 +131,8 @@ def build_store(folder: Path, name: str = "results-test.duckdb") -> Path:
             rows = [(_prediction(c, calculators[model.model_id]()), run.run_id) for c in configurations]
             results.append(Results(model.model_id, rows))
         builder.add_results(dataset, configurations, results, [ensemble] if dataset_id == "al-cu" else [])
+        found = describe(dataset_id, configurations, DataFolder(folder))
+        builder.add_environments(dataset, configurations, found, "SOAP for tests", PER_GROUP)
     for dataset in load_datasets().values():
         builder.add_dataset(dataset, [], dataset.not_available or "not fetched")
     builder.add_costs(

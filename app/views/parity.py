@@ -10,6 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from app import address, export, furniture, selection, tables, wording
 from app.figures import base, error_plots
+from app.sections import energy_overlay
 from engine.quantities import ALIGNMENTS, METRICS, QUANTITIES, significant
 from engine.queries import configurations, error_metrics, error_pairs
 from engine.queries.error_pairs import Axes, Density
@@ -65,6 +66,8 @@ def show() -> None:
     }
     _main_chart(chosen, samples[chosen.model_id], *figures[chosen.model_id], axes, slot)
     _comparison(chosen, samples, figures, axes)
+    if axes.quantity == "energy":
+        energy_overlay.show(chosen, scope, axes.alignment, sorted(seen))
 
 
 def _controls(chosen: selection.Selection) -> tuple[Scope, Axes]:

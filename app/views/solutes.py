@@ -9,6 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from app import address, export, furniture, selection, tables, wording
 from app.figures import interaction_plots
+from app.sections import defect_gallery
 from engine.numerics.comparison import UNRANKED
 from engine.quantities import QUANTITIES, significant
 from engine.queries import interactions
@@ -42,6 +43,7 @@ def show() -> None:
         is_shared = selection.comparison_switch()
     if known["reference_interaction"].isna().all():
         _not_here(known)
+        defect_gallery.show(chosen)
         return
     agreement = interactions.interaction_agreement(set_id, **kinds, is_shared=is_shared, with_seen=chosen.with_seen)
     with_numbers = agreement[agreement["n_interactions"] > 0]
@@ -59,6 +61,7 @@ def show() -> None:
         _systems(interactions.interaction_breakdown(set_id, tuple(shown), **kinds), len(shown) == 1)
         _list(energies[energies["model_id"] == shown[0]], shown[0])
     _definitions()
+    defect_gallery.show(chosen)
 
 
 def _kind(known: pd.DataFrame, column: str, label: str, set_id: str) -> str:

@@ -8,6 +8,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from app import address, export, furniture, selection, tables, wording
 from app.figures import error_plots
+from app.sections import pooled_uncertainty
 from engine.quantities import significant
 from engine.queries import catalog, spread, training
 from engine.queries.scope import Scope
@@ -39,6 +40,7 @@ def show() -> None:
     furniture.captions(wording.seen_note(ensemble["seen"]))
     _definitions(ensemble)
     _most_uncertain(ensemble_id, chosen)
+    pooled_uncertainty.show(ensemble, chosen)
 
 
 def _seen_members(model_ids: Sequence[str], scope: Scope) -> pd.DataFrame:

@@ -24,6 +24,7 @@ from engine.registry.levels_of_theory import LevelOfTheory, load_levels
 from engine.registry.models import Model
 from engine.registry.training_sets import all_inside, load_training_sets
 from engine.store.connection import SCHEMA_VERSION
+from engine.store.environments import Environments, class_table, insert_class_metrics, sample_table
 from engine.store.ranking import Comparable, macro_rows, rank_rows
 from engine.store.rows import Cost, Results, Run, columns, configuration_row, leakage_row, prediction_row
 from engine.store.scoring import Frame, Score
@@ -172,6 +173,26 @@ class StoreBuilder:
         self._insert("macro_metrics", list(macro_rows(frame, scored)))
         for ensemble in ensembles:
             self._add_ensemble(frame, ensemble, scored)
+
+    def add_environments(
+        self, dataset: Dataset, configurations: Sequence[Configuration], found: Mapping[str, Environments],
+        setting: str, atoms_per_group: int,
+    ) -> None:  # fmt: skip
+        """Write local environments of a dataset whose results are there, and force errors by their class.
+
+        Args:
+            dataset: The dataset.
+            configurations: All of its configurations.
+            found: Environments by config_id.
+            setting: Of the SOAP vectors, in words.
+            atoms_per_group: Most atoms of a group that have one.
+        """
+        dataset_id = dataset.dataset_id
+        self._insert("environment_classes", class_table(dataset_id, found))
+        self._insert("environments", sample_table(dataset_id, configurations, found, dataset.groups_outside))
+        row = {"dataset_id": dataset_id, "setting": setting, "atoms_per_group": atoms_per_group}
+        self._insert("environment_settings", [row])
+        insert_class_metrics(self.connection, dataset_id)
 
     def finish(self) -> None:
         """Close the file; nothing can be added after."""

@@ -129,7 +129,8 @@ create table ensembles (ensemble_id varchar primary key, label varchar, model_id
 
 create table uncertainties (
     ensemble_id varchar, dataset_id varchar, config_id varchar, energy_deviation double, energy_error double,
-    force_deviation double[], force_error double[], is_zero_by_symmetry boolean[]
+    force_deviation double[], force_error double[], is_zero_by_symmetry boolean[],
+    energy_standard_deviation double, force_standard_deviation double[]
 );
 
 -- Rank correlation of deviation with error. force: over atoms, without the n_zero whose force is zero by symmetry;
@@ -149,4 +150,21 @@ create table claims (
     kind varchar, paper_text varchar, allowed varchar, found varchar, measured_lo double, measured_hi double,
     n bigint, n_what varchar, stand_in varchar, reason varchar, why varchar, data_needed varchar, model_ids varchar[],
     page varchar, address varchar, commands varchar[]
+);
+
+-- Local environments. classes: one per atom, places in CLASSES of engine/numerics/local_environments.py.
+create table environment_classes (dataset_id varchar, config_id varchar, classes utinyint[]);
+
+-- A sample of atoms of each group with their SOAP vectors, of the setting that environment_settings describes.
+create table environments (
+    dataset_id varchar, config_id varchar, atom_index integer, group_name varchar, in_dataset boolean,
+    element varchar, class_name varchar, soap float[]
+);
+
+create table environment_settings (dataset_id varchar, setting varchar, atoms_per_group integer);
+
+-- Force errors over the atoms of one class. n_configs: configurations that have such atoms and a prediction.
+create table class_metrics (
+    dataset_id varchar, model_id varchar, group_name varchar, class_name varchar, n_configs integer, n_atoms bigint,
+    force_rmse_mev_per_ang double, force_slope double
 );

@@ -42,6 +42,10 @@ _TABLES = {
         _HERE,
     ),
     "ensemble_metrics": ("*", _HERE),
+    "environment_classes": ("*", _HERE),
+    "environments": ("*", _HERE),
+    "environment_settings": ("*", _HERE),
+    "class_metrics": ("*", _HERE),
 }
 
 

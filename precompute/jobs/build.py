@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from engine.data_folder import EMBEDDED, ROOT, DataFolder, embedded_predictions, embedded_summary
 from engine.errors import StoreError
+from engine.numerics.local_environments import SOAP_SETTING
 from engine.records import Prediction, RunRecord, check_predictions, read_run_record
 from engine.registry import compatibility
 from engine.registry.datasets import Dataset, load_datasets
@@ -25,6 +26,7 @@ from engine.store.rows import Cost, Results, Run, run_id
 from engine.store.summary import read_summary
 from precompute.acquire.datasets import configurations_of
 from precompute.acquire.weights import Checkpoint
+from precompute.jobs.describe import PER_GROUP, describe
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,8 @@ def _fill(builder: StoreBuilder, folder: DataFolder) -> tuple[list[str], list[st
                 builder.add_runs(run for run in _runs(dataset, model, chosen) if run.run_id in used)
                 results.append(Results(model.model_id, rows))
         builder.add_results(dataset, configurations, results, load_ensembles().values(), comparable)
+        environments = describe(dataset.dataset_id, configurations, folder)
+        builder.add_environments(dataset, configurations, environments, SOAP_SETTING.describe(), PER_GROUP)
         lines.append(f"{dataset.dataset_id}: {len(configurations)} configurations, {len(results)} models")
     if not lines:
         raise StoreError("No dataset is here to build from. Run: python -m precompute fetch --dataset open-defects")

@@ -76,8 +76,8 @@ RULES = {
         "app.export", "app.figures", "app.links", "app.selection", "app.tables", "app.wording", "engine.queries",
     },
     "app.sections": {
-        "app.address", "app.export", "app.figures", "app.furniture", "app.selection", "app.tables", "app.wording",
-        "engine.queries",
+        "app.address", "app.export", "app.figures", "app.furniture", "app.links", "app.selection", "app.tables",
+        "app.wording", "engine.quantities", "engine.queries",
     },
     "app.views": {
         "app.address", "app.export", "app.figures", "app.furniture", "app.links", "app.sections", "app.selection",
