@@ -49,8 +49,8 @@ def best_part(dataset_ids: tuple[str, ...], alignment: str, chosen: selection.Se
                 _chart(table, quantity, by, scope, slot if quantity == chosen.quantity else None)
     st.caption(
         "Bold: RMSE of the best model over the configurations that all ranked models share; behind its name, how many "
-        "others a paired bootstrap cannot tell apart from it. Small number: configurations. Dashed: the lines of the "
-        "paper."
+        "others a paired bootstrap cannot tell apart from it; with too few independent clusters, which have no bounds, "
+        "these are all others. Small number: configurations. Dashed: the lines of the paper."
     )
     _table(counts, chosen.quantity)
 
