@@ -79,9 +79,9 @@ def _parser() -> argparse.ArgumentParser:
     sub = command(run)
     sub.add_argument("--limit", type=int, metavar="N", help="a reproducible sample of N configurations of each dataset")
     sub.add_argument(
-        "--interactions",
+        "--reactions",
         action="store_true",
-        help="only what interaction energies of solutes and defects are made of; without --dataset, of all datasets",
+        help="only what defect energies are made of; without --dataset, of all datasets that are here",
     )
     sub.add_argument("--jobs", type=int, metavar="N", help="worker processes at once (default: one per core)")
     sub.add_argument("--offline", action="store_true", help="start workers where there is no network at all")

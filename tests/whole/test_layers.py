@@ -19,7 +19,7 @@ RULES = {
     "engine.families": set(),
     "engine.cells": {"engine.errors", "engine.records"},
     "engine.numerics": {"engine.errors"},
-    "engine.numerics.interactions": {"engine.errors", "engine.numerics", "engine.registry.interactions"},
+    "engine.numerics.reactions": {"engine.errors", "engine.numerics", "engine.registry.reactions"},
     "engine.readers": {"engine.errors", "engine.records"},
     "engine.registry": {"engine.data_folder", "engine.errors", "engine.readers"},
     "engine.store": {"engine.data_folder", "engine.errors", "engine.numerics", "engine.records", "engine.registry"},
@@ -42,7 +42,10 @@ RULES = {
     },
     "precompute.workers.relaxation": {"engine.records", "engine.relaxations", "precompute.workers.evaluation"},
     "precompute.workers.evaluation": {"engine.records"},
-    "precompute.dft": {"engine.cells", "engine.data_folder", "engine.errors", "engine.files", "engine.records"},
+    "precompute.dft": {
+        "engine.cells", "engine.data_folder", "engine.errors", "engine.files", "engine.records",
+        "engine.registry.label_convergence",
+    },
     "precompute.dft.gpaw_single_point": set(),
     "precompute.jobs": {"engine", "precompute.acquire", "precompute.progress", "precompute.workers"},
     "precompute.live": {
