@@ -10,6 +10,7 @@ from pyarrow import ArrowInvalid
 
 from engine.data_folder import DataFolder, using
 from engine.errors import EngineError
+from engine.registry.reactions import KINDS
 from engine.relaxations import CELLS, OPTIMIZERS
 from engine.store.connection import DatabaseError
 from precompute.acquire import user_datasets, user_models
@@ -104,6 +105,12 @@ def _parser() -> argparse.ArgumentParser:
     command(embed)
     sub = command(table)
     sub.add_argument("--matrix", action="store_true", help="force RMSE of every model on every dataset")
+    sub.add_argument(
+        "--reactions", choices=KINDS, help="defect energies of a kind; with --model one by one, else ranks"
+    )
+    sub.add_argument(
+        "--labels", choices=("shown", "all"), default="shown", help="all: unconverged labels count in ranks"
+    )
     sub = command(dft.main, "reference")
     dft.add_arguments(sub)
     user_datasets.add_arguments(command(user_datasets.main, "add-dataset"))

@@ -31,6 +31,7 @@ from precompute.jobs.build import build as build_store
 from precompute.jobs.executors import command_line, run_with_parsl
 from precompute.jobs.prediction import predict_upload, read_file
 from precompute.jobs.relaxation import numbers, relax_structure, write_structures
+from precompute.jobs.reaction_tables import reaction_tables
 from precompute.jobs.tables import markdown_matrix, markdown_table
 from precompute.workers import worker_envs
 from precompute.workers.worker_envs import why_not_runnable
@@ -114,7 +115,7 @@ def run(arguments: argparse.Namespace) -> int:
     datasets = {d.dataset_id: _to_run(d, folder, arguments) for d in _fetched(arguments.dataset, folder)}
     if arguments.reactions and not any(datasets.values()):
         raise SettingsError(
-            "These datasets hold no part of a defect energy; see engine/registry/reaction_groups.toml and reactions.csv."
+            "These datasets hold no part of a defect energy; see reactions.csv and reaction_groups.toml of the registry."
         )
     tasks, commands = [], []
     for model in select_models(arguments.model):
@@ -303,6 +304,12 @@ def table(arguments: argparse.Namespace) -> int:
     """Print the errors of all models on datasets as a Markdown table, from the built store."""
     if arguments.matrix:
         for line in markdown_matrix():
+            print(line)
+        return 0
+    if arguments.reactions:
+        models = tuple(model.model_id for model in select_models(arguments.model))
+        datasets = tuple(dataset.dataset_id for dataset in select_datasets(arguments.dataset))
+        for line in reaction_tables(arguments.reactions, datasets, models, arguments.labels):
             print(line)
         return 0
     for dataset in select_datasets(arguments.dataset or [DEFAULT_DATASET]):

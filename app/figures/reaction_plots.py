@@ -1,187 +1,373 @@
-"""Figures of interaction energies: parity by system and model, and how far the errors of the parts cancel."""
+"""Figures of defect energies: metals, parity by kind, how far errors of parts cancel, ranking, vacancies."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from ase.data import atomic_names, atomic_numbers, chemical_symbols
 from numpy.typing import ArrayLike, NDArray
+from plotly.colors import sample_colorscale
 from plotly.subplots import make_subplots
 
 from app.figures import base
 from app.figures.base import Ink
-from engine.quantities import QUANTITIES, significant
+from app.figures.periodic_table import grid_position
+from engine.quantities import QUANTITIES, interval, significant
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#e69f00", "#56b4e9", "#cc79a7", "#8a949e")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "triangle-down", "pentagon", "star", "x", "hexagram")
 SMALLEST = 0.1  # meV: below this, float32 total energies of a hundred atoms are noise
+SIGNED = "RdBu_r"  # blue where the model's energy is too low, red where it is too high
+UNCONVERGED = "hollow: label not shown to be converged"
 
-_PANELS_PER_ROW = 3
-_PANEL_HEIGHT = 340
-_SINGLE_HEIGHT = 480
-_LEGEND_WIDTH = 150
+_PANEL = 300  # pixels of height
+_ROW = 34
 
 
-def parity(
-    table: pd.DataFrame, model_ids: Sequence[str], systems: Sequence[str], ink: Ink, title: str, source: str
+def metals(
+    table: pd.DataFrame, unit: str, limit: float, ink: Ink, title: str, source: str, *, selected: str | None = None
 ) -> go.Figure:
-    """Predicted against reference interaction energies: one panel a model, one colour and symbol a system.
+    """Mean signed error by metal on the periodic table.
 
     Args:
-        table: Rows of `queries.interaction_energies`.
-        model_ids: One panel each, in this order; all of them are in the table.
-        systems: All systems of the set, so that a system keeps its colour whatever is shown.
+        table: Rows of `queries.reactions.metal_errors`.
+        unit: Of the errors.
+        limit: Size of the error at both ends of the colours.
+        ink: Theme.
+        title: Title of the figure.
+        source: Provenance line.
+        selected: Element to frame.
+    """
+    figure = base.base_figure(ink, title, source, 600, left=10, right=110)
+    known = {row.element: row for row in table.itertuples()}
+    places = [grid_position(symbol) for symbol in chemical_symbols[1:]]
+    fills, texts, hovers, inks = [], [], [], []
+    for symbol in chemical_symbols[1:]:
+        row = known.get(symbol)
+        error = row.error if row is not None and row.n_own > 0 else None
+        has_error = error is not None
+        fill = ink.blank if row is None else ink.tile if error is None else _signed_colour(error, limit)
+        fills.append(fill)
+        texts.append(_tile_text(symbol, row, has_error))
+        inks.append(base.text_on(fill) if has_error else ink.muted)
+        hovers.append(_tile_hover(symbol, row, unit))
+    figure.add_trace(
+        go.Bar(
+            x=[x for x, _ in places],
+            base=[-y - 0.46 for _, y in places],
+            y=[0.92] * len(places),
+            width=0.94,
+            marker={"color": fills, "line": {"width": 0}},
+            text=texts,
+            textposition="inside",
+            insidetextanchor="middle",
+            textangle=0,
+            constraintext="none",
+            textfont={"size": 12, "color": inks},
+            customdata=[[symbol] for symbol in chemical_symbols[1:]],
+            hovertext=hovers,
+            hovertemplate="%{hovertext}<extra></extra>",
+            selected={"marker": {"opacity": 1}},
+            unselected={"marker": {"opacity": 1}},
+        )
+    )
+    figure.add_trace(_colour_bar(f"mean error ({unit})", limit, ink))
+    if selected:
+        x, y = grid_position(selected)
+        line = {"color": ink.accent, "width": 3}
+        figure.add_shape(type="rect", x0=x - 0.49, x1=x + 0.49, y0=-y - 0.48, y1=-y + 0.48, line=line)
+    base.hide_axes(figure)
+    figure.update_xaxes(range=[0.4, 18.6])
+    figure.update_yaxes(range=[-10, -0.4])
+    figure.update_layout(barmode="overlay", dragmode=False, margin={"t": 44, "b": 60})
+    base.move_source(figure, -6)
+    return figure
+
+
+def _signed_colour(value: float, limit: float) -> str:
+    """Colour of a signed error."""
+    share = 0.5 + 0.5 * float(np.clip(value / limit, -1.0, 1.0))
+    return str(sample_colorscale(SIGNED, [share])[0])
+
+
+def _tile_text(symbol: str, row: object, has_error: bool) -> str:
+    if not has_error:
+        return symbol
+    return f"<b>{symbol}</b><br>{_signed(row.error)}"  # type: ignore[attr-defined]
+
+
+def _tile_hover(symbol: str, row: object, unit: str) -> str:
+    name = atomic_names[atomic_numbers[symbol]]
+    if row is None:
+        return f"<b>{name}</b><br>no such defect energy"
+    return (
+        f"<b>{name}</b><br>mean error {_signed(row.error)} {unit}"  # type: ignore[attr-defined]
+        f"<br>mean reference {significant(row.reference)} {unit}"  # type: ignore[attr-defined]
+        f"<br>n = {row.n_own:,} of {row.n_reactions:,}; {row.n_own - row.n_shown:,} "  # type: ignore[attr-defined]
+        "with labels not shown to be converged"
+    )
+
+
+def _signed(value: float | None) -> str:
+    """A signed number of at most five characters."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{value:+.0f}" if abs(value) >= 10 else f"{value:+.1f}" if abs(value) >= 3 else f"{value:+.2f}"
+
+
+def _colour_bar(title: str, limit: float, ink: Ink) -> go.Scatter:
+    """An invisible trace that carries the bar of signed colours."""
+    bar = {
+        "title": {"text": title, "side": "right", "font": {"size": 12, "color": ink.text}},
+        "tickvals": [-limit, 0, limit],
+        "ticktext": [f"≤ −{limit:g}", "0", f"≥ {limit:g}"],
+        "tickfont": {"size": 11, "color": ink.muted},
+        "outlinewidth": 0,
+        "thickness": 12,
+        "len": 0.9,
+        "x": 1.01,
+        "xanchor": "left",
+    }
+    marker = {"color": [0], "colorscale": SIGNED, "cmin": -limit, "cmax": limit, "showscale": True, "colorbar": bar}
+    return go.Scatter(x=[None], y=[None], mode="markers", hoverinfo="skip", marker=marker)
+
+
+def parity(table: pd.DataFrame, kinds: Mapping[str, str], ink: Ink, title: str, source: str) -> go.Figure:
+    """Predicted against reference defect energies: one panel a kind, one colour and symbol a model.
+
+    Args:
+        table: Rows of `queries.reactions.reaction_errors`.
+        kinds: Label with unit of each kind, in the order of the panels; all of them are in the table.
         ink: Theme.
         title: Title of the figure.
         source: Provenance line.
     """
-    n_columns = 2 if len(model_ids) == 4 else min(len(model_ids), _PANELS_PER_ROW)
-    n_rows = -(-len(model_ids) // n_columns)
-    height = 150 + (_SINGLE_HEIGHT - 70 if n_rows == n_columns == 1 else n_rows * _PANEL_HEIGHT)
-    labels = dict(zip(table["model_id"], table["label"], strict=True))
+    n_columns = 2 if len(kinds) == 4 else min(len(kinds), 3)
+    n_rows = -(-len(kinds) // n_columns)
+    height = 170 + n_rows * (_PANEL if n_columns > 1 else 420)
     figure = make_subplots(
         rows=n_rows,
         cols=n_columns,
-        shared_xaxes=True,
-        shared_yaxes=True,
-        horizontal_spacing=0.03,
-        vertical_spacing=0.09 if n_rows > 1 else 0.0,
-        figure=base.base_figure(ink, title, source, height, left=76, right=_LEGEND_WIDTH),
+        horizontal_spacing=0.09,
+        vertical_spacing=0.3 / n_rows,
+        figure=base.base_figure(ink, title, source, height, left=70),
     )
-    low, high = _limits(table)
-    listed: set[str] = set()
-    for number, model_id in enumerate(model_ids):
+    for number, (kind, name) in enumerate(kinds.items()):
         place = {"row": number // n_columns + 1, "col": number % n_columns + 1}
-        figure.add_trace(_line((low, high), (low, high), ink), **place)
-        if len(model_ids) > 1:
-            # The titles of make_subplots would take the place of the source line.
-            head = {"text": labels[model_id], "showarrow": False, "font": {"size": 13, "color": ink.text}}
-            figure.add_annotation(head, x=0.5, y=1, xref="x domain", yref="y domain", yanchor="bottom", **place)
-        here = table[table["model_id"] == model_id]
-        for system in systems:
-            rows = here[here["system"] == system]
-            if len(rows):
-                figure.add_trace(_points(rows, system, systems.index(system), ink, system not in listed), **place)
-                listed.add(system)
-    for axes in (figure.update_xaxes, figure.update_yaxes):
-        axes(range=[low, high], zeroline=True, zerolinecolor=ink.muted, zerolinewidth=1)
-    figure.update_xaxes(title_text=QUANTITIES["reference_interaction"].title(), row=n_rows)
-    figure.update_yaxes(title_text=QUANTITIES["predicted_interaction"].title(), col=1)
-    _legend(figure)
-    return figure
-
-
-def cancellation(table: pd.DataFrame, model_ids: Sequence[str], ink: Ink, title: str, source: str) -> go.Figure:
-    """Size of the error of an interaction energy against the errors of its parts.
-
-    Args:
-        table: Rows of `queries.interaction_energies`.
-        model_ids: One colour and symbol each, in this order; all of them are in the table.
-        ink: Theme.
-        title: Title of the figure.
-        source: Provenance line.
-    """
-    figure = base.base_figure(ink, title, source, 630, left=76, right=_LEGEND_WIDTH)
-    parts, errors = _in_mev(table, "part_error_rss"), _in_mev(table, "interaction_error")
-    x_span, y_span = base.log_span(parts, parts, 0.05), base.log_span(errors, errors, 0.05)
-    ends = max(x_span[0], y_span[0]), min(x_span[1], y_span[1])
-    if ends[0] < ends[1]:
-        figure.add_trace(_line(10 ** np.array(ends), 10 ** np.array(ends), ink))
-        near_end = 0.15 * ends[0] + 0.85 * ends[1]
+        here = table[table["kind"] == kind]
+        low, high = _limits(here)
+        figure.add_trace(_line((low, high), ink), **place)
+        for rank, (model_id, rows) in enumerate(here.groupby("model_id", sort=False)):
+            figure.add_trace(_points(rows, str(model_id), rank, ink, is_listed=number == 0), **place)
+        head = {"text": name, "showarrow": False, "font": {"size": 12, "color": ink.text}}
         figure.add_annotation(
-            x=near_end,
-            y=near_end,
-            text="independent",
-            showarrow=False,
-            xanchor="right",
-            yanchor="bottom",
-            xshift=-6,
-            font={"size": 11, "color": ink.muted},
+            head, x=0, y=1, xref="x domain", yref="y domain", xanchor="left", yanchor="bottom", **place
         )
-    for number, model_id in enumerate(model_ids):
-        rows = table[table["model_id"] == model_id]
-        figure.add_trace(
-            go.Scatter(
-                x=_in_mev(rows, "part_error_rss"),
-                y=_in_mev(rows, "interaction_error"),
-                mode="markers",
-                name=str(rows["label"].iloc[0]),
-                marker={
-                    "size": 8,
-                    "opacity": 0.8,
-                    "color": base.model_colour(model_id),
-                    "symbol": SYMBOLS[number % len(SYMBOLS)],
-                    "line": {"color": ink.muted, "width": 1},
-                },
-                hovertext=[_hover(row) for _, row in rows.iterrows()],
-                hovertemplate="%{hovertext}<extra></extra>",
-            )
-        )
-    base.log_axis(figure, "x", x_span, QUANTITIES["part_error_rss"].title())
-    base.log_axis(figure, "y", y_span, f"Size of the {_lower(QUANTITIES['interaction_error'].title())}")
+        figure.update_xaxes(range=[low, high], **place)
+        figure.update_yaxes(range=[low, high], **place)
+    figure.update_xaxes(title_text="reference", row=n_rows)
+    figure.update_yaxes(title_text="predicted", col=1)
     _legend(figure)
     return figure
 
 
-def _limits(table: pd.DataFrame) -> tuple[float, float]:
-    values = table[["reference_interaction", "predicted_interaction"]].to_numpy(dtype=float)
-    low, high = float(values.min()), float(values.max())
-    pad = 0.05 * (high - low) or 0.1
-    return low - pad, high + pad
-
-
-def _line(x: ArrayLike, y: ArrayLike, ink: Ink) -> go.Scatter:
+def _points(rows: pd.DataFrame, model_id: str, rank: int, ink: Ink, *, is_listed: bool) -> go.Scatter:
+    symbol = SYMBOLS[rank % len(SYMBOLS)]
     return go.Scatter(
-        x=np.asarray(x),
-        y=np.asarray(y),
-        mode="lines",
-        hoverinfo="skip",
-        showlegend=False,
-        line={"color": ink.muted, "width": 1, "dash": "dash"},
-    )
-
-
-def _points(rows: pd.DataFrame, system: str, number: int, ink: Ink, is_listed: bool) -> go.Scatter:
-    return go.Scatter(
-        x=rows["reference_interaction"],
-        y=rows["predicted_interaction"],
+        x=rows["reference"],
+        y=rows["prediction"],
         mode="markers",
-        name=system,
-        legendgroup=system,
+        name=str(rows["label"].iloc[0]),
+        legendgroup=model_id,
         showlegend=is_listed,
-        marker={
-            "size": 8,
-            "opacity": 0.85,
-            "color": COLOURS[number % len(COLOURS)],
-            "symbol": SYMBOLS[number % len(SYMBOLS)],
-            "line": {"color": ink.background, "width": 0.5},
-        },
+        marker=_marker(rows, model_id, symbol, ink),
         hovertext=[_hover(row) for _, row in rows.iterrows()],
         hovertemplate="%{hovertext}<extra></extra>",
     )
 
 
-def _legend(figure: go.Figure) -> None:
-    figure.update_layout(
-        showlegend=True, dragmode="zoom", legend={"x": 1.01, "xanchor": "left", "y": 1, "tracegroupgap": 2}
+def _marker(rows: pd.DataFrame, model_id: str, symbol: str, ink: Ink) -> dict[str, object]:
+    """Filled where the label may be trusted, hollow where it is not shown to be converged."""
+    is_open = rows["is_converged"].eq(False).fillna(False)
+    colour = base.model_colour(model_id)
+    return {
+        "size": 8,
+        "color": colour,
+        "symbol": [f"{symbol}-open" if hollow else symbol for hollow in is_open],
+        "line": {"color": [colour if hollow else ink.muted for hollow in is_open], "width": 1.2},
+        "opacity": 0.85,
+    }
+
+
+def cancellation(table: pd.DataFrame, ink: Ink, title: str, source: str) -> go.Figure:
+    """Size of the error of a defect energy against what independent errors of its parts would add up to.
+
+    Args:
+        table: Rows of `queries.reactions.reaction_errors`; one colour and symbol a model.
+        ink: Theme.
+        title: Title of the figure.
+        source: Provenance line.
+    """
+    figure = base.base_figure(ink, title, source, 600, left=76)
+    parts, errors = _sizes(table, "error_rss_mev"), _sizes(table, "error_mev")
+    x_span, y_span = base.log_span(parts, parts, 0.05), base.log_span(errors, errors, 0.05)
+    ends = max(x_span[0], y_span[0]), min(x_span[1], y_span[1])
+    if ends[0] < ends[1]:
+        figure.add_trace(_line((10 ** ends[0], 10 ** ends[1]), ink))
+        near_end = 0.15 * ends[0] + 0.85 * ends[1]
+        head = {"text": "independent", "showarrow": False, "font": {"size": 11, "color": ink.muted}}
+        figure.add_annotation(head, x=near_end, y=near_end, xanchor="right", yanchor="bottom", xshift=-6)
+    for rank, (model_id, rows) in enumerate(table.groupby("model_id", sort=False)):
+        figure.add_trace(
+            go.Scatter(
+                x=_sizes(rows, "error_rss_mev"),
+                y=_sizes(rows, "error_mev"),
+                mode="markers",
+                name=str(rows["label"].iloc[0]),
+                marker=_marker(rows, str(model_id), SYMBOLS[rank % len(SYMBOLS)], ink),
+                hovertext=[_hover(row) for _, row in rows.iterrows()],
+                hovertemplate="%{hovertext}<extra></extra>",
+            )
+        )
+    base.log_axis(figure, "x", x_span, QUANTITIES["error_rss_mev"].title())
+    base.log_axis(figure, "y", y_span, "Size of the error of the sum of energies (meV)")
+    _legend(figure)
+    return figure
+
+
+def ranking(table: pd.DataFrame, unit: str, ink: Ink, title: str, source: str) -> go.Figure:
+    """RMSE of each model with 95 % bounds, ranks as intervals beside the names.
+
+    Args:
+        table: Rows of `queries.reactions.reaction_metrics` with `head`, the name to show; the first on top.
+        unit: Of the errors.
+        ink: Theme.
+        title: Title of the figure.
+        source: Provenance line.
+    """
+    figure = base.base_figure(ink, title, source, 150 + _ROW * len(table), left=280, right=30)
+    values = table["rmse"].to_numpy(dtype=float)
+    low, high = (table[name].to_numpy(dtype=float) for name in ("rmse_lo", "rmse_hi"))
+    has_bounds = np.isfinite(low) & np.isfinite(high)
+    bounds = {
+        "type": "data",
+        "symmetric": False,
+        "array": np.where(has_bounds, high - values, 0.0),
+        "arrayminus": np.where(has_bounds, values - low, 0.0),
+        "color": ink.muted,
+        "thickness": 1.5,
+        "width": 4,
+    }
+    figure.add_trace(
+        go.Scatter(
+            x=values,
+            y=list(range(len(table))),
+            error_x=bounds,
+            mode="markers",
+            marker={
+                "size": 11,
+                "color": [base.model_colour(name) for name in table["model_id"]],
+                "symbol": ["circle" if pd.notna(rank) else "circle-open" for rank in table["rank"]],
+                "line": {"color": ink.muted, "width": 1},
+            },
+            hovertext=[_rank_hover(row, unit) for _, row in table.iterrows()],
+            hovertemplate="%{hovertext}<extra></extra>",
+        )
     )
+    ends = base.log_span(np.fmin(values, np.where(has_bounds, low, np.inf)), np.fmax(values, np.nan_to_num(high)), 0.03)
+    base.log_axis(figure, "x", ends, f"RMSE ({unit})")
+    heads = [f"{row['head']}  <b>{interval(row['rank_lo'], row['rank_hi'])}</b>" for _, row in table.iterrows()]
+    figure.update_yaxes(
+        range=[len(table) - 0.5, -0.5], tickvals=list(range(len(table))), ticktext=heads, tickfont={"color": ink.text}
+    )
+    figure.update_layout(dragmode=False)
+    return figure
 
 
-def _in_mev(table: pd.DataFrame, column: str) -> NDArray[np.float64]:
+def vacancies(table: pd.DataFrame, labels: Mapping[str, str], ink: Ink, title: str, source: str) -> go.Figure:
+    """Published relaxed vacancy formation energies beside those of small unrelaxed cells, metal by metal.
+
+    Args:
+        table: element, published, and a column per key of `labels`, eV; NaN where there is none.
+        labels: Column to name in the legend; the first is our DFT, others are models.
+        ink: Theme.
+        title: Title of the figure.
+        source: Provenance line.
+    """
+    figure = base.base_figure(ink, title, source, 460, left=70)
+    figure.add_trace(
+        go.Bar(
+            x=table["element"],
+            y=table["published"],
+            name="published, relaxed (PBE)",
+            marker={"color": ink.tile, "line": {"color": ink.muted, "width": 1}},
+            hovertemplate="%{x}: %{y:.2f} eV, published<extra></extra>",
+        )
+    )
+    for rank, (column, label) in enumerate(labels.items()):
+        figure.add_trace(
+            go.Scatter(
+                x=table["element"],
+                y=table[column],
+                name=label,
+                mode="markers",
+                marker={
+                    "size": 9,
+                    "symbol": SYMBOLS[rank % len(SYMBOLS)],
+                    "color": ink.text if column == "reference" else base.model_colour(column),
+                    "line": {"color": ink.muted, "width": 1},
+                },
+                hovertemplate=f"%{{x}}: %{{y:.2f}} eV, {label}<extra></extra>",
+            )
+        )
+    figure.update_yaxes(title_text="Vacancy formation energy (eV)", rangemode="tozero")
+    figure.update_layout(bargap=0.3)
+    _legend(figure)
+    return figure
+
+
+def _limits(table: pd.DataFrame) -> tuple[float, float]:
+    values = table[["reference", "prediction"]].to_numpy(dtype=float)
+    low, high = float(values.min()), float(values.max())
+    pad = 0.06 * (high - low) or 0.1
+    return low - pad, high + pad
+
+
+def _line(ends: ArrayLike, ink: Ink) -> go.Scatter:
+    """The diagonal between two values."""
+    values, line = np.asarray(ends), {"color": ink.muted, "width": 1, "dash": "dash"}
+    return go.Scatter(x=values, y=values, mode="lines", hoverinfo="skip", showlegend=False, line=line)
+
+
+def _legend(figure: go.Figure) -> None:
+    """Names above the plot, where a narrow window has room for them."""
+    legend = {"orientation": "h", "x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom", "yref": "container"}
+    figure.update_layout(showlegend=True, dragmode="zoom", legend=legend | {"y": 0.93, "yanchor": "top"})
+    figure.update_layout(margin={"t": 104})
+
+
+def _sizes(table: pd.DataFrame, column: str) -> NDArray[np.float64]:
     """Sizes in meV, at least `SMALLEST`, for a logarithmic axis."""
-    sizes: NDArray[np.float64] = np.abs(table[column].to_numpy(dtype=float)) * 1000.0
+    sizes: NDArray[np.float64] = np.abs(table[column].to_numpy(dtype=float))
     return np.maximum(sizes, SMALLEST)
 
 
-def _lower(text: str) -> str:
-    return text[:1].lower() + text[1:]
+def _rank_hover(row: pd.Series, unit: str) -> str:
+    return (
+        f"<b>{row['head']}</b><br>RMSE {significant(row['rmse'])} {unit}"
+        f"<br>95 % bounds {significant(row['rmse_lo'])} to {significant(row['rmse_hi'])}"
+        f"<br>mean error {significant(row['mean_error'])} {unit}, n = {row['n_reactions']:,} of {row['n_expected']:,}"
+        + (f"<br>{base.wrapped(row['reason'])}" if row["reason"] else "")
+    )
 
 
 def _hover(row: pd.Series) -> str:
-    sizes = ", ".join(f"{error * 1000:+.0f}" for _, _, error in row["part_errors"])
+    parts = ", ".join(f"{error:+.0f}" for error in row["part_errors"])
+    added = f", {row['added']}" if row["added"] else ""
     return (
-        f"<b>{row['system']}</b>, {row['added']}, {row['environment']}, {row['place']}<br>{row['label']}"
-        f"<br>reference {row['reference_interaction']:.3f} eV, predicted {row['predicted_interaction']:.3f} eV"
-        f"<br>error {row['interaction_error'] * 1000:+.0f} meV, of the parts {sizes} meV"
+        f"<b>{row['system']}</b>{added}, {row['place']}<br>{row['label']}"
+        f"<br>reference {significant(row['reference'])}, predicted {significant(row['prediction'])} {row['unit']}"
+        f"<br>error {row['error_mev']:+.0f} meV, of the parts {parts} meV"
         f"<br>cancellation ratio {significant(row['cancellation'], 2)}"
     )

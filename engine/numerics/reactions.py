@@ -146,9 +146,7 @@ def check_balance(reaction: Reaction, compositions: Mapping[Key, Composition]) -
             total[element] = total.get(element, Fraction(0)) + part.coefficient * count
     surplus = [f"{'+' if count > 0 else ''}{count} {element}" for element, count in sorted(total.items()) if count]
     if surplus:
-        raise MetricError(
-            f"Reaction '{reaction.reaction_id}' does not balance: its parts leave {', '.join(surplus)}."
-        )
+        raise MetricError(f"Reaction '{reaction.reaction_id}' does not balance: its parts leave {', '.join(surplus)}.")
 
 
 def reaction_errors(

@@ -4,6 +4,8 @@ import pandas as pd
 
 from engine.queries import training
 from engine.queries.scope import EVERYTHING, Scope
+from engine.registry.published_vacancies import load_published_vacancies
+from engine.registry.reaction_rules import OWN_DATASET
 from engine.registry.reactions import KINDS
 from engine.store import connection
 from engine.store.connection import cached
@@ -196,4 +198,41 @@ def breakdown(scope: Scope, kind: str, model_ids: tuple[str, ...]) -> pd.DataFra
         group by m.label, r.system, r.environment order by r.system, r.environment, m.label
         """,
         scope.bindings() | {"kind": kind, "models": list(model_ids)},
+    )
+
+
+@cached
+def vacancies(model_ids: tuple[str, ...]) -> pd.DataFrame:
+    """Published vacancy energies beside those of Open Defects in the same structure, and of models on the same cells.
+
+    Args:
+        model_ids: Models.
+
+    Returns:
+        element, structure, published (formation, relaxed), migration, place, reference and one column a model, eV; one
+        row per published vacancy and cell of ours; reference is missing where Open Defects has no such cell.
+    """
+    published = pd.DataFrame(
+        [
+            {"element": one.element, "structure": one.structure, "is_magnetic": one.is_magnetic,
+             "published": one.formation, "migration": one.migration}
+            for one in load_published_vacancies()
+        ]
+    )  # fmt: skip
+    own = connection.frame(
+        """
+        select r.system as element, split_part(r.config_id, '-', 2) as structure, r.place, r.reference, r.is_converged,
+            r.reaction_id
+        from reactions r where r.dataset_id = $dataset and r.kind = 'vacancy' and r.reference is not null
+        order by r.reaction_id
+        """,
+        {"dataset": OWN_DATASET},
+    )
+    errors = reaction_errors(Scope.of(OWN_DATASET), model_ids, "vacancy")
+    wide = errors.pivot(index="reaction_id", columns="model_id", values="prediction").reindex(columns=list(model_ids))
+    own = own.merge(wide, left_on="reaction_id", right_index=True, how="left")
+    # Of a metal with two rows, the spin-polarised one is that of the magnetic metal.
+    kept = published.sort_values("is_magnetic").drop_duplicates(["element", "structure"], keep="last")
+    return kept.merge(own, on=["element", "structure"], how="left").sort_values(
+        ["element", "structure", "place"], ignore_index=True
     )

@@ -141,6 +141,10 @@ def _label(
     against = ""
     if row is not None:
         settings = row["compared_with"].rpartition("@kd")[2]
-        mesh = f"mesh of {settings.replace('-cutoff', ' and a cutoff of ')} eV" if "-" in settings else f"mesh {settings}"
+        mesh = (
+            f"mesh of {settings.replace('-cutoff', ' and a cutoff of ')} eV" if "-" in settings else f"mesh {settings}"
+        )
         against = f"from the label's mesh to {mesh}" if own else f"from the first mesh to {mesh}"
-    return Label(header["group"], float(header["kpoints_per_inverse_angstrom"]), float(header["cutoff_ev"]), change, against)
+    return Label(
+        header["group"], float(header["kpoints_per_inverse_angstrom"]), float(header["cutoff_ev"]), change, against
+    )

@@ -99,7 +99,9 @@ def pair_reactions(rows: Iterable[Reaction]) -> list[Reaction]:
         parts = summed([*both.parts, *less])
         place = f"{both.environment}, {both.place}"
         found.append(
-            Reaction(f"{both.reaction_id}-pair", "solute-solute", both.system, both.environment, place, both.added, parts)
+            Reaction(
+                f"{both.reaction_id}-pair", "solute-solute", both.system, both.environment, place, both.added, parts
+            )
         )
     return found
 

@@ -80,8 +80,8 @@ KINDS = {
             "solute-boundary",
             "Segregation to boundaries",
             DEFECT,
-            "E(boundary or surface + solutes) − E(boundary or surface) − Σ [E(crystal + solute) − E(crystal)]; solutes may be vacancies; "
-            "negative where the defect attracts them",
+            "E(boundary or surface + solutes) − E(boundary or surface) − Σ [E(crystal + solute) − E(crystal)]; solutes "
+            "may be vacancies; negative where the defect attracts them",
         ),
         Kind(
             "solute-solute",
@@ -219,4 +219,12 @@ def _reaction(row: Mapping[str, str], registry: str) -> Reaction:
         parts.append(Part(match[2], match[3], Fraction(match[1])))
     if len({part.key for part in parts}) < max(len(parts), 2):
         raise RegistryError(f"{where}: expected at least two parts, each configuration once.")
-    return Reaction(*(row[name] for name in names), tuple(parts))
+    return Reaction(
+        row["reaction_id"],
+        row["kind"],
+        row["system"],
+        row["environment"],
+        row["place"],
+        row["added"],
+        tuple(parts),
+    )

@@ -57,8 +57,8 @@ RULES = {
         "precompute.workers",
     },
     "precompute.__main__": {
-        "engine.data_folder", "engine.errors", "engine.relaxations", "engine.store.connection", "precompute.acquire",
-        "precompute.commands", "precompute.dft",
+        "engine.data_folder", "engine.errors", "engine.registry.reactions", "engine.relaxations",
+        "engine.store.connection", "precompute.acquire", "precompute.commands", "precompute.dft",
     },
     "app.figures": {"engine.numerics", "engine.quantities", "engine.queries", "engine.records"},
     "app.structures": {"app.figures", "engine.queries", "engine.readers", "engine.records", "precompute.live"},
