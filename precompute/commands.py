@@ -30,8 +30,8 @@ from precompute.jobs import embedding, runner
 from precompute.jobs.build import build as build_store
 from precompute.jobs.executors import command_line, run_with_parsl
 from precompute.jobs.prediction import predict_upload, read_file
-from precompute.jobs.relaxation import numbers, relax_structure, write_structures
 from precompute.jobs.reaction_tables import reaction_tables
+from precompute.jobs.relaxation import numbers, relax_structure, write_structures
 from precompute.jobs.tables import markdown_matrix, markdown_table
 from precompute.workers import worker_envs
 from precompute.workers.worker_envs import why_not_runnable
@@ -115,7 +115,7 @@ def run(arguments: argparse.Namespace) -> int:
     datasets = {d.dataset_id: _to_run(d, folder, arguments) for d in _fetched(arguments.dataset, folder)}
     if arguments.reactions and not any(datasets.values()):
         raise SettingsError(
-            "These datasets hold no part of a defect energy; see reactions.csv and reaction_groups.toml of the registry."
+            "These datasets hold no part of a defect energy; engine/registry/reaction_groups.toml names those that do."
         )
     tasks, commands = [], []
     for model in select_models(arguments.model):

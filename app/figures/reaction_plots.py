@@ -21,7 +21,7 @@ SMALLEST = 0.1  # meV: below this, float32 total energies of a hundred atoms are
 SIGNED = "RdBu_r"  # blue where the model's energy is too low, red where it is too high
 UNCONVERGED = "hollow: label not shown to be converged"
 
-_PANEL = 300  # pixels of height
+_PANEL = 270  # pixels of height
 _ROW = 34
 
 
@@ -143,13 +143,13 @@ def parity(table: pd.DataFrame, kinds: Mapping[str, str], ink: Ink, title: str, 
         title: Title of the figure.
         source: Provenance line.
     """
-    n_columns = 2 if len(kinds) == 4 else min(len(kinds), 3)
+    n_columns = min(len(kinds), 2)  # a narrow window has no room for more
     n_rows = -(-len(kinds) // n_columns)
     height = 170 + n_rows * (_PANEL if n_columns > 1 else 420)
     figure = make_subplots(
         rows=n_rows,
         cols=n_columns,
-        horizontal_spacing=0.09,
+        horizontal_spacing=0.11,
         vertical_spacing=0.3 / n_rows,
         figure=base.base_figure(ink, title, source, height, left=70),
     )
@@ -248,6 +248,7 @@ def ranking(table: pd.DataFrame, unit: str, ink: Ink, title: str, source: str) -
     """
     figure = base.base_figure(ink, title, source, 150 + _ROW * len(table), left=280, right=30)
     values = table["rmse"].to_numpy(dtype=float)
+    values = np.maximum(values, max(1e-4 * values.max(), 1e-6))  # no error at all has no place on the axis
     low, high = (table[name].to_numpy(dtype=float) for name in ("rmse_lo", "rmse_hi"))
     has_bounds = np.isfinite(low) & np.isfinite(high)
     bounds = {
@@ -342,9 +343,9 @@ def _line(ends: ArrayLike, ink: Ink) -> go.Scatter:
 
 def _legend(figure: go.Figure) -> None:
     """Names above the plot, where a narrow window has room for them."""
-    legend = {"orientation": "h", "x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom", "yref": "container"}
-    figure.update_layout(showlegend=True, dragmode="zoom", legend=legend | {"y": 0.93, "yanchor": "top"})
-    figure.update_layout(margin={"t": 104})
+    top = 1.0 - 38.0 / figure.layout.height
+    legend = {"orientation": "h", "x": 0, "xanchor": "left", "y": top, "yanchor": "top", "yref": "container"}
+    figure.update_layout(showlegend=True, dragmode="zoom", legend=legend, margin={"t": 108})
 
 
 def _sizes(table: pd.DataFrame, column: str) -> NDArray[np.float64]:

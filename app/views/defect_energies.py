@@ -91,11 +91,10 @@ def show() -> None:
 def _choice(known: pd.DataFrame, dataset_id: str) -> Choice:
     """The page's own widgets: kind, dataset, and whether labels count that are not shown to be converged."""
     kinds = known["kind"].unique().tolist()
-    counts = known.groupby("kind")["n_reference"].sum()
     kind: str = st.selectbox(
         "Kind",
         kinds,
-        format_func=lambda name: f"{KINDS[name].label} ({counts[name]:,})",
+        format_func=lambda name: KINDS[name].label,  # what the address holds too
         key="kind",
         bind="query-params",
         width=300,
@@ -208,9 +207,7 @@ def _ranking(metrics: pd.DataFrame, choice: Choice, with_seen: bool) -> None:
             f"from {n_clusters} independent metals or cells. Models that cannot be told apart share a rank."
             + (" With so few none can be told apart." if n_clusters < 6 else "")
         )
-    title = (
-        f"{choice.kind.label}, {wording.dataset_label(choice.dataset_id)}: RMSE with 95 % bounds, ranks as intervals"
-    )
+    title = f"{choice.kind.label}: RMSE and ranks on {wording.dataset_label(choice.dataset_id)}"
     origin = furniture.provenance(
         "defect-energies", title, charted["model_id"], choice.scope, f"{choice.n_all:,} defect energies"
     )
@@ -298,7 +295,7 @@ def _list(choice: Choice, model_id: str) -> None:
         columns = [name for name in columns if name not in ("added", "environment")]
     table = errors.loc[order, columns].round({"reference": 4, "prediction": 4, "error": 4})
     heads = {name: f"{name.capitalize()}, {unit}" for name in ("reference", "prediction", "error")}
-    table = table.rename(columns=heads | {"is_converged": "Converged", "convergence_note": "Label"})
+    table = table.rename(columns=heads | {"system": "System", "is_converged": "Converged", "convergence_note": "Label"})
     tables.configuration_table(table, "reaction-list", model_id)
 
 

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from engine.queries import reactions
-from engine.registry.reactions import SOLUTE_KINDS
+from engine.registry.reactions import KINDS, SOLUTE_KINDS
 
 
 def show() -> None:
@@ -12,7 +12,7 @@ def show() -> None:
     here = set(known.loc[known["n_models"] > 0, "kind"])
     kind = next((name for name in SOLUTE_KINDS if name in here), None)
     kept = {name: st.query_params.get_all(name) for name in ("model", "compare") if name in st.query_params}
-    st.switch_page("views/defect_energies.py", query_params=kept | ({"kind": [kind]} if kind else {}))
+    st.switch_page("views/defect_energies.py", query_params=kept | ({"kind": [KINDS[kind].label]} if kind else {}))
 
 
 show()

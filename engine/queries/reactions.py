@@ -107,7 +107,7 @@ def _errors(scope: Scope, model_ids: tuple[str, ...], kind: str | None) -> pd.Da
             e.part_errors
         from reaction_errors e join reactions r using (reaction_id) join models m on m.model_id = e.model_id
         where {scope.predicate("e")} and list_contains($models, e.model_id) and {is_kind}
-        order by e.kind, e.dataset_id, e.reaction_id, e.model_id
+        order by list_position($models, e.model_id), e.kind, e.dataset_id, e.reaction_id
         """,
         scope.bindings() | {"models": list(model_ids)} | ({} if kind is None else {"kind": kind}),
     )
@@ -142,7 +142,9 @@ def reaction_metrics(scope: Scope, kind: str, labels: str = SHOWN, *, with_seen:
         """,
         {"dataset": scope.dataset_id, "kind": kind, "labels": labels, "with_seen": with_seen},
     )
-    return training.with_seen_columns(table.astype({"rank": "Int64", "rank_hi": "Int64"}), Scope.of(scope.dataset_id))
+    return training.with_seen_columns(
+        table.astype(dict.fromkeys(("rank", "rank_lo", "rank_hi"), float)), Scope.of(scope.dataset_id)
+    )
 
 
 @cached

@@ -162,10 +162,11 @@ def _fits(rule: GroupRule, cell: Cell, crystals: Mapping[str, Cell]) -> bool:
     if KINDS[rule.kind].per == AREA:
         return cell.gap < VACUUM
     crystal = crystals[next(iter(cell.atoms))]
-    n_sites = cell.n_atoms + (1 if rule.kind == "vacancy" else -1)
-    site = cell.volume / n_sites * crystal.n_atoms / crystal.volume
-    other = cell.volume / cell.n_atoms * crystal.n_atoms / crystal.volume
-    return abs(site - 1.0) <= SAME_VOLUME and abs(site - 1.0) < abs(other - 1.0)
+    site = crystal.volume / crystal.n_atoms
+    if rule.kind == "interstitial":  # its cell may have grown, so the number of sites is no matter of rounding
+        return abs(cell.volume / (cell.n_atoms - 1) / site - 1.0) <= SAME_VOLUME
+    n_sites = round(cell.volume / site)
+    return n_sites == cell.n_atoms + 1 and abs(cell.volume / n_sites / site - 1.0) <= SAME_VOLUME
 
 
 def _formation(rule: GroupRule, cells: Sequence[Cell], crystals: Mapping[str, Cell]) -> Iterator[Reaction]:

@@ -74,6 +74,7 @@ RULES = {
     },
     "app.sections": {
         "app.export", "app.figures", "app.furniture", "app.selection", "app.tables", "app.wording", "engine.queries",
+        "engine.registry",
     },
     "app.views": {
         "app.export", "app.figures", "app.furniture", "app.links", "app.sections", "app.selection", "app.structures",
