@@ -1,4 +1,4 @@
-"""Taking figures and tables out of the app, each with what is needed to cite and repeat it.
+"""Export of figures and tables, each with what is needed to cite and repeat it.
 
 The camera in a chart's toolbar saves SVG or PNG in the browser. The Export menu gives a stand-alone HTML file
 and the data as CSV, and, where kaleido and a Chromium browser are installed, SVG and PNG in report colours.
@@ -32,7 +32,7 @@ _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 @dataclass(frozen=True)
 class Provenance:
-    """What a figure or table shows, and where it came from.
+    """Contents and origin of a figure or table.
 
     Attributes:
         page: Page, for the file name.

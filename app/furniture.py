@@ -11,7 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 from app import export
 from app.figures import base
 from app.selection import Selection
-from app.wording import citation, dataset_label, model_labels
+from app.wording import citation, dataset_label, model_labels, summary_note
 from engine.queries import catalog, error_metrics
 from engine.queries.scope import Scope
 
@@ -25,7 +25,7 @@ def captions(*texts: str) -> None:
 
 
 def say_unheeded(scope: Scope, what: str = "This page does not heed") -> None:
-    """Say that a page, or a part of it, does not heed the conditions of the address; nothing where there are none.
+    """Warn that a page, or a part of it, ignores the conditions of the address; nothing where there are none.
 
     Args:
         scope: The sidebar's dataset under the conditions of the address.
@@ -96,10 +96,18 @@ def details(values: Sequence[tuple[str, str]]) -> None:
 
 
 def empty(title: str, reason: str) -> None:
-    """Say in place of a chart why there is nothing, and what to do next."""
+    """Show, in place of a chart, why there is nothing and what to do next."""
     with st.container(border=True):
         st.markdown(f"**{title}**")
         st.markdown(reason)
+
+
+def no_atoms(dataset_id: str) -> bool:
+    """Say so where a page needs atoms of a dataset that is here as a summary alone; whether it is."""
+    note = summary_note(dataset_id)
+    if note:
+        empty(f"No structures and forces of {dataset_label(dataset_id)} here", note)
+    return bool(note)
 
 
 def not_run(chosen: Selection) -> None:

@@ -19,6 +19,7 @@ from app.wording import (
     place,
     seen_in_training,
     source_name,
+    summary_note,
 )
 from engine.errors import ScopeError, StoreError
 from engine.quantities import ALIGNMENTS, METRICS
@@ -250,7 +251,8 @@ def _described(model_id: str, dataset_id: str, labels: dict[str, str]) -> str:
     if row["origin"] == "imported":
         who = f"imported from {source_name(row['source'])}."
         who += f" {row['note']}" if row["note"] else ""
-    return f"{labels[model_id]} on {dataset_label(dataset_id)}: {counts(row)} configurations, {who}"
+    note = summary_note(dataset_id)
+    return f"{labels[model_id]} on {dataset_label(dataset_id)}: {counts(row)} configurations, {who} {note}".strip()
 
 
 def _about_dataset(dataset_id: str, model_id: str) -> None:

@@ -1,4 +1,4 @@
-"""Tables that pages share."""
+"""Tables that pages share, in display units."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal

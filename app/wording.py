@@ -67,6 +67,12 @@ def why_not(judged_pairs: pd.DataFrame) -> str:
     return f":material/warning: {GREY} {' '.join(reasons)}"
 
 
+def summary_note(dataset_id: str) -> str:
+    """Says that a dataset is here without its atoms, and how they come; empty where they are here."""
+    reason = catalog.summaries().get(dataset_id)
+    return f"{dataset_label(dataset_id)}: {reason}" if reason else ""
+
+
 def noise_of(dataset_id: str, quantity: str) -> float | None:
     """Noise of a dataset's own energies or forces in display units; None where nobody measured it."""
     column = METRICS[quantity].noise
@@ -285,8 +291,8 @@ def seen_in_training(dataset: pd.Series) -> str:
     Args:
         dataset: Its row of `catalog.datasets`.
     """
-    known = training.seen(Scope.of(dataset["dataset_id"]))
-    names = listed(known.loc[known["is_seen"], "model_id"].map(model_labels()))
+    labels = model_labels()
+    names = listed(labels[model_id] for model_id in training.seen_by(dataset["dataset_id"]))
     note = str(dataset["leakage"] or "Not checked.")
     if not names:
         return note

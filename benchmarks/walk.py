@@ -4,9 +4,13 @@
     python benchmarks/walk.py --model chgnet-0.3.0
     python benchmarks/walk.py --point               # the second walk as well
 
-A file of ours counts once, when the first of its functions is entered; what runs at import does not. The parent is
-traced in this process, the worker in its own with the same arguments that the pool gives it. The first walk begins
-with a registry that is read already, as in a server; what reading it enters is printed apart.
+Two counts of the same run. **Entered**: files of ours with a function that ran at all; what runs at import does not
+count. **On the way**: of these, the files that hand the id or the configuration on, which are those on the stack at a
+station of the walk (`OF_AN_ID`, `OF_A_VALUE`); a reader who follows it opens them. What only measures, checks or says
+where a file lies is entered without being on the way, and so are the nouns that are handed over (`HANDED_OVER`).
+
+The parent is traced in this process, the worker in its own with the same arguments that the pool gives it. The first
+walk begins with a registry that is read already, as in a server; what reading it enters is printed apart.
 """
 
 import argparse
@@ -29,24 +33,71 @@ from unittest import mock
 ROOT = Path(__file__).resolve().parents[1]
 OURS = ("engine", "precompute", "app")
 INSIDE = "--inside-worker"
+Stations = tuple[tuple[str, str], ...]
+
+# Beginnings of a file and of a function: where an id is looked up, and where a value is made, written, read, computed
+# from, scored, stored, asked for or drawn.
+OF_AN_ID = (("engine/registry/models.py", "get_model"), ("precompute/acquire/weights.py", "Checkpoint."))
+OF_A_VALUE = (
+    ("engine/records.py", "Configuration.__post_init__"),
+    ("engine/records.py", "write_"),
+    ("engine/records.py", "read_"),
+    ("precompute/workers/evaluation.py", ""),
+    ("engine/families/", ""),
+    ("engine/store/builder.py", "StoreBuilder.add_results"),
+    ("engine/store/scoring.py", "Score.__init__"),
+    ("engine/queries/scope.py", "Scope."),
+    ("engine/store/connection.py", ""),
+    ("app/figures/error_plots.py", "_draw_"),
+)
+HANDED_OVER = ("engine/records.py", "engine/files.py", "engine/data_folder.py")
 
 sys.path.insert(0, str(ROOT))
 
 
+@dataclasses.dataclass
+class Walk:
+    """Files of one run, in the order in which they are met.
+
+    Attributes:
+        entered: A function of the file ran.
+        on_the_way: The file was on the stack at a station.
+    """
+
+    entered: dict[str, None] = dataclasses.field(default_factory=dict)
+    on_the_way: dict[str, None] = dataclasses.field(default_factory=dict)
+
+    def add(self, kind: str, name: str) -> None:
+        """Note a file as `entered` or `on_the_way`."""
+        getattr(self, kind)[name] = None
+
+    def joined(self, other: "Walk") -> "Walk":
+        """This walk and then another."""
+        return Walk({**self.entered, **other.entered}, {**self.on_the_way, **other.on_the_way})
+
+
 @contextmanager
-def entered(note: Callable[[str], object]) -> Iterator[None]:
-    """Say the path of each file of ours whose functions are entered in any thread, each once."""
-    seen: set[str] = set()
+def followed(note: Callable[[str, str], object], stations: Stations) -> Iterator[None]:
+    """Note each file of ours as `entered` or `on_the_way`, in any thread, each pair once."""
+    seen: set[tuple[str, str]] = set()
+
+    def once(kind: str, file: str) -> None:
+        if (kind, file) not in seen:
+            seen.add((kind, file))
+            name = _of_ours(file)
+            if name and not (kind == "on_the_way" and name in HANDED_OVER):
+                note(kind, name)
 
     def profile(frame: FrameType, event: str, _argument: object) -> None:
-        code = frame.f_code
-        if event != "call" or code.co_filename in seen or not code.co_flags & inspect.CO_OPTIMIZED:
-            return  # bodies of modules and classes are not optimized
-        seen.add(code.co_filename)
-        with contextlib.suppress(ValueError):
-            name = Path(code.co_filename).resolve().relative_to(ROOT)
-            if name.parts[0] in OURS:
-                note(str(name))
+        if event != "call" or not _is_function(frame):
+            return
+        once("entered", frame.f_code.co_filename)
+        if _is_station(frame, stations):
+            stack: FrameType | None = frame
+            while stack is not None:
+                if _is_function(stack):
+                    once("on_the_way", stack.f_code.co_filename)
+                stack = stack.f_back
 
     threading.setprofile(profile)
     sys.setprofile(profile)
@@ -57,24 +108,46 @@ def entered(note: Callable[[str], object]) -> Iterator[None]:
         threading.setprofile(None)
 
 
-def traced(function: Callable[[], object]) -> list[str]:
-    """Files that a call enters, in order."""
-    files: list[str] = []
-    with entered(files.append):
+def _is_function(frame: FrameType) -> bool:
+    """Whether the frame is of a function, not of the body of a module or class."""
+    return bool(frame.f_code.co_flags & inspect.CO_OPTIMIZED)
+
+
+@functools.cache
+def _of_ours(file: str) -> str:
+    """Path below the repository of a file of ours, else empty."""
+    with contextlib.suppress(ValueError):
+        name = Path(file).resolve().relative_to(ROOT)
+        if name.parts[0] in OURS:
+            return str(name)
+    return ""
+
+
+def _is_station(frame: FrameType, stations: Stations) -> bool:
+    name = _of_ours(frame.f_code.co_filename)
+    return bool(name) and any(
+        name.startswith(file) and frame.f_code.co_qualname.startswith(function) for file, function in stations
+    )
+
+
+def traced(function: Callable[[], object], stations: Stations = (*OF_AN_ID, *OF_A_VALUE)) -> Walk:
+    """The walk of a call."""
+    walk = Walk()
+    with followed(walk.add, stations):
         function()
-    return files
+    return walk
 
 
 def in_worker(target: Path, arguments: Sequence[str]) -> int:
-    """Be a worker that writes the files it enters as it goes on, since it is killed in the end."""
+    """Be a worker that writes what it meets as it goes on, since it is killed in the end."""
     sys.argv = ["worker", *arguments]
     worker = importlib.import_module("precompute.workers.worker")
-    with target.open("a") as handle, entered(lambda name: print(name, file=handle, flush=True)):
+    with target.open("a") as handle, followed(lambda *found: print(*found, file=handle, flush=True), OF_A_VALUE):
         return int(worker.main())
 
 
-def model_walk(model_id: str, folder: Any) -> tuple[list[str], list[str]]:
-    """Files of the parent and of the worker, from an id to a prediction."""
+def model_walk(model_id: str, folder: Any) -> tuple[Walk, Walk]:
+    """From an id to a prediction: in the parent and in the worker."""
     from ase.build import bulk
 
     from engine.records import Configuration
@@ -103,12 +176,14 @@ def model_walk(model_id: str, folder: Any) -> tuple[list[str], list[str]]:
             return dataclasses.replace(command, argv=(python, __file__, INSIDE, str(inside), *rest))
 
         predict(watched)
-        worker = inside.read_text().splitlines()
+        worker = Walk()
+        for line in inside.read_text().splitlines():
+            worker.add(*line.split())
     return traced(predict), worker
 
 
-def registry_walk(model_id: str) -> list[str]:
-    """Files that a look-up enters where no registry is read yet."""
+def registry_walk(model_id: str) -> Walk:
+    """What a look-up enters where no registry is read yet."""
     from engine.registry import models
 
     for remembered in (models._joined, models._read_registry):
@@ -116,8 +191,8 @@ def registry_walk(model_id: str) -> list[str]:
     return traced(functools.partial(models.get_model, model_id))
 
 
-def point_walk(folder: Any) -> list[str]:
-    """Files from a file of configurations to a drawn point: add-dataset, run, build, query, figure; parent's side."""
+def point_walk(folder: Any) -> Walk:
+    """From a file of configurations to a drawn point: add-dataset, run, build, query, figure; parent's side."""
     from ase.build import bulk
     from ase.calculators.emt import EMT
     from ase.io import write
@@ -153,14 +228,14 @@ def point_walk(folder: Any) -> list[str]:
             assert found is not None
             error_plots.residual(found, axes.quantity, base.LIGHT, "EMT", "walk", view=axes.view)
 
-        return traced(walk)
+        return traced(walk, OF_A_VALUE)
 
 
-def show(title: str, files: Sequence[str]) -> None:
-    """Print a walk."""
-    print(f"{title}: {len(files)} files")
-    for name in files:
-        print(f"  {name}")
+def show(title: str, walk: Walk) -> None:
+    """Print a walk; a dash marks what is entered beside the way."""
+    print(f"{title}: {len(walk.on_the_way)} files on the way, {len(walk.entered)} entered")
+    for name in {**walk.on_the_way, **walk.entered}:
+        print(f"  {' ' if name in walk.on_the_way else '-'} {name}")
 
 
 def main() -> int:
@@ -175,16 +250,12 @@ def main() -> int:
 
     folder = DataFolder.default()
     parent, worker = model_walk(arguments.model, folder)
-    show(f"From the id '{arguments.model}' to a prediction", list(dict.fromkeys(parent + worker)))
-    show("Of these in the worker", worker)
+    show(f"From the id '{arguments.model}' to a prediction", parent.joined(worker))
     show("Reading the registry before", registry_walk(arguments.model))
     if arguments.point:
         with contextlib.redirect_stderr(io.StringIO()):
             point = point_walk(folder)
-        show(
-            "From a file of configurations to a point of the parity chart, and the worker",
-            list(dict.fromkeys(point + worker)),
-        )
+        show("From a file of configurations to a point of the parity chart", point.joined(worker))
     return 0
 
 

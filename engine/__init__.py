@@ -1,1 +1,1 @@
-"""What things are and how they are computed; no Streamlit, no potential."""
+"""Registries, file formats, arithmetic on arrays, and the results store."""

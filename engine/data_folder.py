@@ -1,4 +1,4 @@
-"""Where everything lies inside the data folder; the one place that knows."""
+"""Paths inside the data folder, which no other module knows."""
 
 import os
 from collections.abc import Iterator
@@ -79,3 +79,8 @@ def as_written(path: Path) -> tuple[Path, int]:
 def embedded_predictions(dataset_id: str, model_id: str) -> Path:
     """Predictions that come with the repository."""
     return EMBEDDED / "predictions" / dataset_id / f"{model_id}.parquet"
+
+
+def embedded_summary(dataset_id: str) -> Path:
+    """Folder with the summary of a dataset that comes with the repository."""
+    return EMBEDDED / "summaries" / dataset_id

@@ -1,7 +1,8 @@
-"""The one way a file of ours comes into being: written beside its place, forced to disk, renamed into it.
+"""Atomic writing: a file is written beside its place, forced to disk, and renamed into it.
 
-A name of its own for every writer keeps two of the same file apart; the name says which process writes, so that what
-a killed one left can be removed. This module is imported inside every worker environment: standard library only.
+Every writer has a temporary name of its own, so two writers of one file do not meet. The name says which process
+writes, so what a killed one left can be removed. This module is imported inside every worker environment, so it needs
+the standard library only.
 """
 
 import os

@@ -107,7 +107,18 @@ class Configuration:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What one model says of one configuration; failed ones carry a reason and no numbers."""
+    """Numbers of one model for one configuration; a failed one carries a reason and no numbers.
+
+    Attributes:
+        config_id: Id of the configuration.
+        geometry_hash: Hash of its geometry.
+        status: `ok` or `failed`.
+        reason: Reason of a failure.
+        energy: Total energy, eV.
+        forces: Shape (n_atoms, 3), eV/Å.
+        stress: Shape (6,), eV/Å³, Voigt; None where the cell has no volume or the model no stress.
+        wall_seconds: Time of the computation, s.
+    """
 
     config_id: str
     geometry_hash: str

@@ -1,4 +1,4 @@
-"""Relaxation: where one model takes one configuration when its atoms, and perhaps its cell, follow the forces.
+"""Relaxations: one model moves the atoms of one configuration, and perhaps its cell, along the forces.
 
 Units are those of `engine.records`. This module is imported inside every worker environment, so it needs numpy and
 pyarrow only.
@@ -19,6 +19,7 @@ from engine.records import (
     Configuration,
     FloatArray,
     IntArray,
+    Prediction,
     RunRecord,
     flat,
     read_table,
@@ -29,7 +30,7 @@ CELLS = ("fixed", "free")
 OPTIMIZERS = ("fire", "bfgs")
 MAX_STEPS = 5000
 MAX_FRAMES = 100
-"""Frames that a trajectory keeps: of a longer relaxation an even selection, its first and last step among them."""
+"""Frames that a trajectory keeps; a longer relaxation is thinned evenly, and keeps its first and last step."""
 
 _FLOATS = pa.list_(pa.float64())
 
@@ -51,12 +52,12 @@ RELAXATION_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class RelaxationOptions:
-    """How to relax.
+    """Options of a relaxation.
 
     Attributes:
         fmax: Converged when no atom has a larger force, eV/Å; with a free cell the virial per atom has to be below it
             too, in eV.
-        steps: Steps at most.
+        steps: Largest number of steps.
         cell: `fixed`, or `free` to let lengths and angles follow the stress to zero pressure.
         optimizer: `fire` (any size), or `bfgs` (fewer steps, but its time grows with the cube of the atoms).
 
@@ -82,11 +83,11 @@ class RelaxationOptions:
 
 @dataclass(frozen=True)
 class Trajectory:
-    """The way of a relaxation, by frames.
+    """The path of a relaxation, frame by frame.
 
     Attributes:
         steps: Number of each frame's step, shape (n_frames,); 0 is the start.
-        energies: Shape (n_frames,), eV.
+        energies: Total energy of each frame, shape (n_frames,), eV.
         max_forces: Largest norm of the force on any atom, shape (n_frames,), eV/Å.
         positions: Shape (n_frames, n_atoms, 3), Å.
         cells: One lattice vector per row, shape (n_frames, 3, 3), Å.
@@ -99,7 +100,7 @@ class Trajectory:
     cells: FloatArray
 
     def thinned(self, n_frames: int = MAX_FRAMES) -> "Trajectory":
-        """At most that many frames, spread evenly, the first and the last among them."""
+        """The same path with at most `n_frames` frames, spread evenly, the first and the last among them."""
         if len(self.steps) <= n_frames:
             return self
         kept = np.linspace(0, len(self.steps) - 1, n_frames).round().astype(int)
@@ -107,33 +108,20 @@ class Trajectory:
 
 
 @dataclass(frozen=True)
-class Relaxation:
-    """Where one model takes one configuration; failed ones carry a reason and no numbers.
+class Relaxation(Prediction):
+    """A configuration as one model relaxed it; a failed one carries a reason and no numbers.
+
+    Ids and hash are those of the given configuration; energy, forces and stress are those of the last step, and
+    `wall_seconds` is the time of all steps. The status is `ok` whether or not the relaxation converged.
 
     Attributes:
-        config_id: Of the configuration that was given.
-        geometry_hash: Of the configuration that was given.
-        status: `ok`, converged or not, or `failed`.
-        reason: Of a failure.
-        energy: Of the last step, eV.
-        forces: Of the last step, shape (n_atoms, 3), eV/Å.
-        stress: Of the last step, shape (6,), eV/Å³, Voigt; None where the cell has no volume or the model no stress.
-        wall_seconds: Time of all steps, s.
         positions: Of the last step, shape (n_atoms, 3), Å.
-        cell: Of the last step, shape (3, 3), Å.
-        n_steps: Steps that were made.
-        is_converged: Whether the forces, and of a free cell the virial, are below the limit.
-        trajectory: The way there.
+        cell: One lattice vector per row, of the last step, shape (3, 3), Å.
+        n_steps: Number of steps that were made.
+        is_converged: Whether the forces, and for a free cell the virial, are below the limit.
+        trajectory: The path to the last step.
     """
 
-    config_id: str
-    geometry_hash: str
-    status: str
-    reason: str | None = None
-    energy: float | None = None
-    forces: FloatArray | None = None
-    stress: FloatArray | None = None
-    wall_seconds: float | None = None
     positions: FloatArray | None = None
     cell: FloatArray | None = None
     n_steps: int = 0
@@ -141,7 +129,7 @@ class Relaxation:
     trajectory: Trajectory | None = None
 
     def relaxed(self, given: Configuration) -> Configuration:
-        """The configuration that was given, where it came to rest, without its reference labels.
+        """The given configuration with its relaxed positions and cell, without its reference labels.
 
         Raises:
             ValueError: The relaxation failed, or is of another configuration.

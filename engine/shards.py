@@ -39,7 +39,7 @@ class Shard:
 
 
 def done_keys(paths: Iterable[Path]) -> dict[tuple[str, str], str]:
-    """Read (config_id, geometry_hash) -> status of prediction files, but for transient failures."""
+    """Read (config_id, geometry_hash) -> status of prediction files, without transient failures."""
     keys: dict[tuple[str, str], str] = {}
     for path in paths:
         columns = ["config_id", "geometry_hash", "status", "reason"]

@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
         help="only what defect energies are made of; without --dataset, of all datasets that are here",
     )
     sub.add_argument("--jobs", type=int, metavar="N", help="worker processes at once (default: one per core)")
-    sub.add_argument("--offline", action="store_true", help="start workers where there is no network at all")
+    sub.add_argument("--offline", action="store_true", help="start workers without any network")
     sub.add_argument("--memory-gb", type=float, default=0.0, metavar="GB", help="memory that each worker may use")
     sub.add_argument("--executor", choices=("local", "parsl"), default="local")
     sub.add_argument("--parsl-config", metavar="MODULE:ATTRIBUTE", help="a parsl.Config for --executor parsl")
@@ -97,12 +97,13 @@ def _parser() -> argparse.ArgumentParser:
     user_models.add_arguments(sub)
     command(build)
     sub = command(bench)
-    sub.add_argument("--again", action="store_true", help="measure even what is measured")
+    sub.add_argument("--again", action="store_true", help="measure again what was measured")
     sub = command(predict)
     sub.add_argument("file", metavar="FILE", help="POSCAR, CIF or extended XYZ")
     sub.add_argument("--json", action="store_true")
     _add_relaxation(command(relax))
-    command(embed)
+    sub = command(embed)
+    sub.add_argument("--summary", action="store_true", help="errors, metrics and ranks of datasets without their atoms")
     sub = command(table)
     sub.add_argument("--matrix", action="store_true", help="force RMSE of every model on every dataset")
     sub.add_argument(
@@ -121,11 +122,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_relaxation(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("file", metavar="FILE", help="POSCAR, CIF or extended XYZ")
-    sub.add_argument("--fmax", type=float, default=0.01, metavar="F", help="largest force at rest, eV/Å (default 0.01)")
-    sub.add_argument("--steps", type=int, default=200, metavar="N", help="steps at most (default 200)")
+    sub.add_argument(
+        "--fmax", type=float, default=0.01, metavar="F", help="largest force when relaxed, eV/Å (default 0.01)"
+    )
+    sub.add_argument("--steps", type=int, default=200, metavar="N", help="largest number of steps (default 200)")
     sub.add_argument("--cell", choices=CELLS, default="fixed", help="free: lengths and angles follow the stress")
     sub.add_argument("--optimizer", choices=OPTIMIZERS, default="fire")
-    sub.add_argument("--output", metavar="FILE", help="extended XYZ of where each model came to rest")
+    sub.add_argument("--output", metavar="FILE", help="extended XYZ of the relaxed structures, one per model")
     sub.add_argument("--json", action="store_true")
 
 

@@ -40,7 +40,7 @@ DEFAULT_DATASET = "open-defects"
 
 
 def say(line: str) -> None:
-    """Progress goes to standard error, so that standard output stays free for --json."""
+    """Print progress to standard error, so that standard output stays free for --json."""
     print(line, file=sys.stderr, flush=True)
 
 
@@ -258,7 +258,7 @@ def predict(arguments: argparse.Namespace) -> int:
 
 
 def _looked_at(path: Path) -> Upload:
-    """A structure file as read, and what was looked at, printed."""
+    """Read a structure file and print its checks."""
     upload = read_file(path)
     for check in upload.checks:
         say(f"{'' if check.is_fine else 'warning: '}{check.name}: {check.text}")
@@ -278,7 +278,7 @@ def relax(arguments: argparse.Namespace) -> int:
     rows = [numbers(*one) for one in found]
     if arguments.output:
         n_frames = write_structures(Path(arguments.output), configuration, found)
-        say(f"{arguments.output}: {n_frames} frames" if n_frames else "nothing came to rest, so nothing is written")
+        say(f"{arguments.output}: {n_frames} frames" if n_frames else "nothing was relaxed, so nothing is written")
     if arguments.json:
         print(json.dumps(rows, indent=1))
     else:
@@ -288,8 +288,13 @@ def relax(arguments: argparse.Namespace) -> int:
 
 
 def embed(arguments: argparse.Namespace) -> int:
-    """Put predictions on embedded datasets, and costs, into the repository (for its maintainers)."""
+    """Put predictions on embedded datasets, costs, or summaries of others into the repository (for its maintainers)."""
     folder = DataFolder.default()
+    if arguments.summary:
+        for dataset in select_datasets(arguments.dataset or [DEFAULT_DATASET]):
+            size = sum(path.stat().st_size for path in embedding.embed_summary(dataset, folder))
+            say(f"{dataset.dataset_id}: {size / 1e3:.0f} kB")
+        return 0
     for dataset in select_datasets(arguments.dataset or [DEFAULT_DATASET]):
         for model in select_models(arguments.model or ["all"]):
             if model.is_runnable and (path := embedding.embed(dataset, model, folder)):
@@ -355,7 +360,7 @@ def _status(dataset: Dataset, model: Model, folder: DataFolder) -> dict[str, Any
 
 @contextmanager
 def _forgiving(is_one_of_all: bool) -> Iterator[None]:
-    """Of `all`, what cannot be had is printed and left out; what was named must be had."""
+    """Print and leave out a member of `all` that cannot be had; raise where it was named."""
     try:
         yield
     except FetchError as error:
@@ -365,7 +370,7 @@ def _forgiving(is_one_of_all: bool) -> Iterator[None]:
 
 
 def _fetched(ids: Sequence[str], folder: DataFolder, *, quiet: bool = False) -> list[Dataset]:
-    """Datasets asked for; of `all`, those that are here."""
+    """Datasets asked for; `all` stands for those that are here."""
     datasets = select_datasets(ids)
     if "all" not in ids:
         return datasets
@@ -386,7 +391,7 @@ def _mirror(arguments: argparse.Namespace) -> Path | None:
 
 
 def _prediction_line(row: Mapping[str, Any]) -> str:
-    """One model's prediction for a person to read."""
+    """One model's prediction as a line of text."""
     if row["status"] != "ok":
         return f"{row['model_id']:28} failed: {row['reason']}"
     return (
@@ -396,7 +401,7 @@ def _prediction_line(row: Mapping[str, Any]) -> str:
 
 
 def _relaxation_line(row: Mapping[str, Any]) -> str:
-    """One model's relaxation for a person to read."""
+    """One model's relaxation as a line of text."""
     if row["status"] != "ok":
         return f"{row['model_id']:28} failed: {row['reason']}"
     end = "converged" if row["is_converged"] else "not converged, give it more --steps"

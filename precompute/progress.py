@@ -48,7 +48,7 @@ class Progress:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them."""
+    """A time as text, such as `40 s`, `12 min` or `1.6 h`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

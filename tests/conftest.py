@@ -25,6 +25,7 @@ from engine.registry.models import Model, load_models
 from engine.shards import sample
 from engine.store.builder import StoreBuilder, publish
 from engine.store.rows import Cost, Results, Run
+from engine.store.summary import read_summary, write_summary
 
 
 def _cells() -> Iterator[tuple[str, str, Atoms]]:
@@ -285,3 +286,21 @@ def store(store_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The small store, as the data folder that queries and app use."""
     monkeypatch.setenv("DEFECT_ATLAS_DATA", str(store_folder))
     return store_folder
+
+
+def build_summary_store(folder: Path, whole: Path) -> Path:
+    """Write a store that has the dataset of the small one from its summary, and publish it in a folder."""
+    write_summary(whole / "results.duckdb", "al-cu", folder / "al-cu")
+    builder = StoreBuilder(folder / "results-summary.duckdb")
+    builder.add_models([_model("emt", "EMT"), _model("morse", "Morse", ("mptrj",))])
+    builder.add_summary(_dataset("al-cu", "Al-Cu", ("Al", "Cu")), read_summary(folder / "al-cu"), "Fetch its atoms.")
+    builder.finish()
+    publish(folder / "results-summary.duckdb", folder / "results.duckdb")
+    return folder
+
+
+@pytest.fixture
+def summary_store(store_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The small store's dataset without its atoms, as the data folder that queries and app use."""
+    monkeypatch.setenv("DEFECT_ATLAS_DATA", str(tmp_path))
+    return build_summary_store(tmp_path, store_folder)

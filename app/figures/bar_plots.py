@@ -62,7 +62,7 @@ def dataset_bars(table: pd.DataFrame, ink: Ink, title: str, source: str, *, colo
 
 
 def _limit(table: pd.DataFrame, quantity: str) -> float:
-    """Where the axis ends: at the longest bar that can be compared, or a noise, within the limits of the quantity."""
+    """End of the axis: the longest bar that can be compared, or a noise, within the limits of the quantity."""
     low, high = base.LIMITS[quantity]
     column = METRICS[quantity].rmse
     longest = np.fmax(

@@ -1,10 +1,8 @@
 """What all figures share: themes, colour scales, the empty figure with title and source line, axes.
 
-The figures themselves are in tilechart.py (matrix, periodic table), errorchart.py (residual, parity,
-deviation), costchart.py (Pareto) and atomchart.py (atoms of one structure). All are made from arrays and data
-frames, without Streamlit or a database.
+The figures themselves are in the other files of this folder, by subject. All are made from arrays and data frames.
 
-Two templates of our own, light and dark, are put on every figure: importing Streamlit sets Plotly's default
+Every figure has one of two templates of our own, light or dark: importing Streamlit sets Plotly's default
 template to one whose colours only its own page can resolve. Colour maps are light at low values, colour
 limits are fixed per quantity so that pictures of different models can be compared, and no value is told by
 colour alone.
@@ -214,13 +212,13 @@ def log_colour_bar(
 
 
 def hide_axes(figure: go.Figure) -> None:
-    """Leave the traces alone: no lines, ticks or zoom."""
+    """Show the traces alone, without lines, ticks or zoom."""
     figure.update_xaxes(showgrid=False, showline=False, ticks="", showticklabels=False, fixedrange=True)
     figure.update_yaxes(showgrid=False, showline=False, ticks="", showticklabels=False, fixedrange=True)
 
 
 def noise_line(ink: Ink) -> dict[str, object]:
-    """How the noise of the reference is drawn, the same in every figure: thin, and dashed finer than other lines."""
+    """Style of the line at the noise of the reference in every figure: thin, and dashed finer than other lines."""
     return {"color": ink.text, "width": 1, "dash": "3px,3px"}
 
 

@@ -137,7 +137,7 @@ def residual(
     """Errors (or predictions) against the reference, as density or as points, with 5, 50 and 95 % lines.
 
     Args:
-        samples: Bins or single samples in the store's units, as `queries.residuals` gives them.
+        samples: Bins or single samples in the store's units, as `error_pairs.residuals` gives them.
         quantity: `energy` or `force`.
         ink: Theme.
         title: Title of the figure.
@@ -181,7 +181,7 @@ def _mark_noise(figure: go.Figure, noise: float, frame: Frame, ink: Ink) -> None
 
 
 def _note_above(figure: go.Figure, text: str, ink: Ink) -> None:
-    """What a line is, above the plot at its left, where no sample can be."""
+    """Name a line above the plot at its left, where no sample can be."""
     figure.add_annotation(
         text=text,
         x=0,
@@ -362,7 +362,7 @@ def deviation_density(density: Density, ink: Ink, title: str, source: str) -> go
     """Force error of the ensemble mean against the ensemble's deviation, binned over atoms.
 
     Args:
-        density: Bins of log10 of both in eV/Å, as `queries.force_deviation_density` gives them.
+        density: Bins of log10 of both in eV/Å, as `spread.force_deviation_density` gives them.
         ink: Theme.
         title: Title of the figure.
         source: Provenance line.

@@ -1,6 +1,6 @@
 """Figures made of tiles: the matrix of models and datasets, and the periodic table.
 
-Tiles are bars and not heat maps: Streamlit reports a click on a bar, and one on a heat map not.
+Tiles are bars, since Streamlit reports a click on a bar and does not report one on a heat map.
 """
 
 from typing import Any
@@ -91,7 +91,7 @@ def _resting(row: pd.Series, column: str) -> str:
 
 
 def _unranked_hover(row: pd.Series) -> str:
-    """Why there is no number, and why a model has no rank; what else the tile says is not said again."""
+    """Why there is no number, and why a model has no rank; nothing that the tile says is repeated."""
     note = (
         f"<br>{base.wrapped(row['energy_note'])}" if isinstance(row["energy_note"], str) and row["energy_note"] else ""
     )
@@ -128,7 +128,7 @@ def matrix_cells(metrics: pd.DataFrame, models: pd.DataFrame, datasets: pd.DataF
     """The metrics of each pair of model and dataset, the pairs without numbers included.
 
     Args:
-        metrics: As `queries.dataset_metrics` or `queries.shared_metrics` gives it, with `comparable`: whether the
+        metrics: As `error_metrics.dataset_metrics` or `shared_metrics` gives it, with `comparable`: whether the
             numbers may be compared with the dataset's as they are, and `why_not`.
         models: As `grid` takes them.
         datasets: As `grid` takes them; `nothing` is what a cell without numbers says, `not run` without it.

@@ -1,4 +1,4 @@
-"""What alignment of energies changed on a dataset: ranks before and after it, and the offsets that were removed."""
+"""The part of the Datasets page on alignment of energies: ranks before and after it, and the removed offsets."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Which models' raw energies can be compared with which datasets, and which models were trained on them."""
+"""The part of the Datasets page on compatibility: pairs whose raw energies compare, and pairs with leakage."""
 
 from functools import partial
 from typing import Any

@@ -170,7 +170,7 @@ def payload(
     arrows: Sequence[Arrow] = (),
     faint: NDArray[np.bool_] | None = None,
 ) -> dict[str, object]:
-    """What the browser gets: arrays as base64 of little-endian numbers, 12 bytes an atom for positions.
+    """Data for the browser: arrays as base64 of little-endian numbers, 12 bytes an atom for positions.
 
     Args:
         numbers: Atomic numbers, shape (n_atoms,).
@@ -207,7 +207,7 @@ def payload(
 
 
 def script_url() -> str:
-    """Where the browser finds 3Dmol: this server, or 3Dmol's public address where the file is missing."""
+    """Address of 3Dmol for the browser: this server, or 3Dmol's public address where the file is missing."""
     if not LIBRARY.is_file():
         return PUBLIC_LIBRARY
     base = st.get_option("server.baseUrlPath").strip("/")

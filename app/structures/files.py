@@ -1,4 +1,4 @@
-"""Structures as files to take away: extended XYZ, and an HTML page that shows the structure offline."""
+"""Structures as files to download: extended XYZ, and an HTML page that shows the structure offline."""
 
 import base64
 import html

@@ -321,7 +321,9 @@ def _groups(dataset: pd.Series) -> None:
 def _structure(dataset: pd.Series, row: pd.Series) -> None:
     """The representative of one group in 3D."""
     configuration = configurations.configuration(dataset["dataset_id"], row["config_id"])
-    assert configuration is not None  # its id was read from the same store
+    if configuration is None:
+        furniture.no_atoms(dataset["dataset_id"])
+        return
     sight = Sight(dataset["dataset_id"], "", configuration, None, None, "")
     origin = furniture.provenance(
         f"structure-{row['config_id']}",

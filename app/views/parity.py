@@ -40,6 +40,8 @@ def show() -> None:
         model_id: error_pairs.residuals(model_id, scope, axes) for model_id in (chosen.model_id, *chosen.compare)
     }
     if samples[chosen.model_id] is None:
+        if chosen.quantity == "force" and furniture.no_atoms(chosen.dataset_id):
+            return
         furniture.empty("No samples", f"This model gave no {chosen.quantity} for these configurations.")
         return
     known = [found for found in samples.values() if found is not None]

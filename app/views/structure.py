@@ -47,6 +47,8 @@ def show() -> None:
     )
     configuration = configurations.configuration(chosen.dataset_id, config_id)
     if configuration is None:
+        if furniture.no_atoms(chosen.dataset_id):
+            return
         furniture.empty(
             f"No configuration '{config_id}' in {wording.dataset_label(chosen.dataset_id)}",
             "Take `cfg` out of the address, or choose the dataset that it belongs to at the left.",

@@ -1,7 +1,7 @@
 """More defect cells of elemental metals: displaced atoms, divacancies, interstitials, hydrogen and solutes.
 
-Continues `engine.cells.lattices` with the same names, parents and seeds. What `structures` makes comes
-first everywhere; a structure that is made here never changes one of those.
+This module continues `engine.cells.lattices` with the same names, parents and seeds. The structures of
+`lattices.structures` come first everywhere; a structure that is made here never changes one of them.
 """
 
 from functools import lru_cache
@@ -41,7 +41,7 @@ DUMBBELLS = {"fcc": (0.28, 0.0, 0.0), "bcc": (0.25, 0.25, 0.0)}
 def more_structures(
     lattice: Lattice, solutes: tuple[str, ...] = (), takes_hydrogen: bool = False
 ) -> tuple[NamedStructure, ...]:
-    """All structures of one metal beside the eleven of `structures.structures`.
+    """All structures of one metal beside the eleven of `lattices.structures`.
 
     Args:
         lattice: The crystal.
@@ -214,7 +214,7 @@ def sixteen_site_cell(lattice: Lattice) -> Atoms:
 
 
 def _with_interstitial(perfect: Atoms, lattice: Lattice) -> Atoms:
-    """The start of the relaxation."""
+    """The perfect cell with one atom too many, before the relaxation; 17 atoms, Å."""
     crowded: Atoms = perfect.copy()
     crowded.append(lattice.symbol)
     if lattice.structure == "hcp":

@@ -47,8 +47,8 @@ def relaxed(
         atoms: Start, periodic, one metal, Å.
         lattice: The metal's crystal.
         relaxes_height: Whether the z component of the third cell vector moves too.
-        mirror: Image of each atom under the mirror z = 0; keeps a start with that mirror from
-            sliding off it where it is no minimum.
+        mirror: Index of the image of each atom under the mirror z = 0, shape (n_atoms,). It keeps a start
+            with that mirror from sliding off it where it is no minimum.
 
     Returns:
         Relaxed copy, coordinates rounded to `DECIMALS`, Å.
@@ -78,8 +78,8 @@ def relaxed(
 class _Potential:
     """Energy over positions and cell height, with a fixed list of neighbours.
 
-    The coordinates are the positions, their z scaled to the height at the start, and then the height:
-    a mirror then acts on the positions alone.
+    Coordinates have the shape (3 n_atoms + 1,), in Å: the positions, atom by atom, with z scaled to the height at
+    the start, and then the height. A mirror so acts on the positions alone.
     """
 
     def __init__(
@@ -104,13 +104,13 @@ class _Potential:
         self.start = atoms.positions.copy()
 
     def positions(self, coordinates: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Positions, Å."""
+        """Positions, shape (n_atoms, 3), Å."""
         scaled = self.start + self._symmetric(coordinates[:-1].reshape(-1, 3) - self.start)
         found: NDArray[np.float64] = scaled * [1.0, 1.0, coordinates[-1] / self.height]
         return found
 
     def energy_and_gradient(self, coordinates: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        """Energy and its gradient with respect to the coordinates."""
+        """Energy in units of the band strength, and its gradient, shape (3 n_atoms + 1,), per Å."""
         positions = self.positions(coordinates)
         vectors = positions[self.second] - positions[self.first] + self.shifts
         vectors[:, 2] += self.levels * coordinates[-1]
@@ -133,14 +133,14 @@ class _Potential:
         return energy, gradient
 
     def _symmetric(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The part of displacements or forces that keeps the mirror."""
+        """The part of displacements or forces that keeps the mirror, shape (n_atoms, 3)."""
         if self.mirror is None:
             return vectors
         found: NDArray[np.float64] = (vectors + vectors[self.mirror] * [1, 1, -1]) / 2
         return found
 
     def hessian(self, coordinates: NDArray[np.float64], step: float = 1e-4) -> NDArray[np.float64]:
-        """Second derivatives, by central differences of the gradient."""
+        """Second derivatives by central differences of the gradient, shape (3 n_atoms + 1, 3 n_atoms + 1), per Å²."""
         rows = []
         for number in range(len(coordinates)):
             moved = np.zeros_like(coordinates)
@@ -158,9 +158,13 @@ class _Potential:
 def _neighbours(
     atoms: Atoms, reach: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Pairs up to a distance: first atom, second atom, cell of the second one, distance.
+    """Pairs of atoms up to a distance `reach`, Å; every pair occurs twice.
 
-    Every pair is there twice. For a few atoms this is far quicker than ASE's list.
+    For a few atoms this is far quicker than ASE's list.
+
+    Returns:
+        Index of the first atom and of the second, each of shape (n_pairs,); cell of the second in lattice vectors,
+        shape (n_pairs, 3); distance, shape (n_pairs,), Å.
     """
     widths = np.linalg.norm(atoms.cell.reciprocal(), axis=1)
     # One cell more, for atoms that lie outside their cell.

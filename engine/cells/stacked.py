@@ -229,20 +229,20 @@ def _parent(lattice: Lattice, stack: Stack, number: int) -> NamedStructure:
 
 
 def _lattice_vectors(structure: str) -> NDArray[np.int64]:
-    """Short lattice vectors in units of a/2, the shortest first, equal ones in a fixed order."""
+    """Short lattice vectors in units of a/2, shape (n, 3), the shortest first, equal ones in a fixed order."""
     numbers = [v for v in product(range(-4, 5), repeat=3) if _is_lattice_vector(structure, v)]
     return np.array(sorted(numbers, key=lambda v: (v[0] ** 2 + v[1] ** 2 + v[2] ** 2, v)))
 
 
 def _is_lattice_vector(structure: str, vector: tuple[int, ...]) -> bool:
-    """Whether whole multiples of a/2 make a lattice vector of fcc or bcc."""
+    """Whether three whole multiples of a/2 make a lattice vector of fcc or bcc."""
     if structure == "fcc":
         return sum(vector) % 2 == 0
     return len({number % 2 for number in vector}) == 1
 
 
 def _shortest(vector: NDArray[np.float64], in_plane: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The shortest in-plane vector that differs by a vector of the in-plane lattice."""
+    """The shortest vector that differs from a given one by a vector of the in-plane lattice; shape (2,), Å."""
     start = vector - np.rint(np.linalg.solve(in_plane.T, vector)) @ in_plane
     images = [start + np.array(steps) @ in_plane for steps in product((0, -1, 1), repeat=2)]
     # Rounded, so that the choice among equally short ones is the same on every machine.

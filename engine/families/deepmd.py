@@ -35,7 +35,7 @@ def load(checkpoint: str, device: str, head: str | None = None) -> Calculator:
     """Load a training checkpoint or a frozen model; eV, eV/Å, eV/Å³.
 
     Args:
-        checkpoint: Local file; which of the two it is, its content says.
+        checkpoint: Local file; its content says which of the two it is.
         device: cpu or cuda.
         head: Branch of a multi-task checkpoint, named after the training set whose labels it predicts.
 
@@ -53,8 +53,8 @@ def load(checkpoint: str, device: str, head: str | None = None) -> Calculator:
     class PlainDP(DP):
         """The package's calculator around a loaded model; TorchScript runs as written.
 
-        Left to itself it watches its first calls, takes many times as long for them, and then answers in other last
-        digits.
+        TorchScript would optimise itself during its first calls, take many times as long for them, and then answer in
+        other last digits.
         """
 
         def __init__(self, potential: Any) -> None:
@@ -149,7 +149,7 @@ def _check_weights(checkpoint: str, model: Any) -> None:
 
 
 def batch(calculator: Calculator, systems: Sequence[Atoms]) -> list[dict[str, Any]]:
-    """Evaluate systems of equal size together, whatever their elements."""
+    """Energy (eV), forces (eV/Å) and stress (eV/Å³, Voigt) of several systems; those of equal size go together."""
     import numpy as np
     import torch
     from ase.stress import full_3x3_to_voigt_6_stress

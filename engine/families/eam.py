@@ -4,7 +4,7 @@
 # ///
 """EAM: tabulated embedded-atom potentials (doi:10.1103/PhysRevB.29.6443) in LAMMPS's setfl format, read by ASE.
 
-Not universal: a file knows the elements that it tabulates, and a mixture only where it tabulates the mixed pairs.
+A file knows the elements that it tabulates, and a mixture only where it tabulates the mixed pairs.
 """
 
 from pathlib import Path

@@ -4,7 +4,7 @@
 # ///
 """EMT: ASE's effective medium theory for Al, Cu, Ag, Au, Ni, Pd, Pt (doi:10.1016/0039-6028(96)00816-3).
 
-Not a universal potential: the quickest real potential there is, used as the reference adapter in tests.
+It is the quickest real potential there is; tests use it as the reference adapter.
 """
 
 from ase.calculators.calculator import Calculator

@@ -84,7 +84,7 @@ def load(checkpoint: str, device: str) -> Calculator:
 
 
 def batch(calculator: Any, systems: Sequence[Atoms]) -> list[dict[str, Any]]:
-    """Evaluate several systems as one graph, and each one without edges by itself.
+    """Energy (eV), forces (eV/Å) and stress (eV/Å³, Voigt) of several systems as one graph; those without edges alone.
 
     Raises:
         ValueError: An atom has no neighbour, and the model needs one.
@@ -124,7 +124,7 @@ def _batch_graph(calculator: Any, systems: Sequence[Atoms]) -> list[dict[str, An
 
 @contextmanager
 def _stand_ins() -> Iterator[None]:
-    """Modules that the package imports and inference needs next to nothing of, for as long as it is imported.
+    """Put stand-ins in the place of modules that the package imports and inference hardly needs, during the import.
 
     torch_scatter is a compiled extension of which one function is used; the logger is for training and would
     import wandb and tensorboard.
@@ -144,7 +144,7 @@ def _stand_ins() -> Iterator[None]:
 
 
 def _scatter(values: Any, index: Any, dim: int = 0, reduce: str = "sum") -> Any:
-    """What torch_scatter.scatter does where the models call it: sum or mean of the rows of each index.
+    """Sum or mean of the rows of each index, as torch_scatter.scatter has it where the models call it.
 
     Args:
         values: Tensor of shape (n, ...).

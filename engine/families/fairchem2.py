@@ -70,7 +70,7 @@ def load(checkpoint: str, device: str, task_name: str | None = None) -> Calculat
 
 
 def batch(calculator: Any, systems: Sequence[Atoms]) -> list[dict[str, Any]]:
-    """Evaluate several systems as one graph."""
+    """Energy (eV), forces (eV/Å) and stress (eV/Å³, Voigt) of several systems, as one joint graph."""
     from fairchem.core.datasets.atomic_data import atomicdata_list_to_batch
 
     copies = [atoms.copy() for atoms in systems]
@@ -92,7 +92,7 @@ def batch(calculator: Any, systems: Sequence[Atoms]) -> list[dict[str, Any]]:
 
 @contextmanager
 def _without_wandb() -> Iterator[None]:
-    """An empty wandb for as long as the package is imported, which asks for it and uses it in training only."""
+    """Put an empty module in the place of wandb during the import; the package uses it in training alone."""
     sys.modules["wandb"] = ModuleType("wandb")
     try:
         yield

@@ -109,7 +109,7 @@ def _round_up(number: int, least: int) -> int:
 
 
 def batch(calculator: Any, systems: Sequence[Atoms]) -> list[dict[str, Any]]:
-    """Energy, forces and stress of several systems, computed as one graph of parts that share no bond."""
+    """Energy (eV), forces (eV/Å) and stress (eV/Å³, Voigt) of several systems, as one graph of separate parts."""
     import tensorflow as tf
     from tensorpotential import constants as names
 

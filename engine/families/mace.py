@@ -66,7 +66,7 @@ def load(checkpoint: str, device: str, head: str | None = None) -> Calculator:
 
 
 def batch(calculator: Any, systems: Sequence[Atoms]) -> list[dict[str, Any]]:
-    """Evaluate several systems in one call of the model, as one graph of separate parts."""
+    """Energy (eV), forces (eV/Å) and stress (eV/Å³, Voigt) of several systems, as one graph of separate parts."""
     import numpy as np
     from ase.stress import full_3x3_to_voigt_6_stress
     from mace.data import AtomicData, KeySpecification, config_from_atoms

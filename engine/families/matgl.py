@@ -27,7 +27,7 @@ def load(checkpoint: str, device: str, before_v3: bool = False) -> Calculator:
         before_v3: The weights were trained by a matgl before 3.0, whose messages went the other way.
 
     Raises:
-        ValueError: The weights are of an older model than the package's, and nobody said how to compute it.
+        ValueError: The weights are of an older model than the package's, and `before_v3` is not given.
     """
     import matgl
     from matgl.ext.ase import PESCalculator

@@ -51,7 +51,7 @@ def load(checkpoint: str, device: str) -> Calculator:
 
 
 def batch(calculator: Calculator, systems: Sequence[Atoms]) -> list[dict[str, Any]]:
-    """Evaluate several systems as one graph."""
+    """Energy (eV), forces (eV/Å) and stress (eV/Å³, Voigt) of several systems, as one joint graph."""
     from ase.stress import full_3x3_to_voigt_6_stress
     from mattersim.forcefield.potential import build_dataloader
 

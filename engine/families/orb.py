@@ -67,7 +67,7 @@ def load(checkpoint: str, device: str, model_name: str) -> Calculator:
 
 
 def batch(calculator: Any, systems: Sequence[Atoms]) -> list[dict[str, Any]]:
-    """Evaluate several systems in one call of the model, as one graph of separate parts."""
+    """Energy (eV), forces (eV/Å) and stress (eV/Å³, Voigt) of several systems, as one graph of separate parts."""
     import numpy as np
     from orb_models.forcefield.atomic_system import ase_atoms_to_atom_graphs
     from orb_models.forcefield.base import batch_graphs

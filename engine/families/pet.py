@@ -55,7 +55,7 @@ def load(checkpoint: str, device: str) -> Calculator:
 
 
 def batch(calculator: Any, systems: Sequence[Atoms]) -> list[dict[str, Any]]:
-    """Energy, forces and stress of several systems by one call of the model."""
+    """Energy (eV), forces (eV/Å) and stress (eV/Å³, Voigt) of several systems by one call of the model."""
     found = calculator.compute_energy(list(systems), compute_forces_and_stresses=True)
     return [
         {"energy": float(energy), "forces": forces, "stress": full_3x3_to_voigt_6_stress(stress)}

@@ -87,7 +87,7 @@ def _numbered(labels: Sequence[object]) -> IntArray:
 
 
 def _shape(cell: FloatArray) -> FloatArray:
-    """Logarithms of the lengths and the angles in radians, shape (6,); zeros where a vector is missing."""
+    """Logarithms of the lengths (Å) and the angles (radians) of a cell, shape (6,); zeros where a vector is missing."""
     lengths = np.linalg.norm(cell, axis=1)
     if (lengths < 1e-6).any():
         return np.zeros(6)
@@ -97,7 +97,7 @@ def _shape(cell: FloatArray) -> FloatArray:
 
 
 def _linked_shapes(shapes: FloatArray) -> IntArray:
-    """Number of the connected set that each cell shape belongs to.
+    """Number of the connected set that each cell shape belongs to, shape (n_shapes,); shapes are (n_shapes, 6).
 
     Shapes are first put into boxes of half the tolerance, so that a thousand equal cells are one point and the number
     of links stays small.
@@ -110,7 +110,7 @@ def _linked_shapes(shapes: FloatArray) -> IntArray:
 def _arrangements(
     members: Sequence[int], numbers: Sequence[IntArray], positions: Sequence[FloatArray], cells: Sequence[FloatArray]
 ) -> IntArray:
-    """Number of the arrangement of each member; all have one composition and one shape of the cell.
+    """Number of the arrangement of each member, shape (n_members,); all have one composition and one cell shape.
 
     Arrangements grow from one member to all that lie near it, to all that lie near those, and so on. No link is kept,
     so memory stays bounded whatever the length of a trajectory.
@@ -148,6 +148,6 @@ def _circle_points(numbers: IntArray, positions: FloatArray, cell: FloatArray) -
 
 
 def _components(pairs: NDArray[np.integer], n: int) -> IntArray:
-    """Connected components of a graph given by its edges, shape (n_edges, 2)."""
+    """Number of the connected component of each of n nodes, shape (n,); edges have the shape (n_edges, 2)."""
     graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
     return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)

@@ -33,7 +33,7 @@ def choose_models(places: Mapping[str, NDArray[np.int64]], n_failed: Mapping[str
     The model with most results comes first; each next one is let in if all still share enough configurations.
 
     Args:
-        places: By model, the configurations with a result, as numbers.
+        places: By model, indices of the configurations with a result, shape (n_results,).
         n_failed: By model, how many configurations it failed on.
 
     Example:

@@ -56,8 +56,8 @@ def rmse_bounds(
     The squared RMSE is a ratio of sums over clusters; its standard error is that of the residuals, total - ratio x
     size. Bounds are Student's on the logarithm. Squared errors are skewed and some clusters large, so the degrees of
     freedom are those that the residuals' own kurtosis leaves (Satterthwaite): n - 1 where all clusters weigh alike, 2
-    where one rules. Quantiles of resamples, which stood here before, know nothing of that and miss more often;
-    resamples in units of their own error (bootstrap-t) miss a little less, but run away where one cluster rules.
+    where one dominates. Quantiles of resamples ignore that and miss more often; resamples in units of their own error
+    (bootstrap-t) miss a little less, but diverge where one cluster dominates.
     `python -m benchmarks.coverage` measures all three.
 
     Args:
@@ -100,7 +100,7 @@ def rmse_bounds(
 
 @functools.lru_cache(maxsize=4)
 def draws(n: int, n_resamples: int = N_RESAMPLES, seed: int = 0) -> FloatArray:
-    """How often each of n clusters is drawn, shape (n_resamples, n); the same for all models on a dataset."""
+    """Number of draws of each of n clusters, shape (n_resamples, n); the same for all models on a dataset."""
     drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1.0 / n), size=n_resamples)
     return drawn.astype(float)
 
@@ -134,7 +134,7 @@ def force_metrics(
     """Force columns of the store's metrics over some configurations, from numbers of each of them.
 
     Args:
-        n_atoms: Atoms, shape (n_configs,) like all others.
+        n_atoms: Number of atoms, shape (n_configs,) like all other arrays.
         clusters: As `rmse_bounds` takes them.
         rmses: Root mean square errors over force components, eV/Å.
         maes: Mean absolute errors over force components, eV/Å.

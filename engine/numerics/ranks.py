@@ -1,4 +1,4 @@
-"""Ranks of models with their doubt, and means over kinds of structures that no single kind rules."""
+"""Ranks of models with their uncertainty, and means that weigh all kinds of structures alike."""
 
 from dataclasses import dataclass
 
@@ -87,7 +87,7 @@ def rank_intervals(
 def macro_rmse(
     squares: FloatArray, counts: FloatArray, cells: NDArray[np.generic], clusters: NDArray[np.generic]
 ) -> tuple[float, float, float, int]:
-    """Mean over cells of the RMSE in each, so that no kind of structure rules it, with 95 % bounds.
+    """Mean over cells of the RMSE in each, so that no kind of structure dominates it, with 95 % bounds.
 
     The bounds follow from leaving out one cluster at a time (jackknife), on the logarithm, with Student's t: a cluster
     may hold several cells (a metal with its kinds) or be a part of one (a trajectory among others).

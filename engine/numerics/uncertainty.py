@@ -45,7 +45,7 @@ def force_deviation(forces: FloatArray, reference: FloatArray | None = None) -> 
 
     Args:
         forces: Shape (n_models, n_atoms, 3), eV/Å.
-        reference: DFT forces, shape (n_atoms, 3).
+        reference: DFT forces, shape (n_atoms, 3), eV/Å.
 
     Returns:
         Deviation, shape (n_atoms,), and error of the same shape where a reference is given; eV/Å.
@@ -65,7 +65,7 @@ def force_deviation(forces: FloatArray, reference: FloatArray | None = None) -> 
 
 
 def spearman(deviations: FloatArray, errors: FloatArray) -> float:
-    """Spearman's rank correlation of deviations with errors; NaN where one of them is constant.
+    """Spearman's rank correlation of deviations with errors, both of shape (n,); NaN where one of them is constant.
 
     Raises:
         MetricError: Lengths differ, or fewer than three pairs.
@@ -90,7 +90,7 @@ def is_zero_by_symmetry(forces: FloatArray, reference: FloatArray | None) -> NDA
 
     Args:
         forces: Shape (n_models, n_atoms, 3), eV/Å.
-        reference: DFT forces, shape (n_atoms, 3); None where there are none.
+        reference: DFT forces, shape (n_atoms, 3), eV/Å; None where there are none.
 
     Returns:
         Shape (n_atoms,).
@@ -113,7 +113,7 @@ def spearman_within(parts: Iterable[tuple[FloatArray, FloatArray]]) -> tuple[flo
     larger, since it also tells hard configurations from easy ones.
 
     Args:
-        parts: Deviations and errors of the atoms of each configuration.
+        parts: Deviations and errors of the atoms of each configuration, shape (n_atoms,), eV/Å.
 
     Returns:
         Mean, NaN where there is none, and the number of configurations that it rests on: those of at least

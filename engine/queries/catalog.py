@@ -1,4 +1,4 @@
-"""What the store holds: models, datasets, runs, coverage, failures, costs, claims."""
+"""Queries of what the store holds: models, datasets, runs, coverage, failures, costs, claims."""
 
 from dataclasses import dataclass
 
@@ -59,6 +59,13 @@ def datasets() -> pd.DataFrame:
         order by n_models desc, coalesce(paper_row, 1000), dataset_id
         """
     )
+
+
+@cached
+def summaries() -> dict[str, str]:
+    """Datasets that are here without their atoms, each with how these come."""
+    found = connection.frame("select dataset_id, reason from datasets where is_summary")
+    return dict(zip(found["dataset_id"], found["reason"], strict=True))
 
 
 @cached

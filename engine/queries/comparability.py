@@ -1,4 +1,4 @@
-"""What a comparison can mean: reference energies of models and datasets, and what alignment changes."""
+"""Queries of what can be compared: energy references of models and datasets, and what alignment changes."""
 
 from collections.abc import Mapping
 from typing import Any

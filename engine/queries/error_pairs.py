@@ -49,7 +49,7 @@ class Density:
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle drawn on a chart, in the units of its axes."""
+    """A rectangle drawn on a chart, in the store's units (eV/atom or eV/Å)."""
 
     x0: float
     x1: float
@@ -75,7 +75,7 @@ class Axes:
 
     @property
     def y(self) -> str:
-        """What stands along y, in the columns of the pairs."""
+        """Expression of the y axis in the columns of the pairs."""
         return {"residual": "error", "parity": "reference + error"}[self.view]
 
 

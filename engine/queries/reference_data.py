@@ -1,4 +1,4 @@
-"""Reads of the results store that concern the reference data: what datasets hold, and what a comparison can mean.
+"""Queries of the reference data: elements, groups, distributions and representatives of datasets.
 
 Energies and forces come back in the store's units (eV, Å) unless a column's name says otherwise.
 """

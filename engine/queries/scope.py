@@ -1,4 +1,4 @@
-"""Which configurations a number is about: one noun that every query takes, every caption prints and a link carries.
+"""`Scope`: the configurations that a number is about. Every query takes one, captions print it and links carry it.
 
 >>> scope = Scope.of("w-g", group="dislocation", elements=("W",))
 >>> print(scope.predicate("e"))
@@ -71,7 +71,7 @@ class Scope:
     shared_with: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Equal scopes are equal values: nothing is named twice, and order of elements and models means nothing."""
+        """Bring values to one form, so that equal scopes are equal: each name once, elements and models in order."""
         object.__setattr__(self, "dataset_ids", tuple(dict.fromkeys(self.dataset_ids)))
         object.__setattr__(self, "elements", tuple(sorted(set(self.elements))))
         object.__setattr__(self, "shared_with", tuple(sorted(set(self.shared_with))))
@@ -265,7 +265,7 @@ def _in_words(window: Window, phrase: str) -> list[str]:
 
 
 def unknown_values(parameters: Mapping[str, Sequence[str]], known: Mapping[str, Collection[str]]) -> list[str]:
-    """A sentence for each parameter of an address that has values which there are not; it names them.
+    """A sentence for each parameter of an address with unknown values; it names them.
 
     Args:
         parameters: Values by parameter.

@@ -1,4 +1,4 @@
-"""Which models were trained on the configurations that a number is about."""
+"""Queries of training: which models were trained on the configurations of a scope."""
 
 import pandas as pd
 
@@ -44,3 +44,10 @@ def with_seen_columns(table: pd.DataFrame, scope: Scope = EVERYTHING) -> pd.Data
     joined = table.merge(seen(scope), on=["model_id", "dataset_id"], how="left")
     joined.index = table.index
     return joined.assign(is_seen=joined["is_seen"].eq(True), seen_reason=joined["seen_reason"].fillna(""))
+
+
+@cached
+def seen_by(dataset_id: str) -> tuple[str, ...]:
+    """Ids of the models that count as trained on configurations of a dataset."""
+    known = seen(Scope.of(dataset_id))
+    return tuple(known.loc[known["is_seen"], "model_id"])

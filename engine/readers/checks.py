@@ -1,4 +1,4 @@
-"""What is looked at before a structure is predicted: one list for the command line, the page and everything else.
+"""Checks of a structure before it is predicted, the same for the command line and the page.
 
 `refuse_impossible` raises for what no potential can be asked about; `check_structure` says what a person should know
 before trusting a prediction.
@@ -29,7 +29,7 @@ MIN_GAP, WIDE_GAP = 5.0, 8.0
 
 
 def check_structure(configuration: Configuration, covered: Mapping[str, Collection[str]] | None = None) -> list[Check]:
-    """Look at what decides whether a prediction means anything: size, cell, vacuum, distances, elements.
+    """Check what decides whether a prediction means anything: size, cell, vacuum, distances, elements.
 
     Args:
         configuration: As read; it passed `refuse_impossible`.
@@ -163,7 +163,7 @@ def _check_vacuum(configuration: Configuration) -> list[Check]:
 
 
 def _largest_gap(fractional: FloatArray) -> float:
-    """Largest distance between neighbours on a circle of circumference 1."""
+    """Largest distance between neighbours on a circle of circumference 1; places have the shape (n_atoms,)."""
     places = np.sort(fractional % 1.0)
     return float(np.diff(places, append=places[0] + 1.0).max())
 

@@ -262,10 +262,10 @@ def _distances(first: FloatArray, second: FloatArray, cell: FloatArray) -> Float
 
 
 def _choose(name: str, expansions: Sequence[_Expansion], contents: _Contents, cell: FloatArray) -> _Expansion:
-    """The one meaning that the file's own words leave.
+    """The one expansion that agrees with what the file says of its contents.
 
     Raises:
-        DatasetError: None or several are left.
+        DatasetError: None agrees, or several do.
     """
     fitting = [one for one in expansions if contents.agrees(one.counts)]
     if not fitting:
@@ -294,7 +294,7 @@ def _formula(counts: Mapping[int, int]) -> str:
 
 
 def _read_as(chosen: _Expansion, contents: _Contents) -> list[Check]:
-    """What was understood, beside what the file says."""
+    """Remarks on how the file was understood, beside what it says of itself."""
     symmetry, found = chosen.symmetry, _formula(chosen.counts)
     if symmetry.is_stated:
         checks = [Check("Read as", True, f"CIF in {symmetry.label}, from {symmetry.source}: {found} in the cell")]

@@ -1,4 +1,4 @@
-"""Entries of a set that look like no result: zeros for forces, lengths in bohr, a stress of a molecule."""
+"""Entries of a set that are probably no results: zeros for forces, lengths in bohr, a stress of a molecule."""
 
 from collections.abc import Sequence
 

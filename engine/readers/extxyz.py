@@ -20,6 +20,7 @@ from engine.readers.ingestion import (
     first_value,
     read_text,
     to_voigt,
+    without_fortran,
 )
 from engine.readers.label_keys import Keys, Labels, choose_keys, classify, unread_keys
 from engine.records import Configuration, FloatArray
@@ -51,9 +52,9 @@ def read_extxyz(
     Args:
         path: The file.
         energy_key: Key of the total energy; `none` for no energy.
-        forces_key: Column of the forces; where it is not given, that which goes with the energy by its name.
-        stress_key: Key of the stress, likewise.
-        virial_key: Key of the virial, likewise.
+        forces_key: Column of the forces; empty for the one that belongs to the energy by its name.
+        stress_key: Key of the stress; empty for the one that belongs to the energy by its name.
+        virial_key: Key of the virial, in the same way.
 
     Raises:
         DatasetError: The file cannot be read, does not say which labels are meant, or a configuration in it is
@@ -162,10 +163,10 @@ def _is_vector(name: str, size: int) -> bool:
 
 
 def _vectors(frame: _Frame, name: str) -> FloatArray:
-    """A column of vectors; empty where it is none."""
+    """A column of vectors, shape (n_atoms, 3); empty where its words are no numbers."""
     columns = _parse_columns(frame.properties, frame.rows, frame.where)
     try:
-        return np.array(columns[name], dtype=float)
+        return np.array(without_fortran(columns[name]), dtype=float)
     except ValueError:
         return np.zeros((0, 3))
 
@@ -200,7 +201,7 @@ def _parse_frame(frame: _Frame, keys: Keys) -> Configuration:
 
 
 def _with_stress(configuration: Configuration, virial: str | None, where: str) -> Configuration:
-    """The stress of a configuration made sure of: from the virial where it has none of its own, and no empty entry."""
+    """A configuration with its stress checked: taken from the virial where it has none, dropped where it is empty."""
     stress = configuration.stress
     pressure = None if virial is None else to_voigt(_words(virial), where)
     if pressure is not None and all(configuration.pbc):

@@ -1,6 +1,6 @@
 """What all readers share: bytes of a file in, raw values to checked configurations.
 
-A file from outside is trusted in nothing: it may be cut, packed to explode, or hold impossible numbers. Every problem
+Nothing in a file from outside is trusted: it may be cut, packed to explode, or hold impossible numbers. Every problem
 is one `DatasetError` that names the file and the configuration.
 """
 
@@ -122,7 +122,7 @@ def build_configuration(
         stress: 6 numbers (Voigt) or 9 (rows of a symmetric tensor), eV/Å³.
 
     Raises:
-        DatasetError: Something is impossible.
+        DatasetError: An element, a number, a shape or the cell is impossible.
     """
     config_id, group_name = without_slashes(config_id), without_slashes(group_name)
     check_name(config_id, "id", where)
@@ -161,7 +161,7 @@ def check_name(name: str, what: str, where: str) -> None:
     """Refuse an id or a group that is too long, invisible or a path.
 
     Raises:
-        DatasetError: It is.
+        DatasetError: The name is too long, holds a control character or looks like a path.
     """
     if len(name) > MAX_ID_LENGTH:
         raise DatasetError(f"{where}: its {what} has {len(name)} characters, at most {MAX_ID_LENGTH} are kept.")
@@ -204,7 +204,7 @@ _FORTRAN = re.compile(r"([\d.])[dD]([-+]?\d)")
 
 
 def without_fortran(values: ArrayLike) -> ArrayLike:
-    """The same words with `1.5D-3` written as `1.5E-3`; what is no text stays as it is."""
+    """The same values with `1.5D-3` written as `1.5E-3`; other values stay as they are."""
     if isinstance(values, str):
         return _FORTRAN.sub(r"\1E\2", values)
     return [without_fortran(value) for value in values] if isinstance(values, list) else values  # type: ignore[return-value]
@@ -214,7 +214,7 @@ def to_numbers(values: ArrayLike, shape: tuple[int, ...], what: str, where: str)
     """Finite numbers of the shape wanted.
 
     Raises:
-        DatasetError: They are not.
+        DatasetError: The values have another shape, or one of them is no finite number.
     """
     try:
         try:
@@ -260,7 +260,7 @@ def checked(path: Path, configurations: list[Configuration]) -> list[Configurati
     """The same configurations, unless there are none or an id occurs twice.
 
     Raises:
-        DatasetError: So it is.
+        DatasetError: There is no configuration, or an id occurs twice.
     """
     if not configurations:
         raise DatasetError(f"{path.name} holds no configuration.")

@@ -1,4 +1,4 @@
-"""VASP's OUTCAR: ionic steps with the labels that density functional theory gave, and a word on the others.
+"""VASP's OUTCAR: ionic steps with labels of density functional theory, and remarks on steps that are left out.
 
 A step belongs to DFT where its forces are not marked as those of VASP's own force field, and is converged where its
 electronic steps ended before NELM: VASP prints the same sentence either way. Numbers are in fields of fixed width
@@ -63,13 +63,13 @@ def read_outcar(path: Path) -> list[Configuration]:
         path: The file; its name and the step name a configuration.
 
     Raises:
-        DatasetError: The file is none, the run did not finish, a step cannot be read, or none is converged DFT.
+        DatasetError: The file is no OUTCAR, the run did not finish, a step cannot be read, or none is converged DFT.
     """
     return outcar_steps(path).configurations
 
 
 def outcar_steps(path: Path) -> Steps:
-    """Read an OUTCAR and what is to be said of it.
+    """Read an OUTCAR, with remarks on what is left out or odd.
 
     Raises:
         DatasetError: As `read_outcar`.
@@ -158,7 +158,7 @@ def _read_steps(path: Path, lines: Sequence[str], symbols: Sequence[str]) -> lis
 
 
 def _check_end(lines: Sequence[str], i: int, where: str) -> None:
-    """The table of forces ends where the number of atoms says: six numbers more are another atom."""
+    """Refuse a table of forces with more rows than atoms."""
     if i < len(lines) and re.fullmatch(r"(\s*-?\d+\.\d+){6}\s*", lines[i]):
         raise DatasetError(f"{where}: it cannot be read (line {i + 1}: forces of more atoms than 'ions per type').")
 
@@ -175,7 +175,7 @@ def _energy(lines: Sequence[str], i: int, where: str) -> float:
 
 
 def _numbers(lines: Sequence[str], i: int, n: int, decimals: tuple[int, ...], where: str) -> FloatArray:
-    """So many numbers of one line, though they may run together."""
+    """The first n numbers of a line, shape (n,); numbers of fixed width may touch."""
     line = lines[i].replace("in kB", "", 1) if i < len(lines) else ""
     try:
         values = [float(word) for word in line.split()]

@@ -1,7 +1,7 @@
-"""Are the reference labels of a set in the units and with the signs that they should have?
+"""Checks that the reference labels of a set have the right units and signs.
 
-Absolute energies cannot tell: an all-electron code puts a metal at -1e4 eV and another zero puts it at -9 eV. But
-neighbouring configurations can: along a small displacement the energy changes by minus forces times displacements,
+Absolute energies cannot tell: an all-electron code puts a metal at -1e4 eV and another zero puts it at -9 eV.
+Neighbouring configurations can: along a small displacement the energy changes by minus forces times displacements,
 and under a small strain by stress times strain times volume, whatever the zero. A ratio of 27 or 0.001 instead of 1
 is a unit, -1 is a sign. Where a set has no such neighbours, its check says that it could not be made.
 """
@@ -90,7 +90,7 @@ class Finding:
 
 
 def examine(configurations: Sequence[Configuration]) -> list[Finding]:
-    """Look at a set from every side; the order is that of a report.
+    """Run all checks of a set, in the order of a report.
 
     Args:
         configurations: All configurations of the set, in the order of their file.

@@ -1,7 +1,7 @@
 """POSCAR and CONTCAR, read as VASP reads them, except that nothing is guessed.
 
 VASP reads the first words of a line and ignores the rest, so comments after values and remarks after the coordinates
-are allowed. What VASP would read silently in another way than a person means is refused with its line: another number
+are allowed. A line that VASP would silently read in another way than a person means is refused: another number
 of symbols than of counts, more coordinates than counts, a label that contradicts the species, a second structure.
 
 Source: https://www.vasp.at/wiki/index.php/POSCAR

@@ -1,4 +1,4 @@
-"""What a reader of structures hands on: the atoms as understood, and what was understood about the file."""
+"""Results of a reader of structures: the atoms, and remarks on how the file was understood."""
 
 from dataclasses import dataclass, field
 
@@ -33,7 +33,7 @@ class Reading:
         cell: One lattice vector per row, shape (3, 3), Å; zeros where there is none.
         pbc: Periodic along each lattice vector.
         checks: What was understood, for a person to compare with the file.
-        labels: Carries energy, forces and stress where the file has them.
+        labels: Configuration with energy (eV), forces (eV/Å) and stress (eV/Å³) where the file has them.
     """
 
     numbers: list[int]

@@ -1,8 +1,8 @@
 """Reading uploads where they can do no harm: in a process of bounded memory and time, a few at a time.
 
 A reader that is given a hostile file may ask for all memory or hold the interpreter lock for minutes, which stops every
-visitor of a server. A process of its own is ended by the system instead. It is a fresh one and no fork, since forks of
-a process with threads can hang.
+visitor of a server. The system ends a separate process instead. The process is started anew and not forked, since forks
+of a process with threads can hang.
 """
 
 import json
@@ -36,7 +36,7 @@ class OverloadError(DatasetError):
 
 
 def read_in_sandbox(name: str, data: bytes) -> Upload:
-    """What `engine.readers.uploads.read_upload` does, in a process of its own.
+    """Call `engine.readers.uploads.read_upload` in a process of its own.
 
     Args:
         name: File name; its ending decides the format, it is never opened.

@@ -1,8 +1,8 @@
 """Structures that people hand in: POSCAR, CIF or extended XYZ in memory to one checked configuration.
 
-A file from outside is trusted in nothing. Its format follows from its name, or from its first lines where the
+Nothing in a file from outside is trusted. Its format follows from its name, or from its first lines where the
 name says nothing; sizes are limited before a reader sees the text; every problem becomes one `DatasetError` that a page
-or the command line can show as it is. `engine.readers.sandbox` does all of it in a process of bounded time and memory.
+or the command line shows as it is. `engine.readers.sandbox` does all of it in a process of bounded time and memory.
 """
 
 import re

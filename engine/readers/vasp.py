@@ -36,7 +36,7 @@ def read_vasprun(path: Path) -> list[Configuration]:
 
 
 def vasprun_steps(path: Path) -> Steps:
-    """Read a vasprun.xml and what is to be said of it.
+    """Read a vasprun.xml, with remarks on what is left out or odd.
 
     Raises:
         DatasetError: As `read_vasprun`.

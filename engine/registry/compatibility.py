@@ -13,7 +13,7 @@ from engine.registry.levels_of_theory import LevelOfTheory
 
 YES, CARE, NO = "yes", "care", "no"  # from good to bad
 
-MOVED = 0.05  # eV/atom; a zero that lies further off would pass for an error of the model
+MOVED = 0.05  # eV/atom; a zero that differs by more would pass for an error of the model
 # Zero of energy of OMat24 and MatPES, which use newer pseudopotentials, minus that of the Materials Project, eV/atom.
 # Measured on crystals as nequix-omat-1 minus nequix-oam-1. Listed are elements of which these and two MatPES models
 # (m3gnet, tensornet) minus models of the Materials Project's zero all say that it moved by more than `MOVED`. DFT
@@ -169,9 +169,9 @@ def _hubbard(model: LevelOfTheory, labels: Labels) -> Finding:
 
 
 def _spin(model: LevelOfTheory, labels: Labels) -> Finding:
-    """What a source does not say is asked only where nobody found its zero to be the Materials Project's.
+    """Spin polarisation; an unstated one is a finding only where the zero is not known to be the Materials Project's.
 
-    That zero needs the same spin, which all training sets of that zero polarise.
+    That zero needs polarised spins, which all training sets of that zero have.
     """
     metals = ", ".join(sorted(MAGNETIC & labels.elements))
     if not metals or labels.level.spin == "polarised" or model.functional == "none":

@@ -18,7 +18,7 @@ from engine.data_folder import DataFolder, as_written
 from engine.errors import RegistryError
 from engine.readers.formats import READERS
 from engine.registry.levels_of_theory import LevelOfTheory, make_level, with_level
-from engine.registry.tables import SHA256, Registry, build, check_choice, check_unique, read_folder
+from engine.registry.tables import SHA256, Registry, build, check_choice, check_unique, read_folder, with_users
 from engine.registry.training_sets import check_training_sets
 
 DATASETS_PATH = Path(__file__).with_name("datasets")
@@ -237,7 +237,7 @@ def _read_registry(path: Path, _stamp: int) -> Registry[Dataset]:
 
 
 def _entry(dataset_id: str, table: object, where: str) -> object:
-    """An entry with its level of theory, which it names or states itself; older ones of a data folder as of today."""
+    """An entry with its level of theory, named or stated; older entries of a data folder get today's form."""
     if not isinstance(table, dict):
         return table  # refused by name when it is built
     if "level_of_theory" in table:
@@ -252,15 +252,12 @@ def _entry(dataset_id: str, table: object, where: str) -> object:
 
 @functools.cache
 def _joined(added: Path, stamp: int) -> Registry[Dataset]:
-    """Both registries; a user's dataset may not hide one of this project."""
-    known = _read_registry(DATASETS_PATH, 0)
-    users = _read_registry(added, stamp) if stamp else {}
-    if clash := sorted(set(known) & set(users)):
-        raise RegistryError(
-            f"{added} has an entry '{clash[0]}', which is now a dataset of engine/registry/datasets. "
-            f"Run: python -m precompute add-dataset --remove {clash[0]}"
-        )
-    return Registry({**known, **users}, "Dataset", "engine/registry/datasets")
+    """Both registries."""
+    clash = (
+        f"{added} has an entry '{{id}}', which is now a dataset of engine/registry/datasets. "
+        "Run: python -m precompute add-dataset --remove {id}"
+    )
+    return with_users(_read_registry(DATASETS_PATH, 0), _read_registry(added, stamp) if stamp else {}, clash)
 
 
 def get_dataset(dataset_id: str) -> Dataset:
@@ -285,14 +282,14 @@ def check_id(dataset_id: str, where: str) -> None:
     """Refuse an id that is not kebab-case; it names files.
 
     Raises:
-        RegistryError: It is not.
+        RegistryError: The id is too long or is not kebab-case.
     """
     if len(dataset_id) > MAX_ID_LENGTH or not _ID.fullmatch(dataset_id):
         raise RegistryError(f"{where}: an id is kebab-case: lower-case letters, digits and '-'.")
 
 
 def _check(dataset: Dataset, where: str) -> None:
-    """Checks that a type cannot express."""
+    """Check what a type cannot express."""
     check_id(dataset.dataset_id, where)
     check_choice(dataset.level.energy_reference, ENERGY_REFERENCES, f"{where}: energy_reference")
     check_training_sets((seen.training_set for seen in dataset.seen_by), where)
@@ -311,7 +308,7 @@ def _check(dataset: Dataset, where: str) -> None:
 
 
 def _check_noise(dataset: Dataset, where: str) -> None:
-    """A measured noise is above zero, and says how it was measured."""
+    """Refuse a noise that is not above zero, or that does not say how it was measured."""
     measured = (dataset.energy_noise, dataset.force_noise, dataset.defect_energy_noise)
     known = [value for value in measured if value is not None]
     if any(not 0 < value < math.inf for value in known):

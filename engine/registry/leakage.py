@@ -50,7 +50,7 @@ def leakage(model: Model, dataset: Dataset, group: str = ALL) -> Leakage | None:
 
 
 def leakages(models: Iterable[Model], dataset: Dataset, groups: Iterable[str]) -> Iterator[tuple[Model, str, Leakage]]:
-    """All that is known of a dataset: model, group or `all`, and the leakage, in the order of the models.
+    """All leakages of a dataset: model, group or `all`, and what is known, in the order of the models.
 
     Args:
         models: Models.

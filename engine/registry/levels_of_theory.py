@@ -1,4 +1,4 @@
-"""Levels of theory: how labels were computed, of training sets and of datasets alike."""
+"""Levels of theory: how the labels of training sets and datasets were computed."""
 
 import functools
 from collections.abc import Mapping

@@ -25,6 +25,7 @@ from engine.registry.tables import (
     check_unique,
     read_folder,
     read_tables,
+    with_users,
 )
 from engine.registry.training_sets import check_training_sets, elements_of, load_training_sets, with_elements
 
@@ -170,16 +171,14 @@ def _read_registry(path: Path, _stamp: int) -> Registry[Model]:
 
 @functools.cache
 def _joined(added: Path, stamp: int) -> Registry[Model]:
-    """Both registries; a user's model may not hide one of this project."""
-    known = load_models(MODELS_PATH)
+    """Both registries."""
     entries = read_tables(added) if stamp else {}
     users = {model_id: user_model(model_id, table) for model_id, table in entries.items()}
-    if clash := sorted(set(known) & set(users)):
-        raise RegistryError(
-            f"{added} has an entry '{clash[0]}', which is now a model of this project; "
-            "rename it there and in the folder 'imported'."
-        )
-    return Registry({**known, **users}, "Model", "engine/registry/models")
+    clash = (
+        f"{added} has an entry '{{id}}', which is now a model of this project; "
+        "rename it there and in the folder 'imported'."
+    )
+    return with_users(load_models(MODELS_PATH), users, clash)
 
 
 def _model(model_id: str, table: object, where: str) -> Model:
@@ -228,7 +227,7 @@ def family_options(family: str) -> frozenset[str]:
 
 
 def _check(model: Model, where: str) -> None:
-    """Checks that a type cannot express."""
+    """Check what a type cannot express."""
     if not _ID.fullmatch(model.model_id):
         raise RegistryError(f"{where}: an id is kebab-case: lower-case letters, digits, '-' and '.'.")
     if model.is_runnable:  # a row of the paper stays in the registry until its family is written

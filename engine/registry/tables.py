@@ -95,6 +95,10 @@ class Registry(dict[str, T]):
     def __missing__(self, key: str) -> T:
         raise unknown_id(self._kind, key, self, self._place)
 
+    def extended(self, more: Mapping[str, T]) -> "Registry[T]":
+        """The same registry with more entries behind its own."""
+        return Registry({**self, **more}, self._kind, self._place)
+
     def select(self, ids: Iterable[str]) -> list[T]:
         """Look entries up, each once, in the order asked; `all` stands for every entry.
 
@@ -106,6 +110,22 @@ class Registry(dict[str, T]):
         """
         keys = [key for given in ids for key in (self if given == ALL else (given,))]
         return [self[key] for key in dict.fromkeys(keys)]
+
+
+def with_users(known: Registry[T], users: Mapping[str, T], clash: str) -> Registry[T]:
+    """The registry of this project and a user's together; a user's entry may not hide one of this project.
+
+    Args:
+        known: Entries of this project.
+        users: Entries of a user.
+        clash: Message for an id that both have, where `{id}` stands for it.
+
+    Raises:
+        RegistryError: An id is in both.
+    """
+    if both := sorted(known.keys() & users.keys()):
+        raise RegistryError(clash.replace("{id}", both[0]))
+    return known.extended(users)
 
 
 def check_unique(values: Iterable[tuple[str, object]], what: str, registry: str) -> None:
@@ -146,7 +166,7 @@ def _is_required(field: "dataclasses.Field[Any]") -> bool:
 def _convert(hint: Any, value: object, where: str) -> object:
     """Check a TOML value against an annotation and give it that annotation's Python form."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (types.UnionType, typing.Union):  # X | None; TOML has no null, so X it is
+    if origin in (types.UnionType, typing.Union):  # X | None; TOML has no null, so the value is an X
         return _convert(next(arg for arg in args if arg is not type(None)), value, where)
     if origin is tuple:
         if not isinstance(value, list):

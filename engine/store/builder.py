@@ -100,29 +100,34 @@ class StoreBuilder:
         inside = [c for c in configurations if c.group_name not in dataset.groups_outside]
         self._reactions += dataset_reactions(dataset, configurations)
         frame = self._frame_of(dataset, configurations) if configurations else None
-        self._add_levels([dataset.level])
-        self._insert(
-            "datasets",
-            [
-                columns(dataset, "dataset_id", "label", "license", "paper_row", "source", "citation", "description",
-                        "n_configs_paper", "comparable", "comparable_note", "reference_checked", "force_noise",
-                        "noise_note")
-                | columns(dataset.level, "functional", "code", "energy_reference", "potentials", "spin", "hubbard_u")
-                | {"elements": list(dataset.elements), "n_configs": len(inside),
-                   "level_of_theory": dataset.level.level_id, "leakage": dataset.leakage_note or "None known.",
-                   "energy_noise_per_atom": dataset.energy_noise,
-                   "n_atoms": sum(c.n_atoms for c in inside), "available": bool(configurations), "reason": reason,
-                   "stands_in_for": ", ".join(map(str, dataset.stands_in_for)),
-                   "n_clusters": frame and len(set(frame.clusters[frame.inside].tolist())),
-                   "has_crystal": frame and frame.has_crystal,
-                   "is_one_composition": frame and frame.is_one_composition}
-            ],
-        )  # fmt: skip
+        size = {
+            "n_configs": len(inside),
+            "n_atoms": sum(c.n_atoms for c in inside),
+            "n_clusters": frame and len(set(frame.clusters[frame.inside].tolist())),
+            "has_crystal": frame and frame.has_crystal,
+            "is_one_composition": frame and frame.is_one_composition,
+        }
+        self._add_dataset_row(dataset, size, reason, is_summary=False)
         groups = {c.group_name for c in configurations}
         self._insert("leakage", [leakage_row(dataset, *found) for found in leakages(self._models, dataset, groups)])
         clusters = [f"{dataset.dataset_id} {k}" for k in frame.clusters] if frame else []
         rows = [configuration_row(dataset, c, name) for c, name in zip(configurations, clusters, strict=True)]
         self._insert("configurations", rows)
+
+    def add_summary(self, dataset: Dataset, summary: Mapping[str, pa.Table], reason: str) -> None:
+        """Write a dataset that is here as a summary alone (`engine.store.summary`), with what the page says of that.
+
+        What models saw of it follows from the registry as it is now.
+        """
+        (size,) = summary["datasets"].drop_columns(["dataset_id"]).to_pylist()
+        self._add_dataset_row(dataset, size, reason, is_summary=True)
+        groups = set(summary["configurations"]["group_name"].to_pylist())
+        self._insert("leakage", [leakage_row(dataset, *found) for found in leakages(self._models, dataset, groups)])
+        for table, rows in summary.items():
+            if table == "ensembles":
+                self._add_ensemble_rows(rows.to_pylist())
+            elif table != "datasets":
+                self._insert(table, rows)
 
     def add_runs(self, runs: Iterable[Run]) -> None:
         """Write where predictions come from."""
@@ -197,13 +202,35 @@ class StoreBuilder:
         members = [scored[model_id] for model_id in ensemble.models if model_id in scored]
         if len(members) < len(ensemble.models):
             return
-        if ensemble.ensemble_id not in self._ensembles:
-            self._ensembles.add(ensemble.ensemble_id)
-            row = columns(ensemble, "ensemble_id", "label", "source") | {"model_ids": list(ensemble.models)}
-            self._insert("ensembles", [row])
+        row = columns(ensemble, "ensemble_id", "label", "source") | {"model_ids": list(ensemble.models)}
+        self._add_ensemble_rows([row])
         rows = uncertainty_rows(frame, ensemble, members)
         self._insert("uncertainties", rows)
         self._insert("ensemble_metrics", list(correlation_rows(rows)))
+
+    def _add_ensemble_rows(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Write ensembles that are not there yet."""
+        new = {row["ensemble_id"]: row for row in rows if row["ensemble_id"] not in self._ensembles}
+        self._ensembles |= new.keys()
+        self._insert("ensembles", list(new.values()))
+
+    def _add_dataset_row(self, dataset: Dataset, size: Mapping[str, Any], reason: str, *, is_summary: bool) -> None:
+        """Write what the registry says of a dataset, and its size."""
+        self._add_levels([dataset.level])
+        self._insert(
+            "datasets",
+            [
+                columns(dataset, "dataset_id", "label", "license", "paper_row", "source", "citation", "description",
+                        "n_configs_paper", "comparable", "comparable_note", "reference_checked", "force_noise",
+                        "noise_note")
+                | columns(dataset.level, "functional", "code", "energy_reference", "potentials", "spin", "hubbard_u")
+                | {"elements": list(dataset.elements), "level_of_theory": dataset.level.level_id,
+                   "leakage": dataset.leakage_note or "None known.", "energy_noise_per_atom": dataset.energy_noise,
+                   "available": bool(size["n_configs"]), "reason": reason, "is_summary": is_summary,
+                   "stands_in_for": ", ".join(map(str, dataset.stands_in_for))}
+                | dict(size)
+            ],
+        )  # fmt: skip
 
     def _frame_of(self, dataset: Dataset, configurations: Sequence[Configuration]) -> Frame:
         """Frame of a dataset; the last one is kept, since configurations and results come one after the other."""
@@ -226,7 +253,7 @@ class StoreBuilder:
 
 @contextmanager
 def database_errors(path: Path) -> Iterator[None]:
-    """Errors of the database in a block as one of ours.
+    """Turn errors of the database inside a block into one of ours.
 
     Raises:
         StoreError: In place of any `duckdb.Error`.
@@ -241,7 +268,7 @@ def verify(path: Path) -> None:
     """Make sure that a finished file opens, is of this schema and holds a dataset.
 
     Raises:
-        StoreError: It does not.
+        StoreError: It does not open, has another schema, or holds no dataset.
     """
     with database_errors(path), duckdb.connect(str(path), read_only=True) as connection:
         found = connection.execute("select schema_version, (select count(*) from datasets) from store_info").fetchall()

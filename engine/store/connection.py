@@ -24,7 +24,7 @@ R = TypeVar("R")
 
 SCHEMA_VERSION = 7  # of schema.sql: what the store writes and the app reads
 TIMEOUT_SECONDS = 20.0
-DatabaseError = duckdb.Error  # for those who must not know which database it is
+DatabaseError = duckdb.Error  # for callers that know no database
 
 _NEXT_STEP = "Run: make demo"
 _MAX_OPEN = 2  # a build stays open beside its successor, so that queries that still run on it can end

@@ -1,4 +1,4 @@
-"""What the builder takes in besides the registries, and how records become rows."""
+"""Results, runs and costs that the builder takes in, and the rows that records become."""
 
 import hashlib
 from collections.abc import Sequence

@@ -13,6 +13,7 @@ create table models (
 );
 
 -- n_clusters: clusters of the configurations that count. has_crystal: the alignment `crystal` is defined.
+-- is_summary: errors and metrics came with the repository, without atoms.
 -- is_one_composition: one alloy in one composition, so that an aligned energy error is the standard deviation of the
 -- raw one and says nothing about energies of the alloy.
 create table datasets (
@@ -22,7 +23,7 @@ create table datasets (
     reason varchar, potentials varchar, comparable boolean, comparable_note varchar, leakage varchar,
     spin varchar, hubbard_u boolean, level_of_theory varchar, reference_checked boolean,
     energy_noise_per_atom double, force_noise double, noise_note varchar,
-    n_clusters integer, has_crystal boolean, is_one_composition boolean
+    n_clusters integer, has_crystal boolean, is_one_composition boolean, is_summary boolean
 );
 
 -- How labels were computed, of models, training sets and datasets. What a source does not state is null or empty.

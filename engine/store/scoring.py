@@ -109,7 +109,7 @@ class Score:
         self.crystal = against_crystals(self.raw, frame.energy, frame.fractions, frame.is_crystal)
 
     def _align(self) -> tuple[FloatArray, FloatArray, str]:
-        """Offsets, errors about those of all other configurations, and why some or all of these are missing.
+        """Offsets, errors about those of all other configurations (both eV/atom), and why some of these are missing.
 
         What does not count as the dataset has no part in the fit, so its errors are those about the offsets.
         """
@@ -262,6 +262,6 @@ def _number(value: float) -> float | None:
 
 
 def not_none(values: FloatArray | None) -> FloatArray:
-    """Forces that are known to be there."""
+    """The same forces; raise an AssertionError where there are none."""
     assert values is not None
     return values

@@ -1,7 +1,7 @@
-"""Take what is wanted out of zip and tar archives: files by the pattern of their names, or one file or directory.
+"""Zip and tar archives: files are taken out by the pattern of their names, or one file or directory by its path.
 
-An archive is other people's bytes: nothing is written outside its own folder, absurd sizes are refused, and what is
-there is complete, since everything is unpacked beside it first.
+An archive is other people's bytes. Nothing is written outside its own folder, absurd sizes are refused, and a folder
+that exists is complete, since everything is unpacked beside it first.
 """
 
 import fnmatch
@@ -128,7 +128,7 @@ def _write(
     open_member: Callable[[str], IO[bytes]],
     limit: int,
 ) -> None:
-    """Copy what has a place."""
+    """Copy the members that have a place."""
     placed = [(name, size, where) for name, size in members if (where := place(PurePosixPath(name))) is not None]
     if not placed:
         names = ", ".join(sorted(name for name, _ in members)[:8])

@@ -1,4 +1,4 @@
-"""From a registry entry to configurations on disk."""
+"""Datasets come in: from a registry entry to configurations on disk."""
 
 from pathlib import Path
 
@@ -65,7 +65,7 @@ def configurations_of(dataset: Dataset, folder: DataFolder, limit: int | None = 
         limit: Draw a reproducible sample of this many from those that count as the dataset.
 
     Raises:
-        FetchError: The dataset was not fetched yet, or a user's is not what its entry says.
+        FetchError: The dataset was not fetched yet, or a user's configurations are not those of its entry.
     """
     path = folder.configurations(dataset.dataset_id)
     if not path.is_file():
@@ -82,7 +82,7 @@ def configurations_of(dataset: Dataset, folder: DataFolder, limit: int | None = 
 
 
 def _check_stored(dataset: Dataset, path: Path) -> None:
-    """Refuse configurations of a user that are not those that its entry was written for, as after a kill or a cut."""
+    """Refuse a user's configurations that differ from those of its entry, as after a kill or a cut."""
     stored = next((file.stored_sha256 for file in dataset.files if file.stored_sha256), "")
     if dataset.is_added and stored and sha256_of(path) != stored:
         raise FetchError(

@@ -30,7 +30,7 @@ def sha256_of(path: Path) -> str:
 
 
 def fetch_file(target: Path, *, sha256: str = "", url: str | None = None, mirrored: Path | None = None) -> str:
-    """Make sure that a file is there and right.
+    """Make sure that a file is present and has its checksum.
 
     Args:
         target: Where it belongs.
@@ -42,7 +42,7 @@ def fetch_file(target: Path, *, sha256: str = "", url: str | None = None, mirror
         How it came: `present`, `mirror` or `download`.
 
     Raises:
-        FetchError: It is nowhere to be had, or its checksum is wrong; nothing is left under its name.
+        FetchError: No source has it, or its checksum is wrong; nothing is left under its name.
     """
     wanted = sha256 or recorded_sha256(target)
     if target.is_file() and wanted and sha256_of(target) == wanted:

@@ -1,7 +1,7 @@
-"""Are the atoms of two configurations the same, and in which order?
+"""Comparison of two configurations: whether their atoms are the same, and in which order.
 
 Predictions that were computed elsewhere went through other programs, which wrap positions into the cell, round them, or
-sort atoms by element. Their forces count only once each stands at its own atom.
+sort atoms by element. Forces are used only after each is assigned to its own atom.
 """
 
 import numpy as np
@@ -26,7 +26,7 @@ def atom_order(wanted: Configuration, found: Configuration, where: str) -> IntAr
         Indices, shape (n_atoms,): `forces[order]` are the forces in the order of the dataset.
 
     Raises:
-        PredictionError: Atoms, cell or positions are others, or the order cannot be told.
+        PredictionError: Atoms, cell or positions differ, or the order is ambiguous.
     """
     if sorted(wanted.numbers.tolist()) != sorted(found.numbers.tolist()):
         raise PredictionError(
@@ -45,7 +45,7 @@ def atom_order(wanted: Configuration, found: Configuration, where: str) -> IntAr
 
 
 def _check_cell(wanted: Configuration, found: Configuration, where: str) -> None:
-    """Both cells must span the same lattice; vectors of directions without period do not count."""
+    """Refuse cells that span different lattices; vectors of directions without period do not count."""
     axes = list(wanted.pbc)
     if not any(axes):
         return
@@ -72,7 +72,7 @@ def _distances(configuration: Configuration, moved: FloatArray) -> FloatArray:
 
 
 def _matched(wanted: Configuration, found: Configuration, where: str) -> IntArray:
-    """The order by places: each wanted atom has exactly one of its element at its place."""
+    """The order by places, shape (n_atoms,): each wanted atom has exactly one of its element at its place."""
     order = np.full(wanted.n_atoms, -1)
     for number in np.unique(wanted.numbers):
         ours, theirs = np.flatnonzero(wanted.numbers == number), np.flatnonzero(found.numbers == number)

@@ -1,4 +1,4 @@
-"""Take in predictions that were computed elsewhere; every number keeps its origin."""
+"""Imports of predictions that were computed elsewhere; every number keeps its origin."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -39,9 +39,9 @@ def import_file(
         folder: The data folder.
         source: Who computed them; the file's name where it is not said.
         note: What is inferred about them.
-        energy_key: Name of the predicted energies; empty to find them: what is called a reference, or has the values
-            of the dataset's labels, is none.
-        forces_key: Name of the predicted forces, likewise; `none` for none.
+        energy_key: Name of the predicted energies; empty to find them. Energies that are called a reference, or have
+            the values of the dataset's labels, are never taken.
+        forces_key: Name of the predicted forces; empty to find them in the same way, `none` for none.
 
     Returns:
         One line that says what was done.

@@ -1,7 +1,7 @@
-"""Can imported numbers be predictions of the configurations that they stand for?
+"""Checks that imported numbers can be predictions of the configurations that they stand for.
 
-Even a poor potential has forces that point as those of DFT do, and energies that grow with the number of atoms. What
-agrees with the labels to rounding is the labels; what is proportional to them by a factor is in another unit.
+Even a poor potential has forces that point as those of DFT do, and energies that grow with the number of atoms. Numbers
+that agree with the labels to rounding are the labels; numbers proportional to them by a factor are in another unit.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ TELLING = 0.7
 """Least correlation with the labels from which a factor is read."""
 
 UNLIKE, MIN_UNLIKE_COMPONENTS = 0.3, 60
-"""Even potentials for one metal reach a correlation of 0.5 on another set; so many components are no chance."""
+"""Even potentials for one metal reach a correlation of 0.5 on another set; this many components are no coincidence."""
 
 _FORCE_FACTORS = {
     "meV/Å": 1e3,
@@ -49,7 +49,7 @@ def check_predictions(
         is_placed: Whether the order of their atoms was compared with the dataset's.
 
     Raises:
-        PredictionError: They cannot be what they are said to be.
+        PredictionError: They are the labels, or are in another unit, sign or order of atoms.
     """
     by_id = {c.config_id: c for c in configurations}
     pairs = [(by_id[p.config_id], p) for p in predictions]
@@ -62,7 +62,7 @@ Pairs = Sequence[tuple[Configuration, Prediction]]
 
 
 def _labels(pairs: Pairs) -> str:
-    """Whether the predictions are the labels."""
+    """What is wrong where the predictions are the labels; empty where they are not."""
     known = [(i, c) for i, (c, _) in enumerate(pairs)]
     for quantity in ("energy", "forces"):
         if is_label([getattr(p, quantity) for _, p in pairs], known, quantity):
@@ -72,7 +72,7 @@ def _labels(pairs: Pairs) -> str:
 
 
 def _forces(pairs: Pairs, is_placed: bool) -> str:
-    """Whether forces are those of the labels but for a unit, a sign or the order of the atoms."""
+    """What is wrong with unit, sign or order of the forces; empty where nothing is."""
     both = [(c.forces.ravel(), p.forces.ravel()) for c, p in pairs if c.forces is not None and p.forces is not None]
     found = [(first, second) for first, second in both if np.sqrt(np.mean(first**2)) > MIN_FORCE]
     n_components = sum(len(first) for first, _ in found)
@@ -95,7 +95,7 @@ def _forces(pairs: Pairs, is_placed: bool) -> str:
 
 
 def _energies(pairs: Pairs) -> str:
-    """Whether energies change within a composition as the labels do, or by a fraction."""
+    """What is wrong with the unit of the energies, by their changes within a composition; empty where nothing is."""
     groups: dict[bytes, list[tuple[float, float]]] = defaultdict(list)
     for c, p in pairs:
         if c.energy is not None and p.energy is not None:
@@ -116,7 +116,7 @@ def _energies(pairs: Pairs) -> str:
 
 
 def _plausible(pairs: Pairs) -> str:
-    """The checks that every dataset passes, where its labels do and the predictions do not."""
+    """What the checks of a dataset find in the predictions and not in its labels; empty where nothing."""
     reference = [c for c, _ in pairs]
     predicted = [dataclasses.replace(c, energy=p.energy, forces=p.forces, stress=None) for c, p in pairs]
     for check in (energies, energies_against_forces):

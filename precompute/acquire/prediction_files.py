@@ -1,7 +1,7 @@
 """Files of predictions: which of their numbers are predictions, and to which configuration each belongs.
 
 A file of predictions mostly holds the reference too: MACE's evaluation keeps `REF_energy` beside `MACE_energy`, ASE
-writes its calculator's `energy` beside it. What has the name or the values of a reference is never a prediction.
+writes its calculator's `energy` beside it. Numbers with the name or the values of a reference are never predictions.
 """
 
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 from engine.errors import DatasetError, PredictionError
 from engine.readers.databases import read_parquet
 from engine.readers.extxyz import labels_of, read_extxyz
-from engine.readers.ingestion import without_slashes
-from engine.readers.label_keys import NONE, REFERENCE_ORIGINS, LabelKey, classify
+from engine.readers.ingestion import without_fortran, without_slashes
+from engine.readers.label_keys import NONE, REFERENCE_ORIGINS, LabelKey, classify, refuse_gradients
 from engine.records import Configuration, FloatArray
 from precompute.acquire.geometry import atom_order
 
@@ -79,6 +79,10 @@ def read_predictions_file(
     known = [(i, c) for i, (c, _) in enumerate(matched) if c is not None]
     energy = energy_key or _choose_energy(path.name, source, known)
     forces = forces_key or _choose_forces(path.name, source, known, energy)
+    try:
+        refuse_gradients(path.name, list(source.forces), has_forces=bool(forces))
+    except DatasetError as error:
+        raise PredictionError(f"{error} Nothing was imported.") from error
     for name, values, option in ((energy, source.energies, "--energy-key"), (forces, source.forces, "--forces-key")):
         if name and name != NONE and name not in values:
             raise PredictionError(f"{path.name}: {option} {name!r} is not in it; there are {_listed(list(values))}.")
@@ -93,7 +97,10 @@ def read_predictions_file(
             )
         force = None if forces in ("", NONE) else source.forces[forces][i]
         if force is not None and order is not None:
-            force = np.asarray(force, dtype=float).reshape(-1, 3)[order]
+            force = np.asarray(force, dtype=float).reshape(-1, 3)
+            if len(force) != len(order):
+                raise PredictionError(f"{path.name}, row {i}: {forces!r} is not made of numbers; nothing was imported.")
+            force = force[order]
         config_id = configuration.config_id if configuration else source.ids[i]
         rows.append(PredictionRow(config_id, source.energies[energy][i], force, order is not None))
     return rows
@@ -102,6 +109,7 @@ def read_predictions_file(
 def _read_extxyz(path: Path) -> _Source:
     """All labels of extended XYZ."""
     try:
+        _refuse_tables(path)
         geometries = read_extxyz(path, energy_key=NONE, forces_key=NONE, stress_key=NONE)
         frames = labels_of(path)
     except DatasetError as error:
@@ -116,6 +124,23 @@ def _read_extxyz(path: Path) -> _Source:
         forces[name] = [frame.vectors(name) if name in frame.columns else None for frame in frames]
     has_ids = any("config_id" in frame.info for frame in frames)
     return _Source([c.config_id for c in geometries], geometries, energies, forces, has_ids)
+
+
+def _refuse_tables(path: Path) -> None:
+    """Refuse what is neither parquet nor extended XYZ, by its first bytes, with the way to parquet."""
+    with path.open("rb") as handle:
+        head = handle.read(4096).lstrip(b"\xef\xbb\xbf \t\r\n")
+    first = head.split(b"\n")[0]
+    kinds = {
+        "JSON": head[:1] in (b"{", b"["),
+        "a numpy archive": head.startswith((b"PK\x03\x04", b"\x93NUMPY")),
+        "a table of text (CSV)": not first.strip().isdigit() and any(mark in first for mark in (b",", b";", b"\t")),
+    }
+    if kind := next((name for name, is_it in kinds.items() if is_it), ""):
+        raise DatasetError(
+            f"{path.name} is {kind}, which is not read here. Write parquet with the columns config_id, energy (eV, "
+            "total) and forces (eV/Å): pandas.DataFrame(...).to_parquet('predictions.parquet')."
+        )
 
 
 def _read_parquet(path: Path) -> _Source:
@@ -274,7 +299,7 @@ def _is(name: str, quantity: str) -> bool:
 
 def _number(text: str | None) -> float | None:
     try:
-        return float(text) if text else None
+        return float(without_fortran(text)) if text else None  # type: ignore[arg-type]
     except ValueError:
         return None
 
@@ -284,5 +309,5 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def as_vectors(values: Any) -> FloatArray:
-    """Forces as an array, whatever rows or list they came as."""
+    """Forces as an array of shape (n_atoms, 3), from rows or from one list."""
     return np.array(list(values), dtype=float).reshape(-1, 3)

@@ -1,4 +1,4 @@
-"""Models of a user that no family here can load: known by an id of their own through the predictions they import.
+"""Models of a user that no family here can load; they are known through the predictions that are imported.
 
 Their entries are in `models.toml` of the data folder, which `engine.registry.models` reads beside the registry of this
 project, as `datasets.toml` there is for datasets.
@@ -30,7 +30,7 @@ TITLE = "Models whose predictions were imported with: python -m precompute impor
 
 @dataclasses.dataclass(frozen=True)
 class ModelDescription:
-    """What a user says of a model."""
+    """Facts that a user states of a model."""
 
     label: str = ""
     training_sets: Sequence[str] = ()
@@ -59,7 +59,7 @@ def external_model(model_id: str, description: ModelDescription, folder: DataFol
     """A model for predictions of a user's own; nothing is written.
 
     Raises:
-        RegistryError: The id is no id, is one of this project, or was given to a model that is described otherwise.
+        RegistryError: The id is not kebab-case, is one of this project, or belongs to a model with another description.
         SettingsError: A text cannot be shown.
     """
     if model_id in load_models(MODELS_PATH):

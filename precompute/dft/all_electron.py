@@ -1,8 +1,8 @@
-"""How far the equations of state of Open Defects are from all-electron ones, metal by metal.
+"""Equations of state of Open Defects compared with all-electron ones, metal by metal.
 
 The all-electron ones are those of the Delta project (WIEN2k, PBE; Lejaeghere et al., Science 351, aad3000, 2016), as
 `ase.collections.dcdft` holds them: equilibrium volume, bulk modulus and its derivative of a Birch-Murnaghan equation.
-What is left between the two is mostly the distance between PAW setups and all electrons.
+The remaining difference is mostly that between PAW setups and all electrons.
 """
 
 import csv

@@ -233,7 +233,7 @@ def report_difference(shipped: Atoms, result: dict[str, Any]) -> bool:
 
 
 def are_done(jobs: Iterable[Job], results: Results) -> bool:
-    """Whether the jobs have results, and their parents; of a parent's first mesh the energy is enough."""
+    """Whether the jobs and their parents have results; the energy is enough for a parent's first mesh."""
     return all(
         job.config_id in results and (job.parent_id in results or job.parent_id + COARSE in results) for job in jobs
     )
@@ -249,7 +249,7 @@ def settings_columns(job: Job) -> dict[str, str | float]:
 
 
 def _mesh_correction(job: Job, results: Results, reference: Job) -> float:
-    """What moves an energy from the mesh of its own cell to that of the reference crystal, eV.
+    """Correction of an energy from the mesh of its own cell to that of the reference crystal, eV.
 
     The perfect crystal has one energy per atom on the job's mesh and another on that of the reference crystal. The
     difference, for each atom of the host, is taken off. A slab has no perfect crystal in its own cell, and keeps the
@@ -262,7 +262,7 @@ def _mesh_correction(job: Job, results: Results, reference: Job) -> float:
 
 
 def _chosen(jobs: list[Job], dense: list[Job], results: Results) -> dict[str, Job]:
-    """Which mesh each configuration of a metal has: id of the configuration to job.
+    """Job on the mesh that each configuration of a metal has, by id of the configuration.
 
     The cells of one parent change to the denser mesh together, those with hydrogen by themselves, when all of them that
     there are have it, and only after the reference crystal, the strained crystals and the unrelaxed slab.
@@ -310,7 +310,7 @@ def energy(results: Results, config_id: str) -> float:
 
 
 def _energy_per_atom(results: Results, config_id: str) -> float:
-    """The same for each atom, eV."""
+    """Energy per atom of a result, eV/atom."""
     result = results[config_id] if config_id in results else results[config_id + COARSE]
     return float(result["labels"]["energy"]) / len(result["labels"]["forces"])
 

@@ -1,4 +1,4 @@
-"""What a denser mesh or a higher cutoff changes: convergence.csv, and the table of defect energies on the data card."""
+"""Convergence with mesh and cutoff: convergence.csv, and the table of defect energies on the data card."""
 
 import csv
 import io
@@ -90,7 +90,7 @@ def write_convergence(settings: ReferenceSettings, results: Results, output: Pat
 
 
 def defect_parts(job: Job, jobs: dict[str, Job]) -> dict[str, float]:
-    """What a defect energy is made of.
+    """The total energies that a defect energy is a sum of.
 
     Args:
         job: The cell with the defect.
@@ -129,7 +129,7 @@ def is_converged(row: Mapping[str, str]) -> bool:
 
 
 def defect_table(settings: ReferenceSettings, output: Path) -> str:
-    """What the meshes do to the defect energies, metal by metal.
+    """Changes of defect energies with the mesh, metal by metal.
 
     A defect energy counts as shown where the mesh of its label is within the tolerance of a denser one, or where even
     the first mesh was within the tolerance of the label's.
@@ -282,7 +282,7 @@ def _comparison_row(kind: str, job: Job, best: Job, results: Results) -> dict[st
 
 
 def lattice_row(jobs: list[Job], results: Results) -> dict[str, str | float]:
-    """Equilibrium volume and bulk modulus, and what the fixed basis does to the pressure."""
+    """Equilibrium volume (Å³/atom) and bulk modulus, and the error of the pressure by the fixed basis."""
     volumes = [job.atoms.get_volume() / len(job.atoms) for job in jobs]
     energies = [labels(results, job)["energy"] / len(job.atoms) for job in jobs]
     volume, _, modulus = EquationOfState(volumes, energies, eos="birchmurnaghan").fit()

@@ -1,4 +1,4 @@
-"""Measure what a model costs: time per evaluation of energy, forces and stress on a bulk supercell.
+"""Cost of models: time per evaluation of energy, forces and stress on a bulk supercell.
 
 As in the paper's Fig. 7 the cell has 125 atoms of bcc W (5 x 5 x 5 primitive cells), displaced a little anew for
 every step, so that nothing can be reused from the step before. The worker itself takes the time, one thread, after
@@ -77,14 +77,14 @@ def bench(model: Model, folder: DataFolder, *, device: str, occasion: str, n_thr
 
 
 def new_occasion() -> str:
-    """Name of one round of measurements, since those of different rounds compare by their yardsticks only."""
+    """Name of one round of measurements; rounds are compared by their reference computation only (`yardstick_ms`)."""
     return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}-{uuid.uuid4().hex[:6]}"
 
 
 def yardstick_ms() -> float:
     """Time of a fixed computation on one core of this machine now, ms: the fastest of some tries.
 
-    Sorting, since unlike a product of matrices it is on one thread whatever the libraries.
+    It sorts, since a sort uses one thread whatever the libraries, unlike a product of matrices.
     """
     numbers = np.random.default_rng(0).random(YARDSTICK_NUMBERS)
 

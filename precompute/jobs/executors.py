@@ -1,4 +1,4 @@
-"""Where slots run: in threads of this process, or as Parsl tasks on a cluster.
+"""Executors of a run: threads of this process, or Parsl tasks on a cluster.
 
 A slot is one call that takes models and shards until none is left. On this machine the slots share one queue. With
 Parsl each model becomes a task of its own on whatever blocks the user's configuration starts: every task calls

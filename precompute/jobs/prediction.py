@@ -1,4 +1,4 @@
-"""One structure, some models, no store: what `python -m precompute predict` does."""
+"""`python -m precompute predict`: some models predict one structure; no store is needed."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -38,7 +38,7 @@ def predict_file(path: Path, models: Sequence[Model], folder: DataFolder, device
 def predict_upload(
     upload: Upload, models: Sequence[Model], folder: DataFolder, device: str
 ) -> Iterator[dict[str, Any]]:
-    """One row per model: energy, largest force and stress, or the reason why there is none; and what to look at."""
+    """One row per model: energy, largest force and stress (eV, eV/Å, eV/Å³), or the reason why not; and remarks."""
     configuration = upload.configuration
     symbols = {chemical_symbols[number] for number in configuration.numbers.tolist()}
     warnings = [f"{check.name}: {check.text}" for check in upload.checks if not check.is_fine]

@@ -1,4 +1,4 @@
-"""One structure relaxed by some models, no store: what `python -m precompute relax` does."""
+"""`python -m precompute relax`: some models relax one structure; no store is needed."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -24,7 +24,7 @@ from precompute.workers.process import RELAX
 def relax_structure(
     configuration: Configuration, models: Sequence[Model], folder: DataFolder, device: str, options: RelaxationOptions
 ) -> Iterator[tuple[Model, Relaxation]]:
-    """Where each model takes a structure, or the reason why nowhere.
+    """Relax a structure with each model; one that cannot gives a failed relaxation with the reason.
 
     Args:
         configuration: Where to begin.
@@ -73,7 +73,7 @@ def numbers(model: Model, found: Relaxation) -> dict[str, Any]:
 
 
 def write_structures(path: Path, given: Configuration, found: Sequence[tuple[Model, Relaxation]]) -> int:
-    """Write what came to rest as extended XYZ, one frame per model, with energy, forces and stress.
+    """Write relaxed structures as extended XYZ, one frame per model, with energy, forces and stress.
 
     Returns:
         Number of frames; without any, no file is written.

@@ -26,7 +26,7 @@ CONFIG_SECONDS = 1800.0
 
 @dataclass
 class Task:
-    """What one model has to do: shards still to take, and where their files go."""
+    """Work of one model: shards still to take, and the folders of their files."""
 
     model: Model
     shards: list[tuple[Shard, Path]]
@@ -41,10 +41,10 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run did.
+    """Counts of a finished run.
 
     Attributes:
-        n_planned: Configurations that it set out to do.
+        n_planned: Configurations that it was asked for.
         n_done: Those that have a row now.
         n_failed: Rows without a result.
         n_transient: Of these, those that lacked memory or time, so that another run tries them again.
@@ -66,7 +66,7 @@ class Outcome:
 
 
 def plan(model: Model, datasets: Mapping[str, Sequence[Configuration]], folder: DataFolder) -> tuple[Task, int]:
-    """What a model still has to do on some datasets.
+    """Find the configurations of some datasets that a model has no prediction for yet.
 
     Returns:
         The task, and how many configurations were done before.

@@ -70,7 +70,7 @@ class LiveModel:
 
 @dataclass(frozen=True)
 class TaskState:
-    """Where one model is with one structure.
+    """Progress of one model on one structure.
 
     Attributes:
         model_id: The model.
@@ -92,7 +92,7 @@ class TaskState:
 
     @property
     def is_open(self) -> bool:
-        """Whether more is to come."""
+        """Whether the task has not ended yet."""
         return self.state in OPEN_STATES
 
 
@@ -191,8 +191,8 @@ class LivePredictor:
         """Queue one structure for some models.
 
         Args:
-            session: Who asks; the limit on open jobs is per session.
-            configuration: What to predict.
+            session: Id of the visitor; the limit on open jobs is per session.
+            configuration: The structure to predict.
             model_ids: Models, each once.
 
         Returns:
@@ -216,13 +216,13 @@ class LivePredictor:
         return job
 
     def configuration(self, job: str) -> Configuration | None:
-        """What a job predicts; None for a job that is forgotten."""
+        """The structure of a job; None for a job that is forgotten."""
         with self._changed:
             _, tasks = self._jobs.get(job, ("", ()))
             return tasks[0].configuration if tasks else None
 
     def tasks(self, job: str) -> list[TaskState]:
-        """Where a job stands, one entry per model in the order asked; empty for a job that is forgotten."""
+        """Progress of a job, one entry per model in the order asked; empty for a job that is forgotten."""
         with self._changed:
             _, tasks = self._jobs.get(job, ("", ()))
             return [task.snapshot() for task in tasks]
@@ -342,7 +342,7 @@ class LivePredictor:
             return None
 
     def _run(self, task: _Task) -> None:
-        """Take a task to its end; whatever goes wrong is the task's message."""
+        """Compute a task; an error becomes its message."""
         try:
             with self._pool.borrow(task.model) as loaded:
                 if not loaded.worker.is_alive:

@@ -4,7 +4,7 @@ How many systems go into one call follows from their edges (pairs of atoms withi
 memory and time follow from them. A batch that does not fit into memory is cut in halves, and so is every later one; one
 that fails in any other way is done again one system at a time, so that only the culprit becomes a failed row.
 
-This module may import `engine.records` and nothing else of ours: it runs in the environments of the families.
+This module imports `engine.records` and no other module of ours, since it runs in the environments of the families.
 """
 
 import gc

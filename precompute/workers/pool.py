@@ -1,8 +1,8 @@
-"""The one way to compute: loaded models for whoever asks, each in a process of its own.
+"""Pool of worker processes: every computation borrows a loaded model from it.
 
 A caller borrows a loaded model and gives it configurations; a worker that was used stays warm for the next caller
 until its place is wanted. Every worker has the same cap on memory. One that dies is replaced, and the configuration
-that killed it is searched for: the next worker takes one configuration at a time, and what ends two of them becomes
+that killed it is searched for: the next worker takes one configuration at a time, and one that ends two of them becomes
 a failed row.
 
     with Pool(folder, device="cpu") as pool, pool.borrow(model) as loaded:
@@ -30,7 +30,9 @@ from precompute.workers.process import SINGLE_POINT, Evaluated, Worker, WorkerDi
 from precompute.workers.worker_envs import has_nvidia_driver, worker_command
 
 MAX_DEATHS = 2  # of workers at one configuration
-CAP_GB = 8.0
+CAP_GB, FLOOR_GB = 8.0, 5.0
+"""Most and least address space of a worker: TensorFlow aborts below 4 GB, though it uses 1 GB of memory (GRACE)."""
+
 CAP_SHARE = 0.4
 
 
@@ -42,12 +44,12 @@ def default_memory_gb(device: str) -> float:
     if device == "cuda" or (device == "auto" and has_nvidia_driver()):
         return 0.0
     total_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    return min(CAP_GB, CAP_SHARE * total_gb)
+    return min(CAP_GB, max(FLOOR_GB, CAP_SHARE * total_gb))
 
 
 @dataclass(eq=False)
 class _History:
-    """What went wrong with one model: deaths of workers per configuration, and the batches it still gets."""
+    """Deaths of workers of one model by configuration, and the batches that it still gets."""
 
     deaths: Counter[str] = field(default_factory=Counter)
     verdicts: dict[str, str] = field(default_factory=dict)
@@ -95,11 +97,11 @@ class Loaded:
 
         Args:
             configurations: Any number.
-            target: Where the file of predictions shall stay; None to have them returned.
+            target: File of predictions to keep; None to return them.
             task: What to do with each: SINGLE_POINT or RELAX.
             options: Of the task.
             timeout: Longest time for any one batch, s.
-            retry: Replace a dead worker and search for the culprit; without, its death is the caller's error.
+            retry: Whether to replace a dead worker and search for the culprit, or to raise its death to the caller.
 
         Raises:
             WorkerDiedError: The worker died and `retry` is off.

@@ -49,7 +49,7 @@ class WorkerDiedError(WorkerError):
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What came of one request.
+    """Results of one request.
 
     Attributes:
         predictions: In the order asked; empty where they went into a file that stays, or for another task.
@@ -137,11 +137,11 @@ class Worker:
         max_edges: int | None = None,
         timeout: float | None = None,
     ) -> Evaluated:
-        """Have the model at work on some configurations, through files that are gone afterwards.
+        """Evaluate some configurations with the model, through files that are removed afterwards.
 
         Args:
             configurations: Any number.
-            target: Where the file of predictions shall stay; None to have the predictions returned alone.
+            target: File of predictions to keep; None to return the predictions alone.
             task: What to do with each: SINGLE_POINT or RELAX.
             options: Of the task; those of `engine.relaxations.RelaxationOptions`.
             skip: config_id -> reason of configurations that are to become failed rows unseen.
@@ -179,7 +179,7 @@ class Worker:
         max_edges: int | None = None,
         timeout: float | None = None,
     ) -> dict[str, Any]:
-        """Have the configurations of one file predicted into another.
+        """Evaluate the configurations of one file into another.
 
         Args:
             source: Configurations, as `engine.records.write_configurations` writes them.

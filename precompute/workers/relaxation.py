@@ -1,4 +1,4 @@
-"""Relax one configuration with one loaded model, by the optimizers of ASE.
+"""Relaxation of one configuration with one loaded model, by the optimizers of ASE.
 
 Every step goes through `Evaluator.predict`, so that it is padded, checked and measured as a single point is. This
 module runs in the environments of the families.
@@ -55,11 +55,11 @@ def relax(evaluator: Evaluator, configuration: Configuration, options: Relaxatio
 
     Args:
         evaluator: A loaded model.
-        configuration: Where to begin.
+        configuration: Start of the relaxation.
         options: Limits, cell and optimizer.
 
     Returns:
-        Where it ended, converged or not, or the reason why there is no such place.
+        Relaxed structure, converged or not, or the reason of a failure.
     """
     started = time.perf_counter()
     atoms = Atoms(configuration.numbers, configuration.positions, cell=configuration.cell, pbc=configuration.pbc)

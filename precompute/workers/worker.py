@@ -1,11 +1,11 @@
 """One model in one process, run by the Python of the family's own environment.
 
-Loads the model once, then answers requests until its input ends. A request is one JSON object on a line of
-standard input; replies are JSON lines on standard output, which everything else that a package prints is kept off:
+It loads the model once, then answers requests until its input ends. A request is one JSON object on a line of
+standard input; replies are JSON lines on standard output. What packages print goes to standard error instead:
 
     {"task": "single-point", "input": "configurations.parquet", "output": "predictions.parquet",
-     "skip": {"config_id": "reason"}, "max_edges": 1,         these two where wanted
-     "options": {"fmax": 0.01}}                               of the task, where it has any
+     "skip": {"config_id": "reason"}, "max_edges": 1,         both optional
+     "options": {"fmax": 0.01}}                               optional, of the task
     -> {"event": "ready", "record": {...}}                    once, when the model is loaded
     -> {"event": "start", "config_ids": ["...", ...]}         before each batch
     -> {"event": "done", "output": "...", "n": 12, "n_failed": 1, "reasons": ["..."], "seconds": 3.2,
@@ -15,8 +15,8 @@ standard input; replies are JSON lines on standard output, which everything else
 Checkpoints are other people's files and some formats can run code when they are read, so checksums come first and
 the process refuses every connection to another machine.
 
-Of ours this module imports `engine.records`, `engine.relaxations`, its neighbours `evaluation` and `relaxation`, and
-the family's file, and nothing else.
+This module imports `engine.records`, `engine.relaxations`, its neighbours `evaluation` and `relaxation`, and the
+family's file, and nothing else of ours.
 """
 
 import argparse
@@ -214,7 +214,7 @@ def choose_device(wanted: str) -> str:
 
 
 def verify_package_file(file: str, sha256: str) -> str:
-    """Check weights that a wheel carries before anything loads them; their checksum.
+    """Check weights that a wheel carries before anything loads them, and return their checksum.
 
     Raises:
         RuntimeError: The file is absent or differs from the registry's.
@@ -248,7 +248,7 @@ def _hardware(device: str) -> str:
 
 
 def _limit_threads() -> None:
-    """PyTorch ignores OMP_NUM_THREADS for its own pool when a package has set it before."""
+    """Limit PyTorch's threads, since it ignores OMP_NUM_THREADS when a package has set its pool before."""
     if importlib.util.find_spec("torch"):
         import torch
 
@@ -282,7 +282,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Load the model, say so, serve."""
+    """Load the model, announce it, and answer requests."""
     channel = _protocol_channel()
     end_with_parent()
     deny_network()

@@ -1,8 +1,8 @@
 """Worker environments: one locked Python environment per model family, built with uv.
 
 `engine/families/<family>.py` names the pins, `<family>.lock` holds every package that follows from them with its
-hashes, `<data>/worker_envs/<family>/` is the environment. What a CPU and a GPU machine want in different builds
-(PyTorch, JAX's CUDA plugin) is pinned in the header's `accelerator` table and installed last, outside the lock.
+hashes, `<data>/worker_envs/<family>/` is the environment. Packages that differ between CPU and GPU machines
+(PyTorch, JAX's CUDA plugin) are pinned in the header's `accelerator` table and installed last, outside the lock.
 `worker_command` starts a model in its family's environment.
 """
 
@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Required, TypedDict, Unpack
 
 from engine.data_folder import ROOT, DataFolder
 from engine.errors import RegistryError, WorkerEnvError
@@ -151,15 +152,22 @@ class WorkerCommand:
     cwd: Path
 
 
+class Start(TypedDict, total=False):
+    """Options of every worker process.
+
+    Attributes:
+        device: auto, cpu or cuda.
+        n_threads: Threads of the numerical libraries; 1 where not given.
+        offline: Whether to start it without any network.
+    """
+
+    device: Required[str]
+    n_threads: int
+    offline: bool
+
+
 def python_command(
-    family: str,
-    data: Path,
-    module: str,
-    arguments: tuple[str, ...],
-    *,
-    device: str,
-    n_threads: int = 1,
-    offline: bool = False,
+    family: str, data: Path, module: str, arguments: tuple[str, ...], **start: Unpack[Start]
 ) -> WorkerCommand:
     """Command that runs a module of ours in a family's environment.
 
@@ -168,6 +176,7 @@ def python_command(
     """
     if not is_built(family, data):
         raise WorkerEnvError(f"Worker env '{family}' is not built. Run: python -m precompute envs {family}")
+    n_threads = start.get("n_threads", 1)
     env = {key: value for key, value in os.environ.items() if key in _PASSED_ON}
     env |= {name: str(n_threads) for name in _THREADS}
     env |= {
@@ -180,10 +189,10 @@ def python_command(
         "JAX_COMPILATION_CACHE_DIR": str(data.resolve() / "cache" / "jax"),  # a shape costs 10 s to compile
         "XLA_FLAGS": f"--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads={n_threads}",
     }
-    if device == "cpu":
+    if start["device"] == "cpu":
         env |= {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
     argv = (str(python_path(family, data).absolute()), "-m", module, *arguments)
-    return WorkerCommand((*_without_network(), *argv) if offline else argv, env, ROOT)
+    return WorkerCommand((*_without_network(), *argv) if start.get("offline") else argv, env, ROOT)
 
 
 def why_not_runnable(model: Model, folder: DataFolder) -> str:
@@ -241,13 +250,7 @@ def worker_command(
 
 
 def family_command(
-    family: str,
-    folder: DataFolder,
-    arguments: tuple[str, ...],
-    *,
-    device: str,
-    n_threads: int = 1,
-    offline: bool = False,
+    family: str, folder: DataFolder, arguments: tuple[str, ...], **start: Unpack[Start]
 ) -> WorkerCommand:
     """Command that starts a worker of a family, whatever its checkpoint.
 
@@ -257,10 +260,8 @@ def family_command(
     pins = header(family).get("dependencies", [])
     assert isinstance(pins, list)
     packages = ",".join(pin.partition("==")[0].partition("[")[0] for pin in pins)
-    arguments = ("--family", family, "--packages", packages, "--device", device, *arguments)
-    return python_command(
-        family, folder.root, "precompute.workers.worker", arguments, device=device, n_threads=n_threads, offline=offline
-    )
+    arguments = ("--family", family, "--packages", packages, "--device", start["device"], *arguments)
+    return python_command(family, folder.root, "precompute.workers.worker", arguments, **start)
 
 
 def _without_network() -> tuple[str, ...]:
@@ -293,7 +294,7 @@ def _accelerator(options: dict[str, object], device: str) -> list[str]:
 
 
 def _torch_backend(device: str) -> list[str]:
-    """Where uv shall take PyTorch from: a folder the user configured, or the build that fits the machine."""
+    """Options for uv's source of PyTorch: a folder that the user configured, or the build that fits the machine."""
     if _find_links():
         return []
     return ["--torch-backend", "cpu" if device == "cpu" or not has_nvidia_driver() else "auto"]
@@ -313,7 +314,7 @@ def _find_links() -> str:
 
 
 def _uv(*arguments: str) -> None:
-    """Run uv, or raise with what it said."""
+    """Run uv; raise a WorkerEnvError with its message where it fails."""
     env = dict(os.environ)
     if find_links := _find_links():
         env["UV_FIND_LINKS"] = find_links
@@ -326,7 +327,7 @@ def _uv(*arguments: str) -> None:
 
 
 def _stamp(family: str) -> str:
-    """What an environment was made from: the lock and the device-dependent pins."""
+    """Digest of what an environment was made from: the lock and the device-dependent pins."""
     digest = hashlib.sha256((FAMILIES / f"{family}.lock").read_bytes())
     digest.update(repr(header(family).get("tool")).encode())
     return digest.hexdigest()

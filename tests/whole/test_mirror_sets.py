@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from engine.data_folder import DataFolder
@@ -52,3 +53,5 @@ def test_set_is_what_the_index_says(tmp_path: Path, dataset_id: str) -> None:
     assert (min(per_atom), max(per_atom)) == pytest.approx((lowest, highest), abs=5.1e-4)
     assert all(c.forces is not None for c in found)
     assert {int(z) for c in found for z in c.numbers} <= set(range(1, 95))
+    # Where one is, precompute.acquire.weights.ADAPTER_VERSION must be raised.
+    assert not any(all(c.pbc) and np.linalg.det(c.cell) < 0 for c in found)

@@ -1,4 +1,4 @@
-"""The way of a model id is short: it may become shorter, not longer."""
+"""The ways of a model id and of a configuration are short: they may become shorter, not longer."""
 
 import pytest
 
@@ -6,19 +6,38 @@ from benchmarks import walk
 from engine.data_folder import DataFolder
 from precompute.workers import worker_envs
 
-MOST_FILES = 11  # with the family's, and three that many share: records, files, data folder
 
-
-def test_from_a_model_id_to_its_prediction_a_reader_opens_few_files():
+@pytest.fixture(scope="module")
+def folder():
+    """The data folder with the environment that both walks need."""
     folder = DataFolder.default()
     if not worker_envs.is_built("emt", folder.root):
         pytest.skip("worker environment 'emt' is not built; run: python -m precompute envs emt")
-    parent, worker = walk.model_walk("emt", folder)
-    assert {"engine/registry/models.py", "precompute/workers/process.py"} <= set(parent)
-    assert {"precompute/workers/evaluation.py", "engine/families/emt.py"} <= set(worker)
-    assert len({*parent, *worker}) <= MOST_FILES
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model_walk(folder):
+    """The walk of a model id, in parent and worker."""
+    return walk.model_walk("emt", folder)
+
+
+def test_from_a_model_id_to_its_prediction_a_reader_opens_eight_files(model_walk):
+    parent, worker = model_walk
+    assert {"engine/registry/models.py", "precompute/workers/process.py"} <= parent.on_the_way.keys()
+    assert {"precompute/workers/evaluation.py", "engine/families/emt.py"} <= worker.on_the_way.keys()
+    assert len(parent.joined(worker).on_the_way) <= 8
+    assert len(parent.joined(worker).entered) <= 11  # with records, files and data folder
+
+
+def test_from_a_file_of_configurations_to_a_point_a_reader_opens_twenty_files(folder, model_walk):
+    point = walk.point_walk(folder).joined(model_walk[1])
+    assert {"engine/readers/extxyz.py", "app/figures/error_plots.py"} <= point.on_the_way.keys()
+    assert len(point.on_the_way) <= 20
 
 
 def test_a_file_counts_when_a_function_of_it_is_entered():
-    assert walk.traced(lambda: worker_envs.environment_path("emt", walk.ROOT)) == ["precompute/workers/worker_envs.py"]
-    assert walk.traced(lambda: None) == []
+    assert list(walk.traced(lambda: worker_envs.environment_path("emt", walk.ROOT)).entered) == [
+        "precompute/workers/worker_envs.py"
+    ]
+    assert not walk.traced(lambda: None).entered
