@@ -30,6 +30,7 @@ class PageEntry:
         url_path: Address below the root; empty for the start page.
         icon: Material icon, bundled with Streamlit.
         section: Heading in the navigation.
+        is_listed: Whether the navigation shows it; an old address that leads on is not shown.
     """
 
     file: str
@@ -37,6 +38,7 @@ class PageEntry:
     url_path: str
     icon: str
     section: str
+    is_listed: bool = True
 
 
 PAGES = (
@@ -46,7 +48,7 @@ PAGES = (
     PageEntry("views/parity.py", "Parity", "parity", ":material/scatter_plot:", "Compare"),
     PageEntry("views/cost.py", "Cost", "cost", ":material/timer:", "Compare"),
     PageEntry("views/uncertainty.py", "Uncertainty", "uncertainty", ":material/rule:", "Compare"),
-    PageEntry("views/solutes.py", "Solutes", "solutes", ":material/join_inner:", "Compare"),
+    PageEntry("views/defect_energies.py", "Defect energies", "defect-energies", ":material/join_inner:", "Compare"),
     PageEntry("views/specialised.py", "Specialised", "specialised", ":material/target:", "Compare"),
     PageEntry("views/environments.py", "Environments", "environments", ":material/bubble_chart:", "Compare"),
     PageEntry("views/datasets.py", "Datasets", "datasets", ":material/database:", "Look closer"),
@@ -55,6 +57,7 @@ PAGES = (
     PageEntry("views/predict.py", "Predict", "predict", ":material/play_circle:", "Look closer"),
     PageEntry("views/claims.py", "Claims", "claims", ":material/fact_check:", "Reference"),
     PageEntry("views/about.py", "Data & methods", "about", ":material/menu_book:", "Reference"),
+    PageEntry("views/solutes.py", "Solutes", "solutes", ":material/join_inner:", "Compare", is_listed=False),
 )
 
 
@@ -89,6 +92,7 @@ def _navigation() -> dict[str, list[st.Page]]:
             icon=entry.icon,
             url_path=entry.url_path or None,
             default=not entry.url_path,
+            visibility="visible" if entry.is_listed else "hidden",
         )
         sections.setdefault(entry.section, []).append(page)
     return sections

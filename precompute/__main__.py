@@ -10,6 +10,7 @@ from pyarrow import ArrowInvalid
 
 from engine.data_folder import DataFolder, using
 from engine.errors import EngineError
+from engine.registry.reactions import KINDS
 from engine.relaxations import CELLS, OPTIMIZERS
 from engine.store.connection import DatabaseError
 from precompute.acquire import user_datasets, user_models
@@ -81,9 +82,9 @@ def _parser() -> argparse.ArgumentParser:
     sub = command(run)
     sub.add_argument("--limit", type=int, metavar="N", help="a reproducible sample of N configurations of each dataset")
     sub.add_argument(
-        "--interactions",
+        "--reactions",
         action="store_true",
-        help="only the parts of interaction energies of solutes and defects; without --dataset, of all datasets",
+        help="only what defect energies are made of; without --dataset, of all datasets that are here",
     )
     sub.add_argument("--jobs", type=int, metavar="N", help="worker processes at once (default: one per core)")
     sub.add_argument("--offline", action="store_true", help="start workers without any network")
@@ -111,6 +112,12 @@ def _parser() -> argparse.ArgumentParser:
     sub = command(table)
     sub.add_argument("--matrix", action="store_true", help="force RMSE of every model on every dataset")
     command(sql).add_argument("statement", metavar="SELECT", help="one statement on the tables of the store")
+    sub.add_argument(
+        "--reactions", choices=KINDS, help="defect energies of a kind; with --model one by one, else ranks"
+    )
+    sub.add_argument(
+        "--labels", choices=("shown", "all"), default="shown", help="all: unconverged labels count in ranks"
+    )
     sub = command(dft.main, "reference")
     dft.add_arguments(sub)
     user_datasets.add_arguments(command(user_datasets.main, "add-dataset"))

@@ -24,7 +24,7 @@ def show(chosen: Selection) -> None:
         return
     st.subheader("What the defects look like", anchor=False)
     title = f"One cell of each group of {wording.dataset_label(chosen.dataset_id)}"
-    origin = furniture.provenance("solutes", title, [], Scope.of(chosen.dataset_id), f"{len(cells)} cells")
+    origin = furniture.provenance("defects", title, [], Scope.of(chosen.dataset_id), f"{len(cells)} cells")
     table = pd.DataFrame(
         [
             {"config_id": cell.config_id, "group_name": cell.group_name, "atom_index": k, "element": cell.symbols[k],

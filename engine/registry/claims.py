@@ -46,7 +46,7 @@ MEASURES = {
     "subset-ratio": ("models", "dataset", "quantity"),
     "noise-ratio": ("models", "dataset", "quantity"),
     "bias": ("models", "dataset"),
-    "interaction": ("models", "interactions"),
+    "reaction": ("models", "dataset", "reaction"),
     "correlation": ("ensemble", "dataset", "quantity"),
     "exceedance": ("ensemble", "dataset", "quantity"),
     "fact": ("table", "column", "aggregate"),
@@ -80,7 +80,7 @@ class Measure:
         against_take: The same for a denominator.
         reference_above: Only configurations with a higher reference energy, eV/atom.
         ensemble: Id of an ensemble.
-        interactions: Id of a set of interaction energies.
+        reaction: Kind of defect energies.
         table: Table of the store that holds facts.
         column: Its column.
         aggregate: What is made of the column.
@@ -114,7 +114,7 @@ class Measure:
     against_take: str = "mean"
     reference_above: float | None = None
     ensemble: str = ""
-    interactions: str = ""
+    reaction: str = ""
     table: str = ""
     column: str = ""
     aggregate: str = ""

@@ -22,10 +22,12 @@ from engine.registry.ensembles import Ensemble
 from engine.registry.leakage import COUNTED, leakages
 from engine.registry.levels_of_theory import LevelOfTheory, load_levels
 from engine.registry.models import Model
+from engine.registry.reactions import Reaction
 from engine.registry.training_sets import all_inside, load_training_sets
 from engine.store.connection import SCHEMA_VERSION
 from engine.store.environments import Environments, class_table, insert_class_metrics, sample_table
 from engine.store.ranking import Comparable, macro_rows, rank_rows
+from engine.store.reactions import dataset_reactions, listed_reactions, reaction_tables
 from engine.store.rows import Cost, Results, Run, columns, configuration_row, leakage_row, prediction_row
 from engine.store.scoring import Frame, Score
 from engine.store.spread import correlation_rows, uncertainty_rows
@@ -54,6 +56,7 @@ class StoreBuilder:
         self._frame: Frame | None = None
         self._levels: set[str] = set()
         self._models: list[Model] = []
+        self._reactions: list[Reaction] = []
         self.connection = duckdb.connect(str(path))
         self.connection.execute(SCHEMA.read_text(encoding="utf-8"))
         now = datetime.now(UTC).replace(tzinfo=None)
@@ -96,6 +99,7 @@ class StoreBuilder:
         The models must be there already, since what they saw of the dataset is written with it.
         """
         inside = [c for c in configurations if c.group_name not in dataset.groups_outside]
+        self._reactions += dataset_reactions(dataset, configurations)
         frame = self._frame_of(dataset, configurations) if configurations else None
         size = {
             "n_configs": len(inside),
@@ -193,6 +197,16 @@ class StoreBuilder:
         row = {"dataset_id": dataset_id, "setting": setting, "atoms_per_group": atoms_per_group}
         self._insert("environment_settings", [row])
         insert_class_metrics(self.connection, dataset_id)
+
+    def add_reactions(self, comparable: Comparable | None = None) -> None:
+        """Write defect energies and their errors; all datasets and results must be there.
+
+        Args:
+            comparable: Pairs of model and dataset that may be ranked; without it all may.
+        """
+        reactions = [*self._reactions, *listed_reactions()]
+        for table, rows in reaction_tables(self.connection, reactions, comparable or Comparable()).items():
+            self._insert(table, rows)
 
     def finish(self) -> None:
         """Close the file; nothing can be added after."""

@@ -46,7 +46,7 @@ DO: Mapping[str, Callable[[Store, Measure], Finding | str]] = {
     "subset-ratio": error_measures.subset_ratio,
     "noise-ratio": error_measures.noise_ratio,
     "bias": error_measures.bias,
-    "interaction": fact_measures.interaction,
+    "reaction": fact_measures.reaction,
     "correlation": fact_measures.correlation,
     "exceedance": fact_measures.exceedance,
     "fact": fact_measures.fact,

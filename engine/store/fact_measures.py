@@ -1,11 +1,11 @@
-"""Measures of statements about facts: registries in the store, two places of a text, ensembles, interactions."""
+"""Measures of statements about facts: registries in the store, two places of a text, ensembles, defect energies."""
 
 import re
 
 from engine.errors import RegistryError
-from engine.numerics.metrics import MEV, rmse
+from engine.numerics.metrics import MEV
 from engine.registry.claims import Measure
-from engine.registry.interactions import interactions_of
+from engine.registry.reactions import KINDS
 from engine.store.findings import Finding, Number, Store, judged, spoken, view, written_out
 
 TABLES = {"models": "model", "datasets": "about", "training_sets": "about", "levels_of_theory": "about"}
@@ -90,38 +90,23 @@ def exceedance(store: Store, measure: Measure) -> Finding | str:
     return Finding(Number("", value, n=n), "share", what, words, written_out(sql, named), page, address, models)
 
 
-def interaction(store: Store, measure: Measure) -> Finding | str:
-    """RMSE of models over interaction energies, each a sum of errors of total energies."""
-    known = interactions_of(measure.interactions)
-    keys = {key for one in known for key in one.keys}
-    sql = """select model_id, dataset_id, config_id, energy_error_per_atom * n_atoms from errors
-        where list_contains($models, model_id) and list_contains($configs, config_id)
-        and energy_error_per_atom is not null order by all"""
-    named = {"models": list(measure.models), "configs": sorted({config_id for _, config_id in keys})}
-    errors: dict[str, dict[tuple[str, str], float]] = {}
-    for model, dataset, config, error in store.rows(sql, named):
-        errors.setdefault(model, {})[dataset, config] = error
-    numbers, models = [], []
-    for model, of in errors.items():
-        whole = [one for one in known if all(key in of for key in one.keys)]
-        sums = [sum(part.coefficient * of[part.key] for part in one.parts) for one in whole]
-        if sums:
-            numbers.append(Number(store.labels[model], rmse(sums) * MEV, n=len(sums)))
-            models.append(model)
-    if not numbers:
-        return f"The store has no interaction energies of {store.names(measure.models)}."
+def reaction(store: Store, measure: Measure) -> Finding | str:
+    """RMSE of models over defect energies of one kind whose labels are not known to be unconverged."""
+    sql = """select model_id, sqrt(avg(error ** 2)), count(*) from reaction_errors
+        where list_contains($models, model_id) and kind = $kind and dataset_id = $dataset
+            and unit = 'eV' and is_converged is distinct from false
+        group by model_id order by model_id"""
+    named = {"models": list(measure.models), "kind": measure.reaction, "dataset": measure.dataset}
+    rows = store.rows(sql, named)
+    what = KINDS[measure.reaction].label
+    if not rows:
+        return f"The store has no converged energies of {what} of {store.names(measure.models)}."
+    numbers = [Number(store.labels[model], value * MEV, n=n) for model, value, n in rows]
     words = spoken(measure, numbers, "meV")
-    address = {"set": [measure.interactions]}
-    return Finding(
-        judged(measure, numbers),
-        "meV",
-        "interactions",
-        words,
-        written_out(sql, named),
-        "solutes",
-        address,
-        tuple(models),
-    )
+    models = tuple(model for model, _, _ in rows)
+    address = {"kind": [what]}
+    number = judged(measure, numbers)
+    return Finding(number, "meV", "defect energies", words, written_out(sql, named), "defect-energies", address, models)
 
 
 def _members(store: Store, ensemble_id: str) -> tuple[str, ...]:

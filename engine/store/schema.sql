@@ -168,3 +168,33 @@ create table class_metrics (
     dataset_id varchar, model_id varchar, group_name varchar, class_name varchar, n_configs integer, n_atoms bigint,
     force_rmse_mev_per_ang double, force_slope double
 );
+
+-- Defect energies (engine/registry/reactions.py): sums over parts of coefficient times total energy, whose atoms balance.
+-- dataset_id, config_id, in_dataset: of the first part, the cell with the defect. metals: hosts. coefficients: fractions
+-- as text. factor: what turns the sum in eV into the unit. reference: in that unit; null where a part has no energy here.
+-- is_converged: the label is shown to be within 20 meV or 5 % of a denser mesh; null where nobody tested it.
+create table reactions (
+    reaction_id varchar primary key, kind varchar, dataset_id varchar, config_id varchar, in_dataset boolean,
+    metals varchar[], system varchar, environment varchar, place varchar, added varchar, per varchar, n_faces integer,
+    unit varchar, factor double, part_datasets varchar[], part_configs varchar[], coefficients varchar[],
+    reference double, is_converged boolean, convergence_note varchar, cluster_name varchar
+);
+
+-- What each model makes of them, in the unit of the reaction. error: prediction minus reference. part_errors: of each part
+-- in meV, coefficient times error without the model's energy offset per element; error_mev their sum, error_rss_mev the
+-- root of the sum of their squares, error_sum_mev the sum of their sizes.
+create table reaction_errors (
+    reaction_id varchar, kind varchar, dataset_id varchar, config_id varchar, in_dataset boolean, model_id varchar,
+    reference double, prediction double, error double, unit varchar, part_errors double[], error_mev double,
+    error_rss_mev double, error_sum_mev double, is_converged boolean
+);
+
+-- Errors and ranks by kind and dataset. labels: `shown` leaves out labels that are not shown to be converged, `all`
+-- takes them in. with_seen: models that were trained on the dataset are ranked too. Ranked models are compared on the reactions that they share, others on their own (n_own). Ranks as in
+-- the table ranks.
+create table reaction_metrics (
+    dataset_id varchar, kind varchar, labels varchar, with_seen boolean, model_id varchar, unit varchar, n_reactions integer,
+    n_own integer, n_failed integer, n_expected integer, n_clusters integer, rmse double, rmse_lo double,
+    rmse_hi double, mae double, mean_error double, sign_agreement double, sign_baseline double, spearman double,
+    cancellation double, rank integer, rank_lo integer, rank_hi integer, cause varchar, reason varchar
+);

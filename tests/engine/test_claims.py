@@ -21,7 +21,6 @@ from engine.registry.claims import (
     load_inconsistencies,
     table_one,
 )
-from engine.registry.interactions import interactions_of
 from engine.store.builder import SCHEMA
 from engine.store.claims import DO, measure_claims, row, verdict
 from engine.store.findings import Finding, Number, Store
@@ -210,19 +209,18 @@ def test_what_has_no_numbers_cannot_be_tested_and_says_why(store):
     assert (found["verdict"], found["reason"]) == (UNTESTED, "The store has no energies of Good for absent.")
 
 
-def test_interactions_are_sums_of_errors_of_their_parts(con, store):
-    one = interactions_of("open-defects")[0]
+def test_defect_energies_count_where_their_labels_are_not_known_to_be_unconverged(con, store):
     con.execute("begin")
-    for part in one.parts:  # an error of 1 meV in each part: |sum of the coefficients| times 1 meV
+    for reaction_id, error, is_converged in [("a", 0.03, None), ("b", -0.04, True), ("c", 9.0, False)]:
         con.execute(
-            "insert into errors (dataset_id, model_id, config_id, n_atoms, energy_error_per_atom)"
-            " values (?, 'good', ?, 1, ?)",
-            [part.dataset_id, part.config_id, 0.001 * part.coefficient],
+            "insert into reaction_errors (reaction_id, kind, dataset_id, model_id, unit, error, is_converged)"
+            " values (?, 'solute-vacancy', 'open-defects', 'good', 'eV', ?, ?)",
+            [reaction_id, error, is_converged],
         )
-    measure = Measure("interaction", models=("good",), interactions="open-defects", at_most=1)
-    finding = DO["interaction"](store, measure)
+    measure = Measure("reaction", models=("good",), dataset="open-defects", reaction="solute-vacancy", at_most=1)
+    finding = DO["reaction"](store, measure)
     con.execute("rollback")
-    assert finding.number.value == pytest.approx(sum(part.coefficient**2 for part in one.parts))
+    assert finding.number.value == pytest.approx((30**2 / 2 + 40**2 / 2) ** 0.5)
 
 
 def test_every_statement_is_measured_on_the_store_made_by_hand(con):

@@ -19,7 +19,7 @@ RULES = {
     "engine.families": set(),
     "engine.cells": {"engine.errors", "engine.records"},
     "engine.numerics": {"engine.errors"},
-    "engine.numerics.interactions": {"engine.errors", "engine.numerics", "engine.registry.interactions"},
+    "engine.numerics.reactions": {"engine.errors", "engine.numerics", "engine.registry.reactions"},
     "engine.readers": {"engine.errors", "engine.records"},
     "engine.registry": {"engine.data_folder", "engine.errors", "engine.readers"},
     "engine.store": {
@@ -45,7 +45,10 @@ RULES = {
     },
     "precompute.workers.relaxation": {"engine.records", "engine.relaxations", "precompute.workers.evaluation"},
     "precompute.workers.evaluation": {"engine.records"},
-    "precompute.dft": {"engine.cells", "engine.data_folder", "engine.errors", "engine.files", "engine.records"},
+    "precompute.dft": {
+        "engine.cells", "engine.data_folder", "engine.errors", "engine.files", "engine.records",
+        "engine.registry.label_convergence",
+    },
     "precompute.dft.gpaw_single_point": set(),
     "precompute.jobs": {"engine", "precompute.acquire", "precompute.progress", "precompute.workers"},
     "precompute.live": {
@@ -57,8 +60,8 @@ RULES = {
         "precompute.workers",
     },
     "precompute.__main__": {
-        "engine.data_folder", "engine.errors", "engine.relaxations", "engine.store.connection", "precompute.acquire",
-        "precompute.commands", "precompute.dft",
+        "engine.data_folder", "engine.errors", "engine.registry.reactions", "engine.relaxations",
+        "engine.store.connection", "precompute.acquire", "precompute.commands", "precompute.dft",
     },
     "app.figures": {"engine.numerics", "engine.quantities", "engine.queries", "engine.records"},
     "app.structures": {"app.figures", "engine.queries", "engine.readers", "engine.records", "precompute.live"},
@@ -77,7 +80,7 @@ RULES = {
     },
     "app.sections": {
         "app.address", "app.export", "app.figures", "app.furniture", "app.links", "app.selection", "app.tables",
-        "app.wording", "engine.quantities", "engine.queries",
+        "app.wording", "engine.quantities", "engine.queries", "engine.registry",
     },
     "app.views": {
         "app.address", "app.export", "app.figures", "app.furniture", "app.links", "app.sections", "app.selection",
