@@ -79,18 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     sub = command(envs)
     sub.add_argument("family", nargs="*", help="default: every family")
     sub.add_argument("--lock", action="store_true", help="resolve the pins anew and write the lock files")
-    sub = command(run)
-    sub.add_argument("--limit", type=int, metavar="N", help="a reproducible sample of N configurations of each dataset")
-    sub.add_argument(
-        "--reactions",
-        action="store_true",
-        help="only what defect energies are made of; without --dataset, of all datasets that are here",
-    )
-    sub.add_argument("--jobs", type=int, metavar="N", help="worker processes at once (default: one per core)")
-    sub.add_argument("--offline", action="store_true", help="start workers without any network")
-    sub.add_argument("--memory-gb", type=float, default=0.0, metavar="GB", help="memory that each worker may use")
-    sub.add_argument("--executor", choices=("local", "parsl"), default="local")
-    sub.add_argument("--parsl-config", metavar="MODULE:ATTRIBUTE", help="a parsl.Config for --executor parsl")
+    _add_run(command(run))
     sub = command(import_, "import")
     sub.add_argument("file", nargs="?", metavar="FILE", help="parquet or extended XYZ; without it, all published ones")
     sub.add_argument(
@@ -109,21 +98,38 @@ def _parser() -> argparse.ArgumentParser:
     _add_relaxation(command(relax))
     sub = command(embed)
     sub.add_argument("--summary", action="store_true", help="errors, metrics and ranks of datasets without their atoms")
-    sub = command(table)
-    sub.add_argument("--matrix", action="store_true", help="force RMSE of every model on every dataset")
+    _add_tables(command(table))
     command(sql).add_argument("statement", metavar="SELECT", help="one statement on the tables of the store")
-    sub.add_argument(
-        "--reactions", choices=KINDS, help="defect energies of a kind; with --model one by one, else ranks"
-    )
-    sub.add_argument(
-        "--labels", choices=("shown", "all"), default="shown", help="all: unconverged labels count in ranks"
-    )
     sub = command(dft.main, "reference")
     dft.add_arguments(sub)
     user_datasets.add_arguments(command(user_datasets.main, "add-dataset"))
     sub = command(status)
     sub.add_argument("--json", action="store_true")
     return parser
+
+
+def _add_run(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--limit", type=int, metavar="N", help="a reproducible sample of N configurations of each dataset")
+    sub.add_argument(
+        "--reactions",
+        action="store_true",
+        help="only what defect energies are made of; without --dataset, of all datasets that are here",
+    )
+    sub.add_argument("--jobs", type=int, metavar="N", help="worker processes at once (default: one per core)")
+    sub.add_argument("--offline", action="store_true", help="start workers without any network")
+    sub.add_argument("--memory-gb", type=float, default=0.0, metavar="GB", help="memory that each worker may use")
+    sub.add_argument("--executor", choices=("local", "parsl"), default="local")
+    sub.add_argument("--parsl-config", metavar="MODULE:ATTRIBUTE", help="a parsl.Config for --executor parsl")
+
+
+def _add_tables(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--matrix", action="store_true", help="force RMSE of every model on every dataset")
+    sub.add_argument(
+        "--reactions", choices=KINDS, help="defect energies of a kind; with --model one by one, else ranks"
+    )
+    sub.add_argument(
+        "--labels", choices=("shown", "all"), default="shown", help="all: unconverged labels count in ranks"
+    )
 
 
 def _add_relaxation(sub: argparse.ArgumentParser) -> None:

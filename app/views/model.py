@@ -162,6 +162,21 @@ def _facts(model: pd.Series, runs: pd.DataFrame) -> None:
     )
 
 
+_DATASET_COLUMNS = [
+    "dataset_label",
+    "n_configs",
+    "n_expected",
+    "n_failed",
+    *(name for m in METRICS.values() for name in (m.rmse, f"{m.rmse}_lo", f"{m.rmse}_hi")),
+    "force_slope",
+    "is_seen",
+    "why_not_energy",
+    "why_not_force",
+    "origin",
+    "source",
+]
+
+
 def _datasets(model: pd.Series, slot: DeltaGenerator) -> None:
     st.subheader("Errors by dataset", anchor=False)
     with furniture.controls():
@@ -182,25 +197,11 @@ def _datasets(model: pd.Series, slot: DeltaGenerator) -> None:
         Scope.of(*table["dataset_id"]),
         f"{table['n_configs'].sum():,} configurations",
     )
-    names = [name for m in METRICS.values() for name in (m.rmse, f"{m.rmse}_lo", f"{m.rmse}_hi")]
-    columns = [
-        "dataset_label",
-        "n_configs",
-        "n_expected",
-        "n_failed",
-        *names,
-        "force_slope",
-        "is_seen",
-        "why_not_energy",
-        "why_not_force",
-        "origin",
-        "source",
-    ]
     furniture.figure(
         lambda ink: bar_plots.dataset_bars(
             table, ink, title, origin.source_line(), colour=base.model_colour(model["model_id"])
         ),
-        table[columns],
+        table[_DATASET_COLUMNS],
         origin,
         f"{title}; the table below holds the same numbers.",
         key=f"bars-{model['model_id']}",
@@ -220,7 +221,7 @@ def _datasets(model: pd.Series, slot: DeltaGenerator) -> None:
         wording.level_note(levels),
         *(wording.one_composition_note(dataset_id, alignment) for dataset_id in table["dataset_id"]),
     )
-    tables.view_data(table[columns], "bars")
+    tables.view_data(table[_DATASET_COLUMNS], "bars")
     with st.container(horizontal=True, gap="small"):
         for row in table[table["n_configs"] > 0].itertuples():
             links.parity_link(f"Parity on {row.dataset_label}", model["model_id"], Scope.of(row.dataset_id))

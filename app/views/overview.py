@@ -129,26 +129,14 @@ def _matrix(
         + ("No crystal: the dataset has no perfect crystal to count energies from. " if alignment == "crystal" else "")
         + (_seen_in_matrix(chosen) if cells["is_seen"].any() else "")
     )
+    bounds = [f"{column}_lo", f"{column}_hi"]
     tables.view_data(
         cells.assign(why_no_rank=cells["cause"].map(UNRANKED))[
-            [
-                "label",
-                "dataset_label",
-                column,
-                f"{column}_lo",
-                f"{column}_hi",
-                "n_configs",
-                "n_own",
-                "n_expected",
-                "n_failed",
-                "is_ranked",
-                "why_no_rank",
-                "is_seen",
-                "origin",
-            ]
+            ["label", "dataset_label", column, *bounds, "n_configs", "n_own", "n_expected", "n_failed", "is_ranked",
+             "why_no_rank", "is_seen", "origin"]
         ],
         "matrix",
-    )
+    )  # fmt: skip
     if st.session_state.pop("open_parity", False):
         st.switch_page(links.PARITY_PAGE, query_params={})
 
