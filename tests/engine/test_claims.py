@@ -71,7 +71,9 @@ def con():
     con.execute("insert into ensembles values ('pair', 'Pair', ['good', 'bad'], '')")
     con.execute("insert into ensemble_metrics values ('pair', 'hand', 'energy', 10, 0, 0.4, null, null)")
     con.execute(
-        "insert into uncertainties values ('pair', 'hand', 'c0', 2, 1, [1, 1], [2, 9], [false, true]),"
+        "insert into uncertainties (ensemble_id, dataset_id, config_id, energy_deviation, energy_error,"
+        " force_deviation, force_error, is_zero_by_symmetry) values"
+        " ('pair', 'hand', 'c0', 2, 1, [1, 1], [2, 9], [false, true]),"
         " ('pair', 'hand', 'c1', 1, 3, [5], [2], [false])"
     )
     con.execute("insert into leakage values ('good', 'hand', 'all', 'certain', 'Fitted to it.')")
