@@ -11,7 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 from app import export
 from app.figures import base
 from app.selection import Selection
-from app.wording import citation, dataset_label, model_labels
+from app.wording import citation, dataset_label, model_labels, summary_note
 from engine.queries import catalog, error_metrics
 from engine.queries.scope import Scope
 
@@ -71,6 +71,20 @@ def header(title: str, lead: str) -> DeltaGenerator:
     return slot
 
 
+def rebuilds(figure: str, differs: str) -> None:
+    """Cite the figure of the paper that a page rebuilds, and say in a sentence what differs.
+
+    Args:
+        figure: Its number, with the panel where it is one, such as `5` or `1 (h, i)`.
+        differs: Data, number of configurations and models.
+    """
+    st.caption(
+        f":material/menu_book: Rebuilds Figure {figure} of Shuang et al. (2025), *Universal machine learning "
+        f"interatomic potentials poised to supplant DFT in modeling general defects in metals and random alloys*. "
+        f"What differs: {differs}"
+    )
+
+
 def controls() -> DeltaGenerator:
     """A row for the page's own widgets."""
     return st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
@@ -100,6 +114,14 @@ def empty(title: str, reason: str) -> None:
     with st.container(border=True):
         st.markdown(f"**{title}**")
         st.markdown(reason)
+
+
+def no_atoms(dataset_id: str) -> bool:
+    """Say so where a page needs atoms of a dataset that is here as a summary alone; whether it is."""
+    note = summary_note(dataset_id)
+    if note:
+        empty(f"No structures and forces of {dataset_label(dataset_id)} here", note)
+    return bool(note)
 
 
 def not_run(chosen: Selection) -> None:

@@ -30,6 +30,7 @@ class PageEntry:
         url_path: Address below the root; empty for the start page.
         icon: Material icon, bundled with Streamlit.
         section: Heading in the navigation.
+        is_listed: Whether the navigation shows it; an old address that leads on is not shown.
     """
 
     file: str
@@ -37,20 +38,26 @@ class PageEntry:
     url_path: str
     icon: str
     section: str
+    is_listed: bool = True
 
 
 PAGES = (
     PageEntry("views/overview.py", "Overview", "", ":material/grid_view:", "Compare"),
+    PageEntry("views/ranking.py", "Ranking", "ranking", ":material/leaderboard:", "Compare"),
     PageEntry("views/elements.py", "Elements", "elements", ":material/apps:", "Compare"),
     PageEntry("views/parity.py", "Parity", "parity", ":material/scatter_plot:", "Compare"),
     PageEntry("views/cost.py", "Cost", "cost", ":material/timer:", "Compare"),
     PageEntry("views/uncertainty.py", "Uncertainty", "uncertainty", ":material/rule:", "Compare"),
-    PageEntry("views/solutes.py", "Solutes", "solutes", ":material/join_inner:", "Compare"),
+    PageEntry("views/defect_energies.py", "Defect energies", "defect-energies", ":material/join_inner:", "Compare"),
+    PageEntry("views/specialised.py", "Specialised", "specialised", ":material/target:", "Compare"),
+    PageEntry("views/environments.py", "Environments", "environments", ":material/bubble_chart:", "Compare"),
     PageEntry("views/datasets.py", "Datasets", "datasets", ":material/database:", "Look closer"),
     PageEntry("views/model.py", "Models", "models", ":material/badge:", "Look closer"),
     PageEntry("views/structure.py", "Structure", "structure", ":material/deployed_code:", "Look closer"),
     PageEntry("views/predict.py", "Predict", "predict", ":material/play_circle:", "Look closer"),
+    PageEntry("views/claims.py", "Claims", "claims", ":material/fact_check:", "Reference"),
     PageEntry("views/about.py", "Data & methods", "about", ":material/menu_book:", "Reference"),
+    PageEntry("views/solutes.py", "Solutes", "solutes", ":material/join_inner:", "Compare", is_listed=False),
 )
 
 
@@ -69,7 +76,10 @@ def main() -> None:
         st.title(page.title, anchor=False)
         furniture.empty("The address asks for something that is not here", str(error))
         st.stop()
-    page.run()
+    try:
+        page.run()
+    except ScopeError as error:
+        furniture.empty("The address asks for something that is not here", str(error))
     furniture.footer()
 
 
@@ -82,6 +92,7 @@ def _navigation() -> dict[str, list[st.Page]]:
             icon=entry.icon,
             url_path=entry.url_path or None,
             default=not entry.url_path,
+            visibility="visible" if entry.is_listed else "hidden",
         )
         sections.setdefault(entry.section, []).append(page)
     return sections

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import streamlit as st
 from ase.data import chemical_symbols
 
+from app import address
 from app.links import DATASETS_ADDRESS, model_link
 from app.wording import (
     SEEN,
@@ -19,12 +20,18 @@ from app.wording import (
     place,
     seen_in_training,
     source_name,
+    summary_note,
 )
 from engine.errors import ScopeError, StoreError
 from engine.quantities import ALIGNMENTS, METRICS
 from engine.queries import catalog, comparability, error_metrics, reference_data
 from engine.queries.scope import ADDRESS_NAMES, ALL, Scope, unknown_values
 from engine.store.connection import cached
+
+MOST_COMPARED = 4
+
+ALIGNMENT_LABELS = {"raw": "Raw", "per_element": "Aligned", "crystal": "Crystal"}
+"""What the switch shows; Streamlit wants these in the address too."""
 
 _EMPTY_STORE = "The results store holds no predictions yet. Run: make demo"
 
@@ -75,11 +82,11 @@ def _scope(dataset_id: str) -> Scope:
     return Scope.from_address(asked | {"dataset": [dataset_id]}, known)
 
 
-def sidebar(address: str) -> None:
+def sidebar(page: str) -> None:
     """The shared choices; each is a parameter of the address, so that a link reproduces the page.
 
     Args:
-        address: Path of the page that is shown.
+        page: Address of the page that is shown, below the root.
 
     Raises:
         StoreError: No model has numbers for any dataset.
@@ -88,12 +95,13 @@ def sidebar(address: str) -> None:
     model_ids, dataset_ids = _with_numbers()
     if not model_ids:
         raise StoreError(_EMPTY_STORE)
-    if address == DATASETS_ADDRESS:
+    if page == DATASETS_ADDRESS:
         dataset_ids = catalog.datasets()["dataset_id"].tolist()
-    if st.session_state.get("dataset", dataset_ids[0]) not in dataset_ids:
+    left = st.session_state.get("dataset", dataset_ids[0])
+    if left not in dataset_ids:
         del st.session_state["dataset"]  # chosen on the page of all datasets
-    unknown = _unknown_in_address()  # before the widgets, which take the address over
-    _follow_link(address, {"model": model_ids, "dataset": dataset_ids, "quantity": list(METRICS)})
+    unknown = _unknown_in_address(model_ids, dataset_ids)  # before the widgets, which take the address over
+    _follow_link(page, {"model": model_ids, "dataset": dataset_ids, "quantity": list(METRICS)})
     with st.sidebar:
         st.selectbox(
             "Model",
@@ -108,12 +116,14 @@ def sidebar(address: str) -> None:
             model_ids,
             key="compare",
             bind="query-params",
-            max_selections=4,
-            placeholder="up to 4 models",
+            max_selections=MOST_COMPARED,
+            placeholder=f"up to {MOST_COMPARED} models",
         )
         st.selectbox("Dataset", dataset_ids, key="dataset", bind="query-params", on_change=_forget_group)
         _what_counts()
         model_id, dataset_id = st.session_state["model"], st.session_state["dataset"]
+        if left not in dataset_ids:
+            st.caption(f":material/warning: No model has numbers for {dataset_label(left)}, so it is not shown here.")
         st.caption(_described(model_id, dataset_id))
         model_link(model_id)
         with st.expander(f"About {dataset_label(dataset_id)}"):
@@ -144,17 +154,34 @@ def _what_counts() -> None:
     )
 
 
-def _unknown_in_address() -> list[str]:
-    """Says of each shared choice which values of the address there are not."""
-    models = catalog.models()["model_id"].tolist()
-    known = {
-        "model": models,
-        "compare": models,
-        "dataset": catalog.datasets()["dataset_id"].tolist(),
-        "quantity": [name.capitalize() for name in METRICS],  # Streamlit writes what the choice shows
+def _unknown_in_address(model_ids: Sequence[str], dataset_ids: Sequence[str]) -> list[str]:
+    """Says of each shared choice which values of the address there are not; what has no numbers is no choice."""
+    sentences = address.unknown("quantity", {name.capitalize(): name for name in METRICS})
+    if not sentences:
+        address.heed("quantity", METRICS, str.capitalize)
+    sentences += address.unknown("seen", {name.capitalize(): name for name in address.SWITCH})
+    known = {"model": model_ids, "compare": model_ids, "dataset": dataset_ids}
+    registered = {
+        "model": set(catalog.models()["model_id"]),
+        "compare": set(catalog.models()["model_id"]),
+        "dataset": set(catalog.datasets()["dataset_id"]),
     }
     asked = {name: st.query_params.get_all(name) for name in known}
-    return unknown_values(asked, known)
+    for name, options in known.items():
+        # A dataset that was looked at on the page of all datasets is no request of the address.
+        empty = [value for value in asked[name] if value in registered[name] and value not in options]
+        if empty and name not in st.session_state and not _came_from_elsewhere():
+            sentences.append(f"{name}={', '.join(empty)}: there are no numbers of it here. Choose another one.")
+    if len(asked["compare"]) > MOST_COMPARED:
+        sentences.append(
+            f"compare: {len(asked['compare'])} models are named, and at most {MOST_COMPARED} are compared."
+        )
+    return [*sentences, *unknown_values(asked, registered)]
+
+
+def _came_from_elsewhere() -> bool:
+    """Whether another page of the app was shown before in this session."""
+    return "address" in st.session_state
 
 
 def _check_conditions(scope: Scope) -> None:
@@ -207,15 +234,15 @@ def group_choice(scope: Scope, *, is_disabled: bool = False) -> Scope:
     return scope.narrowed(group=choice)
 
 
-def _follow_link(address: str, options: Mapping[str, Sequence[str]]) -> None:
+def _follow_link(page: str, options: Mapping[str, Sequence[str]]) -> None:
     """Take the choices of a link from another page of the app.
 
     Streamlit gives a widget's own value precedence over the address, and adds that value to those of the link; so
     the value that differs is the link's.
     """
-    came_from = st.session_state.get("address", address)
-    st.session_state["address"] = address
-    if address == came_from:
+    came_from = st.session_state.get("address", page)
+    st.session_state["address"] = page
+    if page == came_from:
         return
     for key, known in options.items():
         for asked in st.query_params.get_all(key):
@@ -255,7 +282,8 @@ def _described(model_id: str, dataset_id: str) -> str:
     if row["origin"] == "imported":
         who = f"imported from {source_name(row['source'])}."
         who += f" {row['note']}" if row["note"] else ""
-    return f"{labels[model_id]} on {dataset_label(dataset_id)}: {counts(row)} configurations, {who}"
+    note = summary_note(dataset_id)
+    return f"{labels[model_id]} on {dataset_label(dataset_id)}: {counts(row)} configurations, {who} {note}".strip()
 
 
 @cached
@@ -284,6 +312,8 @@ def alignment_switch() -> str:
     """
     dataset_id = st.session_state["dataset"]
     begin = _first_alignment(dataset_id)
+    _say_without_crystal(dataset_id, ALIGNMENT_LABELS["crystal"])
+    address.heed("align", ALIGNMENT_LABELS, ALIGNMENT_LABELS.__getitem__)
     options = [name for name in ALIGNMENTS if name != "crystal" or has_crystal(dataset_id)]
     if st.session_state.get("align", begin) not in options:
         st.session_state["align"] = "per_element"
@@ -295,7 +325,7 @@ def alignment_switch() -> str:
         options,
         default=begin,
         required=True,
-        format_func=lambda name: {"raw": "Raw", "per_element": "Aligned", "crystal": "Crystal"}[name],
+        format_func=ALIGNMENT_LABELS.__getitem__,
         key="align",
         bind="query-params",
         help="Aligned removes the least-squares energy offset per element of each model on each dataset. "
@@ -303,6 +333,13 @@ def alignment_switch() -> str:
         "energies of model and reference from their own perfect crystals, where a dataset has them. A dataset with "
         "which no model's raw energies can be compared begins with Aligned.",
     )
+
+
+def _say_without_crystal(dataset_id: str, name: str) -> None:
+    """Say so where the address or the choice of before asks for energies that the dataset does not have."""
+    asked = [*st.query_params.get_all("align"), st.session_state.get("align")]
+    if not has_crystal(dataset_id) and {"crystal", name} & set(asked):
+        st.caption(f":material/warning: {dataset_label(dataset_id)} has no perfect crystal to count energies from.")
 
 
 @cached
@@ -315,12 +352,14 @@ def _first_alignment(dataset_id: str) -> str:
 
 def comparison_switch() -> bool:
     """Whether models are compared on the configurations that they share; the same switch on every page."""
+    names = {"shared": "Shared configurations", "own": "All of each model"}
+    address.heed("on", names, names.__getitem__)
     choice = st.segmented_control(
         "Compare on",
-        ["shared", "own"],
+        list(names),
         default="shared",
         required=True,
-        format_func=lambda name: {"shared": "Shared configurations", "own": "All of each model"}[name],
+        format_func=names.__getitem__,
         key="on",
         bind="query-params",
         help="Models may have results for different parts of a dataset. An error over other configurations does "

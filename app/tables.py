@@ -76,6 +76,9 @@ def _heads() -> dict[str, Any]:
             "Rank", help="95 % interval; models that cannot be told apart have the same first number."
         ),
         "why_no_rank": st.column_config.TextColumn("Why no rank", width="medium"),
+        "occasion": st.column_config.TextColumn("Timed on"),
+        "setting": st.column_config.TextColumn("Measured on", width="medium"),
+        "is_ranked": st.column_config.CheckboxColumn("Ranked"),
         "is_seen": st.column_config.CheckboxColumn("Trained on this"),
         "seen_reason": st.column_config.TextColumn("Trained on this, why", width="large"),
         "why": st.column_config.TextColumn("Why there are none", width="large"),

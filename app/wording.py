@@ -10,7 +10,7 @@ import pandas as pd
 from app.figures import base, tile_maps
 from engine.numerics.comparison import UNRANKED
 from engine.quantities import METRICS, QUANTITIES, interval, significant
-from engine.queries import catalog, comparability, training
+from engine.queries import catalog, comparability, spread, training
 from engine.queries.scope import Scope
 from engine.queries.training import SEEN_MARK
 from engine.store.connection import cached
@@ -20,6 +20,8 @@ NOTHING = "–"
 GREY = f"{base.OWN_MARK} and grey: raw energies that cannot be compared with the reference; use Aligned."
 
 SEEN = f"{SEEN_MARK} trained on this"
+
+LEVEL = f"{base.LEVEL_MARK} labels of another functional or dispersion than the dataset's, so not ranked"
 
 SEEN_SWITCH = "Rank models trained on the data"
 
@@ -80,6 +82,12 @@ def why_not(judged_pairs: pd.DataFrame) -> str:
     return f":material/warning: {GREY} {' '.join(reasons)}"
 
 
+def summary_note(dataset_id: str) -> str:
+    """Says that a dataset is here without its atoms, and how they come; empty where they are here."""
+    reason = catalog.summaries().get(dataset_id)
+    return f"{dataset_label(dataset_id)}: {reason}" if reason else ""
+
+
 @cached
 def noise_of(dataset_id: str, quantity: str) -> float | None:
     """Noise of a dataset's own energies or forces in display units; None where nobody measured it."""
@@ -134,6 +142,52 @@ def one_composition_note(dataset_id: str, alignment: str) -> str:
     return (
         f":material/warning: {dataset_label(dataset_id)} is one alloy in one composition. Its aligned error is the "
         "scatter of the raw one about its mean, and says nothing about formation energies of the alloy."
+    )
+
+
+def energy_meaning(alignment: str) -> str:
+    """What an energy error is relative to, in a sentence."""
+    return {
+        "raw": "Raw: total energies as model and reference count them.",
+        "per_element": "Aligned: about the offset per element that the model has on all other configurations.",
+        "crystal": "Against the crystal: model and reference each above their own perfect crystals of the elements.",
+    }[alignment]
+
+
+def within_note(ensemble: str, label: str, rho: float, n: int) -> str:
+    """How well a deviation ranks the atoms of one configuration; said wherever it colours them.
+
+    Args:
+        ensemble: Label of the ensemble.
+        label: Of the dataset.
+        rho: Mean rank correlation of deviation with force error within a configuration.
+        n: Configurations that it is the mean of; 0 where it was not measured.
+    """
+    if not n:
+        return (
+            ":material/warning: How well this deviation ranks the atoms of one configuration was not measured; it is "
+            "known to tell bad structures from good ones rather than bad atoms."
+        )
+    return (
+        f":material/warning: Within one configuration of {label} the deviation of {ensemble} ranks atoms by their "
+        f"error with a Spearman ρ of {significant(rho, 2)} (mean over n = {n:,} configurations, atoms at rest by "
+        "symmetry left out): a bright atom need not be a wrong one."
+    )
+
+
+def within_here() -> str:
+    """How well deviations of ensembles rank the atoms of one configuration on the datasets here."""
+    found = []
+    for row in catalog.ensembles().itertuples():
+        for dataset_id in row.dataset_ids:
+            rho, n = spread.spearman_within(row.ensemble_id, Scope.of(dataset_id))
+            place = f"{row.label} on {dataset_label(dataset_id)}"
+            found += [f"{place} ρ = {significant(rho, 2)} (n = {n:,})"] if n else []
+    if not found:
+        return within_note("", "", float("nan"), 0)
+    return (
+        ":material/warning: Within one configuration the disagreement ranks atoms by their error with a mean Spearman "
+        f"ρ of: {'; '.join(found)}. A bright atom need not be a wrong one."
     )
 
 
@@ -206,7 +260,8 @@ def comparison_note(here: pd.DataFrame) -> str:
         here: Rows of one dataset as `error_metrics.shared_metrics` gives them.
     """
     ranked = here[here["is_ranked"]]
-    level, seen, others = (here[here["cause"] == cause] for cause in ("level", "seen", "share"))
+    causes = ("level", "seen", "share", "numbers")
+    level, seen, others, without = (here[here["cause"] == cause] for cause in causes)
     parts = []
     if len(ranked):
         n, n_expected = int(ranked["n_configs"].min()), int(ranked["n_expected"].iloc[0])
@@ -227,6 +282,8 @@ def comparison_note(here: pd.DataFrame) -> str:
         parts.append(f"Not ranked, since their labels mean something else: {listed(level['label'])}.")
     if len(seen):
         parts.append(f"Not ranked, since they were trained on this ({SEEN_MARK}): {listed(seen['label'])}.")
+    if len(without):
+        parts.append(f"Not ranked, since they have no such numbers here: {listed(without['label'])}.")
     return " ".join(parts)
 
 
@@ -240,15 +297,17 @@ def with_ranks(table: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
     """Models with the interval of their rank in `ranks`, and in `why_no_rank` the reason where there is none.
 
     Args:
-        table: model_id, comparable and more: where numbers cannot be compared as they are, they give no rank.
+        table: model_id, comparable, cause and more: where numbers cannot be compared as they are, they give no rank.
         found: As `ranks.ranks` gives it.
     """
     found = found[["model_id", "rank", "rank_hi", "reason"]].rename(columns={"reason": "why_no_rank"})
     joined = table.drop(columns=["rank", "rank_hi"], errors="ignore").merge(found, on="model_id", how="left")
     barred = ~joined["comparable"].astype(bool)
     joined.loc[barred, ["rank", "rank_hi"]] = pd.NA
-    is_unexplained = barred & joined["why_no_rank"].fillna("").eq("")
-    joined.loc[is_unexplained, "why_no_rank"] = UNRANKED["level"]
+    is_unexplained = joined["why_no_rank"].fillna("").eq("")
+    joined.loc[barred & is_unexplained, "why_no_rank"] = UNRANKED["level"]
+    rest = ~barred & is_unexplained & joined["rank"].isna()
+    joined.loc[rest, "why_no_rank"] = joined.loc[rest, "cause"].replace("", "numbers").map(UNRANKED)
     joined.index = table.index
     return joined.assign(
         ranks=intervals(joined["rank"], joined["rank_hi"]), why_no_rank=joined["why_no_rank"].fillna("")
@@ -262,10 +321,51 @@ def bounds(row: pd.Series | Mapping[str, Any], column: str) -> str:
     return f"{significant(row[f'{column}_lo'])} – {significant(row[f'{column}_hi'])}"
 
 
-def marked(label: str, origin: object, is_seen: object = False) -> str:
-    """The label with a dagger where the numbers were imported, and a mark where the model was trained on the data."""
+def marked(label: str, origin: object, is_seen: object = False, cause: object = "") -> str:
+    """The label with its marks: imported numbers, trained on the data, another level of theory (by `cause`)."""
     name = f"{label} {base.IMPORTED_MARK}" if "imported" in str(origin) else label
-    return seen_marked(name, is_seen)
+    return level_marked(seen_marked(name, is_seen), cause)
+
+
+def level_marked(label: str, cause: object) -> str:
+    """The label with a mark where another level of theory bars a rank.
+
+    Args:
+        label: Of the model.
+        cause: Of not being ranked, as `error_metrics.dataset_metrics` gives it.
+    """
+    return f"{label} {base.LEVEL_MARK}" if cause == "level" else label
+
+
+def level_note(pairs: pd.DataFrame) -> str:
+    """Which models learnt labels of another level of theory than those that are shown; empty where none did.
+
+    Args:
+        pairs: label, dataset_label, comparable and cause. Raw energies that count from another zero have their own
+            note, `why_not`.
+    """
+    others = pairs[pairs["cause"].eq("level") & pairs["comparable"].astype(bool)]
+    if others.empty:
+        return ""
+    parts = [f"{listed(part['label'])} on {name}" for name, part in others.groupby("dataset_label", sort=False)]
+    return f":material/warning: {LEVEL}: {'; '.join(parts)}. {WHERE_WHY}"
+
+
+def tied(found: pd.DataFrame, model_id: str) -> str:
+    """The interval of a model's rank, and how many others cannot be told apart from it.
+
+    Args:
+        found: As `ranks.ranks` gives it.
+        model_id: The model.
+    """
+    row = found[found["model_id"].eq(model_id) & found["rank"].notna()]
+    if row.empty:
+        return "no rank"
+    low, high = int(row["rank"].iloc[0]), int(row["rank_hi"].iloc[0])
+    same = found[found["rank"].eq(low) & found["model_id"].ne(model_id)]
+    labels = same["model_id"].map(model_labels())
+    apart = f", not told apart from {listed(labels, 2)}" if len(same) else ""
+    return f"rank {interval(low, high)} of {int(found['rank'].notna().sum())}{apart}"
 
 
 def seen_marked(label: str, is_seen: object) -> str:
@@ -273,10 +373,11 @@ def seen_marked(label: str, is_seen: object) -> str:
     return f"{label} {SEEN_MARK}" if is_seen else label
 
 
-def listed(names: Iterable[str]) -> str:
+def listed(names: Iterable[str], most: int = _LISTED) -> str:
     """Names in a sentence; the first ones and a count where there are many."""
     known = list(dict.fromkeys(names))
-    return ", ".join(known[:_LISTED]) + (f" and {len(known) - _LISTED} others" if len(known) > _LISTED else "")
+    rest = len(known) - most
+    return ", ".join(known[:most]) + (f" and {rest} {'other' if rest == 1 else 'others'}" if rest > 0 else "")
 
 
 def seen_note(pairs: pd.DataFrame, *, with_seen: bool | None = None) -> str:
@@ -333,6 +434,6 @@ def occasions_note(timings: pd.DataFrame) -> str:
     scale = f" For {lacking} of them no yardstick was timed, so they cannot be brought to one scale." if lacking else ""
     return (
         f":material/warning: These timings are of {taken.nunique()} occasions ({listed}). A machine is faster on one "
-        f"occasion than on another, so this front does not compare models of different occasions.{scale} "
+        f"occasion than on another, so the front is drawn through those of one occasion alone.{scale} "
         "`python -m precompute bench --model all --again` times all of them on one."
     )

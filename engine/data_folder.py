@@ -42,6 +42,10 @@ class DataFolder:
         """Predictions that were computed elsewhere."""
         return self.root / "imported" / dataset_id / f"{model_id}.parquet"
 
+    def environments(self, dataset_id: str) -> Path:
+        """Local environments of a dataset: classes of atoms, and SOAP vectors of a sample."""
+        return self.root / "environments" / f"{dataset_id}.parquet"
+
     @property
     def costs(self) -> Path:
         """Folder with measured costs, one JSON file per model and device."""
@@ -79,3 +83,8 @@ def as_written(path: Path) -> tuple[Path, int]:
 def embedded_predictions(dataset_id: str, model_id: str) -> Path:
     """Predictions that come with the repository."""
     return EMBEDDED / "predictions" / dataset_id / f"{model_id}.parquet"
+
+
+def embedded_summary(dataset_id: str) -> Path:
+    """Folder with the summary of a dataset that comes with the repository."""
+    return EMBEDDED / "summaries" / dataset_id

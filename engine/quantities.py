@@ -117,55 +117,45 @@ QUANTITIES: dict[str, Quantity] = {
     "energy_error": Quantity("Energy error of the ensemble mean", "|ΔE|/N", _PER_ATOM, 1000.0),
     "force_deviation": Quantity("Ensemble force deviation", "dev(F)", _PER_ANG, 1000.0),
     "force_error": Quantity("Force error of the ensemble mean", "|ΔF|", _PER_ANG, 1000.0),
-    "reference_interaction": Quantity("Reference interaction energy", "E(int, ref)", "eV"),
-    "predicted_interaction": Quantity("Predicted interaction energy", "E(int)", "eV"),
-    "interaction_error": Quantity(
-        "Error of the interaction energy", "ΔE(int)", "meV", 1000.0, "Predicted minus reference."
+    "error_mev": Quantity(
+        "Error of the sum of energies",
+        "ΔE",
+        "meV",
+        description="Predicted minus reference, before area or atoms divide.",
     ),
-    "part_error_rss": Quantity(
+    "error_rss_mev": Quantity(
         "Errors of the parts, root of the sum of squares",
         "√Σ(ΔE²)",
         "meV",
-        1000.0,
-        "What the error of the interaction energy would be if the errors of its parts were independent.",
+        description="What the error of a defect energy would be if the errors of its parts were independent.",
     ),
-    "part_error_sum": Quantity(
+    "error_sum_mev": Quantity(
         "Errors of the parts, sum of sizes",
         "Σ|ΔE|",
         "meV",
-        1000.0,
-        "What the error of the interaction energy would be if the errors of its parts all added up.",
+        description="What the error of a defect energy would be if the errors of its parts all added up.",
     ),
     "cancellation": Quantity(
         "Cancellation ratio",
-        "|ΔE(int)|/√Σ(ΔE²)",
+        "|ΔE|/√Σ(ΔE²)",
         "",
-        description="Size of the error of the interaction energy over the root of the sum of squares of its parts' "
-        "errors: 0 where they cancel, about 1 where they are independent, above 1 where they add up.",
-    ),
-    "interaction_rmse": Quantity("Interaction RMSE", "RMSE(E(int))", "meV", 1000.0),
-    "interaction_mae": Quantity("Interaction MAE", "MAE(E(int))", "meV", 1000.0),
-    "interaction_bias": Quantity(
-        "Mean error",
-        "⟨ΔE(int)⟩",
-        "meV",
-        1000.0,
-        "Predicted minus reference; positive where the model finds too little attraction.",
+        description="Size of the error of the defect energy over the root of the sum of squares of its parts' errors: "
+        "0 where they cancel, about 1 where they are independent, above 1 where they add up.",
     ),
     "sign_agreement": Quantity(
-        "Sign agreement", "sign", "%", 100.0, "Share of interactions that attract or repel as the reference does."
+        "Sign agreement", "sign", "%", 100.0, "Share of defect energies that have the sign of the reference."
     ),
     "sign_baseline": Quantity(
         "Sign agreement of always the commoner sign",
         "sign, no model",
         "%",
         100.0,
-        "What one reaches who knows no model and always answers what most of the interactions do.",
+        "What one reaches who knows no model and always answers what most of the energies do.",
     ),
-    "interaction_spearman": Quantity(
-        "Spearman ρ", "ρ", "", description="Rank correlation of predicted with reference interaction energies."
+    "spearman": Quantity(
+        "Spearman ρ", "ρ", "", description="Rank correlation of predicted with reference defect energies."
     ),
-    "n_interactions": Quantity("Interactions", "n", ""),
+    "n_reactions": Quantity("Defect energies", "n", ""),
     "us_per_atom_step": Quantity("Cost", "cost", "ms per atom and step", 0.001),
     "ms_per_step": Quantity("Time per step", "t", "ms"),
     "peak_memory_mb": Quantity("Peak memory", "memory", "MB"),

@@ -10,12 +10,14 @@ from pyarrow import ArrowInvalid
 
 from engine.data_folder import DataFolder, using
 from engine.errors import EngineError
+from engine.registry.reactions import KINDS
 from engine.relaxations import CELLS, OPTIMIZERS
 from engine.store.connection import DatabaseError
 from precompute.acquire import user_datasets, user_models
 from precompute.commands import (
     bench,
     build,
+    describe,
     embed,
     envs,
     fetch,
@@ -25,6 +27,7 @@ from precompute.commands import (
     relax,
     run,
     say,
+    sql,
     status,
     table,
 )
@@ -76,24 +79,16 @@ def _parser() -> argparse.ArgumentParser:
     sub = command(envs)
     sub.add_argument("family", nargs="*", help="default: every family")
     sub.add_argument("--lock", action="store_true", help="resolve the pins anew and write the lock files")
-    sub = command(run)
-    sub.add_argument("--limit", type=int, metavar="N", help="a reproducible sample of N configurations of each dataset")
-    sub.add_argument(
-        "--interactions",
-        action="store_true",
-        help="only the parts of interaction energies of solutes and defects; without --dataset, of all datasets",
-    )
-    sub.add_argument("--jobs", type=int, metavar="N", help="worker processes at once (default: one per core)")
-    sub.add_argument("--offline", action="store_true", help="start workers without any network")
-    sub.add_argument("--memory-gb", type=float, default=0.0, metavar="GB", help="memory that each worker may use")
-    sub.add_argument("--executor", choices=("local", "parsl"), default="local")
-    sub.add_argument("--parsl-config", metavar="MODULE:ATTRIBUTE", help="a parsl.Config for --executor parsl")
+    _add_run(command(run))
     sub = command(import_, "import")
     sub.add_argument("file", nargs="?", metavar="FILE", help="parquet or extended XYZ; without it, all published ones")
-    sub.add_argument("--energy-key", metavar="KEY", default="", help="name of the predicted energies (default: found)")
+    sub.add_argument(
+        "--energy-key", metavar="KEY", default="", help="name of the predicted energies, none for none (default: found)"
+    )
     sub.add_argument("--forces-key", metavar="KEY", default="", help="name of the predicted forces; or none")
     sub.add_argument("--source", metavar="TEXT", default="", help="who computed them (default: the file's name)")
     user_models.add_arguments(sub)
+    command(describe)
     command(build)
     sub = command(bench)
     sub.add_argument("--again", action="store_true", help="measure again what was measured")
@@ -101,15 +96,40 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("file", metavar="FILE", help="POSCAR, CIF or extended XYZ")
     sub.add_argument("--json", action="store_true")
     _add_relaxation(command(relax))
-    command(embed)
-    sub = command(table)
-    sub.add_argument("--matrix", action="store_true", help="force RMSE of every model on every dataset")
+    sub = command(embed)
+    sub.add_argument("--summary", action="store_true", help="errors, metrics and ranks of datasets without their atoms")
+    _add_tables(command(table))
+    command(sql).add_argument("statement", metavar="SELECT", help="one statement on the tables of the store")
     sub = command(dft.main, "reference")
     dft.add_arguments(sub)
     user_datasets.add_arguments(command(user_datasets.main, "add-dataset"))
     sub = command(status)
     sub.add_argument("--json", action="store_true")
     return parser
+
+
+def _add_run(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--limit", type=int, metavar="N", help="a reproducible sample of N configurations of each dataset")
+    sub.add_argument(
+        "--reactions",
+        action="store_true",
+        help="only what defect energies are made of; without --dataset, of all datasets that are here",
+    )
+    sub.add_argument("--jobs", type=int, metavar="N", help="worker processes at once (default: one per core)")
+    sub.add_argument("--offline", action="store_true", help="start workers without any network")
+    sub.add_argument("--memory-gb", type=float, default=0.0, metavar="GB", help="memory that each worker may use")
+    sub.add_argument("--executor", choices=("local", "parsl"), default="local")
+    sub.add_argument("--parsl-config", metavar="MODULE:ATTRIBUTE", help="a parsl.Config for --executor parsl")
+
+
+def _add_tables(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--matrix", action="store_true", help="force RMSE of every model on every dataset")
+    sub.add_argument(
+        "--reactions", choices=KINDS, help="defect energies of a kind; with --model one by one, else ranks"
+    )
+    sub.add_argument(
+        "--labels", choices=("shown", "all"), default="shown", help="all: unconverged labels count in ranks"
+    )
 
 
 def _add_relaxation(sub: argparse.ArgumentParser) -> None:

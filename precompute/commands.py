@@ -15,10 +15,11 @@ from engine.errors import FetchError, RegistryError, SettingsError
 from engine.readers.readings import Upload
 from engine.records import Configuration
 from engine.registry.datasets import Dataset, select_datasets
-from engine.registry.interactions import load_interactions, needed_configurations
 from engine.registry.models import Model, families, get_model, select_models
+from engine.registry.reactions import needed_configurations
 from engine.relaxations import RelaxationOptions
 from engine.shards import merged
+from engine.store.reactions import dataset_reactions, listed_reactions
 from precompute import progress
 from precompute.acquire.datasets import configurations_of, fetch_dataset
 from precompute.acquire.imports import import_file, import_published
@@ -27,10 +28,12 @@ from precompute.acquire.weights import Checkpoint, fetch_weights
 from precompute.jobs import bench as measuring
 from precompute.jobs import embedding, runner
 from precompute.jobs.build import build as build_store
+from precompute.jobs.describe import describe as describe_environments
 from precompute.jobs.executors import command_line, run_with_parsl
 from precompute.jobs.prediction import predict_upload, read_file
+from precompute.jobs.reaction_tables import reaction_tables
 from precompute.jobs.relaxation import numbers, relax_structure, write_structures
-from precompute.jobs.tables import markdown_matrix, markdown_table
+from precompute.jobs.tables import markdown_matrix, markdown_rows, markdown_table
 from precompute.workers import worker_envs
 from precompute.workers.worker_envs import why_not_runnable
 
@@ -102,18 +105,18 @@ def envs(arguments: argparse.Namespace) -> int:
 def run(arguments: argparse.Namespace) -> int:
     """Predict what is missing: every chosen model on every chosen dataset."""
     folder = DataFolder.default()
-    if arguments.interactions:
-        arguments.dataset = arguments.dataset or sorted(needed_configurations(load_interactions()))
+    if arguments.reactions:
+        arguments.dataset = arguments.dataset or ["all"]
     if not arguments.model or not arguments.dataset:
         raise SettingsError("run needs --dataset ID and --model ID; both may be all.")
     if arguments.limit is not None and arguments.limit < 1:
         raise SettingsError(f"--limit is {arguments.limit}, expected at least 1.")
-    if arguments.limit is not None and arguments.interactions:
-        raise SettingsError("--interactions needs all parts of an interaction energy, so it cannot go with --limit.")
+    if arguments.limit is not None and arguments.reactions:
+        raise SettingsError("--reactions needs all parts of a defect energy, so it cannot go with --limit.")
     datasets = {d.dataset_id: _to_run(d, folder, arguments) for d in _fetched(arguments.dataset, folder)}
-    if arguments.interactions and not any(datasets.values()):
+    if arguments.reactions and not any(datasets.values()):
         raise SettingsError(
-            "These datasets hold no part of an interaction energy; see engine/registry/interactions.csv."
+            "These datasets hold no part of a defect energy; engine/registry/reaction_groups.toml names those that do."
         )
     tasks, commands = [], []
     for model in select_models(arguments.model):
@@ -124,7 +127,7 @@ def run(arguments: argparse.Namespace) -> int:
             continue
         if arguments.executor == "parsl":
             command = command_line(model.model_id, list(datasets), folder.root, arguments.device, arguments.limit)
-            commands.append([*command, "--interactions"] if arguments.interactions else command)
+            commands.append([*command, "--reactions"] if arguments.reactions else command)
             continue
         task, n_done = runner.plan(model, datasets, folder)
         n_todo = sum(len(shard.configurations) for shard, _ in task.shards)
@@ -154,13 +157,14 @@ def run(arguments: argparse.Namespace) -> int:
 def _to_run(dataset: Dataset, folder: DataFolder, arguments: argparse.Namespace) -> list[Configuration]:
     """Configurations of a dataset that `run` was asked for."""
     configurations = configurations_of(dataset, folder, arguments.limit)
-    if not arguments.interactions:
+    if not arguments.reactions:
         return configurations
-    needed = needed_configurations(load_interactions()).get(dataset.dataset_id, set())
+    reactions = [*dataset_reactions(dataset, configurations), *listed_reactions()]
+    needed = needed_configurations(reactions).get(dataset.dataset_id, set())
     chosen = [c for c in configurations if c.config_id in needed]
     if chosen:
         n_atoms = sum(c.n_atoms for c in chosen)
-        say(f"{dataset.dataset_id}: {len(chosen)} configurations, {n_atoms:,} atoms, are parts of interaction energies")
+        say(f"{dataset.dataset_id}: {len(chosen)} configurations, {n_atoms:,} atoms, are parts of defect energies")
     return chosen
 
 
@@ -209,6 +213,17 @@ def _import_one(dataset: Dataset, arguments: argparse.Namespace, folder: DataFol
     line = import_file(dataset, model, Path(arguments.file), folder, **keys)
     register(model, description, folder)
     return line
+
+
+def describe(arguments: argparse.Namespace) -> int:
+    """Classify the local environments of datasets, which `build` does too where they are missing."""
+    folder = DataFolder.default()
+    for dataset in _fetched(arguments.dataset or ["all"], folder):
+        configurations = configurations_of(dataset, folder)
+        found = describe_environments(dataset.dataset_id, configurations, folder)
+        n_atoms, n_sampled = (sum(len(getattr(one, name)) for one in found.values()) for name in ("classes", "sampled"))
+        say(f"{dataset.dataset_id}: {n_atoms:,} atoms, {n_sampled:,} of them with SOAP vectors")
+    return 0
 
 
 def build(arguments: argparse.Namespace) -> int:
@@ -285,8 +300,13 @@ def relax(arguments: argparse.Namespace) -> int:
 
 
 def embed(arguments: argparse.Namespace) -> int:
-    """Put predictions on embedded datasets, and costs, into the repository (for its maintainers)."""
+    """Put predictions on embedded datasets, costs, or summaries of others into the repository (for its maintainers)."""
     folder = DataFolder.default()
+    if arguments.summary:
+        for dataset in select_datasets(arguments.dataset or [DEFAULT_DATASET]):
+            size = sum(path.stat().st_size for path in embedding.embed_summary(dataset, folder))
+            say(f"{dataset.dataset_id}: {size / 1e3:.0f} kB")
+        return 0
     for dataset in select_datasets(arguments.dataset or [DEFAULT_DATASET]):
         for model in select_models(arguments.model or ["all"]):
             if model.is_runnable and (path := embedding.embed(dataset, model, folder)):
@@ -303,9 +323,22 @@ def table(arguments: argparse.Namespace) -> int:
         for line in markdown_matrix():
             print(line)
         return 0
+    if arguments.reactions:
+        models = tuple(model.model_id for model in select_models(arguments.model))
+        datasets = tuple(dataset.dataset_id for dataset in select_datasets(arguments.dataset))
+        for line in reaction_tables(arguments.reactions, datasets, models, arguments.labels):
+            print(line)
+        return 0
     for dataset in select_datasets(arguments.dataset or [DEFAULT_DATASET]):
         for line in markdown_table(dataset.dataset_id):
             print(line)
+    return 0
+
+
+def sql(arguments: argparse.Namespace) -> int:
+    """Print the rows of one statement on the built store as a Markdown table; nothing can be written."""
+    for line in markdown_rows(arguments.statement):
+        print(line)
     return 0
 
 

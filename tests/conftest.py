@@ -17,6 +17,7 @@ from ase.calculators.calculator import Calculator
 from ase.calculators.emt import EMT
 from ase.calculators.morse import MorsePotential
 
+from engine.data_folder import DataFolder
 from engine.records import Configuration, Prediction
 from engine.registry.datasets import Dataset, SeenBy, load_datasets
 from engine.registry.ensembles import Ensemble
@@ -25,6 +26,8 @@ from engine.registry.models import Model, load_models
 from engine.shards import sample
 from engine.store.builder import StoreBuilder, publish
 from engine.store.rows import Cost, Results, Run
+from engine.store.summary import read_summary, write_summary
+from precompute.jobs.describe import PER_GROUP, describe
 
 
 def _cells() -> Iterator[tuple[str, str, Atoms]]:
@@ -128,6 +131,8 @@ def build_store(folder: Path, name: str = "results-test.duckdb") -> Path:
             rows = [(_prediction(c, calculators[model.model_id]()), run.run_id) for c in configurations]
             results.append(Results(model.model_id, rows))
         builder.add_results(dataset, configurations, results, [ensemble] if dataset_id == "al-cu" else [])
+        found = describe(dataset_id, configurations, DataFolder(folder))
+        builder.add_environments(dataset, configurations, found, "SOAP for tests", PER_GROUP)
     for dataset in load_datasets().values():
         builder.add_dataset(dataset, [], dataset.not_available or "not fetched")
     builder.add_costs(
@@ -285,3 +290,21 @@ def store(store_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The small store, as the data folder that queries and app use."""
     monkeypatch.setenv("DEFECT_ATLAS_DATA", str(store_folder))
     return store_folder
+
+
+def build_summary_store(folder: Path, whole: Path) -> Path:
+    """Write a store that has the dataset of the small one from its summary, and publish it in a folder."""
+    write_summary(whole / "results.duckdb", "al-cu", folder / "al-cu")
+    builder = StoreBuilder(folder / "results-summary.duckdb")
+    builder.add_models([_model("emt", "EMT"), _model("morse", "Morse", ("mptrj",))])
+    builder.add_summary(_dataset("al-cu", "Al-Cu", ("Al", "Cu")), read_summary(folder / "al-cu"), "Fetch its atoms.")
+    builder.finish()
+    publish(folder / "results-summary.duckdb", folder / "results.duckdb")
+    return folder
+
+
+@pytest.fixture
+def summary_store(store_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The small store's dataset without its atoms, as the data folder that queries and app use."""
+    monkeypatch.setenv("DEFECT_ATLAS_DATA", str(tmp_path))
+    return build_summary_store(tmp_path, store_folder)

@@ -20,9 +20,9 @@ def dataset_bars(table: pd.DataFrame, ink: Ink, title: str, source: str, *, colo
     Bars end at the limit beyond which a model is useless, and say their value.
 
     Args:
-        table: head (of the row), n_configs, n_failed, n_expected, `comparable` (energies may be compared
-            with the reference as they are) and `why_not`, both RMSE with bounds, NaN where all configurations
-            failed, and the noise of both references, NaN where not measured.
+        table: head (of the row), n_configs, n_failed, n_expected, why_not_energy and why_not_force (why the model has
+            no rank by that error whatever others do; empty where it may have one, else the bar is grey), both RMSE
+            with bounds, NaN where all configurations failed, and the noise of both references, NaN where not measured.
         ink: Theme.
         title: Title of the figure.
         source: Provenance line.
@@ -108,14 +108,14 @@ def _bars(table: pd.DataFrame, quantity: str, axis: str, limit: float, ink: Ink,
             "thickness": 1,
             "width": 3,
         },
-        hovertext=[_hover(row, column) for _, row in table.iterrows()],
+        hovertext=[_hover(row, column, quantity) for _, row in table.iterrows()],
         hovertemplate="%{hovertext}<extra></extra>",
     )
 
 
 def _is_meant(table: pd.DataFrame, quantity: str) -> pd.Series:
-    """Whether each number can be compared with the reference; all forces can."""
-    return table["comparable"].astype(bool) | (quantity != "energy")
+    """Whether nothing bars each number from a rank."""
+    return table[f"why_not_{quantity}"].eq("")
 
 
 def _noise_of(table: pd.DataFrame, quantity: str) -> pd.Series:
@@ -167,11 +167,11 @@ def _head(row: pd.Series, ink: Ink) -> str:
     return f"{row['head']}<br><span style='font-size:11px;color:{ink.muted}'>{n}</span>"
 
 
-def _hover(row: pd.Series, column: str) -> str:
+def _hover(row: pd.Series, column: str, kind: str) -> str:
     quantity = QUANTITIES[column]
     return (
         f"<b>{row['head']}</b><br>{quantity.label} {significant(row[column])} {quantity.unit}"
         f"<br>95 % bounds {significant(row[f'{column}_lo'])} to {significant(row[f'{column}_hi'])}"
         f"<br>n = {row['n_configs']:,} of {row['n_expected']:,}, failed {row['n_failed']:,}"
-        + (f"<br>{base.wrapped(row['why_not'])}" if row["why_not"] and column == METRICS["energy"].rmse else "")
+        + (f"<br>not ranked: {base.wrapped(row[f'why_not_{kind}'])}" if row[f"why_not_{kind}"] else "")
     )

@@ -58,6 +58,7 @@ LIMITS = {"energy": (1.0, 200.0), "force": (10.0, 1000.0)}
 
 IMPORTED_MARK = "†"
 OWN_MARK = "‡"  # energies that count from another zero
+LEVEL_MARK = "¶"  # labels of another level of theory, so no rank
 NOISE_LABEL = "noise of the DFT labels"
 
 

@@ -107,8 +107,9 @@ def pareto(
     Args:
         table: model_id, label, training_sets, cost (ms), the RMSE of the quantity with bounds, is_ranked, n_configs
             and n_expected: a model that is not ranked has an open marker and its own n; comparable and why_not: a
-            model whose raw energies cannot be compared is grey; and is_seen: a model that was trained on the data
-            carries a mark.
+            model whose raw energies cannot be compared is grey; is_seen: a model that was trained on the data
+            carries a mark; ranks and why_no_rank; and occasion of the timing, with is_apart: a timing of another
+            occasion than those of the front says so.
         front: Positions in the table that lie on the front, by rising cost.
         quantity: `energy` or `force`.
         ink: Theme.
@@ -178,10 +179,12 @@ def _write_labels(
 
 def _label(row: pd.Series) -> str:
     """The model with its marks; with its own n where it shares too little to be ranked."""
+    is_other_level = row["cause"] == "level" and row["comparable"]
     marks = [base.OWN_MARK] * (not row["comparable"]) + [SEEN_MARK] * row["is_seen"]
-    name = " ".join([row["label"], *marks])
+    name = " ".join([row["label"], *marks, *[base.LEVEL_MARK] * is_other_level])
+    name += f", timed {row['occasion']}" if row["is_apart"] else ""
     has_all = row["n_configs"] == row["n_expected"]
-    if row["is_ranked"] or (row["is_seen"] and has_all):
+    if row["is_ranked"] or (row["cause"] in ("seen", "level") and has_all):
         return name
     return f"{name} ({row['n_configs']:,} of {row['n_expected']:,})"
 
@@ -247,6 +250,11 @@ def _fill(row: Any, ink: Ink) -> str:
     return ink.tile if row.is_ranked else ink.muted
 
 
+def _rank(row: Any) -> str:
+    """The interval of the rank, or why there is none."""
+    return f"not ranked: {base.wrapped(row.why_no_rank)}" if row.why_no_rank else f"rank {row.ranks}"
+
+
 def _cost_markers(
     table: pd.DataFrame,
     x: NDArray[np.float64],
@@ -286,6 +294,8 @@ def _cost_markers(
         hovertext=[
             f"<b>{row.label}</b><br>{significant(row.cost)} {QUANTITIES['us_per_atom_step'].unit}<br>"
             f"{QUANTITIES[column].label} {significant(getattr(row, column))} {QUANTITIES[column].unit}"
+            f"<br>{_rank(row)}, n = {row.n_configs:,} of {row.n_expected:,}<br>timed on {row.occasion}"
+            + (", so not on the front" if row.is_apart else "")
             + ("" if row.comparable else f"<br>{base.wrapped(row.why_not)}")
             for row in table.itertuples()
         ],

@@ -1,6 +1,6 @@
 """The periodic table as a heatmap."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -82,7 +82,7 @@ def _value_tiles(
             f"{significant(getattr(row, column))}"
             f"<br>n = {_resting(row, quantity):,} configurations, failed {row.n_failed:,}"
             + ("" if pd.notna(getattr(row, column)) else f"<br>{base.wrapped(_why_none(row, quantity))}")
-            + (f"<br>{base.OWN_MARK} raw energies that cannot be compared" if row.element in grey else "")
+            + ("<br>grey: not comparable or no test; below it is said why" if row.element in grey else "")
             for row in known.itertuples()
         ],
         hovertemplate="%{hovertext}<extra></extra>",
@@ -110,7 +110,7 @@ def periodic_table(
     *,
     selected: str | None = None,
     limits: dict[str, tuple[float, float]] | None = None,
-    grey: Collection[str] = (),
+    grey: Mapping[str, Collection[str]] | None = None,
 ) -> go.Figure:
     """Errors by element on the periodic table: symbol above, one coloured value per quantity below.
 
@@ -123,14 +123,14 @@ def periodic_table(
         source: Provenance line.
         selected: Element to frame.
         limits: Colour limits by quantity; the fixed ones by default.
-        grey: Elements whose energies cannot be compared with the reference as they are.
+        grey: By quantity, elements whose errors cannot be compared or are no test of the model.
     """
     limits = limits or base.LIMITS
     figure = base.base_figure(ink, title, source, 640, left=10, right=60 + 80 * len(columns))
     figure.add_trace(_symbol_tiles(table, ink))
     width = 0.94 / len(columns)
     for k, (quantity, column) in enumerate(columns.items()):
-        hidden = grey if quantity == "energy" else ()
+        hidden = (grey or {}).get(quantity, ())
         figure.add_trace(_value_tiles(table, quantity, column, limits[quantity], -0.47 + k * width, width, ink, hidden))
         bar = base.log_colour_bar(
             ink,

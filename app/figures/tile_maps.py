@@ -45,6 +45,8 @@ def _cell_text(row: Mapping[Hashable, Any], column: str, *, is_narrow: bool) -> 
         value += base.OWN_MARK
     if row["is_seen"]:
         value += SEEN_MARK
+    if _is_other_level(row):
+        value += base.LEVEL_MARK
     if "imported" in str(row["origin"]):
         value = f"<i>{value}</i>{base.IMPORTED_MARK}"
     notes = {
@@ -56,6 +58,11 @@ def _cell_text(row: Mapping[Hashable, Any], column: str, *, is_narrow: bool) -> 
     if row["state"] in notes:
         value += f" <span style='font-size:10px'>({notes[row['state']]})</span>"
     return value
+
+
+def _is_other_level(row: Any) -> bool:
+    """Whether labels of another level of theory bar a rank; those of another zero have a mark of their own."""
+    return bool(row["cause"] == "level" and row["comparable"])
 
 
 def _cell_hover(row: Mapping[Hashable, Any], column: str) -> str:
@@ -144,7 +151,8 @@ def matrix_cells(metrics: pd.DataFrame, models: pd.DataFrame, datasets: pd.DataF
     cells["is_ranked"] = cells["is_ranked"].eq(True)
     cells["is_seen"] = cells["is_seen"].eq(True)
     cells["comparable"] = ~cells["comparable"].eq(False)
-    is_together = cells["is_ranked"] | _has_configurations_of_the_ranked(cells)
+    has_share = _has_configurations_of_the_ranked(cells) & cells["cause"].ne("share")
+    is_together = cells["is_ranked"] | has_share
     states = zip(cells["n_configs"], cells["n_failed"], is_together, strict=True)
     return cells.assign(state=[cell_state(*row) for row in states])
 
@@ -162,7 +170,7 @@ def _has_configurations_of_the_ranked(cells: pd.DataFrame) -> pd.Series:
 def matrix(cells: pd.DataFrame, quantity: str, ink: Ink, title: str, source: str) -> go.Figure:
     """Models (rows) by datasets (columns), coloured by RMSE; every cell is clickable.
 
-    A model that was trained on the data of its column carries a mark, and a colour only where it is ranked.
+    Only a model that is ranked in its column has a colour; the text says what bars the others.
 
     Args:
         cells: As `matrix_cells` gives it.
@@ -172,8 +180,7 @@ def matrix(cells: pd.DataFrame, quantity: str, ink: Ink, title: str, source: str
         source: Provenance line.
     """
     column = METRICS[quantity].rmse
-    counts = cells["is_ranked"] | ~cells["is_seen"]
-    known = (cells[column].notna() & cells["comparable"] & counts).to_numpy()
+    known = (cells[column].notna() & cells["comparable"] & cells["is_ranked"]).to_numpy()
     fills = np.where(cells[column].notna() | (cells["state"] == "failed"), ink.tile, ink.blank).astype(object)
     fills[known] = base.log_colours(cells.loc[known, column].tolist(), base.SCALES[quantity], base.LIMITS[quantity])
     run = cells[cells["state"] != "missing"]

@@ -11,8 +11,10 @@ from streamlit.delta_generator import DeltaGenerator
 
 from app import export, furniture, selection, tables, wording
 from app.figures import base, tile_maps
-from engine.queries import catalog, comparability, training
+from engine.queries import catalog, comparability, force_slopes, training
 from engine.queries.scope import Scope
+
+FAR = 0.02  # of a ratio of slopes from 1, to be named
 
 
 def compatibility_part(dataset: pd.Series, datasets: pd.DataFrame, slot: DeltaGenerator) -> None:
@@ -60,6 +62,7 @@ def compatibility_part(dataset: pd.Series, datasets: pd.DataFrame, slot: DeltaGe
         + (f" {wording.SEEN}: the model, on the whole dataset or a part of it." if cells["is_seen"].any() else "")
     )
     _reasons(dataset, judged, models)
+    _force_slopes(dataset)
 
 
 def _draw_compatibility(cells: pd.DataFrame, title: str, origin: export.Provenance, ink: base.Ink) -> go.Figure:
@@ -97,3 +100,78 @@ def _reasons(dataset: pd.Series, judged: pd.DataFrame, models: pd.DataFrame) -> 
         "d3": st.column_config.CheckboxColumn("D3"),
     }
     tables.table_view(here[list(heads)], "reasons", heads, height="content" if len(here) < 15 else 500)
+
+
+def _force_slopes(dataset: pd.Series) -> None:
+    """Whether pseudopotentials reach the forces: models that differ in the labels that they learnt last."""
+    st.subheader("Do pseudopotentials reach the forces?", anchor=False)
+    table = force_slopes.potentials_and_forces()
+    if table.empty:
+        furniture.empty(
+            "No pair of models here", "Needs forces of a model of OMat24 and of the same one trained on for MPtrj."
+        )
+        return
+    st.markdown(_finding(table))
+    heads: dict[str, Any] = {
+        "dataset_label": st.column_config.TextColumn("Dataset", pinned=True, width=170),
+        "elements": "Elements",
+        "omat24_model": "Labels of OMat24",
+        "other_model": "Then of the Materials Project",
+        "ratio": st.column_config.NumberColumn("Ratio of slopes", format="%.3f"),
+        "ratio_bounds": "95 %",
+        "slope_omat24": st.column_config.NumberColumn("Slope, OMat24", format="%.3f"),
+        "slope_other": st.column_config.NumberColumn("Slope, Materials Project", format="%.3f"),
+        "n_configs": "Configurations",
+        "n_clusters": "Clusters",
+    }
+    bounded = table.assign(ratio_bounds=_bounds(table, "ratio"))
+    tables.table_view(bounded[list(heads)], "force-slopes", heads, height="content" if len(table) < 15 else 500)
+    _slopes_on(dataset)
+
+
+def _finding(table: pd.DataFrame) -> str:
+    """What the ratios of slopes say, in words with numbers."""
+    bounded = table.dropna(subset="ratio_lo")
+    is_apart = (bounded["ratio_lo"] > 1) | (bounded["ratio_hi"] < 1)
+    is_far = is_apart & ((bounded["ratio"] - 1).abs() > FAR)
+    text = (
+        "OMat24 has other pseudopotentials than the Materials Project for some metals. Each row has one architecture: "
+        "trained on OMat24, and then on for labels of the Materials Project. Where the ratio of their slopes of "
+        "predicted over reference forces is not 1, labels or structures of the second training moved the forces; "
+        f"training on structures near equilibrium alone would soften them, and make it larger than 1. In "
+        f"{int(is_apart.sum())} of {len(bounded)} rows with bounds these leave 1 out, in {int(is_far.sum())} by more "
+        f"than {FAR:.0%}"
+    )
+    if not is_far.any():
+        return f"{text}."
+    worst = bounded[is_far].iloc[0]
+    elements = ", ".join(sorted(set(" ".join(bounded.loc[is_far, "elements"]).split())))
+    return (
+        f"{text}, all with {elements}. Furthest from 1 is {worst['omat24_model']} on {worst['dataset_label']}: "
+        f"{worst['ratio']:.3f} ({worst['ratio_lo']:.3f} to {worst['ratio_hi']:.3f})."
+    )
+
+
+def _slopes_on(dataset: pd.Series) -> None:
+    """Slopes of all models on the chosen dataset, by the labels that they learnt."""
+    table = force_slopes.slopes(Scope.of(dataset["dataset_id"]))
+    if table.empty:
+        return
+    st.caption(f"Slopes of forces on {dataset['label']}, by the labels that a model learnt")
+    heads: dict[str, Any] = {
+        "label": st.column_config.TextColumn("Model", pinned=True, width=220),
+        "energy_reference": "Labels of",
+        "slope": st.column_config.NumberColumn("Slope", format="%.3f"),
+        "slope_bounds": "95 %",
+        "n_configs": "Configurations",
+        "n_clusters": "Clusters",
+    }
+    names = {"omat24": "OMat24", "mp": "the Materials Project", "matpes": "MatPES"}
+    shown = table.assign(energy_reference=table["energy_reference"].map(names), slope_bounds=_bounds(table, "slope"))
+    tables.table_view(shown[list(heads)], "slopes", heads, height="content" if len(table) < 15 else 500)
+
+
+def _bounds(table: pd.DataFrame, name: str) -> list[str]:
+    """95 % bounds of a column in words; a dash where there are none."""
+    pairs = zip(table[f"{name}_lo"], table[f"{name}_hi"], strict=True)
+    return [wording.NOTHING if pd.isna(low) else f"{low:.3f} to {high:.3f}" for low, high in pairs]

@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import furniture, tables, wording
+from app import address, furniture, tables, wording
 from app.figures import tile_maps
 from engine.queries import catalog
 from engine.queries.scope import Scope
@@ -108,6 +108,7 @@ def model_list(models: pd.DataFrame) -> None:
 def coverage(models: pd.DataFrame, slot: DeltaGenerator) -> None:
     """Which model was run on how much of which dataset, and why not."""
     st.subheader("Coverage: models and datasets", anchor=False)
+    address.heed_switch("absent")
     everything = st.toggle(
         "Datasets that are not here too", key="absent", bind="query-params",
         help="Datasets of the registry that are not public, not fetched or not read yet.",

@@ -38,6 +38,13 @@ def selected_atom(n_atoms: int) -> int | None:
     return int(text) if text.isdecimal() and len(text) < 10 and int(text) < n_atoms else None
 
 
+def say_no_atom(n_atoms: int) -> None:
+    """Say so where the address names an atom that the structure does not have."""
+    text = st.query_params.get("atom", "")
+    if text and selected_atom(n_atoms) is None:
+        st.caption(f":material/warning: atom={plain(text)}: expected 0 to {n_atoms - 1}. No atom is selected.")
+
+
 def select_atom(atom: int | None) -> None:
     """Name the atom in the address."""
     if atom is None:

@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from app import export, furniture, selection, tables, wording
-from engine.quantities import ALIGNMENTS, significant
+from engine.quantities import ALIGNMENTS
 from engine.queries import catalog, error_metrics
 from engine.store import connection
 
@@ -59,7 +59,7 @@ def show() -> None:
     with tabs["Failures"]:
         _failures()
     with tabs["Paper"]:
-        _claims()
+        _paper()
     with tabs["Downloads"]:
         _downloads()
 
@@ -144,16 +144,13 @@ def _failures() -> None:
     _table(table, "failures", {}, "No configuration has failed in this build.")
 
 
-def _claims() -> None:
-    """Statements as text, since a table would cut them."""
-    claims = catalog.claims()
-    if claims.empty:
-        furniture.empty("Nothing here", "No statement of the paper has been checked against this build.")
-    for claim in claims.itertuples():
-        paper = "" if pd.isna(claim.paper_value) else f"Paper: {significant(claim.paper_value)}. "
-        with st.container(border=True):
-            st.markdown(f"**{claim.text}**")
-            st.markdown(f"{paper}Here: {significant(claim.measured_value)} ({claim.unit}); {claim.verdict}.")
+def _paper() -> None:
+    """The way to the statements, which have a page of their own."""
+    st.markdown(
+        "What the paper states, number by number, measured again on this build: what disagrees, what agrees, and what "
+        "cannot be tested and why; and where the paper contradicts itself."
+    )
+    st.page_link("views/claims.py", label="Open Claims", icon=":material/fact_check:")
 
 
 def _csv(read: Callable[[], pd.DataFrame]) -> bytes:

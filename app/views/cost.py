@@ -4,12 +4,17 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import furniture, links, selection, tables, wording
+from app import address, furniture, links, selection, tables, wording
 from app.figures import cost_plots
 from engine.numerics.pareto import pareto_front
 from engine.quantities import ALIGNMENTS, METRICS, QUANTITIES
 from engine.queries import catalog, error_metrics
 from engine.queries.ranks import ranks
+
+_WITH_EVERY_ROW = (
+    "n_configs", "n_expected", "ranks", "why_no_rank", "is_seen", "occasion", "yardstick_ms", "device", "hardware",
+    "n_threads", "n_atoms",
+)  # fmt: skip
 
 
 def show() -> None:
@@ -35,26 +40,32 @@ def show() -> None:
     if table.empty:
         _nothing_in_common(timings, chosen)
         return
+    found = ranks(alignment, chosen.scope, chosen.quantity, timed, with_seen=chosen.with_seen)
+    table = wording.with_ranks(table, found)
     _chart(table, chosen, alignment, timings, slot)
     shown = metrics[metrics["model_id"].isin(table["model_id"])]
+    levels = table.assign(dataset_label=wording.dataset_label(chosen.dataset_id))
     st.markdown(wording.comparison_note(shown))
     furniture.captions(
         wording.occasions_note(timings[timings["model_id"].isin(table["model_id"])]),
         wording.why_not(table),
         wording.seen_note(shown, with_seen=chosen.with_seen),
+        wording.level_note(levels),
         wording.energy_note(shown) if alignment == "per_element" else "",
         wording.one_composition_note(chosen.dataset_id, alignment) if chosen.quantity == "energy" else "",
         wording.noise_note(chosen.dataset_id),
     )
-    found = ranks(alignment, chosen.scope, chosen.quantity, timed, with_seen=chosen.with_seen)
-    _table(wording.with_ranks(table, found), chosen)
+    _table(table, chosen)
     _without_timing(timings, chosen)
     if model_id := st.session_state.pop("open_model", None):
         st.switch_page(links.MODEL_PAGE, query_params={"id": model_id})
 
 
 def _setting(costs: pd.DataFrame) -> pd.DataFrame:
-    """The timings of one machine and cell size, because times of different machines cannot share an axis."""
+    """The timings of one machine and cell size, because times of different machines cannot share an axis.
+
+    `is_apart` says which were not taken on the occasion that most were: the front is not drawn through them.
+    """
     names = [
         f"{row.device.upper()}, {row.n_threads} thread{'s' * (row.n_threads != 1)}, {row.n_atoms} atoms, "
         f"{row.hardware or 'unknown hardware'}"
@@ -62,8 +73,12 @@ def _setting(costs: pd.DataFrame) -> pd.DataFrame:
     ]
     costs = costs.assign(setting=names)
     options = costs["setting"].value_counts().index.tolist()
+    address.heed("machine", options)
     choice = st.selectbox("Measured on", options, key="machine", bind="query-params", width=520)
-    return costs[costs["setting"] == choice].drop_duplicates("model_id")
+    here = costs[costs["setting"] == choice].drop_duplicates("model_id")
+    here = here.assign(occasion=here["occasion"].fillna("").replace("", "an unknown day"))
+    main = here["occasion"].mode().iloc[0]
+    return here.assign(is_apart=here["occasion"] != main, main_occasion=main)
 
 
 def _joined(timings: pd.DataFrame, metrics: pd.DataFrame, chosen: selection.Selection) -> pd.DataFrame:
@@ -84,11 +99,13 @@ def _chart(
 ) -> None:
     column = METRICS[chosen.quantity].rmse
     bounds = [f"{column}_lo", f"{column}_hi"]
-    ranked = table.index[table["is_ranked"] & table["comparable"]].to_numpy()
+    ranked = table.index[table["is_ranked"] & table["comparable"] & ~table["is_apart"]].to_numpy()
     front = ranked[pareto_front(table.loc[ranked, "cost"], table.loc[ranked, column])]
     machine = timings.iloc[0]
     words = f" ({ALIGNMENTS[alignment]})" if chosen.quantity == "energy" else ""
     title = f"{QUANTITIES[column].label}{words} on {wording.place(chosen.scope)} against cost"
+    occasions = table["occasion"].nunique()
+    title += f", timed on {occasions} occasions" if occasions > 1 else ""
     n = table.loc[ranked, "n_configs"].min() if len(ranked) else 0
     n_of = f", compared on {n:,} of {table['n_expected'].iloc[0]:,} configurations" if n else ""
     origin = furniture.provenance("cost", title, table["model_id"], chosen.scope, f"{len(table)} models{n_of}")
@@ -103,7 +120,7 @@ def _chart(
             noise=wording.noise_of(chosen.dataset_id, chosen.quantity),
             highlight=[chosen.model_id, *chosen.compare],
         ),
-        table[["model_id", "label", "cost", column, *bounds, "n_configs", "is_ranked", "is_seen", "why_not"]],
+        table[["model_id", "label", "cost", column, *bounds, *_WITH_EVERY_ROW, "why_not"]],
         origin,
         f"{title}; on the Pareto front: {', '.join(table.iloc[front]['label']) or 'no model'}.",
         key="pareto",
@@ -111,7 +128,8 @@ def _chart(
         on_select=_open_model,
     )
     st.caption(
-        f"Cost: measured on {machine['setting']}, energy and forces of one configuration at a time. "
+        f"Cost: measured on {machine['setting']}, energy and forces of one configuration at a time. The front is drawn "
+        f"through timings of one occasion, {machine['main_occasion']}. "
         f"Bars: 95 % bounds of the RMSE. Ringed: models chosen at the left. Colour: architecture. Open: not ranked. "
         f"Click on a point for its model's page. "
         f"{cost_plots.TRAINING_LEGEND}"
@@ -128,7 +146,7 @@ def _open_model() -> None:
 def _table(table: pd.DataFrame, chosen: selection.Selection) -> None:
     column = METRICS[chosen.quantity].rmse
     names = ["label", "us_per_atom_step", column, f"{column}_lo", f"{column}_hi", "peak_memory_mb", "n_configs"]
-    view = table[["ranks", *names, "n_own", "n_expected", "is_seen", "why_no_rank"]]
+    view = table[["ranks", *names, "n_own", "n_expected", "is_seen", "why_no_rank", "occasion", "setting"]]
     tables.view_data(tables.shown(view), "cost")
 
 

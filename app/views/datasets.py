@@ -11,20 +11,20 @@ import plotly.graph_objects as go
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import export, furniture, links, selection, tables, wording
+from app import address, export, furniture, links, selection, tables, wording
 from app.figures import base, dataset_plots
-from app.sections import alignment_change, compatibility
+from app.sections import alignment_change, all_data, compatibility
 from app.structures.atomview import atomview
 from app.structures.shown import Sight
 from engine.queries import catalog, configurations, reference_data
 from engine.queries.scope import EVERYTHING, Scope
 
-CONTENTS, ALIGNMENT, COMPATIBILITY = "contents", "alignment", "compatibility"
-PARTS = (CONTENTS, ALIGNMENT, COMPATIBILITY)
+CONTENTS, ALL, ALIGNMENT, COMPATIBILITY = "contents", "all data", "alignment", "compatibility"
+PARTS = (CONTENTS, ALL, ALIGNMENT, COMPATIBILITY)
 
 
 def show() -> None:
-    """One of three parts: what datasets hold, what alignment changed, and which pairs can be compared."""
+    """One of four parts: what a dataset holds, all of them at once, what alignment changed, what can be compared."""
     datasets = catalog.datasets()
     chosen = selection.selection()
     dataset = datasets.set_index("dataset_id", drop=False).loc[chosen.dataset_id]
@@ -32,12 +32,17 @@ def show() -> None:
         f"Datasets: {dataset['label']}",
         "What are the models tested on, how was it computed, and what can a comparison with it mean?",
     )
+    address.heed("part", PARTS, str.capitalize)
+    address.heed_switch("alone", "together", "registry")
     with furniture.controls():
         part = st.segmented_control(
             "Show", PARTS, default=CONTENTS, required=True, format_func=str.capitalize, key="part", bind="query-params",
-            help="What datasets hold; what alignment of energies changed; which models' raw energies can be compared.",
+            help="What datasets hold; energies and forces of all of them; what alignment of energies changed; which "
+            "models' raw energies can be compared.",
         )  # fmt: skip
-    if part == ALIGNMENT:
+    if part == ALL:
+        all_data.all_data_part(datasets, slot)
+    elif part == ALIGNMENT:
         alignment_change.alignment_part(dataset, slot)
     elif part == COMPATIBILITY:
         compatibility.compatibility_part(dataset, datasets, slot)
@@ -68,10 +73,15 @@ def _contents(dataset: pd.Series, datasets: pd.DataFrame, slot: DeltaGenerator) 
 def _headline(datasets: pd.DataFrame) -> None:
     totals = catalog.totals()
     counts = reference_data.element_counts()
+    n_table = datasets["n_configs_paper"].sum()
     furniture.numbers(
         [
             ("Datasets here", f"{_is_here(datasets).sum()}", f"of {len(datasets)} in the registry"),
-            ("Configurations", f"{totals['n_configs']:,}", "54,084 in the paper"),
+            (
+                "Configurations",
+                f"{totals['n_configs']:,}",
+                f"54,084 in the paper, whose Table 2 adds up to {n_table:,.0f}",
+            ),
             ("Atoms", f"{totals['n_atoms']:,}", "7,326,684 in the paper"),
             ("Elements", f"{len(counts)}", f"most often {', '.join(counts['element'].head(3))}"),
         ]
@@ -321,7 +331,9 @@ def _groups(dataset: pd.Series) -> None:
 def _structure(dataset: pd.Series, row: pd.Series) -> None:
     """The representative of one group in 3D."""
     configuration = configurations.configuration(dataset["dataset_id"], row["config_id"])
-    assert configuration is not None  # its id was read from the same store
+    if configuration is None:
+        furniture.no_atoms(dataset["dataset_id"])
+        return
     sight = Sight(dataset["dataset_id"], "", configuration, None, None, "")
     origin = furniture.provenance(
         f"structure-{row['config_id']}",

@@ -4,10 +4,12 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
+from ase.data import chemical_symbols
 from streamlit.delta_generator import DeltaGenerator
 
-from app import furniture, selection, tables, wording
+from app import address, furniture, selection, tables, wording
 from app.figures import base, periodic_table
+from app.sections import element_maps
 from engine.quantities import METRICS, QUANTITIES
 from engine.queries import catalog, configurations, error_metrics, reference_data
 from engine.queries.scope import Scope
@@ -20,12 +22,22 @@ _COUNTS = {"raw": "n_raw", "per_element": "n_aligned", "crystal": "n_crystal"}  
 def show() -> None:
     """The periodic table of one model, and the configurations of the element that was clicked."""
     chosen = selection.selection()
+    top = st.container()  # the title depends on the switch below it
+    view = element_maps.view_switch()
+    if view != element_maps.ONE:
+        with top:
+            slot = furniture.header("Elements", "Which of the models can be trusted for which elements?")
+        element_maps.maps_part(view, chosen, slot)
+        return
     model = wording.model_labels()[chosen.model_id]
-    slot = furniture.header(
-        f"Elements: {model}", "For which elements can it be trusted? Click on a tile for its configurations."
-    )
+    with top:
+        slot = furniture.header(
+            f"Elements: {model}", "For which elements can it be trusted? Click on a tile for its configurations."
+        )
     with furniture.controls():
         alignment = selection.alignment_switch()
+        address.heed("show", [BOTH, *METRICS], str.capitalize)
+        address.heed_switch("pooled", "rescale")
         shown = st.segmented_control(
             "Show",
             [BOTH, *METRICS],
@@ -112,6 +124,7 @@ def _columns(shown: str, alignment: str) -> dict[str, str]:
 
 def _element(table: pd.DataFrame) -> str:
     """The element of the address, else the one with most configurations."""
+    address.heed("el", chemical_symbols[1:])
     default = table.sort_values("n_configs", ascending=False)["element"].iloc[0]
     return str(st.query_params.get("el", default))
 
@@ -135,9 +148,12 @@ def _table(
     origin = furniture.provenance(
         "elements", title, [chosen.model_id], scope.on(*datasets), f"{n_configs:,} (element, configuration) pairs"
     )
-    grey = _grey(pairs)
+    grey = {
+        "energy": _grey(pairs[~pairs["comparable"]]) | _grey(_barred(chosen, scope, "energy")),
+        "force": _grey(_barred(chosen, scope, "force")),
+    }
     framed = element if element in set(table["element"]) else None
-    meant = {q: ~table["element"].isin(grey) | (q != "energy") for q in columns}
+    meant = {q: ~table["element"].isin(grey[q]) for q in columns}
     limits = {q: _own_limits(table.loc[meant[q], c], base.LIMITS[q]) for q, c in columns.items()} if rescale else None
     furniture.figure(
         lambda ink: periodic_table.periodic_table(
@@ -157,6 +173,7 @@ def _table(
     furniture.captions(
         wording.why_not(pairs) if len(scope.dataset_ids) == 1 else _other_zeros(pairs),
         wording.seen_note(pairs.assign(label=pairs["dataset_label"])),
+        wording.level_note(_barred(chosen, scope, "force").assign(comparable=True)),
         _left_out(chosen, scope),
         wording.noise_note(chosen.dataset_id),
     )
@@ -179,9 +196,15 @@ def _other_zeros(pairs: pd.DataFrame) -> str:
 
 
 def _grey(pairs: pd.DataFrame) -> set[str]:
-    """Elements of the datasets with which raw energies cannot be compared."""
+    """Elements of the datasets of some pairs."""
     elements = catalog.datasets().set_index("dataset_id")["elements"]
-    return {element for dataset_id in pairs.loc[~pairs["comparable"], "dataset_id"] for element in elements[dataset_id]}
+    return {element for dataset_id in pairs["dataset_id"] for element in elements[dataset_id]}
+
+
+def _barred(chosen: selection.Selection, scope: Scope, quantity: str) -> pd.DataFrame:
+    """Datasets on which the model is not ranked, by its labels or its training; raw zeros are judged apart."""
+    metrics = error_metrics.dataset_metrics("per_element", scope, quantity=quantity, with_seen=chosen.with_seen)
+    return metrics[(metrics["model_id"] == chosen.model_id) & metrics["cause"].isin(error_metrics.NEVER)]
 
 
 def _own_limits(values: pd.Series, otherwise: tuple[float, float]) -> tuple[float, float]:

@@ -10,11 +10,13 @@ from streamlit.delta_generator import DeltaGenerator
 from app import furniture, links, selection, tables, wording
 from app.figures import bar_plots, base
 from app.sections import model_list
+from engine.numerics.comparison import UNRANKED
 from engine.quantities import ALIGNMENTS, METRICS, QUANTITIES, significant
 from engine.queries import catalog, error_metrics
 from engine.queries.scope import EVERYTHING, Scope
 
 N_WEAKEST = 8
+FORMATION_ENERGIES = "mp-formation-energies"  # level of theory of models that give no forces
 
 
 def show() -> None:
@@ -64,11 +66,18 @@ def _close() -> None:
     st.query_params.pop("id", None)
 
 
-def _metrics_of(model_id: str, alignment: str) -> pd.DataFrame:
-    """The model's metrics in the order of the datasets."""
-    metrics = error_metrics.dataset_metrics(alignment)
+def _metrics_of(model_id: str, alignment: str, *, with_seen: bool = False) -> pd.DataFrame:
+    """The model's metrics in the order of the datasets, with why_not_energy and why_not_force: what bars a rank."""
+    metrics = error_metrics.dataset_metrics(alignment, with_seen=with_seen)
+    forces = error_metrics.dataset_metrics("raw", quantity="force", with_seen=with_seen)
+    forces = forces[["model_id", "dataset_id", "cause"]].rename(columns={"cause": "cause_force"})
     table = catalog.datasets()[["dataset_id"]].merge(metrics[metrics["model_id"] == model_id], on="dataset_id")
-    return wording.judged(table, is_raw=alignment == "raw")
+    table = wording.judged(table, is_raw=alignment == "raw").merge(forces, on=["model_id", "dataset_id"], how="left")
+    barred = {name: table[name].where(table[name].isin(error_metrics.NEVER)) for name in ("cause", "cause_force")}
+    why_energy = barred["cause"].map(UNRANKED).where(table["comparable"], table["why_not"])
+    return table.assign(
+        why_not_energy=why_energy.fillna(""), why_not_force=barred["cause_force"].map(UNRANKED).fillna("")
+    )
 
 
 def _headline(model: pd.Series) -> None:
@@ -89,10 +98,21 @@ def _headline(model: pd.Series) -> None:
     if len(metrics):
         values.append(("Configurations", f"{metrics['n_configs'].sum():,}", f"{metrics['n_failed'].sum():,} failed"))
     if len(costs):
-        first = costs.iloc[0]
-        cost = first["us_per_atom_step"] * QUANTITIES["us_per_atom_step"].factor
-        values.append(("Cost (ms per atom and step)", significant(cost), f"{first['hardware']}, {first['device']}"))
+        values.append(_cost_in_short(costs))
     furniture.numbers(values)
+
+
+def _cost_in_short(costs: pd.DataFrame) -> tuple[str, str, str]:
+    """The newest timing with its conditions; the lowest one of all machines and cells would flatter."""
+    newest = costs.sort_values(["measured_at", "n_atoms"]).iloc[-1]
+    cost = newest["us_per_atom_step"] * QUANTITIES["us_per_atom_step"].factor
+    others = f", newest of {len(costs)} timings" if len(costs) > 1 else ""
+    return (
+        "Cost (ms per atom and step)",
+        significant(cost),
+        f"{newest['hardware']}, {newest['device']}, {newest['n_threads']} threads, "
+        f"{newest['n_atoms']} atoms, {newest['occasion'] or 'unknown day'}{others}",
+    )
 
 
 def _count(value: float) -> str:
@@ -122,6 +142,7 @@ def _facts(model: pd.Series, runs: pd.DataFrame) -> None:
     computed = runs[runs["origin"] == "computed"].sort_values("started_at")
     packages = computed["packages"].iloc[-1] if len(computed) else ""
     forces = "minus the gradient of the energy" if model["conservative"] else "predicted directly, not a gradient"
+    forces = "none" if model["level_of_theory"] == FORMATION_ENERGIES else forces
     d3 = "training labels include it" if model["d3"] else "not in the training labels"
     furniture.details(
         [
@@ -141,14 +162,30 @@ def _facts(model: pd.Series, runs: pd.DataFrame) -> None:
     )
 
 
+_DATASET_COLUMNS = [
+    "dataset_label",
+    "n_configs",
+    "n_expected",
+    "n_failed",
+    *(name for m in METRICS.values() for name in (m.rmse, f"{m.rmse}_lo", f"{m.rmse}_hi")),
+    "force_slope",
+    "is_seen",
+    "why_not_energy",
+    "why_not_force",
+    "origin",
+    "source",
+]
+
+
 def _datasets(model: pd.Series, slot: DeltaGenerator) -> None:
     st.subheader("Errors by dataset", anchor=False)
     with furniture.controls():
         alignment = selection.alignment_switch()
-    table = _metrics_of(model["model_id"], alignment)
+    table = _metrics_of(model["model_id"], alignment, with_seen=selection.selection().with_seen)
     table = table.assign(
         head=[
-            wording.marked(row.dataset_label, row.origin, row.is_seen) + ("" if row.comparable else f" {base.OWN_MARK}")
+            wording.marked(row.dataset_label, row.origin, row.is_seen, row.cause_force)
+            + ("" if row.comparable else f" {base.OWN_MARK}")
             for row in table.itertuples()
         ],
     )
@@ -160,23 +197,11 @@ def _datasets(model: pd.Series, slot: DeltaGenerator) -> None:
         Scope.of(*table["dataset_id"]),
         f"{table['n_configs'].sum():,} configurations",
     )
-    names = [name for m in METRICS.values() for name in (m.rmse, f"{m.rmse}_lo", f"{m.rmse}_hi")]
-    columns = [
-        "dataset_label",
-        "n_configs",
-        "n_expected",
-        "n_failed",
-        *names,
-        "force_slope",
-        "is_seen",
-        "origin",
-        "source",
-    ]
     furniture.figure(
         lambda ink: bar_plots.dataset_bars(
             table, ink, title, origin.source_line(), colour=base.model_colour(model["model_id"])
         ),
-        table[columns],
+        table[_DATASET_COLUMNS],
         origin,
         f"{title}; the table below holds the same numbers.",
         key=f"bars-{model['model_id']}",
@@ -185,11 +210,18 @@ def _datasets(model: pd.Series, slot: DeltaGenerator) -> None:
     st.caption(
         "Over all configurations of each dataset that this model has a result for, so bars of two models may rest on "
         "different ones; the Overview compares models on shared ones. Hatched: a part of the dataset. "
+        "Grey: no test of the model or not comparable, so not ranked. "
         f"Lines: 95 % bounds. Long tick: {base.NOISE_LABEL}, where measured. →: beyond the axis. †: imported."
         + ("" if table["comparable"].all() else f" {wording.GREY} The pointer says why.")
     )
-    furniture.captions(wording.seen_note(table.assign(label=table["dataset_label"])))
-    tables.view_data(table[columns], "bars")
+    levels = table.assign(cause=table["cause_force"], comparable=True)
+    furniture.captions(
+        wording.energy_meaning(alignment),
+        wording.seen_note(table.assign(label=table["dataset_label"])),
+        wording.level_note(levels),
+        *(wording.one_composition_note(dataset_id, alignment) for dataset_id in table["dataset_id"]),
+    )
+    tables.view_data(table[_DATASET_COLUMNS], "bars")
     with st.container(horizontal=True, gap="small"):
         for row in table[table["n_configs"] > 0].itertuples():
             links.parity_link(f"Parity on {row.dataset_label}", model["model_id"], Scope.of(row.dataset_id))
@@ -276,7 +308,7 @@ def _cost(model: pd.Series) -> None:
             else "A model without a loader cannot be timed; imported numbers carry no timing.",
         )
         return
-    names = ["us_per_atom_step", "ms_per_step", "n_atoms", "batch", "device", "hardware", "n_threads"]
+    names = ["us_per_atom_step", "ms_per_step", "n_atoms", "batch", "device", "hardware", "n_threads", "occasion"]
     heads = {
         "batch": "Batch",
         "device": "Device",

@@ -31,7 +31,7 @@ def show() -> None:
     metrics = read(of_matrix, chosen.scope.on(), quantity=chosen.quantity, with_seen=chosen.with_seen)
     metrics = metrics.assign(source=[wording.source_name(s, link=False) or None for s in metrics["source"]])
     metrics = wording.judged(metrics, is_raw=chosen.quantity == "energy" and alignment == "raw")
-    _headline(metrics, chosen, metric.rmse)
+    _headline(metrics, chosen, metric.rmse, of_matrix, is_shared)
     _matrix(metrics, chosen, of_matrix, is_shared, slot)
     here = read(alignment, chosen.scope, quantity=chosen.quantity, with_seen=chosen.with_seen)
     here = here.assign(source=[wording.source_name(s, link=False) or None for s in here["source"]])
@@ -39,9 +39,16 @@ def show() -> None:
     _not_run(error_metrics.dataset_metrics("raw"))
 
 
-def _headline(metrics: pd.DataFrame, chosen: selection.Selection, column: str) -> None:
+def _intervals(here: pd.DataFrame, chosen: selection.Selection, alignment: str, is_shared: bool) -> pd.DataFrame:
+    """Ranks on what models share; where each has numbers of its own, on what those share that were run on all."""
+    ids = None if is_shared else tuple(sorted(here.loc[here["is_ranked"], "model_id"]))
+    return ranks(alignment, chosen.scope, chosen.quantity, ids, with_seen=chosen.with_seen)
+
+
+def _headline(metrics: pd.DataFrame, chosen: selection.Selection, column: str, alignment: str, is_shared: bool) -> None:
     here = metrics[(metrics["dataset_id"] == chosen.dataset_id) & metrics["is_ranked"]]
     here = here[here["comparable"]].dropna(subset=[column]).sort_values(column)
+    found = _intervals(here, chosen, alignment, is_shared)
     totals, quantity = catalog.totals(), QUANTITIES[column]
     place = wording.place(chosen.scope)
     best = here.iloc[0] if len(here) else None
@@ -51,7 +58,8 @@ def _headline(metrics: pd.DataFrame, chosen: selection.Selection, column: str) -
                 f"Lowest {quantity.symbol} on {place} ({quantity.unit})",
                 significant(best[column]) if best is not None else "–",
                 f"{wording.marked(best['label'], best['origin'], best['is_seen'])}, "
-                f"95 %: {wording.bounds(best, column)}, n = {best['n_configs']:,} of {best['n_expected']:,}"
+                f"95 %: {wording.bounds(best, column)}, n = {best['n_configs']:,} of {best['n_expected']:,}; "
+                f"{wording.tied(found, best['model_id'])}"
                 if best is not None
                 else "no model's numbers can be compared as they are",
             ),
@@ -112,32 +120,23 @@ def _matrix(
         width=max(680, 330 + 150 * len(datasets)) if len(datasets) < 5 else "stretch",
     )
     st.caption(
-        "Click on a cell for its parity chart. † and italics: numbers imported from another group. "
-        "Red frame: some configurations failed. Hatched: all failed. Pale: not run. In brackets or with a star: "
-        "over other configurations than the rest of its column, so not ranked. A dash: no such error. "
+        "Click on a cell for its parity chart. Coloured: ranked in its column. † and italics: numbers imported from "
+        "another group. Red frame: some configurations failed. Hatched: all failed. Pale: not run. Grey, in brackets "
+        "or with a star: over other configurations than the rest of its column, so not ranked. A dash: no such error. "
+        + (f"{wording.LEVEL}. " if (cells["cause"].eq("level") & cells["comparable"]).any() else "")
         + ("Columns are compared on the configurations that their models share. " if is_shared else "")
         + (f"{wording.GREY} The pointer says why. " if not cells["comparable"].all() else "")
         + ("No crystal: the dataset has no perfect crystal to count energies from. " if alignment == "crystal" else "")
         + (_seen_in_matrix(chosen) if cells["is_seen"].any() else "")
     )
+    bounds = [f"{column}_lo", f"{column}_hi"]
     tables.view_data(
-        cells[
-            [
-                "label",
-                "dataset_label",
-                column,
-                f"{column}_lo",
-                f"{column}_hi",
-                "n_configs",
-                "n_own",
-                "n_expected",
-                "n_failed",
-                "is_seen",
-                "origin",
-            ]
+        cells.assign(why_no_rank=cells["cause"].map(UNRANKED))[
+            ["label", "dataset_label", column, *bounds, "n_configs", "n_own", "n_expected", "n_failed", "is_ranked",
+             "why_no_rank", "is_seen", "origin"]
         ],
         "matrix",
-    )
+    )  # fmt: skip
     if st.session_state.pop("open_parity", False):
         st.switch_page(links.PARITY_PAGE, query_params={})
 
@@ -170,7 +169,7 @@ def _ranking(here: pd.DataFrame, chosen: selection.Selection, alignment: str, is
         st.markdown(wording.comparison_note(here))
     table = _ranked(here, chosen, alignment, is_shared)
     macro = _macro_columns(chosen)
-    table = table.merge(error_metrics.macro_metrics(alignment, chosen.dataset_id)[["model_id", *macro]], how="left")
+    table = table.merge(_macro(table, alignment, chosen, macro), how="left")
     columns = _columns(table, macro)
     heads = {f"{metric.rmse}_bounds": "95 % bounds" for metric in METRICS.values()} | {
         "ranks": st.column_config.TextColumn(
@@ -198,22 +197,19 @@ def _ranking(here: pd.DataFrame, chosen: selection.Selection, alignment: str, is
 
 
 def _ranked(here: pd.DataFrame, chosen: selection.Selection, alignment: str, is_shared: bool) -> pd.DataFrame:
-    """Rows of the ranking in its order, in words: intervals of ranks on shared configurations, places on own ones."""
+    """Rows of the ranking in its order, in words."""
     column = METRICS[chosen.quantity].rmse
     has_meaning = here["comparable"] | (chosen.quantity != "energy")
-    if is_shared:
-        found = ranks(alignment, chosen.scope, chosen.quantity, with_seen=chosen.with_seen)
-        table = wording.with_ranks(here.assign(comparable=has_meaning), found).assign(comparable=here["comparable"])
-    else:
-        has_rank = here["is_ranked"] & here[column].notna() & has_meaning
-        rank = here.loc[has_rank, column].rank(method="min")
-        table = here.assign(rank=rank, why_no_rank=here["cause"].map(UNRANKED).fillna(""))
-        table = table.assign(ranks=wording.intervals(table["rank"], table["rank"]))
+    found = _intervals(here, chosen, alignment, is_shared)
+    table = wording.with_ranks(here.assign(comparable=has_meaning), found).assign(comparable=here["comparable"])
     table = table.sort_values(["rank", "is_ranked", column], ascending=[True, False, True], na_position="last")
     rows = table.to_dict("records")
     bounds = {f"{m.rmse}_bounds": [wording.bounds(row, m.rmse) for row in rows] for m in METRICS.values()}
     return table.assign(
-        label=[wording.marked(row.label, row.origin, row.is_seen) for row in table.itertuples()],
+        label=[
+            wording.marked(row.label, row.origin, row.is_seen, row.cause if row.comparable else "")
+            for row in table.itertuples()
+        ],
         n_of=[f"{row.n_configs:,} of {row.n_expected:,}" for row in table.itertuples()],
         training=table["training_sets"].map(" + ".join),
         **bounds,
@@ -227,6 +223,15 @@ def _macro_columns(chosen: selection.Selection) -> list[str]:
     return [name for name in QUANTITIES if name.startswith(f"macro_{chosen.quantity}")]
 
 
+def _macro(table: pd.DataFrame, alignment: str, chosen: selection.Selection, names: list[str]) -> pd.DataFrame:
+    """The means of ranked models over equally many metals and kinds; a mean over fewer would be another number."""
+    found = error_metrics.macro_metrics(alignment, chosen.dataset_id)
+    n_cells = found[f"n_{chosen.quantity}_cells"].where(
+        found["model_id"].isin(table.loc[table["is_ranked"], "model_id"])
+    )
+    return found.loc[n_cells == n_cells.max(), ["model_id", *names]]
+
+
 def _columns(table: pd.DataFrame, macro: list[str]) -> list[str]:
     """Columns of the ranking in their order."""
     pairs = [name for metric in METRICS.values() for name in (metric.rmse, f"{metric.rmse}_bounds")]
@@ -238,16 +243,22 @@ def _columns(table: pd.DataFrame, macro: list[str]) -> list[str]:
     return [*columns, "training", "origin", "source", "note"]
 
 
+def _shared_words(is_shared: bool) -> str:
+    """What the ranks rest on."""
+    return "shared configurations" if is_shared else "those that all models share which were run on the whole"
+
+
 def _notes(here: pd.DataFrame, chosen: selection.Selection, alignment: str, is_shared: bool) -> None:
     """What the ranking means, and what to beware of."""
     st.caption(
         f"{base.IMPORTED_MARK} imported from the source in the last columns; the others were run here. "
-        + ("Numbers at the left: 95 % interval of the rank over shared configurations. " if is_shared else "")
-        + "A model with a dash there has the reason in its row. Means over metals and kinds are over all that each "
-        "model has a result for."
+        f"Numbers at the left: 95 % interval of the rank over {_shared_words(is_shared)}. A model with a dash there "
+        "has the reason in its row. Means over metals and kinds are over all that each model has a result for, of "
+        "ranked models with results for equally many of them."
     )
     furniture.captions(
         wording.seen_note(here, with_seen=chosen.with_seen),
+        wording.level_note(here),
         wording.noise_note(chosen.dataset_id),
         wording.energy_note(here) if alignment == "per_element" else "",
         wording.one_composition_note(chosen.dataset_id, alignment),

@@ -8,11 +8,13 @@ import plotly.graph_objects as go
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import export, furniture, selection, tables, wording
+from app import address, export, furniture, selection, tables, wording
 from app.figures import base, error_plots
+from app.sections import energy_overlay
 from engine.quantities import ALIGNMENTS, METRICS, QUANTITIES, significant
 from engine.queries import configurations, error_metrics, error_pairs
 from engine.queries.error_pairs import Axes, Density
+from engine.queries.ranks import ranks
 from engine.queries.scope import Scope
 
 
@@ -26,7 +28,7 @@ def show() -> None:
     )
     scope, axes = _controls(chosen)
     chosen = dataclasses.replace(chosen, scope=scope)
-    metrics = error_metrics.dataset_metrics(axes.alignment, scope)
+    metrics = error_metrics.dataset_metrics(axes.alignment, scope, quantity=axes.quantity)
     row = metrics[metrics["model_id"] == chosen.model_id]
     if row.empty or not row["n_configs"].iloc[0]:
         furniture.not_run(chosen)
@@ -35,11 +37,20 @@ def show() -> None:
     is_raw = axes.quantity == "energy" and axes.alignment == "raw"
     pairs = metrics[metrics["model_id"].isin([chosen.model_id, *chosen.compare])]
     pairs = wording.judged(pairs, is_raw=is_raw)
-    furniture.captions(wording.why_not(pairs), wording.seen_note(pairs))
+    furniture.captions(
+        wording.energy_meaning(axes.alignment) if axes.quantity == "energy" else "",
+        wording.one_composition_note(chosen.dataset_id, axes.alignment) if axes.quantity == "energy" else "",
+        wording.energy_note(pairs) if axes.quantity == "energy" and axes.alignment == "per_element" else "",
+        wording.why_not(pairs),
+        wording.seen_note(pairs),
+        wording.level_note(pairs),
+    )
     samples = {
         model_id: error_pairs.residuals(model_id, scope, axes) for model_id in (chosen.model_id, *chosen.compare)
     }
     if samples[chosen.model_id] is None:
+        if chosen.quantity == "force" and furniture.no_atoms(chosen.dataset_id):
+            return
         furniture.empty("No samples", f"This model gave no {chosen.quantity} for these configurations.")
         return
     known = [found for found in samples.values() if found is not None]
@@ -55,10 +66,14 @@ def show() -> None:
     }
     _main_chart(chosen, samples[chosen.model_id], *figures[chosen.model_id], axes, slot)
     _comparison(chosen, samples, figures, axes)
+    if axes.quantity == "energy":
+        energy_overlay.show(chosen, scope, axes.alignment, sorted(seen))
 
 
 def _controls(chosen: selection.Selection) -> tuple[Scope, Axes]:
     """The choices of the page: a group, and what the chart shows."""
+    address.heed("view", ["residual", "parity"], str.capitalize)
+    address.heed_switch("full")
     with furniture.controls():
         view = st.segmented_control(
             "View",
@@ -81,14 +96,14 @@ def _controls(chosen: selection.Selection) -> tuple[Scope, Axes]:
 
 
 def _headline(row: pd.Series, chosen: selection.Selection) -> None:
-    metric = METRICS[chosen.quantity]
+    metric, n = METRICS[chosen.quantity], f"n_{chosen.quantity}"
     values = [
         (
             wording.seen_marked(QUANTITIES[metric.rmse].title(), row["is_seen"]),
             significant(row[metric.rmse]),
-            f"95 %: {wording.bounds(row, metric.rmse)}",
+            f"95 %: {wording.bounds(row, metric.rmse)}, n = {row[n]:,.0f}",
         ),
-        (QUANTITIES[metric.mae].title(), significant(row[metric.mae]), ""),
+        (QUANTITIES[metric.mae].title(), significant(row[metric.mae]), f"n = {row[n]:,.0f} configurations"),
         (
             "Configurations",
             f"{row['n_configs']:,.0f}",
@@ -98,7 +113,7 @@ def _headline(row: pd.Series, chosen: selection.Selection) -> None:
     ]
     if chosen.quantity == "force":
         note = "below 1: too soft" if row["force_slope"] < 1 else "above 1: too stiff"
-        values.insert(2, ("Slope of forces", significant(row["force_slope"]), note))
+        values.insert(2, ("Slope of forces", significant(row["force_slope"]), f"{note}, n = {row[n]:,.0f}"))
     furniture.numbers(values)
 
 
@@ -231,10 +246,14 @@ def _numbers_side_by_side(chosen: selection.Selection, alignment: str) -> None:
         alignment, chosen.scope, models, quantity=chosen.quantity, with_seen=chosen.with_seen
     )
     st.markdown(wording.comparison_note(metrics))
-    columns = ["label", *(name for m in METRICS.values() for name in (m.rmse, m.mae)), "force_slope"]
+    found = ranks(alignment, chosen.scope, chosen.quantity, models, with_seen=chosen.with_seen)
+    is_raw = chosen.quantity == "energy" and alignment == "raw"
+    metrics = wording.with_ranks(wording.judged(metrics, is_raw=is_raw), found)
+    columns = ["ranks", "label", *(name for m in METRICS.values() for name in (m.rmse, m.mae)), "force_slope"]
     table = metrics.sort_values(["is_ranked", METRICS[chosen.quantity].rmse], ascending=[False, True])
     table = table[columns].assign(
         label=[wording.seen_marked(row.label, row.is_seen) for row in table.itertuples()],
+        why_no_rank=table["why_no_rank"],
         n_of=[f"{row.n_configs:,} of {row.n_expected:,}" for row in table.itertuples()],
     )
     tables.table_view(table, "side-by-side", {"n_of": "Configurations"}, height="content")

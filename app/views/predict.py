@@ -110,6 +110,8 @@ def _from_benchmark() -> dict[str, Configuration]:
     """The configuration that a link from the Structure page names, with its reference labels."""
     dataset_id, _, config_id = st.query_params.get("from", "").partition("/")
     found = configurations.configuration(dataset_id, config_id) if config_id else None
+    if found is None and (asked := st.query_params.get("from")):
+        st.caption(f":material/warning: from={parts.plain(asked)}: the store has no such configuration.")
     return {} if found is None else {f"{config_id} of {wording.dataset_label(dataset_id)}": found}
 
 
@@ -308,6 +310,8 @@ def _picture(results: LiveResults, color: str) -> None:
     colors = results.atom_colors(color)
     what = f"coloured by {colors.label}" if colors else "coloured by element"
     _viewer(results.configuration, colors, what)
+    if color == "deviation":
+        st.caption(wording.within_here())
 
 
 @st.fragment

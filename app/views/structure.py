@@ -5,6 +5,8 @@ whichever was used last wins. A chart or table remembers its own selection, so a
 it a new key.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -12,11 +14,13 @@ import streamlit as st
 from numpy.typing import NDArray
 from streamlit.delta_generator import DeltaGenerator
 
-from app import export, furniture, selection, tables, wording
+from app import address, export, furniture, selection, wording
 from app.figures import atoms, base
+from app.sections.every_model import every_model
 from app.structures import files, parts
 from app.structures.atomview import DEVIATION_COLORS, Arrow, AtomColors, atomview, largest_arrows
 from app.structures.shown import Sight
+from engine.numerics.uncertainty import is_zero_by_symmetry
 from engine.quantities import significant
 from engine.queries import catalog, configurations, spread
 from engine.queries.scope import Scope
@@ -47,6 +51,8 @@ def show() -> None:
     )
     configuration = configurations.configuration(chosen.dataset_id, config_id)
     if configuration is None:
+        if furniture.no_atoms(chosen.dataset_id):
+            return
         furniture.empty(
             f"No configuration '{config_id}' in {wording.dataset_label(chosen.dataset_id)}",
             "Take `cfg` out of the address, or choose the dataset that it belongs to at the left.",
@@ -67,9 +73,12 @@ def show() -> None:
         _deviation(ensemble_id, chosen.dataset_id, config_id, configuration.n_atoms),
         ensemble,
     )
+    address.heed("color", COLORS, COLORS.__getitem__)
+    address.heed_switch("arrows", "focus")
+    parts.say_no_atom(configuration.n_atoms)
     _facts(sight)
-    _linked_views(sight, slot, save)
-    _all_models(chosen, config_id)
+    _linked_views(sight, slot, save, _within(ensemble_id, ensemble, chosen.dataset_id))
+    every_model(chosen, config_id)
     st.page_link(
         "views/predict.py",
         label="Predict this structure live with other models",
@@ -146,6 +155,7 @@ def _ensemble(dataset_id: str) -> tuple[str | None, str]:
     if here.empty:
         return None, ""
     labels = dict(zip(here["ensemble_id"], here["label"], strict=True))
+    address.heed("ensemble", labels, labels.__getitem__)
     ensemble_id = st.selectbox(
         "Uncertainty from",
         list(labels),
@@ -162,6 +172,12 @@ def _deviation(ensemble_id: str | None, dataset_id: str, config_id: str, n_atoms
     return found[1] if found is not None and len(found[1]) == n_atoms else None
 
 
+def _within(ensemble_id: str | None, ensemble: str, dataset_id: str) -> str:
+    """How well the ensemble's deviation ranks the atoms of one configuration, to be said where it colours them."""
+    rho, n = spread.spearman_within(ensemble_id, Scope.of(dataset_id)) if ensemble_id else (float("nan"), 0)
+    return wording.within_note(ensemble, wording.dataset_label(dataset_id), rho, n)
+
+
 def _viewer_controls(sight: Sight) -> tuple[str, bool, bool]:
     has_error, has_force = sight.force_errors is not None, sight.configuration.forces is not None
     available = {
@@ -171,6 +187,7 @@ def _viewer_controls(sight: Sight) -> tuple[str, bool, bool]:
         "element": True,
     }
     options = [name for name, is_there in available.items() if is_there]
+    _say_without_colour(options)
     with st.container(horizontal=True, vertical_alignment="center"):
         color = st.segmented_control(
             "Colour atoms by",
@@ -193,6 +210,14 @@ def _viewer_controls(sight: Sight) -> tuple[str, bool, bool]:
     return color, arrows and has_error, focus and color != "element"
 
 
+def _say_without_colour(options: Sequence[str]) -> None:
+    """Say so where the address asks for a colour that this configuration has no values for."""
+    asked = {*st.query_params.get_all("color"), st.session_state.get("color")}
+    for name in COLORS.keys() - set(options):
+        if asked & {name, COLORS[name]}:
+            st.caption(f":material/warning: There is no {COLORS[name].lower()} to colour these atoms by.")
+
+
 def _facts(sight: Sight) -> None:
     c, p = sight.configuration, sight.prediction
     reference = None if c.energy is None else c.energy / c.n_atoms
@@ -202,16 +227,25 @@ def _facts(sight: Sight) -> None:
     rmse = None if errors is None else 1000 * float(np.sqrt(np.mean(errors**2)))
     worst = None if errors is None else 1000 * float(np.linalg.norm(errors, axis=1).max())
     row = _own_row(sight)
-    aligned = None if row is None else row["energy_error_per_atom_aligned"]
+    aligned, crystal = (
+        None if row is None else _in_milli(row[f"energy_error_per_atom_{name}"]) for name in ("aligned", "crystal")
+    )
+    against = f", against the crystal: {_signed(crystal)}" if wording.has_crystal(sight.dataset_id) else ""
     model = wording.seen_marked(wording.model_labels()[sight.model_id], row is not None and row["is_seen"])
     furniture.numbers(
         [
             (sight.formula, f"{c.n_atoms} atoms", f"group {c.group_name}"),
             ("Reference energy (eV/atom)", _fixed(reference), wording.dataset_label(sight.dataset_id)),
             ("Predicted energy (eV/atom)", _fixed(predicted), model),
-            ("Energy error (meV/atom)", _signed(difference), f"aligned: {_signed(_in_milli(aligned))}"),
-            ("Force RMSE (meV/Å)", significant(rmse), f"worst atom {significant(worst)}"),
+            ("Energy error, raw (meV/atom)", _signed(difference), f"aligned: {_signed(aligned)}{against}"),
+            ("Force RMSE (meV/Å)", significant(rmse), f"n = {c.n_atoms:,} atoms, worst atom {significant(worst)}"),
         ]
+    )
+    furniture.captions(
+        " ".join(
+            wording.energy_meaning(name) for name in ("raw", "per_element", "crystal") if name != "crystal" or against
+        ),
+        wording.one_composition_note(sight.dataset_id, "per_element"),
     )
 
 
@@ -250,7 +284,7 @@ def _round(view: str) -> int:
 
 
 @st.fragment
-def _linked_views(sight: Sight, slot: DeltaGenerator, save: DeltaGenerator) -> None:
+def _linked_views(sight: Sight, slot: DeltaGenerator, save: DeltaGenerator, within: str) -> None:
     """Only this part runs again when an atom or a colour is chosen."""
     selected = parts.selected_atom(sight.configuration.n_atoms)
     table = sight.atom_table()
@@ -260,6 +294,7 @@ def _linked_views(sight: Sight, slot: DeltaGenerator, save: DeltaGenerator) -> N
             color, has_arrows, has_focus = _viewer_controls(sight)
             colors = sight.atom_colors(color)
             _viewer(sight, colors, selected, has_arrows, has_focus)
+            furniture.captions(within if color == "uncertainty" else "")
         with st.container(width=CHART_WIDTH):
             _chart(sight, table, selected, slot)
     _downloads(sight, colors, table, save)
@@ -316,8 +351,10 @@ def _chart(sight: Sight, table: pd.DataFrame, selected: int | None, slot: DeltaG
         return
     points = table[["atom", "element"]].assign(x=table[x], y=table["force_error"])
     model = wording.model_labels()[sight.model_id]
-    rho = points["x"].corr(points["y"], method="spearman") if len(points) > 2 else float("nan")
-    origin = _origin(sight, f"{len(points)} atoms, Spearman ρ = {significant(rho, 2)}")
+    moving = points[~_at_rest(sight)[points["atom"]]]
+    rho = moving["x"].corr(moving["y"], method="spearman") if len(moving) > 2 else float("nan")
+    left_out = f", without {len(points) - len(moving)} at rest by symmetry" if len(moving) < len(points) else ""
+    origin = _origin(sight, f"{len(points)} atoms, Spearman ρ = {significant(rho, 2)}{left_out}")
     title = f"Error per atom, {model}"
     key = f"atoms-{sight.dataset_id}-{sight.configuration.config_id}-{sight.model_id}-{x}-{_round('chart')}"
 
@@ -348,6 +385,14 @@ def _chart(sight: Sight, table: pd.DataFrame, selected: int | None, slot: DeltaG
     )
 
 
+def _at_rest(sight: Sight) -> NDArray[np.bool_]:
+    """Atoms whose force symmetry makes zero: every model is right there, so they say nothing of a correlation."""
+    c, p = sight.configuration, sight.prediction
+    if p is None or p.forces is None:
+        return np.zeros(c.n_atoms, dtype=bool)
+    return is_zero_by_symmetry(p.forces[None], c.forces)
+
+
 def _table(sight: Sight, table: pd.DataFrame, selected: int | None) -> None:
     st.subheader("Atoms", anchor=False)
     key = f"atom-table-{sight.configuration.config_id}-{sight.model_id}-{_round('table')}"
@@ -370,7 +415,7 @@ def _table(sight: Sight, table: pd.DataFrame, selected: int | None) -> None:
     st.caption("Choose a row, a point of the chart or an atom of the picture: the three follow each other.")
 
 
-# Files and the other models
+# Files
 
 
 def _origin(sight: Sight, n: str = "") -> export.Provenance:
@@ -400,43 +445,6 @@ def _downloads(sight: Sight, colors: AtomColors | None, table: pd.DataFrame, pla
         save("HTML, 3D, offline", page, origin.file_name("html"))
         save("CSV, atoms", lambda: export.to_csv(table, origin), origin.file_name("csv"))
         st.caption("The picture's own PNG button saves the view as it is.")
-
-
-def _all_models(chosen: selection.Selection, config_id: str) -> None:
-    """Errors of all models, best forces first; behind them those that were trained on the group."""
-    dataset_id = chosen.dataset_id
-    table = tables.shown(configurations.models_on_configuration(dataset_id, config_id))
-    if table.empty:
-        return
-    if not chosen.with_seen:
-        table = table.sort_values("is_seen", kind="stable")
-    shown = table.assign(label=[wording.seen_marked(row.label, row.is_seen) for row in table.itertuples()])
-    st.subheader("Every model on this configuration", anchor=False)
-    columns = [
-        "label",
-        "energy_error_per_atom",
-        "energy_error_per_atom_aligned",
-        "force_rmse",
-        "force_max_error",
-    ]
-    columns += ["reason"] if table["reason"].notna().any() else []
-    st.dataframe(
-        shown[columns],
-        hide_index=True,
-        key="configuration-models",
-        placeholder=wording.NOTHING,
-        height=parts.table_height(table),
-        column_config=tables.column_config(table[columns])
-        | {"label": st.column_config.TextColumn("Model", width="medium")},
-    )
-    furniture.captions(wording.seen_note(table, with_seen=chosen.with_seen))
-    others = wording.judged(table.assign(dataset_id=dataset_id), is_raw=True).query("not comparable")
-    if len(others):
-        names = "any model here" if len(others) == len(table) else ", ".join(others["label"])
-        st.caption(
-            f":material/warning: Raw energies of {names} cannot be compared with the reference; use Aligned. "
-            f"{wording.WHERE_WHY}"
-        )
 
 
 show()

@@ -6,8 +6,9 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import export, furniture, selection, tables, wording
+from app import address, export, furniture, selection, tables, wording
 from app.figures import error_plots
+from app.sections import pooled_uncertainty
 from engine.quantities import significant
 from engine.queries import catalog, spread, training
 from engine.queries.scope import Scope
@@ -28,6 +29,7 @@ def show() -> None:
         return
     here = here.assign(seen=[_seen_members(row.model_ids, chosen.scope) for row in here.itertuples()])
     here = here.sort_values("seen", key=lambda members: members.map(len) > 0, kind="stable")
+    address.heed("ensemble", here["ensemble_id"])
     with furniture.controls():
         ensemble_id = st.selectbox(
             "Ensemble", here["ensemble_id"].tolist(), key="ensemble", bind="query-params", width=340
@@ -38,6 +40,7 @@ def show() -> None:
     furniture.captions(wording.seen_note(ensemble["seen"]))
     _definitions(ensemble)
     _most_uncertain(ensemble_id, chosen)
+    pooled_uncertainty.show(ensemble, chosen)
 
 
 def _seen_members(model_ids: Sequence[str], scope: Scope) -> pd.DataFrame:

@@ -69,19 +69,99 @@ def rank_intervals(
     if not np.isfinite(squares).all():
         raise MetricError("a value is not finite; models are ranked over configurations that all have")
     n_models = len(squares)
-    index = np.unique(clusters, return_inverse=True)[1]
-    n_clusters = int(index.max()) + 1
+    totals, sizes = _by_cluster(squares, counts, clusters)
+    n_clusters = len(sizes)
     if n_clusters < MIN_CLUSTERS:
         return RankIntervals(np.ones(n_models, dtype=np.int64), np.full(n_models, n_models), n_clusters)
-    totals = np.zeros((n_clusters, n_models))
-    np.add.at(totals, index, squares.T)
-    sizes = np.bincount(index, weights=counts)
-    weights = draws(n_clusters, n_resamples, seed)
-    means = (weights @ totals) / (weights @ sizes)[:, None]
+    return told_apart(resampled_means(totals, sizes, n_resamples=n_resamples, seed=seed), n_clusters)
+
+
+def told_apart(values: FloatArray, n_clusters: int) -> RankIntervals:
+    """Ranks of models by what resamples say of them.
+
+    Args:
+        values: Error of each model in each resample, the smaller the better, shape (n_resamples, n_models).
+        n_clusters: What was resampled.
+    """
     # Equal errors must stay equal, or rounding would rank them.
-    is_better = means[:, :, None] < means[:, None, :] * (1.0 - 1e-9)  # resample, model, other
+    is_better = values[:, :, None] < values[:, None, :] * (1.0 - 1e-9)  # resample, model, other
     is_sure = is_better.mean(axis=0) >= SURE
-    return RankIntervals(1 + is_sure.sum(axis=0), n_models - is_sure.sum(axis=1), n_clusters)
+    return RankIntervals(1 + is_sure.sum(axis=0), values.shape[1] - is_sure.sum(axis=1), n_clusters)
+
+
+def mean_rank_intervals(
+    squares: FloatArray,
+    counts: FloatArray,
+    cells: NDArray[np.generic],
+    clusters: NDArray[np.generic],
+    *,
+    n_resamples: int = N_RESAMPLES,
+) -> RankIntervals:
+    """Rank models by the mean over cells of the RMSE in each, such as datasets, so that no large one rules.
+
+    As `rank_intervals`, but clusters are drawn within their cell: the cells are chosen and not drawn.
+
+    Args:
+        squares: Sum of squared errors of each model on each configuration, shape (n_models, n_configs), finite.
+        counts: Number of errors in each sum, shape (n_configs,).
+        cells: Label of the cell that each configuration belongs to, shape (n_configs,).
+        clusters: Label of each configuration within its cell, shape (n_configs,).
+        n_resamples: Number of resampled sets.
+
+    Returns:
+        Ranks, with the number of clusters of the cell that has the fewest; where these are fewer than `MIN_CLUSTERS`,
+        nothing can be told apart.
+
+    Example:
+        >>> squares = np.array([np.r_[np.ones(8), np.full(8, 9.0)], np.full(16, 4.0)])
+        >>> cells, clusters = np.repeat([0, 1], 8), np.arange(16)
+        >>> mean_rank_intervals(squares, np.ones(16), cells, clusters).rank.tolist()  # means of 2 and 2
+        [1, 1]
+    """
+    n_models, names = len(squares), np.unique(cells)
+    fewest = min(len(np.unique(clusters[cells == name])) for name in names)
+    if fewest < MIN_CLUSTERS:
+        return RankIntervals(np.ones(n_models, dtype=np.int64), np.full(n_models, n_models), fewest)
+    total = np.zeros((n_resamples, n_models))
+    for k, name in enumerate(names):
+        total += np.sqrt(_resampled(squares, counts, clusters, cells == name, n_resamples, k))
+    return told_apart(total, fewest)
+
+
+def _resampled(
+    squares: FloatArray, counts: FloatArray, clusters: NDArray[np.generic], inside: NDArray[np.bool_], n: int, seed: int
+) -> FloatArray:
+    """Mean squared errors over n resamples of the clusters of some configurations, shape (n, n_models)."""
+    totals, sizes = _by_cluster(squares[:, inside], counts[inside], clusters[inside])
+    return resampled_means(totals, sizes, n_resamples=n, seed=seed)
+
+
+def _by_cluster(
+    squares: FloatArray, counts: FloatArray, clusters: NDArray[np.generic]
+) -> tuple[FloatArray, FloatArray]:
+    """Sums over clusters: of squared errors, shape (n_clusters, n_models), and of their numbers, (n_clusters,)."""
+    index = np.unique(clusters, return_inverse=True)[1]
+    totals = np.zeros((int(index.max()) + 1, len(squares)))
+    np.add.at(totals, index, squares.T)
+    return totals, np.bincount(index, weights=counts).astype(float)
+
+
+def resampled_means(
+    totals: FloatArray, sizes: FloatArray, *, n_resamples: int = N_RESAMPLES, seed: int = 0
+) -> FloatArray:
+    """Mean squared errors of models in resamples that draw the same clusters for all of them.
+
+    Args:
+        totals: Sum of squared errors of each cluster and model, shape (n_clusters, n_models).
+        sizes: Number of errors in each sum, shape (n_clusters,).
+        n_resamples: Number of resampled sets.
+        seed: Of the random generator.
+
+    Returns:
+        Shape (n_resamples, n_models).
+    """
+    weights = draws(len(sizes), n_resamples, seed)
+    return np.asarray((weights @ totals) / (weights @ sizes)[:, None])
 
 
 def macro_rmse(

@@ -127,3 +127,21 @@ def spearman_within(parts: Iterable[tuple[FloatArray, FloatArray]]) -> tuple[flo
     found = [spearman(*part) for part in parts if len(part[0]) >= ENOUGH_ATOMS]
     known = [value for value in found if np.isfinite(value)]
     return (float(np.mean(known)), len(known)) if known else (float("nan"), 0)
+
+
+def standard_deviations(energies: FloatArray, forces: FloatArray) -> tuple[float, FloatArray]:
+    """Root mean square distance of the members from their mean, the usual measure beside the maximum.
+
+    Args:
+        energies: One energy per model, shape (n_models,), eV/atom.
+        forces: Shape (n_models, n_atoms, 3), eV/Å.
+
+    Returns:
+        Of the energy, eV/atom, and of the force on each atom, shape (n_atoms,), eV/Å.
+
+    Example:
+        >>> standard_deviations(np.array([1.0, 3.0]), np.array([[[0.0, 0.0, 0.0]], [[0.0, 0.0, 2.0]]]))
+        (1.0, array([1.]))
+    """
+    squares = np.sum((forces - forces.mean(axis=0)) ** 2, axis=2)
+    return float(np.std(energies)), np.sqrt(squares.mean(axis=0))

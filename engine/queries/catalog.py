@@ -1,4 +1,4 @@
-"""Queries of what the store holds: models, datasets, runs, coverage, failures, costs, claims."""
+"""Queries of what the store holds: models, datasets, runs, coverage, failures, costs."""
 
 from dataclasses import dataclass
 
@@ -59,6 +59,13 @@ def datasets() -> pd.DataFrame:
         order by n_models desc, coalesce(paper_row, 1000), dataset_id
         """
     )
+
+
+@cached
+def summaries() -> dict[str, str]:
+    """Datasets that are here without their atoms, each with how these come."""
+    found = connection.frame("select dataset_id, reason from datasets where is_summary")
+    return dict(zip(found["dataset_id"], found["reason"], strict=True))
 
 
 @cached
@@ -182,17 +189,6 @@ def training_sets() -> pd.DataFrame:
         """
         select training_set_id, label, elements, contains, level_of_theory, n_structures, source, note
         from training_sets order by lower(label)
-        """
-    )
-
-
-@cached
-def claims() -> pd.DataFrame:
-    """Statements of the paper beside what was measured here."""
-    return connection.frame(
-        """
-        select claim_id, text, paper_value, measured_value, unit, verdict, dataset_id from claims
-        order by claim_id
         """
     )
 

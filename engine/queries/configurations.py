@@ -53,11 +53,11 @@ def worst_configurations(
 
 
 def configuration(dataset_id: str, config_id: str) -> Configuration | None:
-    """Atoms, cell and reference labels; None where the store has no such configuration."""
+    """Atoms, cell and reference labels; None where the store has no such configuration, or no atoms of it."""
     row = connection.row(
         """
         select config_id, group_name, numbers, positions, cell, pbc, energy, forces, stress
-        from configurations where dataset_id = $dataset and config_id = $config
+        from configurations where dataset_id = $dataset and config_id = $config and positions is not null
         """,
         {"dataset": dataset_id, "config": config_id},
     )

@@ -32,7 +32,7 @@ METRIC_COLUMNS = (
     "n_clusters",
 )
 
-NEVER = ("level", "seen")  # causes that no other choice of models or configurations can take away
+NEVER = ("level", "seen", "numbers")  # causes that no other choice of models or configurations can take away
 
 
 @cached
@@ -60,7 +60,9 @@ def dataset_metrics(
     table = _own_metrics(alignment, scope)
     pairs = pd.MultiIndex.from_frame(table[["model_id", "dataset_id"]])
     is_unfit = pairs.isin(_unfit(alignment, quantity))
-    causes = [is_unfit, table["is_seen"].to_numpy() & (not with_seen), ~table["is_ranked"].to_numpy()]
+    has_none = (table["n_configs"] > 0) & (table[f"n_{quantity}"] == 0)  # of this quantity, such as forces alone
+    is_seen = table["is_seen"].to_numpy() & (not with_seen)
+    causes = [is_unfit, is_seen, has_none.to_numpy(), ~table["is_ranked"].to_numpy()]
     cause = np.select(causes, [*NEVER, "share"], "")
     return table.assign(is_ranked=cause == "", cause=cause)
 

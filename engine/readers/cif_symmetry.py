@@ -41,6 +41,9 @@ NUMBER_TAGS = (
     "_symmetry.Int_Tables_number",
 )
 MAX_OPERATIONS = 192
+_AXES = re.compile(r"-[1-6]|[2346][1-5]?(?:/[a-emn])?|[1a-emn]")
+"""Symmetry along one direction in a Hermann-Mauguin name."""
+
 _HALL, _NAME = "the Hall symbol", "the name"
 _MISFIT = 0.02
 """Largest relative change of the metric of a cell under one of its operations; cells are given to a digit or two."""
@@ -214,7 +217,9 @@ def _by_name(text: str) -> list[Symmetry]:
     if not text:
         return []
     plain, choice = _split_choice(text)
-    found = gemmi.find_spacegroup_by_name(plain) if plain else None
+    without_marks, _ = _split_choice(text.replace("_", ""))
+    candidates = filter(None, (plain, short_name(plain), short_name(without_marks)))
+    found = next(filter(None, map(gemmi.find_spacegroup_by_name, candidates)), None)
     if found is None:
         return []
     return _settings(found, choice or _stated_choice(plain), f"{_NAME} {text}")
@@ -249,6 +254,31 @@ def _split_choice(text: str) -> tuple[str, str]:
         return words, ""
     choice = found[1].upper()
     return words[: found.start()].strip(), {"S": "1", "Z": "2"}.get(choice, choice)
+
+
+def short_name(full: str) -> str:
+    """The short Hermann-Mauguin name of a full one; empty where it is none.
+
+    The short name leaves out the axes that a mirror plane at right angles implies, except the main axis of tetragonal
+    and hexagonal groups.
+
+    Args:
+        full: Without the mark of its origin or axes.
+
+    Example:
+        >>> short_name("F 4/m -3 2/m"), short_name("P 63/m 2/m 2/c"), short_name("C 2/m 2/c 21/m")
+        ('F m -3 m', 'P 63/m m c', 'C m c m')
+
+    Source:
+        International Tables for Crystallography A (2016), section 1.4.1.4, doi:10.1107/97809553602060000114.
+    """
+    centring, rest = full[:1].upper(), full[1:].strip()
+    words = rest.split() if " " in rest else _AXES.findall(rest)
+    if "/" not in rest or "".join(words) != rest.replace(" ", "") or not all(map(_AXES.fullmatch, words)):
+        return ""
+    is_cubic = words[1:2] in (["-3"], ["3"])
+    kept = 0 if is_cubic or words[0][0] not in "46" else 1
+    return " ".join([centring, *words[:kept], *(word.rpartition("/")[2] for word in words[kept:])])
 
 
 def _stated_choice(plain: str) -> str:

@@ -20,6 +20,7 @@ from engine.readers.ingestion import (
     first_value,
     read_text,
     to_voigt,
+    without_fortran,
 )
 from engine.readers.label_keys import Keys, Labels, choose_keys, classify, unread_keys
 from engine.records import Configuration, FloatArray
@@ -165,7 +166,7 @@ def _vectors(frame: _Frame, name: str) -> FloatArray:
     """A column of vectors, shape (n_atoms, 3); empty where its words are no numbers."""
     columns = _parse_columns(frame.properties, frame.rows, frame.where)
     try:
-        return np.array(columns[name], dtype=float)
+        return np.array(without_fortran(columns[name]), dtype=float)
     except ValueError:
         return np.zeros((0, 3))
 

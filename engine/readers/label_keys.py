@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 
 from engine.errors import DatasetError
+from engine.readers.ingestion import without_fortran
 from engine.records import FloatArray
 
 NONE = "none"
@@ -56,6 +57,7 @@ _OTHER_QUANTITIES = frozenset(
         *("atom", "atomic", "atomwise", "peratom", "site", "node", "local", "isolated"),
         *("weight", "weights", "sigma", "sigma0", "std", "stdev", "var", "variance", "uncertainty", "smearing"),
         *("err", "error", "errors", "mae", "rmse", "unit", "units", "mask", "norm", "max", "min", "cutoff", "key"),
+        *("negative", "neg", "minus"),
         *("kinetic", "kin", "entropy", "zero", "point", "zpe", "fermi", "dispersion", "disp", "d3", "d2"),
         *(
             "formation",
@@ -134,6 +136,50 @@ class Labels:
     vectors: Callable[[str], FloatArray]
 
 
+_GRADIENT = re.compile(r"(?:^|_)(?:gradients?|grads?|de_?d[rx]|neg(?:ative)?_forces?)$")
+_UNITS = re.compile(r"(?:^|[_/ ])(hartree|ha|au|rydberg|ry|bohr|kcal|kj|mol|mev|gpa|kbar|kb|bar)(?=$|[_/ ])")
+_OURS = re.compile(r"ev(?:\W|_|a|ang|angstrom|per|/|\^|3|\*)*|a|ang|angstroms?|å")
+
+
+def refuse_gradients(file: str, columns: Sequence[str], has_forces: bool) -> None:
+    """Refuse gradients of the energy where there are no forces: they are their negative.
+
+    Args:
+        file: Name of the file, for messages.
+        columns: Names of the columns of three numbers per atom.
+        has_forces: Whether forces are read, or were left out on purpose.
+
+    Raises:
+        DatasetError: There are gradients alone.
+    """
+    found = [name for name in columns if _GRADIENT.search(name.lower())]
+    if found and not has_forces:
+        raise DatasetError(
+            f"{file} holds {found[0]!r} and no forces. A gradient of the energy is minus the force: write the column "
+            "forces with the opposite sign, or leave it out with --forces-key none."
+        )
+
+
+def refuse_other_units(file: str, frame: Labels, chosen: Keys) -> None:
+    """Refuse labels whose name, or a key of their frame such as `energy_unit`, says another unit than eV and Å.
+
+    Raises:
+        DatasetError: So it is.
+    """
+    for name in filter(None, dataclasses.astuple(chosen)):
+        if said := _UNITS.search(re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()):
+            raise DatasetError(
+                f"{file}: the name {name!r} says that its unit is {said[1]}; expected eV, eV/Å and eV/Å³ (positive in "
+                "tension). Convert the values and rename it."
+            )
+    for name, value in frame.info.items():
+        is_unit = re.fullmatch(r"(?:energy|forces?|stress|virial|length|positions?)?_?units?", name.lower())
+        if is_unit and not _OURS.fullmatch(value.strip().lower()):
+            raise DatasetError(
+                f"{file}: {name}={value[:30]!r}, expected eV, eV/Å and eV/Å³. Convert the values, and change that key."
+            )
+
+
 @functools.cache
 def classify(name: str) -> LabelKey | None:
     """What label a name is of, or None where it is of none."""
@@ -181,7 +227,12 @@ def choose_keys(file: str, frames: Sequence[Labels], given: Keys) -> Keys:
     else:
         names = {q: _tensor(file, frames, found, q, chosen, bool(given.energy)) for q in ("stress", "virial")}
         chosen = dataclasses.replace(chosen, **names)
-    return Keys(*("" if name == NONE else name for name in dataclasses.astuple(chosen)))
+    columns = list(dict.fromkeys(name for frame in frames for name in frame.columns))
+    refuse_gradients(file, columns, has_forces=bool(chosen.forces) or energy in ("", NONE))
+    kept = Keys(*("" if name == NONE else name for name in dataclasses.astuple(chosen)))
+    for frame in frames[:1] if kept.energy else ():
+        refuse_other_units(file, frame, kept)
+    return kept
 
 
 def unread_keys(frames: Sequence[Labels], chosen: Keys) -> list[str]:
@@ -364,7 +415,8 @@ def _listed(names: Sequence[str]) -> str:
 def _numbers(text: str) -> FloatArray:
     """Numbers in a value; empty where it is not made of finite numbers."""
     try:
-        values = np.array([float(word) for word in re.sub(r"[\[\]{},]", " ", text).split()])
+        words = without_fortran(re.sub(r"[\[\]{},]", " ", text).split())
+        values = np.array(words, dtype=float).ravel()
     except ValueError:
         return np.zeros(0)
     return values if np.isfinite(values).all() else np.zeros(0)

@@ -177,6 +177,8 @@ def _convert(hint: Any, value: object, where: str) -> object:
             return value
         return build(typing.cast(type[Any], hint), value, where)
     expected = origin or hint
+    if expected is float and type(value) is int:  # `5` is as good as `5.0`
+        return float(value)
     if not isinstance(value, expected) or (expected is not bool and isinstance(value, bool)):
         raise RegistryError(f"{where}: expected {expected.__name__}, got {value!r}.")
     return value

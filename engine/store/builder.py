@@ -22,9 +22,12 @@ from engine.registry.ensembles import Ensemble
 from engine.registry.leakage import COUNTED, leakages
 from engine.registry.levels_of_theory import LevelOfTheory, load_levels
 from engine.registry.models import Model
+from engine.registry.reactions import Reaction
 from engine.registry.training_sets import all_inside, load_training_sets
 from engine.store.connection import SCHEMA_VERSION
+from engine.store.environments import Environments, class_table, insert_class_metrics, sample_table
 from engine.store.ranking import Comparable, macro_rows, rank_rows
+from engine.store.reactions import dataset_reactions, listed_reactions, reaction_tables
 from engine.store.rows import Cost, Results, Run, columns, configuration_row, leakage_row, prediction_row
 from engine.store.scoring import Frame, Score
 from engine.store.spread import correlation_rows, uncertainty_rows
@@ -53,6 +56,7 @@ class StoreBuilder:
         self._frame: Frame | None = None
         self._levels: set[str] = set()
         self._models: list[Model] = []
+        self._reactions: list[Reaction] = []
         self.connection = duckdb.connect(str(path))
         self.connection.execute(SCHEMA.read_text(encoding="utf-8"))
         now = datetime.now(UTC).replace(tzinfo=None)
@@ -95,30 +99,36 @@ class StoreBuilder:
         The models must be there already, since what they saw of the dataset is written with it.
         """
         inside = [c for c in configurations if c.group_name not in dataset.groups_outside]
+        self._reactions += dataset_reactions(dataset, configurations)
         frame = self._frame_of(dataset, configurations) if configurations else None
-        self._add_levels([dataset.level])
-        self._insert(
-            "datasets",
-            [
-                columns(dataset, "dataset_id", "label", "license", "paper_row", "source", "citation", "description",
-                        "n_configs_paper", "comparable", "comparable_note", "reference_checked", "force_noise",
-                        "noise_note")
-                | columns(dataset.level, "functional", "code", "energy_reference", "potentials", "spin", "hubbard_u")
-                | {"elements": list(dataset.elements), "n_configs": len(inside),
-                   "level_of_theory": dataset.level.level_id, "leakage": dataset.leakage_note or "None known.",
-                   "energy_noise_per_atom": dataset.energy_noise,
-                   "n_atoms": sum(c.n_atoms for c in inside), "available": bool(configurations), "reason": reason,
-                   "stands_in_for": ", ".join(map(str, dataset.stands_in_for)),
-                   "n_clusters": frame and len(set(frame.clusters[frame.inside].tolist())),
-                   "has_crystal": frame and frame.has_crystal,
-                   "is_one_composition": frame and frame.is_one_composition}
-            ],
-        )  # fmt: skip
+        size = {
+            "n_configs": len(inside),
+            "n_atoms": sum(c.n_atoms for c in inside),
+            "n_clusters": frame and len(set(frame.clusters[frame.inside].tolist())),
+            "has_crystal": frame and frame.has_crystal,
+            "is_one_composition": frame and frame.is_one_composition,
+        }
+        self._add_dataset_row(dataset, size, reason, is_summary=False)
         groups = {c.group_name for c in configurations}
         self._insert("leakage", [leakage_row(dataset, *found) for found in leakages(self._models, dataset, groups)])
         clusters = [f"{dataset.dataset_id} {k}" for k in frame.clusters] if frame else []
         rows = [configuration_row(dataset, c, name) for c, name in zip(configurations, clusters, strict=True)]
         self._insert("configurations", rows)
+
+    def add_summary(self, dataset: Dataset, summary: Mapping[str, pa.Table], reason: str) -> None:
+        """Write a dataset that is here as a summary alone (`engine.store.summary`), with what the page says of that.
+
+        What models saw of it follows from the registry as it is now.
+        """
+        (size,) = summary["datasets"].drop_columns(["dataset_id"]).to_pylist()
+        self._add_dataset_row(dataset, size, reason, is_summary=True)
+        groups = set(summary["configurations"]["group_name"].to_pylist())
+        self._insert("leakage", [leakage_row(dataset, *found) for found in leakages(self._models, dataset, groups)])
+        for table, rows in summary.items():
+            if table == "ensembles":
+                self._add_ensemble_rows(rows.to_pylist())
+            elif table != "datasets":
+                self._insert(table, rows)
 
     def add_runs(self, runs: Iterable[Run]) -> None:
         """Write where predictions come from."""
@@ -168,6 +178,36 @@ class StoreBuilder:
         for ensemble in ensembles:
             self._add_ensemble(frame, ensemble, scored)
 
+    def add_environments(
+        self, dataset: Dataset, configurations: Sequence[Configuration], found: Mapping[str, Environments],
+        setting: str, atoms_per_group: int,
+    ) -> None:  # fmt: skip
+        """Write local environments of a dataset whose results are there, and force errors by their class.
+
+        Args:
+            dataset: The dataset.
+            configurations: All of its configurations.
+            found: Environments by config_id.
+            setting: Of the SOAP vectors, in words.
+            atoms_per_group: Most atoms of a group that have one.
+        """
+        dataset_id = dataset.dataset_id
+        self._insert("environment_classes", class_table(dataset_id, found))
+        self._insert("environments", sample_table(dataset_id, configurations, found, dataset.groups_outside))
+        row = {"dataset_id": dataset_id, "setting": setting, "atoms_per_group": atoms_per_group}
+        self._insert("environment_settings", [row])
+        insert_class_metrics(self.connection, dataset_id)
+
+    def add_reactions(self, comparable: Comparable | None = None) -> None:
+        """Write defect energies and their errors; all datasets and results must be there.
+
+        Args:
+            comparable: Pairs of model and dataset that may be ranked; without it all may.
+        """
+        reactions = [*self._reactions, *listed_reactions()]
+        for table, rows in reaction_tables(self.connection, reactions, comparable or Comparable()).items():
+            self._insert(table, rows)
+
     def finish(self) -> None:
         """Close the file; nothing can be added after."""
         self.connection.execute("checkpoint")
@@ -183,13 +223,35 @@ class StoreBuilder:
         members = [scored[model_id] for model_id in ensemble.models if model_id in scored]
         if len(members) < len(ensemble.models):
             return
-        if ensemble.ensemble_id not in self._ensembles:
-            self._ensembles.add(ensemble.ensemble_id)
-            row = columns(ensemble, "ensemble_id", "label", "source") | {"model_ids": list(ensemble.models)}
-            self._insert("ensembles", [row])
+        row = columns(ensemble, "ensemble_id", "label", "source") | {"model_ids": list(ensemble.models)}
+        self._add_ensemble_rows([row])
         rows = uncertainty_rows(frame, ensemble, members)
         self._insert("uncertainties", rows)
         self._insert("ensemble_metrics", list(correlation_rows(rows)))
+
+    def _add_ensemble_rows(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Write ensembles that are not there yet."""
+        new = {row["ensemble_id"]: row for row in rows if row["ensemble_id"] not in self._ensembles}
+        self._ensembles |= new.keys()
+        self._insert("ensembles", list(new.values()))
+
+    def _add_dataset_row(self, dataset: Dataset, size: Mapping[str, Any], reason: str, *, is_summary: bool) -> None:
+        """Write what the registry says of a dataset, and its size."""
+        self._add_levels([dataset.level])
+        self._insert(
+            "datasets",
+            [
+                columns(dataset, "dataset_id", "label", "license", "paper_row", "source", "citation", "description",
+                        "n_configs_paper", "comparable", "comparable_note", "reference_checked", "force_noise",
+                        "noise_note")
+                | columns(dataset.level, "functional", "code", "energy_reference", "potentials", "spin", "hubbard_u")
+                | {"elements": list(dataset.elements), "level_of_theory": dataset.level.level_id,
+                   "leakage": dataset.leakage_note or "None known.", "energy_noise_per_atom": dataset.energy_noise,
+                   "available": bool(size["n_configs"]), "reason": reason, "is_summary": is_summary,
+                   "stands_in_for": ", ".join(map(str, dataset.stands_in_for))}
+                | dict(size)
+            ],
+        )  # fmt: skip
 
     def _frame_of(self, dataset: Dataset, configurations: Sequence[Configuration]) -> Frame:
         """Frame of a dataset; the last one is kept, since configurations and results come one after the other."""

@@ -1,109 +1,201 @@
-"""Statements of the paper, measured again on what is in the store.
+"""Statements of the paper and our own, measured again on what is in the store, as rows of the table `claims`.
 
-A claim is measured only where its numbers are there; the verdict compares it with the paper's own number, and says
-when the data are not the paper's.
+A value inside of what would bear the statement out is *reproduced*. One outside whose 95 % bounds reach in is *within
+bounds*: the numbers here cannot refute the statement, and do not show it. Else the statement *differs*. A statement
+of several parts has the verdict of its worst part. What has no numbers cannot be tested, with the reason.
 
 Source:
     Shuang et al., Universal machine learning interatomic potentials poised to supplant DFT in modeling general
     defects in metals and random alloys (2025).
 """
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import duckdb
 
-from engine.numerics.uncertainty import spearman
+from engine.registry.claims import (
+    DIFFERS,
+    INCONSISTENCY,
+    INCONSISTENT,
+    OWN,
+    OWN_PATH,
+    PAPER,
+    REPRODUCED,
+    UNTESTED,
+    VERDICTS,
+    WITHIN,
+    Claim,
+    Measure,
+    load_claims,
+    load_inconsistencies,
+)
+from engine.registry.leakage import COUNTED
+from engine.store import cost_measures, error_measures, fact_measures, order_measures
+from engine.store.findings import Finding, Store
 
-# Over the configurations that both have: a ratio of errors over different ones would compare configurations.
-_FORCE_RATIO = """
-select sqrt(sum(a.n_atoms * a.force_rmse ** 2) / sum(b.n_atoms * b.force_rmse ** 2))
-from errors a join errors b using (dataset_id, config_id)
-where a.model_id = ? and b.model_id = ? and dataset_id = ? and a.in_dataset
-"""
-_FORCE_PAIRS = """
-select deviation, error from (
-    select unnest(force_deviation) as deviation, unnest(force_error) as error,
-        unnest(is_zero_by_symmetry) as is_zero
-    from uncertainties where ensemble_id = ? and dataset_id = ?
-) where not is_zero
-"""
+_ROUNDING = 1e-9
+
+DO: Mapping[str, Callable[[Store, Measure], Finding | str]] = {
+    "metric": error_measures.metric,
+    "ratio": order_measures.ratio,
+    "order": order_measures.order,
+    "rank-correlation": order_measures.rank_correlation,
+    "subset-ratio": error_measures.subset_ratio,
+    "noise-ratio": error_measures.noise_ratio,
+    "bias": error_measures.bias,
+    "reaction": fact_measures.reaction,
+    "correlation": fact_measures.correlation,
+    "exceedance": fact_measures.exceedance,
+    "fact": fact_measures.fact,
+    "stated": fact_measures.stated,
+    "cost-ratio": cost_measures.cost_ratio,
+    "cost-order": cost_measures.cost_order,
+    "cost-trend": cost_measures.cost_trend,
+    "front": cost_measures.front,
+}
 
 
 @dataclass(frozen=True)
-class Claim:
-    """One statement with the paper's number and ours."""
+class Outcome:
+    """One measured part of a statement."""
 
-    claim_id: str
-    text: str
-    paper_value: float | None
-    measured_value: float
-    unit: str
+    measure: Measure
+    finding: Finding
     verdict: str
-    dataset_id: str
 
 
 def measure_claims(con: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
-    """Measure every claim whose numbers are in the store, as rows of the table `claims`."""
-    return [asdict(claim) for claim in _claims(con)]
+    """Measure every statement on what is in the store.
+
+    Args:
+        con: To a store whose other tables are complete.
+
+    Returns:
+        Rows of the table `claims`: the paper's statements, ours, and the paper's contradictions.
+    """
+    store = Store(con)
+    rows = [row(store, claim, PAPER) for claim in load_claims().values()]
+    rows += [row(store, claim, OWN) for claim in load_claims(OWN_PATH).values()]
+    rows += _inconsistency_rows()
+    return [one | {"position": k} for k, one in enumerate(rows)]
 
 
-def _claims(con: duckdb.DuckDBPyConnection) -> Iterator[Claim]:
-    ratio = _ratio(con, "nequix-omat-1", "nequix-mp-1", "w-g")
-    if ratio is not None:
-        yield Claim(
-            "omat24-halves-force-error",
-            "At equal architecture (Nequix), training on OMat24 instead of MPtrj divides the force RMSE by about two.",
-            0.5,
-            ratio,
-            "ratio",
-            _verdict(ratio, 0.5, 0.1)
-            + "; the paper compares other architectures on all of its datasets"
-            + _trained_on(con, ["nequix-omat-1", "nequix-mp-1"], "w-g"),
-            "w-g",
-        )
-    rank = _force_spearman(con, "eqv2-omat", "w-g")
-    if rank is not None:
-        yield Claim(
-            "force-deviation-ranks-error",
-            "The maximum force deviation of six eqV2 models ranks their force error (Spearman, atoms).",
-            0.70,
-            rank,
-            "Spearman's rank correlation",
-            _verdict(rank, 0.70, 0.1)
-            + "; the paper pools all of its datasets, this is W-g alone"
-            + _trained_on(con, _members(con, "eqv2-omat"), "w-g"),
-            "w-g",
-        )
+def row(store: Store, claim: Claim, list_name: str) -> dict[str, Any]:
+    """One statement with its verdict, as a row of the table `claims`."""
+    facts = {
+        "claim_id": claim.claim_id, "list_name": list_name, "section": claim.section, "figure": claim.figure,
+        "text": claim.wording, "kind": claim.kind, "paper_text": claim.value, "why": claim.why,
+        "data_needed": claim.data,
+    }  # fmt: skip
+    outcomes, reasons = outcomes_of(store, claim)
+    if not outcomes:
+        return facts | {"verdict": UNTESTED, "reason": claim.untestable or " ".join(dict.fromkeys(reasons))}
+    worst = min(outcomes, key=lambda outcome: VERDICTS.index(outcome.verdict))
+    not_all = f"Not tested in all parts. {' '.join(dict.fromkeys(reasons))}" if reasons else ""
+    missing = dict.fromkeys(model for outcome in outcomes for model in outcome.finding.missing)
+    absent = f"Without numbers here: {store.names(missing)}." if missing else ""
+    seen = [_trained_on(store, outcome) for outcome in outcomes]
+    return facts | _measured(worst) | {
+        "found": _joined(f"{o.measure.part}: {o.finding.words}".removeprefix(": ") for o in outcomes),
+        "stand_in": _joined(outcome.measure.stand_in for outcome in outcomes),
+        "reason": " ".join(dict.fromkeys(filter(None, [not_all, absent, *seen]))),
+        "commands": [o.finding.sql for o in outcomes if o.finding.sql],
+    }  # fmt: skip
 
 
-def _ratio(con: duckdb.DuckDBPyConnection, model: str, baseline: str, dataset: str) -> float | None:
-    row = con.execute(_FORCE_RATIO, [model, baseline, dataset]).fetchone()
-    return None if row is None or row[0] is None else float(row[0])
+def outcomes_of(store: Store, claim: Claim) -> tuple[list[Outcome], list[str]]:
+    """What was measured of each part of a statement, and why the other parts were not."""
+    outcomes, reasons = [], []
+    for alternatives in claim.parts():
+        failed = []
+        for measure in alternatives:
+            finding = DO[measure.kind](store, measure)
+            if isinstance(finding, Finding):
+                outcomes.append(Outcome(measure, finding, verdict(measure, finding)))
+                break
+            failed.append(finding)
+        else:
+            reasons += failed
+    return outcomes, reasons
 
 
-def _force_spearman(con: duckdb.DuckDBPyConnection, ensemble: str, dataset: str) -> float | None:
-    pairs = con.execute(_FORCE_PAIRS, [ensemble, dataset]).fetchnumpy()
-    if len(pairs["deviation"]) < 3:
-        return None
-    return spearman(pairs["deviation"], pairs["error"])
+def verdict(measure: Measure, finding: Finding) -> str:
+    """Whether a finding bears a statement out, could by its bounds, or does not."""
+    if measure.kind == "stated":
+        return REPRODUCED if finding.number.value else DIFFERS
+    low, high = measure.allowed
+    one = finding.number
+    if low - _ROUNDING <= one.value <= high + _ROUNDING:
+        return REPRODUCED
+    has_bounds = one.low is not None and one.high is not None
+    reaches = has_bounds and one.high >= low - _ROUNDING and one.low <= high + _ROUNDING  # type: ignore[operator]
+    return WITHIN if reaches else DIFFERS
 
 
-def _members(con: duckdb.DuckDBPyConnection, ensemble: str) -> list[str]:
-    row = con.execute("select model_ids from ensembles where ensemble_id = ?", [ensemble]).fetchone()
-    return list(row[0]) if row else []
+def _measured(outcome: Outcome) -> dict[str, Any]:
+    """Columns of the part of a statement by which it is judged."""
+    measure, finding = outcome.measure, outcome.finding
+    one = finding.number
+    return {
+        "verdict": outcome.verdict, "paper_value": _target(measure), "allowed": _allowed(measure, finding.unit),
+        "measured_value": one.value, "measured_lo": one.low, "measured_hi": one.high, "unit": finding.unit,
+        "n": one.n, "n_what": finding.n_what, "dataset_id": measure.dataset, "model_ids": list(finding.models),
+        "page": finding.page, "address": json.dumps(dict(finding.address)),
+    }  # fmt: skip
 
 
-def _trained_on(con: duckdb.DuckDBPyConnection, models: list[str], dataset: str) -> str:
-    """Names the models that were trained on the dataset, at the end of a verdict; empty where none was."""
-    rows = con.execute(
-        "select model_id from leakage where list_contains(?, model_id) and dataset_id = ? and group_name = 'all' "
-        "and certainty in ('certain', 'likely') order by model_id",
-        [models, dataset],
-    ).fetchall()
-    return f"; trained on this: {', '.join(model for (model,) in rows)}" if rows else ""
+def _target(measure: Measure) -> float | None:
+    """The number that a measured value is compared with."""
+    known = (measure.equals, measure.at_most, measure.at_least)
+    return next((value for value in known if value is not None), None)
 
 
-def _verdict(measured: float, paper: float, tolerance: float) -> str:
-    return "agrees" if abs(measured - paper) <= tolerance else "differs"
+def _allowed(measure: Measure, unit: str) -> str:
+    """Which values bear the statement out, in words."""
+    if measure.kind == "stated":
+        return measure.says
+    if unit.startswith("share of") and measure.at_least == 1:
+        return f"every one of the {unit.split()[-1]}"
+    after = f" {unit}" if unit else ""
+    if measure.equals is not None:
+        tolerance = f" ± {_plain(measure.tolerance)}" if measure.tolerance else ""
+        return f"{_plain(measure.equals)}{tolerance}{after}"
+    if measure.at_least is not None and measure.at_most is not None:
+        return f"{_plain(measure.at_least)} to {_plain(measure.at_most)}{after}"
+    word, value = ("at most", measure.at_most) if measure.at_most is not None else ("at least", measure.at_least)
+    return f"{word} {_plain(value or 0.0)}{after}"
+
+
+def _plain(value: float) -> str:
+    """A number as the registry states it."""
+    return f"{value:,.10g}"
+
+
+def _joined(words: Iterable[str]) -> str:
+    """Different sentences, one after the other."""
+    return "; ".join(dict.fromkeys(filter(None, words)))
+
+
+def _trained_on(store: Store, outcome: Outcome) -> str:
+    """Names the models that were trained on the dataset; empty where none was."""
+    group = outcome.measure.group
+    rows = store.rows(
+        "select distinct model_id from leakage where list_contains($models, model_id) and dataset_id = $dataset "
+        "and group_name = $group and list_contains($counted, certainty) order by model_id",
+        {"models": list(outcome.finding.models), "dataset": outcome.measure.dataset, "group": group,
+         "counted": list(COUNTED)},
+    )  # fmt: skip
+    return f"Trained on these data: {store.names([model for (model,) in rows])}." if rows else ""
+
+
+def _inconsistency_rows() -> Iterator[dict[str, Any]]:
+    """Where the paper contradicts itself, as rows of the table `claims`."""
+    for entry in load_inconsistencies().values():
+        yield {
+            "claim_id": entry.inconsistency_id, "list_name": INCONSISTENCY, "section": entry.section,
+            "text": entry.wording, "kind": INCONSISTENCY, "verdict": INCONSISTENT,
+            "found": f"Touches {', '.join(entry.claims)}." if entry.claims else "",
+        }  # fmt: skip

@@ -23,7 +23,7 @@ from engine.errors import StoreError
 P = ParamSpec("P")
 R = TypeVar("R")
 
-SCHEMA_VERSION = 6  # of schema.sql: what the store writes and the app reads
+SCHEMA_VERSION = 7  # of schema.sql: what the store writes and the app reads
 TIMEOUT_SECONDS = 20.0
 DatabaseError = duckdb.Error  # for callers that know no database
 

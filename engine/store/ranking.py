@@ -49,6 +49,7 @@ def rank_rows(
         seen: Pairs (model_id, group) of which the model was trained on the configurations; `all` for the dataset.
     """
     has_result = {model_id: score.has_result() for model_id, score in scored.items()}
+    has = {quantity: {m: score.has(quantity) for m, score in scored.items()} for quantity in ("energy", "force")}
     alignments = ["raw", "per_element", *(["crystal"] if frame.has_crystal else [])]
     for group, members in frame.groups().items():
         for alignment in alignments:
@@ -56,19 +57,27 @@ def rank_rows(
                 is_raw = alignment == "raw" and quantity == "energy"
                 fit = comparable.models(sorted(scored), frame.dataset_id, is_raw=is_raw)
                 allowed = [m for m in fit if (m, group) not in seen]
-                places = {m: np.flatnonzero(members & has_result[m]) for m in allowed}
+                places = {m: np.flatnonzero(members & has[quantity][m]) for m in allowed}
                 failed = {m: int((scored[m].failed & members).sum()) for m in allowed}
                 chosen, _ = choose_models({m: p for m, p in places.items() if len(p)}, failed)
                 ranked = _ranks(frame, {m: scored[m] for m in chosen}, places, alignment, quantity)
                 keys = {"dataset_id": frame.dataset_id, "group_name": group, "alignment": alignment}
                 for model_id in sorted(m for m in scored if (has_result[m] & members).any()):
-                    row = ranked.get(model_id) or _why_not(model_id, fit, allowed, chosen)
+                    with_numbers = [m for m in allowed if len(places[m])]
+                    row = ranked.get(model_id) or _why_not(model_id, fit, allowed, with_numbers, chosen)
                     yield keys | {"quantity": quantity, "model_id": model_id} | row
 
 
-def _why_not(model_id: str, fit: Sequence[str], allowed: Sequence[str], chosen: Sequence[str]) -> dict[str, Any]:
+def _why_not(
+    model_id: str, fit: Sequence[str], allowed: Sequence[str], with_numbers: Sequence[str], chosen: Sequence[str]
+) -> dict[str, Any]:
     """Cause and reason of a model without a rank; its labels come before its training, and that before its results."""
-    causes = {"level": model_id not in fit, "seen": model_id not in allowed, "share": model_id not in chosen}
+    causes = {
+        "level": model_id not in fit,
+        "seen": model_id not in allowed,
+        "numbers": model_id not in with_numbers,
+        "share": model_id not in chosen,
+    }
     cause = next((name for name, is_so in causes.items() if is_so), "numbers")
     return {"cause": cause, "reason": UNRANKED[cause]}
 

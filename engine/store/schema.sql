@@ -13,6 +13,7 @@ create table models (
 );
 
 -- n_clusters: clusters of the configurations that count. has_crystal: the alignment `crystal` is defined.
+-- is_summary: errors and metrics came with the repository, without atoms.
 -- is_one_composition: one alloy in one composition, so that an aligned energy error is the standard deviation of the
 -- raw one and says nothing about energies of the alloy.
 create table datasets (
@@ -22,7 +23,7 @@ create table datasets (
     reason varchar, potentials varchar, comparable boolean, comparable_note varchar, leakage varchar,
     spin varchar, hubbard_u boolean, level_of_theory varchar, reference_checked boolean,
     energy_noise_per_atom double, force_noise double, noise_note varchar,
-    n_clusters integer, has_crystal boolean, is_one_composition boolean
+    n_clusters integer, has_crystal boolean, is_one_composition boolean, is_summary boolean
 );
 
 -- How labels were computed, of models, training sets and datasets. What a source does not state is null or empty.
@@ -128,7 +129,8 @@ create table ensembles (ensemble_id varchar primary key, label varchar, model_id
 
 create table uncertainties (
     ensemble_id varchar, dataset_id varchar, config_id varchar, energy_deviation double, energy_error double,
-    force_deviation double[], force_error double[], is_zero_by_symmetry boolean[]
+    force_deviation double[], force_error double[], is_zero_by_symmetry boolean[],
+    energy_standard_deviation double, force_standard_deviation double[]
 );
 
 -- Rank correlation of deviation with error. force: over atoms, without the n_zero whose force is zero by symmetry;
@@ -138,7 +140,61 @@ create table ensemble_metrics (
     spearman_within double, n_within integer
 );
 
+-- list_name: paper, own or inconsistency (of the paper). verdict: reproduced, within bounds, differs or cannot be tested
+-- (engine/store/claims.py), with `reason`. paper_text: the paper's number as printed; allowed: which measured values bear
+-- the statement out; found: what was measured, of all parts; value, bounds and n are those of the part that decides.
+-- stand_in: how data or models differ from the paper's. page and address (JSON): the view that shows it. commands: SQL.
 create table claims (
     claim_id varchar primary key, text varchar, paper_value double, measured_value double, unit varchar,
-    verdict varchar, dataset_id varchar
+    verdict varchar, dataset_id varchar, position integer, list_name varchar, section varchar, figure varchar,
+    kind varchar, paper_text varchar, allowed varchar, found varchar, measured_lo double, measured_hi double,
+    n bigint, n_what varchar, stand_in varchar, reason varchar, why varchar, data_needed varchar, model_ids varchar[],
+    page varchar, address varchar, commands varchar[]
+);
+
+-- Local environments. classes: one per atom, places in CLASSES of engine/numerics/local_environments.py.
+create table environment_classes (dataset_id varchar, config_id varchar, classes utinyint[]);
+
+-- A sample of atoms of each group with their SOAP vectors, of the setting that environment_settings describes.
+create table environments (
+    dataset_id varchar, config_id varchar, atom_index integer, group_name varchar, in_dataset boolean,
+    element varchar, class_name varchar, soap float[]
+);
+
+create table environment_settings (dataset_id varchar, setting varchar, atoms_per_group integer);
+
+-- Force errors over the atoms of one class. n_configs: configurations that have such atoms and a prediction.
+create table class_metrics (
+    dataset_id varchar, model_id varchar, group_name varchar, class_name varchar, n_configs integer, n_atoms bigint,
+    force_rmse_mev_per_ang double, force_slope double
+);
+
+-- Defect energies (engine/registry/reactions.py): sums over parts of coefficient times total energy, whose atoms balance.
+-- dataset_id, config_id, in_dataset: of the first part, the cell with the defect. metals: hosts. coefficients: fractions
+-- as text. factor: what turns the sum in eV into the unit. reference: in that unit; null where a part has no energy here.
+-- is_converged: the label is shown to be within 20 meV or 5 % of a denser mesh; null where nobody tested it.
+create table reactions (
+    reaction_id varchar primary key, kind varchar, dataset_id varchar, config_id varchar, in_dataset boolean,
+    metals varchar[], system varchar, environment varchar, place varchar, added varchar, per varchar, n_faces integer,
+    unit varchar, factor double, part_datasets varchar[], part_configs varchar[], coefficients varchar[],
+    reference double, is_converged boolean, convergence_note varchar, cluster_name varchar
+);
+
+-- What each model makes of them, in the unit of the reaction. error: prediction minus reference. part_errors: of each part
+-- in meV, coefficient times error without the model's energy offset per element; error_mev their sum, error_rss_mev the
+-- root of the sum of their squares, error_sum_mev the sum of their sizes.
+create table reaction_errors (
+    reaction_id varchar, kind varchar, dataset_id varchar, config_id varchar, in_dataset boolean, model_id varchar,
+    reference double, prediction double, error double, unit varchar, part_errors double[], error_mev double,
+    error_rss_mev double, error_sum_mev double, is_converged boolean
+);
+
+-- Errors and ranks by kind and dataset. labels: `shown` leaves out labels that are not shown to be converged, `all`
+-- takes them in. with_seen: models that were trained on the dataset are ranked too. Ranked models are compared on the reactions that they share, others on their own (n_own). Ranks as in
+-- the table ranks.
+create table reaction_metrics (
+    dataset_id varchar, kind varchar, labels varchar, with_seen boolean, model_id varchar, unit varchar, n_reactions integer,
+    n_own integer, n_failed integer, n_expected integer, n_clusters integer, rmse double, rmse_lo double,
+    rmse_hi double, mae double, mean_error double, sign_agreement double, sign_baseline double, spearman double,
+    cancellation double, rank integer, rank_lo integer, rank_hi integer, cause varchar, reason varchar
 );

@@ -137,6 +137,7 @@ class Score:
             "element_offsets": [
                 self._keys() | {"element": element, "offset_energy": float(offset)}
                 for element, offset in zip(self.frame.elements, self.offsets, strict=True)
+                if np.isfinite(self.raw).any()  # without energies there is no offset, not one of zero
             ],
         }
 
@@ -219,10 +220,13 @@ class Score:
 
     def has_result(self) -> NDArray[np.bool_]:
         """Configurations with a finite energy or forces from the model."""
-        return np.array(
-            [np.isfinite(e) or f is not None for e, f in zip(self.energy, self.forces, strict=True)],
-            dtype=bool,
-        )
+        return self.has("energy") | self.has("force")
+
+    def has(self, quantity: str) -> NDArray[np.bool_]:
+        """Configurations with a finite `energy`, or with a `force` on their atoms, from the model."""
+        if quantity == "energy":
+            return np.asarray(np.isfinite(self.energy), dtype=bool)
+        return np.array([forces is not None for forces in self.forces], dtype=bool)
 
     def _energy_metrics(self, errors: FloatArray, usable: NDArray[np.bool_]) -> dict[str, float]:
         return energy_metrics(errors[usable], self.frame.clusters[usable]) if usable.any() else {}

@@ -11,6 +11,7 @@ from engine.numerics.uncertainty import (
     is_zero_by_symmetry,
     spearman,
     spearman_within,
+    standard_deviations,
 )
 from engine.registry.ensembles import Ensemble
 from engine.store.scoring import FloatArray, Frame, Score, not_none
@@ -32,6 +33,7 @@ def uncertainty_rows(frame: Frame, ensemble: Ensemble, members: Sequence[Score])
         deviation, error = energy_deviation(energies, reference)
         stacked, labels = np.array([not_none(f) for f in forces]), frame.configurations[i].forces
         spread, force_error = force_deviation(stacked, labels)
+        energy_std, force_std = standard_deviations(energies, stacked)
         rows.append(
             {
                 "ensemble_id": ensemble.ensemble_id,
@@ -42,6 +44,8 @@ def uncertainty_rows(frame: Frame, ensemble: Ensemble, members: Sequence[Score])
                 "force_deviation": spread.tolist(),
                 "force_error": None if force_error is None else force_error.tolist(),
                 "is_zero_by_symmetry": is_zero_by_symmetry(stacked, labels).tolist(),
+                "energy_standard_deviation": energy_std,
+                "force_standard_deviation": force_std.tolist(),
             }
         )
     return rows

@@ -5,6 +5,7 @@ nobody could have the bytes when it was written, the first fetch records one bes
 must agree with it.
 """
 
+import gzip
 import hashlib
 import http.client
 import os
@@ -14,6 +15,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+import zlib
 from pathlib import Path
 
 from engine.errors import FetchError
@@ -36,7 +38,7 @@ def fetch_file(target: Path, *, sha256: str = "", url: str | None = None, mirror
         target: Where it belongs.
         sha256: Checksum that it must have; empty to record what the first fetch brings.
         url: Where to download it from.
-        mirrored: The same bytes on this machine, tried first.
+        mirrored: The same bytes on this machine, tried first; packed where its name ends in .gz and the target's not.
 
     Returns:
         How it came: `present`, `mirror` or `download`.
@@ -50,7 +52,12 @@ def fetch_file(target: Path, *, sha256: str = "", url: str | None = None, mirror
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
     if mirrored is not None and mirrored.is_file():
-        shutil.copyfile(mirrored, part)
+        is_packed = mirrored.suffix == ".gz" and target.suffix != ".gz"
+        try:
+            with gzip.open(mirrored) if is_packed else mirrored.open("rb") as packed, part.open("wb") as copy:
+                shutil.copyfileobj(packed, copy)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise FetchError(f"{mirrored} is no whole gzip file ({error}); fetch without --mirror.") from error
         how = "mirror"
     elif url is not None:
         _download(url, part)

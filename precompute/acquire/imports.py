@@ -33,14 +33,15 @@ def import_file(
     Args:
         dataset: Must be fetched.
         model: Registry entry that the predictions belong to.
-        path: Parquet with config_id, energy (eV, total) and optionally forces (n_atoms x 3, eV/Å), or extended XYZ.
+        path: Parquet with config_id, energy (eV, total) and forces (n_atoms x 3, eV/Å), or extended XYZ. Either
+            energies or forces may be missing from a file as a whole; a column of energies without any is such a file.
             Where it holds geometries, they must be the dataset's; forces are brought into its order of atoms. Entries
             of extended XYZ without config_id are found by their geometry.
         folder: The data folder.
         source: Who computed them; the file's name where it is not said.
         note: What is inferred about them.
         energy_key: Name of the predicted energies; empty to find them. Energies that are called a reference, or have
-            the values of the dataset's labels, are never taken.
+            the values of the dataset's labels, are never taken. `none` for none.
         forces_key: Name of the predicted forces; empty to find them in the same way, `none` for none.
 
     Returns:
@@ -65,7 +66,8 @@ def import_file(
     write_predictions(folder.imported(dataset.dataset_id, model.model_id), predictions, record)
     n_left = len(configurations) - len(predictions)
     left = f", {n_left} configurations have none" if n_left else ""
-    return f"{dataset.dataset_id}, {model.model_id}: {len(predictions)} predictions imported{left}"
+    what = "predictions of forces alone" if all(p.energy is None for p in predictions) else "predictions"
+    return f"{dataset.dataset_id}, {model.model_id}: {len(predictions)} {what} imported{left}"
 
 
 def import_published(dataset: Dataset, folder: DataFolder, mirror: Path | None) -> Iterable[str]:
@@ -99,6 +101,7 @@ def _matched(configurations: Sequence[Configuration], rows: Sequence[PredictionR
     """Predictions in the dataset's order; refuses the file if any row does not fit."""
     known = {c.config_id: c for c in configurations}
     found: dict[str, Prediction] = {}
+    needs_energy = any(row.energy is not None for row in rows)
     for i, row in enumerate(rows):
         where = f"{name}, row {i} ('{row.config_id}')"
         configuration = known.get(row.config_id)
@@ -106,15 +109,18 @@ def _matched(configurations: Sequence[Configuration], rows: Sequence[PredictionR
             raise PredictionError(f"{where}: the dataset has no such configuration; nothing was imported.")
         if configuration.config_id in found:
             raise PredictionError(f"{where}: occurs twice; nothing was imported.")
-        found[configuration.config_id] = _prediction(configuration, row, where)
+        found[configuration.config_id] = _prediction(configuration, row, where, needs_energy=needs_energy)
     if not found:
         raise PredictionError(f"{name} holds no predictions.")
     return [found[c.config_id] for c in configurations if c.config_id in found]
 
 
-def _prediction(configuration: Configuration, row: PredictionRow, where: str) -> Prediction:
-    if row.energy is None or not np.isfinite(row.energy):
+def _prediction(configuration: Configuration, row: PredictionRow, where: str, *, needs_energy: bool) -> Prediction:
+    energy = None if row.energy is None else float(row.energy)
+    if (needs_energy or energy is not None) and (energy is None or not np.isfinite(energy)):
         raise PredictionError(f"{where}: energy is {row.energy}; nothing was imported.")
+    if energy is None and row.forces is None:
+        raise PredictionError(f"{where}: it has neither an energy nor forces; nothing was imported.")
     forces = None
     if row.forces is not None:
         forces = as_vectors(row.forces)
@@ -123,6 +129,4 @@ def _prediction(configuration: Configuration, row: PredictionRow, where: str) ->
                 f"{where}: forces of {len(forces)} atoms, or not finite, for {configuration.n_atoms} atoms; "
                 "nothing was imported."
             )
-    return Prediction(
-        configuration.config_id, configuration.geometry_hash, "ok", energy=float(row.energy), forces=forces
-    )
+    return Prediction(configuration.config_id, configuration.geometry_hash, "ok", energy=energy, forces=forces)

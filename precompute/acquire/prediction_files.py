@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 from engine.errors import DatasetError, PredictionError
 from engine.readers.databases import read_parquet
 from engine.readers.extxyz import labels_of, read_extxyz
-from engine.readers.ingestion import without_slashes
-from engine.readers.label_keys import NONE, REFERENCE_ORIGINS, LabelKey, classify
+from engine.readers.ingestion import without_fortran, without_slashes
+from engine.readers.label_keys import NONE, REFERENCE_ORIGINS, LabelKey, classify, refuse_gradients
 from engine.records import Configuration, FloatArray
 from precompute.acquire.geometry import atom_order
 
@@ -31,7 +31,7 @@ class PredictionRow:
 
     Attributes:
         config_id: As in the dataset.
-        energy: Total energy, eV; not checked yet.
+        energy: Total energy, eV; not checked yet. None in every row of a file that has no energies.
         forces: Shape (n_atoms, 3), eV/Å, in the order of the dataset; not checked yet.
         is_placed: Whether the file had the positions, so that the order of its atoms is known.
     """
@@ -52,6 +52,7 @@ class _Source:
     forces: dict[str, list[Any]]
     has_ids: bool
     hashes: list[str] | None = None  # of geometries, where the file has no more of them
+    has_only_forces: bool = False  # a column of energies is there and says that there are none
 
 
 def read_predictions_file(
@@ -62,7 +63,7 @@ def read_predictions_file(
     Args:
         path: Parquet or extended XYZ.
         configurations: Of the dataset.
-        energy_key: Name of the predicted energies; empty to find it.
+        energy_key: Name of the predicted energies; empty to find it, `none` for none.
         forces_key: Name of the predicted forces; empty to find it, `none` for none.
 
     Returns:
@@ -79,11 +80,15 @@ def read_predictions_file(
     known = [(i, c) for i, (c, _) in enumerate(matched) if c is not None]
     energy = energy_key or _choose_energy(path.name, source, known)
     forces = forces_key or _choose_forces(path.name, source, known, energy)
+    try:
+        refuse_gradients(path.name, list(source.forces), has_forces=bool(forces))
+    except DatasetError as error:
+        raise PredictionError(f"{error} Nothing was imported.") from error
     for name, values, option in ((energy, source.energies, "--energy-key"), (forces, source.forces, "--forces-key")):
-        if name and name != NONE and name not in values:
+        if name not in ("", NONE) and name not in values:
             raise PredictionError(f"{path.name}: {option} {name!r} is not in it; there are {_listed(list(values))}.")
-    if energy == NONE:
-        raise PredictionError("Predictions need energies; --energy-key cannot be none.")
+    if energy == NONE and forces in ("", NONE):
+        raise PredictionError(f"{path.name}: predictions are energies, forces or both; it would be none. Name one.")
     rows = []
     for i, (configuration, order) in enumerate(matched):
         if configuration and source.hashes and source.hashes[i] not in ("", configuration.geometry_hash):
@@ -93,15 +98,20 @@ def read_predictions_file(
             )
         force = None if forces in ("", NONE) else source.forces[forces][i]
         if force is not None and order is not None:
-            force = np.asarray(force, dtype=float).reshape(-1, 3)[order]
+            force = np.asarray(force, dtype=float).reshape(-1, 3)
+            if len(force) != len(order):
+                raise PredictionError(f"{path.name}, row {i}: {forces!r} is not made of numbers; nothing was imported.")
+            force = force[order]
         config_id = configuration.config_id if configuration else source.ids[i]
-        rows.append(PredictionRow(config_id, source.energies[energy][i], force, order is not None))
+        value = None if energy == NONE else source.energies[energy][i]
+        rows.append(PredictionRow(config_id, value, force, order is not None))
     return rows
 
 
 def _read_extxyz(path: Path) -> _Source:
     """All labels of extended XYZ."""
     try:
+        _refuse_tables(path)
         geometries = read_extxyz(path, energy_key=NONE, forces_key=NONE, stress_key=NONE)
         frames = labels_of(path)
     except DatasetError as error:
@@ -116,6 +126,23 @@ def _read_extxyz(path: Path) -> _Source:
         forces[name] = [frame.vectors(name) if name in frame.columns else None for frame in frames]
     has_ids = any("config_id" in frame.info for frame in frames)
     return _Source([c.config_id for c in geometries], geometries, energies, forces, has_ids)
+
+
+def _refuse_tables(path: Path) -> None:
+    """Refuse what is neither parquet nor extended XYZ, by its first bytes, with the way to parquet."""
+    with path.open("rb") as handle:
+        head = handle.read(4096).lstrip(b"\xef\xbb\xbf \t\r\n")
+    first = head.split(b"\n")[0]
+    kinds = {
+        "JSON": head[:1] in (b"{", b"["),
+        "a numpy archive": head.startswith((b"PK\x03\x04", b"\x93NUMPY")),
+        "a table of text (CSV)": not first.strip().isdigit() and any(mark in first for mark in (b",", b";", b"\t")),
+    }
+    if kind := next((name for name, is_it in kinds.items() if is_it), ""):
+        raise DatasetError(
+            f"{path.name} is {kind}, which is not read here. Write parquet with the columns config_id, energy (eV, "
+            "total) and forces (eV/Å): pandas.DataFrame(...).to_parquet('predictions.parquet')."
+        )
 
 
 def _read_parquet(path: Path) -> _Source:
@@ -135,6 +162,7 @@ def _read_parquet(path: Path) -> _Source:
         except DatasetError as error:
             raise PredictionError(f"{error} Nothing was imported.") from error
     numeric = [name for name in names if pa.types.is_floating(table.schema.field(name).type)]
+    numeric = [name for name in numeric if table.column(name).null_count < table.num_rows]
     return _Source(
         ids=[without_slashes(str(name)) for name in columns["config_id"]],
         geometries=geometries,
@@ -142,6 +170,7 @@ def _read_parquet(path: Path) -> _Source:
         forces={name: columns[name] for name in names if pa.types.is_list(table.schema.field(name).type)},
         has_ids=True,
         hashes=[value or "" for value in columns["geometry_hash"]] if "geometry_hash" in names else None,
+        has_only_forces=not any(_is(name, "energy") for name in numeric),
     )
 
 
@@ -192,12 +221,14 @@ def _kind(c: Configuration) -> tuple[bytes, int]:
 
 
 def _choose_energy(name: str, source: _Source, known: Sequence[tuple[int, Configuration]]) -> str:
-    """The energies that are neither a reference by name nor the dataset's own labels."""
+    """The energies that are neither a reference by name nor the dataset's own labels; `none` of forces alone."""
+    if source.has_only_forces:
+        return NONE
     keys = [key for key in map(classify, source.energies) if key is not None and key.quantity == "energy"]
     if not keys:
         raise PredictionError(
             f"{name} holds no energies by name; it has {_listed(list(source.energies)[:20])}. "
-            "Say which are the predictions: --energy-key NAME."
+            "Say which are the predictions: --energy-key NAME, or none."
         )
     others = [
         key
@@ -274,7 +305,7 @@ def _is(name: str, quantity: str) -> bool:
 
 def _number(text: str | None) -> float | None:
     try:
-        return float(text) if text else None
+        return float(without_fortran(text)) if text else None  # type: ignore[arg-type]
     except ValueError:
         return None
 

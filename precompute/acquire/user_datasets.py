@@ -15,6 +15,7 @@ from ase.data import chemical_symbols
 
 from engine.data_folder import DataFolder
 from engine.errors import DatasetError, RegistryError, SettingsError
+from engine.readers.elemental_checks import examine_against_elements
 from engine.readers.entries import examine_entries
 from engine.readers.extxyz import labels_of, read_extxyz, survey
 from engine.readers.foreign import foreign_folder, foreign_format
@@ -41,6 +42,10 @@ TITLE = "Datasets that were added with: python -m precompute add-dataset FILE --
 _NOT_STATED = "not stated"
 _PICKLES = tuple(b"\x80" + bytes([protocol]) for protocol in range(2, 6))
 _LMDB_MAGIC = b"\xde\xc0\xef\xbe"
+_TO_EXTXYZ = (
+    "Write extended XYZ: ase.Atoms with a SinglePointCalculator(atoms, energy=..., forces=...) each, then "
+    "ase.io.write('new.extxyz', list_of_atoms)."
+)
 _SIGNS = {"ok": "ok", "warning": "warning", "refused": "REFUSED"}
 
 
@@ -160,7 +165,7 @@ def add(
     configurations, remarks = _read(path, reader, keys, species)
     findings = [*remarks, *examine(configurations)]
     if not any(finding.verdict == "refused" for finding in findings):
-        findings += examine_entries(configurations)
+        findings += [*examine_against_elements(configurations), *examine_entries(configurations)]
     show(f"{path.name}, read as {reader}")
     for finding in findings:
         show(f"  {finding.name:24} {_SIGNS[finding.verdict]:8} {finding.text}")
@@ -233,7 +238,8 @@ def find_format(path: Path) -> str:
     if head.startswith(_PICKLES):
         raise DatasetError(f"{path.name} is a pickle, which can run any program; give extended XYZ or parquet.")
     if head.startswith(b"PK\x03\x04"):
-        raise DatasetError(f"{path.name} is a zip archive; unpack it and give one file.")
+        what = f"numpy arrays. {_TO_EXTXYZ}" if path.suffix == ".npz" else "a zip archive; unpack it and give one file."
+        raise DatasetError(f"{path.name} is {what}")
     if head.startswith(b"SQLite format 3\x00"):
         return "ase-db"
     if head.startswith(b"PAR1"):
@@ -259,12 +265,27 @@ def _text_format(path: Path, head: bytes) -> str:
     if "outcar" in path.name.lower():
         return "outcar"
     if text.startswith("["):
-        return "snap-json"
+        return _list_format(path, text)
     if text.startswith("{"):
+        if "\n{" in text.rstrip("\n"):
+            raise DatasetError(f"{path.name} is JSON of one object a line, which is not read here. {_TO_EXTXYZ}")
         return "ase-db"
+    first = text.split("\n", 1)[0]
+    if any(mark in first for mark in ",;\t"):
+        raise DatasetError(f"{path.name} is a table of text (CSV), which is not read here. {_TO_EXTXYZ}")
     raise DatasetError(
         f"{path.name} is in no format that is read here; give extended XYZ, OUTCAR, vasprun.xml, an ASE database "
         "or parquet."
+    )
+
+
+def _list_format(path: Path, text: str) -> str:
+    """Name of the reader for a list in JSON: SNAP's, or none."""
+    if re.match(r"\[\s*\]", text) or b'"structure"' in read_bytes(path):
+        return "snap-json"
+    keys = ", ".join(map(repr, dict.fromkeys(re.findall(r'"(\w+)"\s*:', text)))) or "none"
+    raise DatasetError(
+        f"{path.name} is a list in JSON that no program here is known to write (keys {keys[:120]}). {_TO_EXTXYZ}"
     )
 
 

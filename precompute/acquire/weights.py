@@ -14,8 +14,15 @@ from engine.registry.models import FAMILIES, CheckpointFile, Model
 from precompute.acquire.archives import unpack, unpacked
 from precompute.acquire.fetching import fetch_file, recorded_sha256, sha256_of
 
-# Raised whenever a worker prepares configurations differently (padding, units, checks), since every number may move.
 ADAPTER_VERSION = 1
+"""Raised when a worker prepares configurations so differently (padding, units) that numbers of datasets here move.
+
+It makes every prediction of every model stale, so a change that concerns one kind of configuration does not raise it
+where no dataset has that kind. So it was with left-handed cells, whose stress had the wrong sign in some families: none
+of the 24,000 configurations of the registry is periodic in a left-handed cell, and a test keeps watch
+(`tests/whole/test_mirror_sets.py`). Energies and forces of such cells, in a user's own set, were right before; their
+stresses must be computed again, by deleting the files of that set and model under `predictions`.
+"""
 
 
 def fetch_weights(model: Model, folder: DataFolder, mirror: Path | None) -> list[str]:

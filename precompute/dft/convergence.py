@@ -10,6 +10,7 @@ from ase.eos import EquationOfState
 from ase.units import GPa
 
 from engine.files import write_text
+from engine.registry.label_convergence import is_within_tolerance
 from precompute.dft.check_jobs import (
     CHECK_DENSITIES,
     LATTICE_VOLUME_FACTORS,
@@ -42,10 +43,6 @@ CONVERGENCE_FILE = "convergence.csv"
 
 
 DEFECT_GROUPS = tuple(group for group in DENSE_GROUPS if group != "eos")
-
-DEFECT_TOLERANCE_MEV = 20.0  # a defect energy is converged within the larger of the two
-
-DEFECT_TOLERANCE = 0.05
 
 CONVERGENCE_COLUMNS = (
     "kind",
@@ -127,8 +124,8 @@ def is_converged(row: Mapping[str, str]) -> bool:
     Returns:
         True within 20 meV, or 5 % of the energy; with hydrogen within 20 meV, for that energy depends on its zero.
     """
-    energy = 0.0 if "-hydrogen-" in row["config_id"] else 1e3 * abs(float(row["defect_energy_ev"]))
-    return abs(float(row["defect_energy_difference_mev"])) <= max(DEFECT_TOLERANCE_MEV, DEFECT_TOLERANCE * energy)
+    change = float(row["defect_energy_difference_mev"])
+    return is_within_tolerance(float(row["defect_energy_ev"]), change, is_absolute="-hydrogen-" in row["config_id"])
 
 
 def defect_table(settings: ReferenceSettings, output: Path) -> str:

@@ -3,13 +3,16 @@
 import fcntl
 import json
 import subprocess
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from engine.data_folder import EMBEDDED, ROOT, DataFolder, embedded_predictions
+import pyarrow as pa
+
+from engine.data_folder import EMBEDDED, ROOT, DataFolder, embedded_predictions, embedded_summary
 from engine.errors import StoreError
+from engine.numerics.local_environments import SOAP_SETTING
 from engine.records import Prediction, RunRecord, check_predictions, read_run_record
 from engine.registry import compatibility
 from engine.registry.datasets import Dataset, load_datasets
@@ -20,8 +23,10 @@ from engine.store.builder import StoreBuilder, database_errors, publish, verify
 from engine.store.claims import measure_claims
 from engine.store.ranking import Comparable
 from engine.store.rows import Cost, Results, Run, run_id
+from engine.store.summary import read_summary
 from precompute.acquire.datasets import configurations_of
 from precompute.acquire.weights import Checkpoint
+from precompute.jobs.describe import PER_GROUP, describe
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,7 @@ def _fill(builder: StoreBuilder, folder: DataFolder) -> tuple[list[str], list[st
     left_out: list[str] = []
     for dataset in load_datasets().values():
         if not folder.configurations(dataset.dataset_id).is_file():
-            builder.add_dataset(dataset, [], _why_absent(dataset))
+            lines += _absent(builder, dataset, left_out)
             continue
         configurations = configurations_of(dataset, folder)
         builder.add_dataset(dataset, configurations)
@@ -92,12 +97,41 @@ def _fill(builder: StoreBuilder, folder: DataFolder) -> tuple[list[str], list[st
                 builder.add_runs(run for run in _runs(dataset, model, chosen) if run.run_id in used)
                 results.append(Results(model.model_id, rows))
         builder.add_results(dataset, configurations, results, load_ensembles().values(), comparable)
+        environments = describe(dataset.dataset_id, configurations, folder)
+        builder.add_environments(dataset, configurations, environments, SOAP_SETTING.describe(), PER_GROUP)
         lines.append(f"{dataset.dataset_id}: {len(configurations)} configurations, {len(results)} models")
     if not lines:
         raise StoreError("No dataset is here to build from. Run: python -m precompute fetch --dataset open-defects")
+    builder.add_reactions(comparable)
     builder.add_costs(_costs(folder, left_out))
     builder.add_claims(measure_claims(builder.connection))
     return lines, left_out
+
+
+def _absent(builder: StoreBuilder, dataset: Dataset, left_out: list[str]) -> list[str]:
+    """Write a dataset whose configurations are not here: as its summary where one came with the repository.
+
+    Returns:
+        A line where there is a summary.
+    """
+    folder = embedded_summary(dataset.dataset_id)
+    summary: Mapping[str, pa.Table] = {}
+    if folder.is_dir():
+        try:
+            summary = read_summary(folder)
+        except StoreError as error:
+            left_out.append(str(error))
+    if not summary:
+        builder.add_dataset(dataset, [], _why_absent(dataset))
+        return []
+    builder.add_summary(
+        dataset,
+        summary,
+        "A summary came with the repository; for structures and forces run: "
+        f"python -m precompute fetch --dataset {dataset.dataset_id}",
+    )
+    n_models = len(set(summary["errors"]["model_id"].to_pylist()))
+    return [f"{dataset.dataset_id}: summary of {summary['configurations'].num_rows} configurations, {n_models} models"]
 
 
 def _why_absent(dataset: Dataset) -> str:

@@ -1,15 +1,16 @@
-"""Put results into the repository: predictions on the embedded dataset and measured costs, for fresh clones."""
+"""Put results into the repository for fresh clones: predictions on the embedded dataset, summaries of others, costs."""
 
 import dataclasses
 from pathlib import Path
 
-from engine.data_folder import EMBEDDED, DataFolder, embedded_predictions
-from engine.errors import PredictionError
+from engine.data_folder import EMBEDDED, DataFolder, embedded_predictions, embedded_summary
+from engine.errors import PredictionError, StoreError
 from engine.files import write_text
 from engine.records import read_run_record, write_predictions
 from engine.registry.datasets import Dataset
 from engine.registry.models import Model
 from engine.shards import merged
+from engine.store.summary import OPEN_LICENSES, write_summary
 from precompute.acquire.datasets import configurations_of
 from precompute.acquire.weights import Checkpoint
 
@@ -42,6 +43,23 @@ def embed(dataset: Dataset, model: Model, folder: DataFolder) -> Path | None:
     ordered = [rows[c.config_id, c.geometry_hash][0] for c in configurations]
     write_predictions(target, ordered, record)
     return target
+
+
+def embed_summary(dataset: Dataset, folder: DataFolder) -> list[Path]:
+    """Write what the store knows of a dataset, apart from its atoms, into the repository.
+
+    Returns:
+        The files.
+
+    Raises:
+        StoreError: The dataset's licence does not let results be passed on, or the store has none.
+    """
+    if dataset.license not in OPEN_LICENSES:
+        raise StoreError(
+            f"'{dataset.dataset_id}' has the licence '{dataset.license}'; summaries are embedded of sets under "
+            f"{', '.join(OPEN_LICENSES)} alone."
+        )
+    return write_summary(folder.store, dataset.dataset_id, embedded_summary(dataset.dataset_id))
 
 
 def embed_costs(model: Model, folder: DataFolder) -> list[Path]:

@@ -4,11 +4,13 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from engine.errors import StoreError
 from engine.quantities import interval
 from engine.queries import error_metrics
 from engine.queries.ranks import ranks
 from engine.queries.scope import Scope
 from engine.queries.training import SEEN_MARK
+from engine.store import connection
 
 
 def markdown_table(dataset_id: str) -> Iterator[str]:
@@ -119,3 +121,24 @@ def _cell(row: pd.Series) -> str:
     value = "-" if pd.isna(row["force_rmse_mev_per_ang"]) else f"{row['force_rmse_mev_per_ang']:.0f}"
     mark = ("*" if row["origin"] != "computed" else "") + (SEEN_MARK if row["is_seen"] else "")
     return f"{value}{mark} ({share}{failed})"
+
+
+def markdown_rows(statement: str) -> Iterator[str]:
+    """Rows of one statement on the store, as numbers of a page are read; the store is open for reading only.
+
+    Args:
+        statement: SQL.
+
+    Yields:
+        Lines of a Markdown table.
+
+    Raises:
+        StoreError: There is no store, or no statement.
+    """
+    if not statement.strip(" ;\n"):
+        raise StoreError('Expected one statement, such as "select * from datasets", got none.')
+    rows = connection.frame(statement)
+    yield f"| {' | '.join(rows.columns)} |"
+    yield "|" + "---|" * len(rows.columns)
+    for row in rows.itertuples(index=False):
+        yield f"| {' | '.join(map(str, row))} |"

@@ -30,7 +30,9 @@ from precompute.workers.process import SINGLE_POINT, Evaluated, Worker, WorkerDi
 from precompute.workers.worker_envs import has_nvidia_driver, worker_command
 
 MAX_DEATHS = 2  # of workers at one configuration
-CAP_GB = 8.0
+CAP_GB, FLOOR_GB = 8.0, 5.0
+"""Most and least address space of a worker: TensorFlow aborts below 4 GB, though it uses 1 GB of memory (GRACE)."""
+
 CAP_SHARE = 0.4
 
 
@@ -42,7 +44,7 @@ def default_memory_gb(device: str) -> float:
     if device == "cuda" or (device == "auto" and has_nvidia_driver()):
         return 0.0
     total_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    return min(CAP_GB, CAP_SHARE * total_gb)
+    return min(CAP_GB, max(FLOOR_GB, CAP_SHARE * total_gb))
 
 
 @dataclass(eq=False)

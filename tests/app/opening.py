@@ -17,6 +17,13 @@ def open_app(page: str = "", **parameters: str) -> AppTest:
     return at
 
 
+def start_at(**parameters: str) -> AppTest:
+    """The start page as a browser opens it at an address."""
+    at = AppTest.from_file(str(APP / "main.py"), default_timeout=60)
+    at.query_params.update(parameters)
+    return at.run()
+
+
 def text_of(at: AppTest) -> str:
     """Titles, paragraphs and captions of a page."""
     return " ".join(element.value for element in [*at.title, *at.markdown, *at.caption, *at.subheader])

@@ -81,6 +81,11 @@ def _costs() -> pd.DataFrame:
             "comparable": True,
             "is_seen": False,
             "why_not": "",
+            "cause": ["", "", "share"],
+            "ranks": ["1–2", "1–2", "–"],
+            "why_no_rank": ["", "", "too few"],
+            "occasion": "a day",
+            "is_apart": False,
         }
     )
 
@@ -198,7 +203,7 @@ def _energy_tiles(
 
 def test_bars_end_at_the_limit_and_say_their_value(store):
     table = error_metrics.dataset_metrics("raw")
-    table = table[table["model_id"] == "emt"].assign(head=["Al-Cu", "Fe"], comparable=True, why_not="")
+    table = table[table["model_id"] == "emt"].assign(head=["Al-Cu", "Fe"], why_not_energy="", why_not_force="")
     table["energy_rmse_mev_per_atom"] = [1_284_705.0, np.nan]
     figure = bar_plots.dataset_bars(table, LIGHT, "Title", ORIGIN.source_line(), colour="#0072b2")
     energy, numbers = figure.data[:2]
@@ -303,7 +308,7 @@ def test_models_that_cannot_be_compared_are_grey_and_marked_with_no_front():
 def test_elements_that_cannot_be_compared_are_grey_in_energy_alone(store):
     columns = {"energy": "energy_rmse_mev_per_atom", "force": "force_rmse_mev_per_ang"}
     table = error_metrics.element_metrics("morse")
-    figure = periodic_table.periodic_table(table, columns, LIGHT, "Title", "source", grey={"Al"})
+    figure = periodic_table.periodic_table(table, columns, LIGHT, "Title", "source", grey={"energy": {"Al"}})
     energy, force = (
         dict(zip([row[0] for row in bars.customdata], bars.marker.color, strict=True))
         for bars in figure.data

@@ -155,7 +155,7 @@ def test_numbers_of_a_condition_are_those_of_its_configurations(store):
 def test_an_unknown_element_of_the_address_is_named(store):
     at = open_app("views/elements.py", el="Xx")
     assert not at.exception, at.exception
-    assert "No configuration with Xx" in text_of(at)
+    assert "el=Xx: there is none of that name" in text_of(at)
 
 
 def test_an_element_that_only_failed_says_so(store):
@@ -299,7 +299,7 @@ def test_a_model_chosen_by_name_is_in_the_address(sampled_store):
     assert [title.value for title in at.title] == ["Sample"]
 
 
-@pytest.mark.parametrize("page", ["model", "solutes", "about", "predict", "datasets"])
+@pytest.mark.parametrize("page", ["model", "defect_energies", "about", "predict", "datasets"])
 def test_a_page_that_does_not_heed_conditions_of_the_address_says_so(store, page):
     at = open_app(f"views/{page}.py", atoms="32:")
     assert not at.exception, at.exception

@@ -261,3 +261,31 @@ def test_means_over_kinds_are_not_ruled_by_the_largest(tmp_path, dataset):
         from macro_metrics where alignment = 'raw'"""
     ).fetchall()
     assert rows == [(pytest.approx(300.0), 2, 0)]  # reference forces are zero
+
+
+def test_forces_without_energies_are_scored_and_leave_energies_open(tmp_path, dataset):
+    cells = [atoms("w-0", [74, 74], -26.0), atoms("w-1", [74, 74], -25.0), atoms("mo-0", [42], -10.0)]
+    whole = [predicted(c, c.energy, 0.3) for c in cells]
+    forces = [dataclasses.replace(predicted(c, 0.0, 0.1), energy=None) for c in cells[:2]]
+    con = scored(tmp_path, dataset, cells, {"emt": whole, "chgnet-0.3.0": forces})
+    # 12 components of 0.1 eV/Å
+    assert metric(con, "force_rmse_mev_per_ang", model="chgnet-0.3.0") == pytest.approx(100.0)
+    for column, expected in (("energy_rmse_mev_per_atom", None), ("n_energy", 0), ("n_force", 2), ("n_configs", 2)):
+        assert metric(con, column, model="chgnet-0.3.0") == expected
+    assert con.execute("select model_id from element_offsets group by model_id").fetchall() == [("emt",)]
+
+
+def test_a_model_of_forces_alone_does_not_narrow_the_ranks_of_energies(tmp_path, dataset):
+    cells = [of_w(f"w-{i}", [[0, 0, 0], [2.7 + i / 10, 0, 0]], -26.0 + i) for i in range(4)]
+    whole = [predicted(c, c.energy + 0.1, 0.3) for c in cells]
+    forces = [dataclasses.replace(predicted(c, 0.0, 0.1), energy=None) for c in cells]
+    con = scored(tmp_path, dataset, cells, {"emt": whole, "chgnet-0.3.0": forces})
+    query = (
+        "select quantity, model_id, rank, cause from ranks where group_name = 'all' and alignment = 'raw' order by 1, 2"
+    )
+    assert con.execute(query).fetchall() == [
+        ("energy", "chgnet-0.3.0", None, "numbers"),
+        ("energy", "emt", 1, None),
+        ("force", "chgnet-0.3.0", 1, None),
+        ("force", "emt", 1, None),  # one cluster tells them not apart
+    ]

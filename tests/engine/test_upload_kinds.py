@@ -63,6 +63,12 @@ def warned(upload) -> str:
         ((4.3, 4.3, 11.2), (90, 90, 120), "_symmetry_space_group_name_H-M 'R-3m'", "Sb1 Sb 0 0 0.233", "Sb6"),
         ((4.5,) * 3, (57.1,) * 3, "_symmetry_space_group_name_H-M 'R -3 m'", "Sb1 Sb 0.233 0.233 0.233", "Sb2"),
         ((4.5,) * 3, (57.1,) * 3, "_symmetry_Int_Tables_number 166", "Sb1 Sb 0.233 0.233 0.233", "Sb2"),
+        # full Hermann-Mauguin names
+        ((3.3,) * 3, CUBIC, "_symmetry_space_group_name_H-M 'I 4/m -3 2/m'", "Nb1 Nb 0 0 0", "Nb2"),
+        ((3.52,) * 3, CUBIC, "_space_group_name_H-M_full 'F4/m-32/m'", "Ni1 Ni 0 0 0", "Ni4"),
+        ((2.7, 2.7, 4.3), (90, 90, 120), "_space_group_name_H-M_alt 'P 6_3/m 2/m 2/c'", "Co1 Co 0.33333 0.66667 0.25",
+         "Co2"),
+        ((4.3, 4.3, 11.2), (90, 90, 120), "_symmetry_space_group_name_H-M 'R -3 2/m :H'", "Sb1 Sb 0 0 0.233", "Sb6"),
         # unlooped tags in either dictionary
         ((3.3,) * 3, CUBIC, "_space_group_symop_operation_xyz 'x,y,z'", "Nb1 Nb 0 0 0\nNb2 Nb 0.5 0.5 0.5", "Nb2"),
         ((3.3,) * 3, CUBIC, "_space_group.IT_number 229", "Nb1 Nb 0 0 0", "Nb2"),

@@ -1,5 +1,6 @@
 """Downloads against a real local server: whole, interrupted, wrong, gated, absent."""
 
+import gzip
 import hashlib
 import http.server
 import threading
@@ -102,3 +103,20 @@ def test_a_mirror_comes_before_the_network(tmp_path):
     target = tmp_path / "w"
     assert fetch_file(target, sha256=SHA256, url="http://127.0.0.1:1/w", mirrored=tmp_path / "mirror") == "mirror"
     assert target.read_bytes() == BODY
+
+
+def test_a_packed_copy_is_unpacked_and_checked_like_any_other(tmp_path):
+    packed = tmp_path / "w.txt.gz"
+    packed.write_bytes(gzip.compress(BODY))
+    assert fetch_file(tmp_path / "here" / "w.txt", sha256=SHA256, mirrored=packed) == "mirror"
+    assert (tmp_path / "here" / "w.txt").read_bytes() == BODY
+    same = hashlib.sha256(packed.read_bytes()).hexdigest()
+    assert fetch_file(tmp_path / "here" / "w.txt.gz", sha256=same, mirrored=packed) == "mirror"
+
+
+def test_a_packed_copy_that_breaks_off_is_named(tmp_path):
+    packed = tmp_path / "w.txt.gz"
+    packed.write_bytes(gzip.compress(BODY)[:-20])
+    with pytest.raises(FetchError, match="no whole gzip file"):
+        fetch_file(tmp_path / "here" / "w.txt", sha256=SHA256, mirrored=packed)
+    assert not (tmp_path / "here" / "w.txt").exists()

@@ -109,3 +109,41 @@ def test_import_of_all_passes_over_datasets_without_published_predictions(folder
     with pytest.raises(FetchError):
         import_(arguments)
     assert all(dataset_id in capsys.readouterr().err for dataset_id in without[:1])
+
+
+def test_forces_alone_are_predictions(folder, tmp_path):
+    published = pa.schema(
+        [("config_id", pa.string()), ("energy", pa.float64()), ("forces", pa.list_(pa.list_(pa.float32())))]
+    )
+    rows = [row("w-1", energy=None), row("w-2", energy=None)]
+    pq.write_table(pa.Table.from_pylist(rows, schema=published), tmp_path / "p.parquet")
+    line = import_file(DATASET, MODEL, tmp_path / "p.parquet", folder)
+    stored = read_predictions(folder.imported("w-g", "mace-omat-0"))
+    assert [(p.status, p.energy) for p in stored] == [("ok", None), ("ok", None)]
+    assert all(p.forces is not None and p.forces.shape == (2, 3) for p in stored)
+    assert line == "w-g, mace-omat-0: 2 predictions of forces alone imported, 1 configurations have none"
+
+
+def test_an_energy_that_one_row_alone_lacks_is_refused(folder, tmp_path):
+    path = parquet(tmp_path / "p.parquet", [row("w-0"), row("w-1", energy=None)])
+    with pytest.raises(PredictionError, match=r"row 1 \('w-1'\): energy is None"):
+        import_file(DATASET, MODEL, path, folder)
+
+
+def test_forces_alone_need_forces_in_every_row(folder, tmp_path):
+    path = parquet(tmp_path / "p.parquet", [row("w-0"), row("w-1") | {"forces": None}])
+    with pytest.raises(PredictionError, match="neither an energy nor forces"):
+        import_file(DATASET, MODEL, path, folder, energy_key="none")
+    with pytest.raises(PredictionError, match="it would be none"):
+        import_file(DATASET, MODEL, path, folder, energy_key="none", forces_key="none")
+
+
+def test_forces_of_extended_xyz_alone_are_asked_for(folder, tmp_path):
+    path = tmp_path / "p.xyz"
+    path.write_text(
+        '2\nLattice="1 0 0 0 1 0 0 0 1" Properties=species:S:1:pos:R:3:forces:R:3 config_id=w-0\n'
+        "W 0 0 0 0 0 0.5\nW 0 0 0 0 0 -0.5\n"
+    )
+    with pytest.raises(PredictionError, match="--energy-key NAME, or none"):
+        import_file(DATASET, MODEL, path, folder)
+    assert "forces alone" in import_file(DATASET, MODEL, path, folder, energy_key="none")

@@ -368,3 +368,51 @@ def test_forces_of_zeros_are_no_predictions(tmp_path: Path, symbol: str) -> None
 
     with pytest.raises(PredictionError, match=r"zero in all 1 configurations.*--forces-key none"):
         check_predictions("p.xyz", [c], [zeros], is_placed=True)
+
+
+@pytest.mark.parametrize("name", ["gradients", "dE_dr", "negative_forces"])
+def test_gradients_alone_are_refused_for_their_sign(tmp_path: Path, folder: DataFolder, name: str) -> None:
+    atoms = crystal("Ni", 0)
+    path = write(tmp_path, frame(atoms, "energy=-1", **{name: -atoms.get_forces()}))
+
+    with pytest.raises(DatasetError, match=f"holds {name!r} and no forces. A gradient of the energy is minus"):
+        add(path, "mine", folder)
+    assert read_extxyz(path, forces_key="none")[0].forces is None
+
+
+@pytest.mark.parametrize(
+    ("info", "keys", "said"),
+    [
+        ("energy_hartree=-1", Keys("energy_hartree", "none"), "its unit is hartree"),
+        ("energyRy=-1", Keys("energyRy", "none"), "its unit is ry"),
+        ('energy=-1 stress_GPa="1 1 1 0 0 0"', Keys(stress="stress_GPa"), "its unit is gpa"),
+        ("energy=-1 energy_unit=Hartree", Keys(), "energy_unit='Hartree', expected eV"),
+        ("energy=-1 units=kcal/mol", Keys(), "units='kcal/mol', expected eV"),
+    ],
+)
+def test_a_unit_that_a_file_names_is_not_taken_for_another(
+    tmp_path: Path, folder: DataFolder, info: str, keys: Keys, said: str
+) -> None:
+    with pytest.raises(DatasetError, match=re.escape(said)):
+        add(write(tmp_path, frame(crystal("Cu", 0), info)), "mine", folder, keys=keys)
+
+
+@pytest.mark.parametrize("info", ["energy=-1 energy_unit=eV", "energy=-1 units=eV/A", "energy=-1.0D0"])
+def test_the_units_of_this_project_and_fortran_numbers_are_read(tmp_path: Path, info: str) -> None:
+    assert read_extxyz(write(tmp_path, frame(crystal("Cu", 0), info)))[0].energy == -1
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("a.csv", "id,energy\nc0,-1\n", "is a table of text"),
+        ("a.tsv", "id\tenergy\nc0\t-1\n", "is a table of text"),
+        ("a.json", '[{"energy": -1, "forces": []}]', "a list in JSON that no program here is known to write"),
+        ("a.jsonl", '{"energy": -1}\n{"energy": -2}\n', "JSON of one object a line"),
+    ],
+)
+def test_tables_and_lists_are_refused_with_the_way_to_extended_xyz(
+    tmp_path: Path, folder: DataFolder, name: str, text: str, said: str
+) -> None:
+    with pytest.raises(DatasetError, match=f"{said}.*ase.io.write"):
+        add(write(tmp_path, text, name), "mine", folder)

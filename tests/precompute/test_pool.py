@@ -16,7 +16,7 @@ from engine.errors import WorkerError
 from engine.records import Configuration
 from engine.registry.models import get_model
 from precompute.workers import worker_envs
-from precompute.workers.pool import CAP_GB, Pool, default_memory_gb
+from precompute.workers.pool import CAP_GB, FLOOR_GB, Pool, default_memory_gb
 from precompute.workers.process import Worker, WorkerDiedError
 
 EMT = get_model("emt")
@@ -98,7 +98,7 @@ def test_a_worker_has_no_more_memory_than_its_cap(folder):
 
 
 def test_workers_for_visitors_are_capped_without_a_gpu():
-    assert 0 < default_memory_gb("cpu") <= CAP_GB
+    assert FLOOR_GB <= default_memory_gb("cpu") <= CAP_GB
     assert default_memory_gb("cuda") == 0
 
 

@@ -17,6 +17,7 @@ from engine.registry.datasets import get_dataset
 from engine.registry.models import get_model
 from precompute.acquire.geometry import atom_order
 from precompute.acquire.imports import import_file
+from precompute.acquire.prediction_files import read_predictions_file
 from tests.precompute.test_label_kinds import frame
 
 SEEDS = range(6)
@@ -224,3 +225,18 @@ def test_two_atoms_at_one_place_have_no_order() -> None:
 
     with pytest.raises(PredictionError, match="positions are not those"):
         atom_order(wanted, swapped, "a")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("p.csv", "config_id,energy\nc0,-1\n", "is a table of text"),
+        ("p.json", '[{"config_id": "c0", "energy": -1}]', "is JSON"),
+        ("p.npz", "PK\x03\x04", "is a numpy archive"),
+    ],
+)
+def test_other_tables_are_refused_with_the_way_to_parquet(tmp_path, name, text, said):
+    (tmp_path / name).write_text(text)
+
+    with pytest.raises(PredictionError, match=f"{said}.*to_parquet"):
+        read_predictions_file(tmp_path / name, [])

@@ -1,4 +1,7 @@
-from precompute.jobs.tables import markdown_matrix, markdown_table
+import pytest
+
+from engine.errors import StoreError
+from precompute.jobs.tables import markdown_matrix, markdown_rows, markdown_table
 
 
 def test_models_trained_on_the_dataset_come_last_with_a_mark(sampled_store):
@@ -28,3 +31,10 @@ def test_errors_against_the_crystal_have_a_column_where_there_are_crystals(cryst
     place = lines[0].index("E RMSE crystal")
     assert lines[-1][0] == "| Far"
     assert lines[-1][place].startswith("300.00")
+
+
+def test_one_statement_gives_its_rows_and_none_is_refused(sampled_store):
+    lines = list(markdown_rows("select model_id, paper_row from models where model_id = 'absent'"))
+    assert lines == ["| model_id | paper_row |", "|---|---|", "| absent | 7 |"]
+    with pytest.raises(StoreError, match="Expected one statement"):
+        list(markdown_rows(" ; "))

@@ -19,10 +19,13 @@ RULES = {
     "engine.families": set(),
     "engine.cells": {"engine.errors", "engine.records"},
     "engine.numerics": {"engine.errors"},
-    "engine.numerics.interactions": {"engine.errors", "engine.numerics", "engine.registry.interactions"},
+    "engine.numerics.reactions": {"engine.errors", "engine.numerics", "engine.registry.reactions"},
     "engine.readers": {"engine.errors", "engine.records"},
     "engine.registry": {"engine.data_folder", "engine.errors", "engine.readers"},
-    "engine.store": {"engine.data_folder", "engine.errors", "engine.numerics", "engine.records", "engine.registry"},
+    "engine.store": {
+        "engine.data_folder", "engine.errors", "engine.numerics", "engine.quantities", "engine.records",
+        "engine.registry",
+    },
     "engine.queries": {
         "engine.errors", "engine.numerics", "engine.records", "engine.registry", "engine.store.connection",
     },
@@ -42,7 +45,10 @@ RULES = {
     },
     "precompute.workers.relaxation": {"engine.records", "engine.relaxations", "precompute.workers.evaluation"},
     "precompute.workers.evaluation": {"engine.records"},
-    "precompute.dft": {"engine.cells", "engine.data_folder", "engine.errors", "engine.files", "engine.records"},
+    "precompute.dft": {
+        "engine.cells", "engine.data_folder", "engine.errors", "engine.files", "engine.records",
+        "engine.registry.label_convergence",
+    },
     "precompute.dft.gpaw_single_point": set(),
     "precompute.jobs": {"engine", "precompute.acquire", "precompute.progress", "precompute.workers"},
     "precompute.live": {
@@ -54,11 +60,12 @@ RULES = {
         "precompute.workers",
     },
     "precompute.__main__": {
-        "engine.data_folder", "engine.errors", "engine.relaxations", "engine.store.connection", "precompute.acquire",
-        "precompute.commands", "precompute.dft",
+        "engine.data_folder", "engine.errors", "engine.registry.reactions", "engine.relaxations",
+        "engine.store.connection", "precompute.acquire", "precompute.commands", "precompute.dft",
     },
     "app.figures": {"engine.numerics", "engine.quantities", "engine.queries", "engine.records"},
     "app.structures": {"app.figures", "engine.queries", "engine.readers", "engine.records", "precompute.live"},
+    "app.address": {"engine.errors", "engine.queries.scope"},
     "app.export": {"app.figures", "engine.queries", "engine.quantities"},
     "app.links": {"app.wording", "engine.queries.scope"},
     "app.wording": {
@@ -67,18 +74,21 @@ RULES = {
     },
     "app.tables": {"app.links", "app.wording", "engine.quantities"},
     "app.selection": {
-        "app.links", "app.wording", "engine.errors", "engine.quantities", "engine.queries", "engine.store.connection",
+        "app.address", "app.links", "app.wording", "engine.errors", "engine.quantities", "engine.queries",
+        "engine.store.connection",
     },
     "app.furniture": {
         "app.export", "app.figures", "app.links", "app.selection", "app.tables", "app.wording", "engine.queries",
     },
     "app.sections": {
-        "app.export", "app.figures", "app.furniture", "app.selection", "app.tables", "app.wording", "engine.queries",
+        "app.address", "app.export", "app.figures", "app.furniture", "app.links", "app.selection", "app.tables",
+        "app.wording", "engine.quantities", "engine.queries", "engine.registry",
     },
     "app.views": {
-        "app.export", "app.figures", "app.furniture", "app.links", "app.sections", "app.selection", "app.structures",
-        "app.tables", "app.wording", "engine.errors", "engine.numerics", "engine.quantities", "engine.queries",
-        "engine.readers", "engine.records", "engine.registry", "engine.store.connection", "precompute.live",
+        "app.address", "app.export", "app.figures", "app.furniture", "app.links", "app.sections", "app.selection",
+        "app.structures", "app.tables", "app.wording", "engine.errors", "engine.numerics", "engine.quantities",
+        "engine.queries", "engine.readers", "engine.records", "engine.registry", "engine.store.connection",
+        "precompute.live",
     },
     "app.main": {"app.furniture", "app.selection", "engine.errors", "engine.store.connection"},
 }  # fmt: skip

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from engine.data_folder import DataFolder
@@ -31,6 +32,16 @@ INDEX = {  # configurations, atoms, lowest and highest energy in eV/atom
     "mattersim-metals": (879, 7091, -12.895, 11.547),
     "misc-outcar": (4, 1215, -8.466, -7.775),
     "crmnfeconi-small": (20, 3600, -4.893, -4.765),
+    "v-bcc-ace": (1928, 35765, -8.992, 7.398),
+    "nb-bcc-ace": (1951, 36515, -10.216, 31.516),
+    "mo-bcc-ace": (1950, 35329, -10.935, 33.962),
+    "ta-bcc-ace": (1899, 34987, -11.813, 25.2),
+    "w-bcc-ace": (1860, 33928, -12.955, 10.716),
+    "ni-jgap": (1232, 30528, -5.470, 6.718),
+    "feni-jgap": (286, 9337, -8.342, 15.84),
+    "crfemnni-jgap": (440, 13778, -9.507, 1.907),
+    "mg-mgcu": (328, 38476, -3.245, -1.168),
+    "fe-gap22": (2286, 7947, -3460.935, -3452.437),
 }
 
 
@@ -52,3 +63,5 @@ def test_set_is_what_the_index_says(tmp_path: Path, dataset_id: str) -> None:
     assert (min(per_atom), max(per_atom)) == pytest.approx((lowest, highest), abs=5.1e-4)
     assert all(c.forces is not None for c in found)
     assert {int(z) for c in found for z in c.numbers} <= set(range(1, 95))
+    # Where one is, precompute.acquire.weights.ADAPTER_VERSION must be raised.
+    assert not any(all(c.pbc) and np.linalg.det(c.cell) < 0 for c in found)

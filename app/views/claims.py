@@ -1,0 +1,192 @@
+"""Claims: what the paper states, measured again on what is here; what disagrees comes first."""
+
+import json
+import shlex
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from app import export, furniture, selection, tables
+from engine.queries import catalog
+from engine.queries.claims import claims
+from engine.registry.claims import DIFFERS, INCONSISTENCY, OWN, PAPER, REPRODUCED, UNTESTED, VERDICTS, WITHIN
+
+ALL = "all"
+ON_A_PAGE = 10
+
+MARKS = {
+    DIFFERS: ":red-badge[:material/close: Differs]",
+    WITHIN: ":orange-badge[:material/unfold_more: Within bounds]",
+    REPRODUCED: ":green-badge[:material/check: Reproduced]",
+    UNTESTED: ":gray-badge[:material/block: Cannot be tested]",
+}
+
+MEANINGS = (
+    "**Reproduced**: the number measured here bears the statement out. **Within bounds**: it does not, but its 95 % "
+    "bounds reach values that would. **Differs**: neither does. **Cannot be tested**: data, weights or numbers are not "
+    "here, with the reason. A statement of several parts has the verdict of its worst part. Most data are not the "
+    "paper's: each verdict names what stands in for them."
+)
+
+
+def show() -> None:
+    """The paper's statements with verdicts, our own findings, and where the paper contradicts itself."""
+    furniture.header(
+        "Claims",
+        "What Shuang et al., [arXiv:2502.03578](https://arxiv.org/abs/2502.03578) (2025), state, in our words and with "
+        "their numbers, measured again on this build. What disagrees comes first.",
+    )
+    furniture.say_unheeded(selection.selection().scope)
+    table = claims(PAPER)
+    if table.empty:
+        furniture.empty("No statement was measured", "This build has none. Run: python -m precompute build")
+        return
+    _numbers(table)
+    st.caption(MEANINGS)
+    shown = _chosen(table)
+    if shown.empty:
+        furniture.empty("No statement fits", "Choose other filters, or empty the search.")
+    else:
+        _page_of(shown)
+    _table(shown, table)
+    _ours()
+    _contradictions()
+
+
+def _numbers(table: pd.DataFrame) -> None:
+    """How many statements have which verdict."""
+    counts = table["verdict"].value_counts()
+    tested = len(table) - int(counts.get(UNTESTED, 0))
+    said = [(name.capitalize(), f"{counts.get(name, 0)}", f"of {tested} tested") for name in VERDICTS[:3]]
+    furniture.numbers([*said, ("Cannot be tested", f"{len(table) - tested}", f"of {len(table)} statements")])
+
+
+def _chosen(table: pd.DataFrame) -> pd.DataFrame:
+    """The statements that fit filters and search; the filters are in the address."""
+    with furniture.controls():
+        verdict = _filter("Verdict", [name for name in VERDICTS if name in set(table["verdict"])], "verdict")
+        section = _filter("Section", table.sort_values("claim_id")["section"].unique().tolist(), "section")
+        figures = [name for name in table["figure"].unique() if name]
+        figure = _filter("Figure or table", sorted(figures, key=lambda name: (name[0], len(name), name)), "figure")
+        words = st.text_input("Search", key="find", bind="query-params", placeholder="model, dataset, word", width=220)
+    for column, value in (("verdict", verdict), ("section", section), ("figure", figure)):
+        table = table if value == ALL else table[table[column] == value]
+    text = table[["claim_id", "text", "found", "reason", "stand_in", "data_needed"]].fillna("").agg(" ".join, axis=1)
+    is_found = [all(word in one.lower() for word in words.lower().split()) for one in text] if len(table) else []
+    return table[pd.Series(is_found, index=table.index, dtype=bool)]
+
+
+def _filter(label: str, options: list[str], key: str) -> str:
+    """A choice of one value or all."""
+    return st.selectbox(label, [ALL, *options], key=key, bind="query-params", width=170)
+
+
+def _page_of(shown: pd.DataFrame) -> None:
+    """Some statements as text, since a table would cut them; the others are a click away."""
+    n_pages = -(-len(shown) // ON_A_PAGE)
+    page = 1
+    if n_pages > 1:
+        page = st.segmented_control(
+            f"{len(shown)} statements", range(1, n_pages + 1), default=1, required=True, key=f"page-{n_pages}"
+        )
+    for _, claim in shown.iloc[(page - 1) * ON_A_PAGE : page * ON_A_PAGE].iterrows():
+        _card(claim)
+
+
+def _card(claim: pd.Series) -> None:
+    """One statement: what the paper has, what is here, on which data, where to see it and how to repeat it."""
+    place = ", ".join(filter(None, [f"section {claim['section']}", str(claim["figure"] or "").lower()]))
+    with st.container(border=True):
+        st.markdown(f"{MARKS[claim['verdict']]} **{claim['text']}**")
+        st.markdown("  \n".join(_lines(claim)))
+        st.caption(f"{claim['claim_id']} · {place}" if claim["paper_text"] is not None else str(claim["claim_id"]))
+        if claim["verdict"] == UNTESTED:
+            return
+        with st.container(horizontal=True, vertical_alignment="center"):
+            _link(claim)
+            with st.popover("Repeat", icon=":material/terminal:", type="tertiary"):
+                _commands(claim)
+
+
+def _lines(claim: pd.Series) -> list[str]:
+    """What is known of a statement, a line each."""
+    is_counted = not pd.isna(claim["n"]) and claim["kind"] != "registry"
+    n = f" (n = {claim['n']:,.0f} {claim['n_what']})" if is_counted else ""
+    allowed = claim["allowed"] if claim["allowed"] != claim["paper_text"] else ""
+    lines = [
+        ("Paper", claim["paper_text"]),
+        ("Here", f"{claim['found']}{n}" if claim["found"] else ""),
+        ("Borne out by", allowed),
+        ("Data", claim["stand_in"]),
+        ("Why so", claim["why"]),
+        ("Note" if claim["found"] else "Why not", claim["reason"]),
+        ("It would need", "" if claim["found"] else claim["data_needed"]),
+    ]
+    return [f"**{name}:** {_plain(str(text))}" for name, text in lines if text and not pd.isna(text)]
+
+
+def _plain(text: str) -> str:
+    """Text without Markdown's dollars and tildes."""
+    return text.replace("$", r"\$").replace("~", r"\~")
+
+
+def _link(claim: pd.Series) -> None:
+    """The view that shows the numbers of a statement."""
+    page = f"views/{claim['page']}.py"
+    if claim["page"] and (Path(__file__).parents[1] / page).is_file():
+        address = json.loads(claim["address"])
+        if "align" in address:
+            address["align"] = [selection.ALIGNMENT_LABELS[name] for name in address["align"]]
+        st.page_link(page, label="See the numbers", icon=":material/open_in_new:", query_params=address)
+
+
+def _commands(claim: pd.Series) -> None:
+    """Commands that give the numbers again."""
+    if not len(claim["commands"]):
+        st.markdown("Two places of text were compared; there is nothing to compute.")
+    for sql in claim["commands"]:
+        st.code(f"python -m precompute sql {shlex.quote(sql)}", language="bash", wrap_lines=True)
+
+
+def _table(shown: pd.DataFrame, table: pd.DataFrame) -> None:
+    """The statements as a table and a file."""
+    version = catalog.store_info().data_version
+    columns = ["claim_id", "verdict", "section", "figure", "text", "paper_text", "found", "stand_in", "reason"]
+    heads = {
+        "claim_id": st.column_config.TextColumn("Id", pinned=True),
+        "verdict": "Verdict",
+        "section": "Section",
+        "figure": "Figure or table",
+        "text": st.column_config.TextColumn("Statement", width="large"),
+        "paper_text": "Paper",
+        "found": st.column_config.TextColumn("Here", width="large"),
+        "stand_in": "Data",
+        "reason": "Note",
+    }
+    with st.expander("View as a table"):
+        tables.table_view(shown[columns], "claims-table", heads)
+    export.download("All statements (CSV)", partial(_csv, table), f"claims_{version}.csv", width="content")
+
+
+def _csv(table: pd.DataFrame) -> bytes:
+    return str(table.to_csv(index=False)).encode()
+
+
+def _ours() -> None:
+    """Our own findings, which the paper does not have."""
+    st.subheader("Our own findings", anchor=False)
+    st.caption("Not of the paper. They are measured in the same way and can fail in the same way.")
+    for _, claim in claims(OWN).iterrows():
+        _card(claim.where(claim.index != "paper_text", None))
+
+
+def _contradictions() -> None:
+    """Where the paper contradicts itself or what it cites."""
+    st.subheader("Where the paper contradicts itself", anchor=False)
+    for claim in claims(INCONSISTENCY).itertuples():
+        st.markdown(f"- {claim.text} :gray[Section {claim.section}. {claim.found}]")
+
+
+show()

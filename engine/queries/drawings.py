@@ -1,0 +1,61 @@
+"""One structure of each group of a dataset with the class of each atom, to be drawn."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from ase.data import chemical_symbols
+from numpy.typing import NDArray
+
+from engine.numerics.local_environments import CLASSES
+from engine.store import connection
+from engine.store.connection import cached
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Atoms of one configuration.
+
+    Attributes:
+        group_name: Its group.
+        config_id: The configuration.
+        formula: What it is made of.
+        symbols: Elements, one per atom.
+        positions: Shape (n_atoms, 3), Å.
+        cell: One lattice vector a row, Å.
+        classes: Class of local environment, one per atom.
+    """
+
+    group_name: str
+    config_id: str
+    formula: str
+    symbols: list[str]
+    positions: NDArray[np.float64]
+    cell: NDArray[np.float64]
+    classes: list[str]
+
+
+@cached
+def one_of_each_group(dataset_id: str) -> list[Drawn]:
+    """The configuration with most atoms of each group that counts, the first by name of several."""
+    table = connection.frame(
+        """
+        select c.group_name, c.config_id, c.formula, c.numbers, c.positions, c.cell, k.classes
+        from configurations c join environment_classes k using (dataset_id, config_id)
+        where c.dataset_id = $dataset and c.in_dataset and c.positions is not null
+        qualify row_number() over (partition by c.group_name order by c.n_atoms desc, c.config_id) = 1
+        order by c.group_name
+        """,
+        {"dataset": dataset_id},
+    )
+    return [
+        Drawn(
+            row.group_name,
+            row.config_id,
+            row.formula,
+            [chemical_symbols[number] for number in row.numbers],
+            np.asarray(row.positions, dtype=float).reshape(-1, 3),
+            np.asarray(row.cell, dtype=float).reshape(3, 3),
+            [CLASSES[k] for k in row.classes],
+        )
+        for row in table.itertuples()
+    ]

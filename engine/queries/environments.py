@@ -1,0 +1,190 @@
+"""Local environments: sampled atoms with their SOAP vectors, maps of them, and force errors by class."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from engine.numerics.environment_map import fit_components, outside
+from engine.numerics.local_environments import CLASSES
+from engine.queries.scope import ALL, Scope
+from engine.queries.training import with_seen_columns
+from engine.store import connection
+from engine.store.connection import cached
+
+
+@dataclass(frozen=True)
+class EnvironmentMap:
+    """Sampled atoms on two principal components.
+
+    Attributes:
+        atoms: dataset_id, config_id, atom_index, group_name, element, formula, class_name, `is_fitted` (of the union
+            that the components were fitted on), x and y, and by the model and ensemble `force_error` and
+            `deviation` (eV/Å), NaN where there is none.
+        explained: Shares of the variance of the union along x and y.
+    """
+
+    atoms: pd.DataFrame
+    explained: tuple[float, float]
+
+
+@cached
+def described_datasets() -> pd.DataFrame:
+    """Datasets with sampled environments: dataset_id, n_sampled, setting and atoms_per_group."""
+    return connection.frame(
+        """
+        select s.dataset_id, n_sampled, setting, atoms_per_group
+        from environment_settings s
+        join (select dataset_id, count(*) as n_sampled from environments where in_dataset group by dataset_id)
+            using (dataset_id)
+        order by dataset_id
+        """
+    )
+
+
+@cached
+def sampled(scope: Scope) -> tuple[pd.DataFrame, NDArray[np.float32]]:
+    """Sampled atoms of a scope and their SOAP vectors, shape (n_atoms, n_features)."""
+    table = connection.frame(
+        f"""
+        select e.dataset_id, e.config_id, e.atom_index, e.group_name, e.element, c.formula, e.class_name, e.soap
+        from environments e join configurations c using (dataset_id, config_id)
+        where {scope.predicate("e")} order by e.dataset_id, e.config_id, e.atom_index
+        """,
+        scope.bindings(),
+    )
+    vectors = np.stack(table["soap"].to_list()) if len(table) else np.empty((0, 0), dtype=np.float32)
+    return table.drop(columns="soap"), vectors
+
+
+@cached
+def environment_map(fitted: Scope, projected: Scope | None, model_id: str, ensemble_id: str) -> EnvironmentMap:
+    """Sampled environments on the principal components of a union of datasets.
+
+    Args:
+        fitted: The union that the components are fitted on.
+        projected: Others that are laid on the same components; None for none.
+        model_id: Model whose force error an atom is given.
+        ensemble_id: Ensemble whose deviation it is given; empty for none.
+    """
+    parts = [(fitted, True)] if projected is None else [(fitted, True), (projected, False)]
+    components = fit_components(sampled(fitted)[1])
+    tables = []
+    for scope, is_fitted in parts:
+        table, vectors = sampled(scope)
+        if len(table):
+            x, y = components.transform(vectors).T
+            tables.append(table.assign(x=x, y=y, is_fitted=is_fitted))
+    atoms = pd.concat(tables, ignore_index=True)
+    known = Scope.of(*dict.fromkeys(atoms["dataset_id"]))
+    keys = ["dataset_id", "config_id", "atom_index"]
+    atoms = atoms.merge(_force_errors(known, model_id), on=keys, how="left")
+    atoms = atoms.merge(_deviations(known, ensemble_id), on=keys, how="left")
+    explained = components.explained_variance_ratio_
+    return EnvironmentMap(atoms, (float(explained[0]), float(explained[1])))
+
+
+@cached
+def _force_errors(scope: Scope, model_id: str) -> pd.DataFrame:
+    """Length of the force error of each sampled atom, eV/Å."""
+    return connection.frame(
+        f"""
+        select e.dataset_id, e.config_id, e.atom_index,
+            sqrt(f.error_x ** 2 + f.error_y ** 2 + f.error_z ** 2)::double as force_error
+        from environments e join force_errors f using (dataset_id, config_id, atom_index)
+        where f.model_id = $model and {scope.predicate("e")} order by all
+        """,
+        {"model": model_id} | scope.bindings(),
+    )
+
+
+@cached
+def _deviations(scope: Scope, ensemble_id: str) -> pd.DataFrame:
+    """Deviation of an ensemble's forces on each sampled atom, eV/Å."""
+    return connection.frame(
+        f"""
+        select e.dataset_id, e.config_id, e.atom_index, u.force_deviation[e.atom_index + 1] as deviation
+        from environments e join uncertainties u using (dataset_id, config_id)
+        where u.ensemble_id = $ensemble and {scope.predicate("e")} order by all
+        """,
+        {"ensemble": ensemble_id} | scope.bindings(),
+    )
+
+
+@cached
+def outside_shares(scopes: tuple[Scope, ...]) -> pd.DataFrame:
+    """How much of each set lies outside each other one.
+
+    Args:
+        scopes: Datasets or groups.
+
+    Returns:
+        One row per pair: `one` and `other` (places in `scopes`), `n_one`, `n_other` and `share`, 0 to 1; a set with
+        fewer than two sampled atoms has no row.
+    """
+    vectors = [sampled(scope)[1] for scope in scopes]
+    rows = [
+        {"one": i, "other": j, "n_one": len(a), "n_other": len(b), "share": outside(a, b).share}
+        for i, a in enumerate(vectors)
+        for j, b in enumerate(vectors)
+        if i != j and len(a) > 1 and len(b) > 1
+    ]
+    return pd.DataFrame(rows, columns=["one", "other", "n_one", "n_other", "share"])
+
+
+@cached
+def class_counts(scope: Scope) -> pd.DataFrame:
+    """How many atoms of a scope are of each class: class_name and n_atoms, over all atoms and not a sample."""
+    return connection.frame(
+        f"""
+        select list_extract($names, class_id + 1) as class_name, count(*) as n_atoms
+        from (
+            select unnest(k.classes) as class_id
+            from environment_classes k join configurations c using (dataset_id, config_id)
+            where {scope.predicate("c")}
+        )
+        group by class_id order by class_id
+        """,
+        {"names": list(CLASSES)} | scope.bindings(),
+    )
+
+
+@cached
+def class_metrics(dataset_id: str, group: str = ALL) -> pd.DataFrame:
+    """Force errors of every model by class of local environment.
+
+    Args:
+        dataset_id: The dataset.
+        group: One of its groups, or all that count.
+
+    Returns:
+        model_id, label, class_name, n_configs, n_atoms, force_rmse_mev_per_ang, force_slope, is_seen, seen_reason.
+    """
+    table = connection.frame(
+        """
+        select k.model_id, m.label, k.dataset_id, k.class_name, k.n_configs, k.n_atoms, k.force_rmse_mev_per_ang,
+            k.force_slope
+        from class_metrics k join models m using (model_id)
+        where k.dataset_id = $dataset and k.group_name = $group order by m.label, k.class_name
+        """,
+        {"dataset": dataset_id, "group": group},
+    )
+    return with_seen_columns(table, Scope.of(dataset_id, group=group))
+
+
+@cached
+def softening(dataset_id: str, model_id: str) -> pd.DataFrame:
+    """Slope of predicted over reference forces and force RMSE of one model, by group of a dataset and class.
+
+    Returns:
+        group_name (`all` for the dataset), class_name, n_configs, n_atoms, force_rmse_mev_per_ang, force_slope.
+    """
+    return connection.frame(
+        """
+        select group_name, class_name, n_configs, n_atoms, force_rmse_mev_per_ang, force_slope
+        from class_metrics where dataset_id = $dataset and model_id = $model
+        order by group_name <> 'all', group_name, class_name
+        """,
+        {"dataset": dataset_id, "model": model_id},
+    )

@@ -1,0 +1,137 @@
+"""Whether the pseudopotentials of the training labels reach the forces: slopes of models that differ in them alone.
+
+OMat24 has other pseudopotentials than the Materials Project for some metals. Some models were trained on OMat24, and
+then further on labels of the Materials Project. Where potentials move the forces of a metal, the two slopes differ.
+"""
+
+from typing import Any
+
+import pandas as pd
+
+from engine.numerics.slopes import ratio_of_sums
+from engine.queries import catalog, training
+from engine.queries.scope import EVERYTHING, Scope
+from engine.store import connection
+from engine.store.connection import cached
+
+REFERENCES = OMAT24, MATERIALS_PROJECT, MATPES = "omat24", "mp", "matpes"
+
+LEAST_FORCE = 0.01
+"""Root mean square reference force component, eV/Å, below which a configuration says nothing of a slope."""
+
+COLUMNS = [
+    "dataset_id", "dataset_label", "elements", "omat24_model", "other_model", "n_configs", "n_clusters", "slope_omat24",
+    "slope_omat24_lo", "slope_omat24_hi", "slope_other", "slope_other_lo", "slope_other_hi", "ratio", "ratio_lo",
+    "ratio_hi",
+]  # fmt: skip
+
+
+def model_pairs() -> list[tuple[str, str]]:
+    """Models of one architecture and size: trained on OMat24 alone, and on OMat24 and then the Materials Project."""
+    models = catalog.models().dropna(subset="n_parameters")
+    first = models[models["energy_reference"] == OMAT24]
+    first = first[[list(sets) == [OMAT24] for sets in first["trained_on"]]]
+    other = models[models["energy_reference"] == MATERIALS_PROJECT]
+    other = other[[OMAT24 in sets for sets in other["trained_on"]]]
+    keys = ["family", "n_parameters", "conservative"]
+    pairs = first.merge(other, on=keys, suffixes=("_first", "_other"))
+    return sorted(zip(pairs["model_id_first"], pairs["model_id_other"], strict=True))
+
+
+@cached
+def potentials_and_forces(scope: Scope = EVERYTHING) -> pd.DataFrame:
+    """Slopes of forces of both models of each pair on each dataset, over the configurations that both have.
+
+    Args:
+        scope: Which configurations.
+
+    Returns:
+        The columns `COLUMNS`: names of the models, slopes of predicted over reference force components and the ratio
+        of the first over the second, each with 95 % bounds (missing for few clusters); the ratio furthest from 1 first.
+        Datasets that one of the two was trained on are left out.
+    """
+    labels = catalog.models().set_index("model_id")["label"]
+    rows = []
+    for pair in model_pairs():
+        sums = _sums(pair, scope)
+        for (dataset_id, dataset_label), part in sums.groupby(["dataset_id", "dataset_label"]):
+            about = {"dataset_id": dataset_id, "dataset_label": dataset_label, "elements": part["elements"].iloc[0]}
+            names = {"omat24_model": labels[pair[0]], "other_model": labels[pair[1]]}
+            rows.append(about | names | _slopes(part))
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    return table.sort_values("ratio", key=lambda ratio: -(ratio - 1.0).abs(), ignore_index=True)
+
+
+@cached
+def slopes(scope: Scope) -> pd.DataFrame:
+    """Slope of forces of every model that learnt labels of the Materials Project, OMat24 or MatPES on one dataset.
+
+    Args:
+        scope: Which configurations of one dataset.
+
+    Returns:
+        model_id, label, energy_reference (of the labels that it learnt), n_configs, n_clusters, slope, slope_lo and
+        slope_hi, by labels and slope; each over the configurations that the model has a result for. Models that were
+        trained on the dataset are left out.
+
+    Raises:
+        ScopeError: The scope has not exactly one dataset.
+    """
+    found = connection.frame(
+        f"""
+        select e.model_id, m.label, m.energy_reference, c.cluster_name, e.reference_dot_predicted as dot,
+            e.reference_dot_reference as norm
+        from errors e join models m using (model_id) join configurations c using (dataset_id, config_id)
+        where e.dataset_id = $dataset and {scope.predicate("e")} and list_contains($references, m.energy_reference)
+            and e.reference_dot_predicted is not null and e.reference_dot_reference > 3 * e.n_atoms * $least ** 2
+        order by e.model_id, e.config_id
+        """,
+        {"dataset": scope.dataset_id, "references": list(REFERENCES), "least": LEAST_FORCE} | scope.bindings(),
+    )
+    rows = []
+    for (model_id, label, reference), part in found.groupby(["model_id", "label", "energy_reference"]):
+        dots, norms, clusters = (part[name].to_numpy() for name in ("dot", "norm", "cluster_name"))
+        numbers = (len(part), part["cluster_name"].nunique())
+        rows.append((model_id, label, reference, *numbers, *ratio_of_sums(dots, norms, clusters.astype(str))))
+    names = ["model_id", "label", "energy_reference", "n_configs", "n_clusters", "slope", "slope_lo", "slope_hi"]
+    table = pd.DataFrame(rows, columns=names).assign(dataset_id=scope.dataset_id)
+    table = training.with_seen_columns(table, scope)
+    order = table["energy_reference"].map(REFERENCES.index)
+    table = table.assign(order=order).sort_values(["order", "slope"], ignore_index=True)
+    return table.loc[~table["is_seen"], names].reset_index(drop=True)
+
+
+def _sums(pair: tuple[str, str], scope: Scope) -> pd.DataFrame:
+    """Sums over the force components of each configuration that both have, without what either was fitted to."""
+    found = connection.frame(
+        f"""
+        select a.dataset_id, d.label as dataset_label, array_to_string(d.elements, ' ') as elements, c.cluster_name,
+            a.reference_dot_predicted as first_dot, b.reference_dot_predicted as other_dot,
+            a.reference_dot_reference as norm
+        from errors a join errors b using (dataset_id, config_id)
+        join configurations c using (dataset_id, config_id) join datasets d using (dataset_id)
+        where a.model_id = $first and b.model_id = $other and {scope.predicate("a")}
+            and b.reference_dot_predicted is not null and a.reference_dot_reference > 3 * a.n_atoms * $least ** 2
+        order by a.dataset_id, config_id
+        """,
+        {"first": pair[0], "other": pair[1], "least": LEAST_FORCE} | scope.bindings(),
+    )
+    known = training.seen(scope)
+    known = known[known["is_seen"] & known["model_id"].isin(pair)]
+    return found[~found["dataset_id"].isin(known["dataset_id"])]
+
+
+def _slopes(part: pd.DataFrame) -> dict[str, Any]:
+    """Both slopes and their ratio over the configurations of one dataset."""
+    clusters = part["cluster_name"].to_numpy(dtype=str)
+    columns = {name: part[name].to_numpy(dtype=float) for name in ("first_dot", "other_dot", "norm")}
+    found: dict[str, Any] = {"n_configs": len(part), "n_clusters": int(part["cluster_name"].nunique())}
+    wanted = {
+        "slope_omat24": ("first_dot", "norm"),
+        "slope_other": ("other_dot", "norm"),
+        "ratio": ("first_dot", "other_dot"),
+    }
+    for name, (above, below) in wanted.items():
+        value, low, high = ratio_of_sums(columns[above], columns[below], clusters)
+        found |= {name: value, f"{name}_lo": low, f"{name}_hi": high}
+    return found

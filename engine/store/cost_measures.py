@@ -1,0 +1,101 @@
+"""Measures of statements about cost: ratios, orders and Pareto fronts of time per atom and step."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from engine.numerics.pareto import pareto_front
+from engine.numerics.uncertainty import spearman
+from engine.quantities import significant
+from engine.registry.claims import Measure
+from engine.store.findings import Finding, Number, Store, view, written_out
+
+# The cheapest batch of each model on the machine that most models were timed on.
+_COSTS = """
+with machines as (
+    select hardware, n_threads, n_atoms, count(distinct model_id) as n from costs
+    where device = $device and us_per_atom_step > 0 group by all order by n desc, hardware, n_threads, n_atoms limit 1
+)
+select model_id, min(us_per_atom_step) / 1000 as ms, any_value(hardware)
+from costs join machines using (hardware, n_threads, n_atoms)
+where device = $device and us_per_atom_step > 0 group by model_id order by ms, model_id
+"""
+
+
+def cost_ratio(store: Store, measure: Measure) -> Finding | str:
+    """Median cost of some models over that of others; bounds are the smallest and the largest ratio."""
+    above = _costs(store, measure.device, measure.models)
+    below = _costs(store, measure.against_device or measure.device, measure.against)
+    if not above or not below:
+        return _untimed(store, measure.device, measure.models if not above else measure.against)
+    tops, bottoms = list(above.values()), list(below.values())
+    value = float(np.median(tops) / np.median(bottoms))
+    number = Number("", value, min(tops) / max(bottoms), max(tops) / min(bottoms), len(above) + len(below))
+    words = f"{significant(value)} times, single pairs {significant(number.low)} to {significant(number.high)}"
+    return _finding(measure, number, "times", words, (*above, *below))
+
+
+def cost_order(store: Store, measure: Measure) -> Finding | str:
+    """Share of the pairs of tiers whose medians of cost are in the stated order, the fastest first."""
+    tiers = [_costs(store, measure.device, tier) for tier in measure.order]
+    medians = [float(np.median(list(tier.values()))) for tier in tiers if tier]
+    if len(medians) < 2:
+        return _untimed(store, measure.device, [m for tier in measure.order for m in tier])
+    pairs = [(a, b) for k, a in enumerate(medians) for b in medians[k + 1 :]]
+    n_held = sum(a < b for a, b in pairs)
+    words = f"{n_held} of {len(pairs)} pairs of families as stated"
+    models = [model for tier in tiers for model in tier]
+    return _finding(measure, Number("", n_held / len(pairs), n=len(models)), "share of pairs", words, models)
+
+
+def cost_trend(store: Store, measure: Measure) -> Finding | str:
+    """Spearman's correlation of cost and error over all models that have both."""
+    costs, errors = _both(store, measure)
+    if len(costs) < 3:
+        return (
+            f"{len(costs)} models have both a cost on {measure.device} and errors on {measure.dataset}; it takes three."
+        )
+    value = spearman(np.array(list(costs.values())), np.array([errors[model] for model in costs]))
+    words = f"Spearman {significant(value)} of cost and error over {len(costs)} models"
+    return _finding(measure, Number("", value, n=len(costs)), "Spearman", words, tuple(costs))
+
+
+def front(store: Store, measure: Measure) -> Finding | str:
+    """Share of the models that are, or are not, on the Pareto front of cost and error, as stated."""
+    costs, errors = _both(store, measure)
+    asked = [model for model in measure.models if model in costs]
+    if not asked or len(costs) < 3:
+        return _untimed(store, measure.device, [m for m in measure.models if m not in costs] or measure.models)
+    names = list(costs)
+    best = {names[k] for k in pareto_front(list(costs.values()), [errors[model] for model in names])}
+    right = [model for model in asked if (model in best) == measure.is_on]
+    words = f"on the front of {len(names)} models: {store.names([m for m in names if m in best])}"
+    number = Number("", len(right) / len(asked), n=len(names))
+    return _finding(measure, number, "share of the models", words, names)
+
+
+def _both(store: Store, measure: Measure) -> tuple[dict[str, float], dict[str, float]]:
+    """Cost and error of the models that have both and were not trained on the dataset, the cheapest first."""
+    column = "energy_rmse_mev_per_atom" if measure.quantity == "energy" else "force_rmse_mev_per_ang"
+    sql = f"""select model_id, {column} from dataset_metrics m where dataset_id = $dataset and group_name = $group
+        and alignment = $alignment and isfinite({column}) and n_failed = 0 and not exists (select 1 from leakage k
+        where k.model_id = m.model_id and k.dataset_id = $dataset and k.group_name = 'all'
+        and k.certainty in ('certain', 'likely')) order by model_id"""
+    named = {"dataset": measure.dataset, "group": measure.group, "alignment": measure.alignment}
+    errors = dict(store.rows(sql, named))
+    return _costs(store, measure.device, tuple(errors)), errors
+
+
+def _costs(store: Store, device: str, models: Sequence[str]) -> dict[str, float]:
+    """Cost of some models in ms per atom and step, the cheapest first."""
+    return {model: ms for model, ms, _ in store.rows(_COSTS, {"device": device}) if model in models}
+
+
+def _finding(measure: Measure, number: Number, unit: str, words: str, models: Sequence[str]) -> Finding:
+    page, address = view(measure, "cost") if measure.dataset else ("cost", {})
+    sql = written_out(_COSTS, {"device": measure.device})
+    return Finding(number, unit, "models", words, sql, page, address, tuple(models))
+
+
+def _untimed(store: Store, device: str, models: Sequence[str]) -> str:
+    return f"The store has no cost on {device} of {store.names(models)} that could be compared."

@@ -1,0 +1,110 @@
+"""Summaries: what a store knows of a dataset apart from its atoms, small enough to come with the repository.
+
+A dataset whose licence allows it can so be ranked, mapped and compared on a fresh clone, before its files are fetched:
+errors of each configuration, metrics, ranks and the spread of ensembles are there. Positions, forces and errors of
+single components are not. A summary fits one version of the schema; another one is left out and must be made again.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from engine.errors import StoreError
+from engine.records import write_table
+from engine.store.connection import SCHEMA_VERSION
+
+# Licences that let results on a dataset be passed on with its name; atoms and labels stay with their source anyway.
+OPEN_LICENSES = ("MIT", "BSD-3-Clause", "CC-BY-4.0")
+
+_VERSION = b"schema_version"
+
+_HERE = "dataset_id = $dataset"
+_ENSEMBLES = "ensemble_id in (select ensemble_id from ensemble_metrics where dataset_id = $dataset)"
+
+# What is kept of each table: columns, and condition. Errors are kept in single precision, 1e-6 of their value.
+_TABLES = {
+    "datasets": ("dataset_id, n_configs, n_atoms, n_clusters, has_crystal, is_one_composition", _HERE),
+    "configurations": ("* exclude (positions, cell, pbc, forces, stress)", _HERE),
+    "predictions": ("* exclude (energy, forces, stress)", _HERE),
+    "runs": ("*", _HERE),
+    "errors": ("*", _HERE),
+    "dataset_metrics": ("*", _HERE),
+    "ranks": ("*", _HERE),
+    "macro_metrics": ("*", _HERE),
+    "element_offsets": ("*", _HERE),
+    "element_metrics": ("*", _HERE),
+    "ensembles": ("*", _ENSEMBLES),
+    "uncertainties": (
+        "* replace (force_deviation::float[] as force_deviation, force_error::float[] as force_error)",
+        _HERE,
+    ),
+    "ensemble_metrics": ("*", _HERE),
+    "environment_classes": ("*", _HERE),
+    "environments": ("*", _HERE),
+    "environment_settings": ("*", _HERE),
+    "class_metrics": ("*", _HERE),
+}
+
+
+def write_summary(store: Path, dataset_id: str, folder: Path) -> list[Path]:
+    """Write the summary of a dataset from a finished store, one file per table that has rows.
+
+    Args:
+        store: The DuckDB file.
+        dataset_id: The dataset.
+        folder: Where the files go, `<table>.parquet`; files of tables without rows are removed.
+
+    Returns:
+        The files.
+
+    Raises:
+        StoreError: The store has no errors of that dataset.
+    """
+    written = []
+    with duckdb.connect(str(store), read_only=True) as connection:
+        for table, (columns, condition) in _TABLES.items():
+            found = connection.sql(
+                f"select {columns} from {table} where {condition} order by all", params={"dataset": dataset_id}
+            ).to_arrow_table()
+            if table == "errors":
+                found = _in_single_precision(found)
+            path = folder / f"{table}.parquet"
+            if found.num_rows == 0:
+                path.unlink(missing_ok=True)
+                continue
+            write_table(path, found.replace_schema_metadata({_VERSION: str(SCHEMA_VERSION)}))
+            written.append(path)
+    if folder / "errors.parquet" not in written:
+        raise StoreError(f"{store} has no errors on '{dataset_id}'; fetch it, run models and build first.")
+    return written
+
+
+def _in_single_precision(table: pa.Table) -> pa.Table:
+    """The table with its float columns as float32."""
+    fields = [pa.field(f.name, pa.float32() if f.type == pa.float64() else f.type) for f in table.schema]
+    return table.cast(pa.schema(fields))
+
+
+def read_summary(folder: Path) -> Mapping[str, pa.Table]:
+    """The tables of a summary, as `write_summary` left them.
+
+    Raises:
+        StoreError: It was made for another version of the schema, or a file is damaged.
+    """
+    tables = {}
+    for path in sorted(folder.glob("*.parquet")):
+        try:
+            table = pq.read_table(path, page_checksum_verification=True)
+        except (OSError, ValueError) as error:  # ArrowInvalid is a ValueError
+            raise StoreError(f"{path} cannot be read ({error}); check it out again.") from error
+        version = (table.schema.metadata or {}).get(_VERSION, b"none").decode()
+        if version != str(SCHEMA_VERSION):
+            raise StoreError(
+                f"The summary in {folder.name} is of schema version {version}, not {SCHEMA_VERSION}; "
+                f"run: python -m precompute embed --summary --dataset {folder.name}"
+            )
+        tables[path.stem] = table
+    return tables

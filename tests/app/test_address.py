@@ -1,0 +1,83 @@
+"""What an address asks of each page: options by id or by name, and wrong values named instead of replaced."""
+
+import pytest
+
+from app.main import PAGES
+from tests.app.opening import open_app, start_at, text_of
+
+CHOICES = {
+    "": ("align", "on"),
+    "elements": ("show", "el", "pooled", "rescale"),
+    "parity": ("view", "full", "group"),
+    "cost": ("machine",),
+    "uncertainty": ("ensemble",),
+    "solutes": ("set",),
+    "datasets": ("part", "alone"),
+    "models": ("absent",),
+    "structure": ("ensemble", "color", "arrows", "focus"),
+}
+SHARED = ("model", "compare", "dataset", "quantity", "seen", "atoms", "energy", "forces", "elements", "with", "group")
+WRONG = [(page, name) for page, names in CHOICES.items() for name in names]
+
+
+def _page(url_path: str) -> str:
+    return next(entry.file for entry in PAGES if entry.url_path == url_path)
+
+
+@pytest.mark.parametrize(("page", "name"), WRONG, ids=lambda value: value or "overview")
+def test_a_wrong_value_of_a_choice_is_named(store, page, name):
+    at = open_app(_page(page), **{name: "nonsense"}) if page else start_at(**{name: "nonsense"})
+    assert not at.exception, at.exception
+    assert f"{name}=nonsense" in text_of(at)
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_a_wrong_value_of_a_shared_choice_is_named(store, name):
+    at = start_at(**{name: "nonsense"})
+    assert not at.exception, at.exception
+    assert f"{name}=nonsense" in text_of(at)
+    assert not at.get("plotly_chart")
+
+
+@pytest.mark.parametrize("entry", PAGES[1:], ids=lambda entry: entry.title)
+def test_every_page_names_wrong_values_of_shared_choices(store, entry):
+    at = open_app(entry.file, compare="nonsense", quantity="nonsense")
+    assert not at.exception, at.exception
+    assert "compare=nonsense" in text_of(at)
+    assert "quantity=nonsense" in text_of(at)
+    assert not at.get("plotly_chart")
+
+
+@pytest.mark.parametrize(
+    ("page", "parameters"),
+    [
+        ("models", {"id": "nonsense"}),
+        ("structure", {"cfg": "nonsense"}),
+        ("structure", {"atom": "nonsense"}),
+        ("structure", {"atom": "99999"}),
+        ("predict", {"from": "al-cu/nonsense"}),
+        ("", {"model": "mace-mp-0"}),
+        ("", {"dataset": "gb-56"}),
+    ],
+    ids=str,
+)
+def test_what_is_not_here_is_named(store, page, parameters):
+    at = open_app(_page(page), **parameters) if page else start_at(**parameters)
+    assert not at.exception, at.exception
+    assert next(iter(parameters.values())) in text_of(at)
+
+
+@pytest.mark.parametrize("value", ["force", "Force"])
+def test_the_quantity_of_an_address_is_taken_by_id_and_by_name(crystal_store, value):
+    at = start_at(quantity=value, align="crystal", on="own")
+    assert not at.exception, at.exception
+    assert at.segmented_control(key="quantity").value == "force"
+    assert at.segmented_control(key="align").value == "crystal"
+    assert at.segmented_control(key="on").value == "own"
+    at.segmented_control(key="quantity").set_value("energy").run()
+    assert at.segmented_control(key="quantity").value == "energy"
+
+
+def test_energies_that_a_dataset_does_not_have_are_said_to_be_missing(store):
+    at = start_at(align="crystal")
+    assert "has no perfect crystal to count energies from" in text_of(at)
