@@ -51,6 +51,12 @@ ARCHITECTURE_COLOURS = {
 }
 OTHER_COLOUR = "#8a949e"
 
+SERIES_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#e69f00", "#56b4e9", "#cc79a7", OTHER_COLOUR)
+"""Of series that are no models (Okabe and Ito, told apart by the colour-blind)."""
+SERIES_SYMBOLS = (
+    "circle", "square", "diamond", "triangle-up", "cross", "triangle-down", "pentagon", "star", "x", "hexagram",
+)  # fmt: skip
+
 DENSITY_SCALE = sequential.Viridis
 SCALES = {"energy": list(reversed(sequential.Viridis)), "force": sequential.YlOrRd}
 # Beyond its upper limit a model is useless for defects, and below its lower one as good as the reference.

@@ -6,7 +6,6 @@ import plotly.graph_objects as go
 
 from app.figures import base
 from app.figures.base import Ink
-from app.figures.interaction_plots import COLOURS
 from engine.quantities import METRICS, QUANTITIES
 
 
@@ -29,7 +28,7 @@ def group_errors(table: pd.DataFrame, quantity: str, ink: Ink, title: str, sourc
     for number, label in enumerate(models):
         rows = table[table["label"] == label]
         is_open = bool(rows["is_specialised"].iloc[0])
-        colour = COLOURS[number % len(COLOURS)]
+        colour = base.SERIES_COLOURS[number % len(base.SERIES_COLOURS)]
         figure.add_trace(
             go.Scatter(
                 x=rows[column],

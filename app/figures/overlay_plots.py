@@ -7,7 +7,6 @@ import plotly.graph_objects as go
 
 from app.figures import base
 from app.figures.base import Ink
-from app.figures.interaction_plots import COLOURS, SYMBOLS
 
 
 def energy_overlay(
@@ -34,7 +33,12 @@ def energy_overlay(
                 y=rows["predicted"],
                 mode="markers",
                 name=labels[model_id],
-                marker={"size": 5, "opacity": 0.6, "color": COLOURS[number % 7], "symbol": SYMBOLS[number % 7]},
+                marker={
+                    "size": 5,
+                    "opacity": 0.6,
+                    "color": base.SERIES_COLOURS[number % 7],
+                    "symbol": base.SERIES_SYMBOLS[number % 7],
+                },
                 hovertext=rows["config_id"] + ", " + rows["group_name"],
                 hovertemplate="%{hovertext}<br>reference %{x:.3f}, predicted %{y:.3f} eV/atom<extra></extra>",
             )

@@ -16,7 +16,6 @@ from app.figures.base import Ink
 from app.figures.periodic_table import grid_position
 from engine.quantities import QUANTITIES, interval, significant
 
-SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "triangle-down", "pentagon", "star", "x", "hexagram")
 SMALLEST = 0.1  # meV: below this, float32 total energies of a hundred atoms are noise
 SIGNED = "RdBu_r"  # blue where the model's energy is too low, red where it is too high
 UNCONVERGED = "hollow: label not shown to be converged"
@@ -173,7 +172,7 @@ def parity(table: pd.DataFrame, kinds: Mapping[str, str], ink: Ink, title: str, 
 
 
 def _points(rows: pd.DataFrame, model_id: str, rank: int, ink: Ink, *, is_listed: bool) -> go.Scatter:
-    symbol = SYMBOLS[rank % len(SYMBOLS)]
+    symbol = base.SERIES_SYMBOLS[rank % len(base.SERIES_SYMBOLS)]
     return go.Scatter(
         x=rows["reference"],
         y=rows["prediction"],
@@ -225,7 +224,7 @@ def cancellation(table: pd.DataFrame, ink: Ink, title: str, source: str) -> go.F
                 y=_sizes(rows, "error_mev"),
                 mode="markers",
                 name=str(rows["label"].iloc[0]),
-                marker=_marker(rows, str(model_id), SYMBOLS[rank % len(SYMBOLS)], ink),
+                marker=_marker(rows, str(model_id), base.SERIES_SYMBOLS[rank % len(base.SERIES_SYMBOLS)], ink),
                 hovertext=[_hover(row) for _, row in rows.iterrows()],
                 hovertemplate="%{hovertext}<extra></extra>",
             )
@@ -315,7 +314,7 @@ def vacancies(table: pd.DataFrame, labels: Mapping[str, str], ink: Ink, title: s
                 mode="markers",
                 marker={
                     "size": 9,
-                    "symbol": SYMBOLS[rank % len(SYMBOLS)],
+                    "symbol": base.SERIES_SYMBOLS[rank % len(base.SERIES_SYMBOLS)],
                     "color": ink.text if column == "reference" else base.model_colour(column),
                     "line": {"color": ink.muted, "width": 1},
                 },

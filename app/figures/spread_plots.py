@@ -8,7 +8,6 @@ import plotly.graph_objects as go
 
 from app.figures import base
 from app.figures.base import Ink
-from app.figures.interaction_plots import COLOURS, SYMBOLS
 from engine.quantities import QUANTITIES
 
 
@@ -36,7 +35,12 @@ def pooled_spread(
                 y=rows["error"] * error.factor,
                 mode="markers",
                 name=labels.get(str(part), str(part)),
-                marker={"size": 5, "opacity": 0.5, "color": COLOURS[number % 7], "symbol": SYMBOLS[number % 7]},
+                marker={
+                    "size": 5,
+                    "opacity": 0.5,
+                    "color": base.SERIES_COLOURS[number % 7],
+                    "symbol": base.SERIES_SYMBOLS[number % 7],
+                },
                 hovertext=rows["config_id"] + " of " + rows["dataset_id"],
                 hovertemplate="%{hovertext}<br>spread %{x:.3g}, error %{y:.3g}<extra></extra>",
             )

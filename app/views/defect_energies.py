@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import furniture, selection, tables, wording
+from app import address, furniture, selection, tables, wording
 from app.figures import reaction_plots
 from app.sections import defect_gallery, published_vacancies
 from engine.quantities import significant
@@ -92,6 +92,8 @@ def show() -> None:
 def _choice(known: pd.DataFrame, dataset_id: str) -> Choice:
     """The page's own widgets: kind, dataset, and whether labels count that are not shown to be converged."""
     kinds = known["kind"].unique().tolist()
+    address.heed("kind", kinds, lambda name: KINDS[name].label)
+    address.heed_switch("unconverged")
     kind: str = st.selectbox(
         "Kind",
         kinds,

@@ -11,7 +11,7 @@ CHOICES = {
     "parity": ("view", "full", "group"),
     "cost": ("machine",),
     "uncertainty": ("ensemble",),
-    "solutes": ("set",),
+    "defect-energies": ("kind", "unconverged"),
     "datasets": ("part", "alone"),
     "models": ("absent",),
     "structure": ("ensemble", "color", "arrows", "focus"),

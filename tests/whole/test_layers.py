@@ -146,6 +146,12 @@ def module_name(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
+def absent(source: str) -> set[str]:
+    """What a source imports of us that is not there; a folder that Python takes as a package counts."""
+    found = {name for name in imports(source) if name.partition(".")[0] in OURS and not is_module(name)}
+    return {name for name in found if not (ROOT / name.replace(".", "/")).is_dir()}
+
+
 FILES = {module_name(p): p for folder in OURS for p in sorted((ROOT / folder).rglob("*.py"))}
 
 
@@ -242,3 +248,9 @@ def test_a_planted_second_hand_name_is_found(source):
 def test_no_page_folder_is_called_pages():
     # Streamlit would skip the router on a deep link to a fresh server.
     assert not (ROOT / "app" / "pages").exists()
+
+
+@pytest.mark.parametrize("folder", [*OURS, "tests", "benchmarks"])
+def test_whatever_is_imported_of_ours_is_there(folder):
+    assert {str(p): found for p in (ROOT / folder).rglob("*.py") if (found := absent(p.read_text()))} == {}
+    assert absent("from app.figures.gone import COLOURS") == {"app.figures.gone"}
