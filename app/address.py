@@ -25,14 +25,36 @@ def heed(key: str, options: Iterable[str], shown: Callable[[str], str] = str) ->
     Raises:
         ScopeError: The address asks for something that is no option; the message names it.
     """
+    asked = _asked(key, options, shown)
+    if asked:
+        st.session_state[key] = asked[0]
+
+
+def heed_many(key: str, options: Iterable[str], shown: Callable[[str], str] = str) -> None:
+    """Check what the address asks of a choice of several, as `heed` does of a choice of one.
+
+    Args:
+        key: Of the widget, and of the parameter.
+        options: The values that the choice can have.
+        shown: Name of an option as the widget shows it.
+
+    Raises:
+        ScopeError: The address asks for something that is no option; the message names it.
+    """
+    asked = _asked(key, options, shown)
+    if asked:
+        st.session_state[key] = asked
+
+
+def _asked(key: str, options: Iterable[str], shown: Callable[[str], str]) -> list[str]:
+    """Options that the address asks for, where one is named by its id; otherwise Streamlit reads the address."""
     if key in st.session_state:
-        return
+        return []
     names = {shown(option): option for option in options}
     if sentences := unknown(key, names):
         raise ScopeError(" ".join(sentences))
-    for value in st.query_params.get_all(key):
-        if value not in names:
-            st.session_state[key] = value
+    asked = st.query_params.get_all(key)
+    return [names.get(value, value) for value in asked] if set(asked) - set(names) else []
 
 
 def unknown(key: str, names: Mapping[str, str]) -> list[str]:

@@ -6,12 +6,13 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import furniture, selection, tables, wording
+from app import address, furniture, selection, tables, wording
 from app.figures import ranking_plots
 from engine.queries import best_models
 from engine.queries.best_models import DATASETS, KINDS
 from engine.queries.scope import Scope
 
+_EACH = {DATASETS: "Dataset", KINDS: "Kind of structures"}
 _FEW = 3  # datasets; with fewer, bars begin with the kinds of structures in the first
 
 
@@ -24,14 +25,16 @@ def best_part(dataset_ids: tuple[str, ...], alignment: str, chosen: selection.Se
         chosen: The sidebar's choices.
         slot: Where the Export menu of the chosen quantity goes.
     """
+    address.heed("by", _EACH, _EACH.__getitem__)
     with furniture.controls():
         by = st.segmented_control(
             "A bar for each", [DATASETS, KINDS], default=DATASETS if len(dataset_ids) >= _FEW else KINDS, required=True,
-            format_func=lambda name: {DATASETS: "Dataset", KINDS: "Kind of structures"}[name], key="by",
+            format_func=_EACH.__getitem__, key="by",
             bind="query-params", help="Kinds are the groups of structures of one dataset.",
         )  # fmt: skip
         of = dataset_ids[0]
         if by == KINDS and len(dataset_ids) > 1:
+            address.heed("of", dataset_ids, wording.dataset_label)
             of = st.selectbox("Of", dataset_ids, key="of", bind="query-params", format_func=wording.dataset_label)
     found = {quantity: _found(by, of, dataset_ids, alignment, quantity, chosen) for quantity in ("energy", "force")}
     scope = Scope.of(*dataset_ids) if by == DATASETS else Scope.of(of)

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import export, furniture, selection, tables, wording
+from app import address, export, furniture, selection, tables, wording
 from app.figures import base, tile_maps
 from engine.queries import catalog, comparability, force_slopes, training
 from engine.queries.scope import Scope
@@ -20,6 +20,7 @@ FAR = 0.02  # of a ratio of slopes from 1, to be named
 def compatibility_part(dataset: pd.Series, datasets: pd.DataFrame, slot: DeltaGenerator) -> None:
     """Which models' raw energies may be compared with which dataset's, and why not."""
     furniture.say_unheeded(selection.selection().scope, "What can be compared does not depend on")
+    address.heed_switch("registry")
     everything = st.toggle(
         "Everything in the registry", key="registry", bind="query-params",
         help="Otherwise models that were run and datasets that are here.",

@@ -4,7 +4,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import furniture, selection, tables, wording
+from app import address, furniture, selection, tables, wording
 from app.figures import base
 from app.figures import element_maps as figures
 from engine.queries import element_maps, error_metrics
@@ -17,6 +17,7 @@ _UNITS = {"energy": "meV/atom", "force": "meV/Å"}
 
 def view_switch() -> str:
     """Which of the views is shown."""
+    address.heed("view", VIEWS, str.capitalize)
     return st.segmented_control(
         "View", VIEWS, default=ONE, required=True, format_func=str.capitalize, key="view", bind="query-params",
         help="One model with its configurations; two side by side; the first minus the second; the model with the "
@@ -33,6 +34,7 @@ def maps_part(view: str, chosen: selection.Selection, slot: DeltaGenerator) -> N
         slot: Where the Export menu goes.
     """
     groups = element_maps.boundary_groups((chosen.dataset_id,))
+    address.heed_switch("boundaries")
     with furniture.controls():
         alignment = selection.alignment_switch()
         boundaries = st.toggle(

@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from app import furniture, selection, tables, wording
+from app import address, furniture, selection, tables, wording
 from app.figures import environment_plots
 from engine.queries import catalog, environments
 
@@ -30,9 +30,10 @@ def show(chosen: selection.Selection) -> None:
             "`python -m precompute build`.",
         )
         return
+    address.heed("by-class", _QUANTITIES, _QUANTITIES.__getitem__)
     column = st.segmented_control(
         "Show", list(_QUANTITIES), default="force_rmse_mev_per_ang", required=True,
-        format_func=_QUANTITIES.__getitem__, key="by-class",
+        format_func=_QUANTITIES.__getitem__, key="by-class", bind="query-params",
     )  # fmt: skip
     table = table.assign(label=[wording.seen_marked(row.label, row.is_seen) for row in table.itertuples()])
     _bars(_shown(table, chosen), column, chosen)

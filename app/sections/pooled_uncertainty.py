@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from app import furniture, tables, wording
+from app import address, furniture, tables, wording
 from app.figures import spread_plots
 from app.selection import Selection
 from engine.queries import pooled_spread
@@ -29,13 +29,16 @@ def show(ensemble: pd.Series, chosen: Selection) -> None:
         furniture.empty("No samples", "This ensemble has no reference of this quantity on any dataset.")
         return
     known = sorted(table["dataset_id"].unique())
+    key = f"apart-{ensemble_id}"
+    address.heed("spread", MEASURES, _MEASURES.__getitem__)
+    address.heed_many(key, known, wording.dataset_label)
     with furniture.controls():
         measure = st.segmented_control(
             "Spread", list(MEASURES), default=MEASURES[0], required=True, format_func=_MEASURES.__getitem__,
-            key="spread-measure",
+            key="spread", bind="query-params",
         )  # fmt: skip
         apart = st.multiselect(
-            "Kept apart", known, default=pooled_spread.apart_by_default(ensemble_id), key=f"apart-{ensemble_id}",
+            "Kept apart", known, default=pooled_spread.apart_by_default(ensemble_id), key=key, bind="query-params",
             format_func=wording.dataset_label, placeholder="no dataset", width=340,
         )  # fmt: skip
     _chart(ensemble, table, measure, apart, chosen.quantity)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from app import export, furniture, selection, tables
+from app import address, export, furniture, selection, tables
 from engine.queries import catalog
 from engine.queries.claims import claims
 from engine.registry.claims import DIFFERS, INCONSISTENCY, OWN, PAPER, REPRODUCED, UNTESTED, VERDICTS, WITHIN
@@ -80,6 +80,7 @@ def _chosen(table: pd.DataFrame) -> pd.DataFrame:
 
 def _filter(label: str, options: list[str], key: str) -> str:
     """A choice of one value or all."""
+    address.heed(key, [ALL, *options])
     return st.selectbox(label, [ALL, *options], key=key, bind="query-params", width=170)
 
 
@@ -136,10 +137,10 @@ def _link(claim: pd.Series) -> None:
     """The view that shows the numbers of a statement."""
     page = f"views/{claim['page']}.py"
     if claim["page"] and (Path(__file__).parents[1] / page).is_file():
-        address = json.loads(claim["address"])
-        if "align" in address:
-            address["align"] = [selection.ALIGNMENT_LABELS[name] for name in address["align"]]
-        st.page_link(page, label="See the numbers", icon=":material/open_in_new:", query_params=address)
+        asked = json.loads(claim["address"])
+        for key in {"align", "zero"} & set(asked):
+            asked[key] = [selection.ALIGNMENT_LABELS[name] for name in asked[key]]
+        st.page_link(page, label="See the numbers", icon=":material/open_in_new:", query_params=asked)
 
 
 def _commands(claim: pd.Series) -> None:

@@ -33,7 +33,7 @@ def show() -> None:
         "What are the models tested on, how was it computed, and what can a comparison with it mean?",
     )
     address.heed("part", PARTS, str.capitalize)
-    address.heed_switch("alone", "together", "registry")
+    address.heed_switch("alone", "together")
     with furniture.controls():
         part = st.segmented_control(
             "Show", PARTS, default=CONTENTS, required=True, format_func=str.capitalize, key="part", bind="query-params",

@@ -106,9 +106,11 @@ def _choice(known: pd.DataFrame, dataset_id: str) -> Choice:
     options = here.sort_values("n_models", ascending=False, kind="stable").index.tolist()
     first = dataset_id if dataset_id in options else options[0]
     if st.session_state.get("of", first) not in options:
-        del st.session_state["of"]
+        st.session_state["of"] = first
+    address.heed("of", options, wording.dataset_label)
     of: str = st.selectbox(
-        "Reference", options, index=options.index(first), format_func=wording.dataset_label, key="of", width=240
+        "Reference", options, index=options.index(first), format_func=wording.dataset_label, key="of", width=240,
+        bind="query-params",
     )
     everything = st.toggle(
         "Rank on unconverged labels",

@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import furniture, selection, tables, wording
+from app import address, furniture, selection, tables, wording
 from app.figures import environment_plots
 from app.links import structure_link
 from app.sections import environment_errors
@@ -63,9 +63,13 @@ def show() -> None:
 def _controls(chosen: selection.Selection, known: Sequence[str]) -> tuple[list[str], list[str], str]:
     """The union to fit on, others to project, and what colours tell."""
     first = chosen.dataset_id if chosen.dataset_id in known else known[0]
+    key = f"fit-{first}"
+    address.heed_many(key, known)
+    address.heed_many("project", known)
+    address.heed("colour", COLOURS, COLOURS.__getitem__)
     with furniture.controls():
         fitted = st.multiselect(
-            "Fitted on", known, default=[first], key=f"fit-{first}", max_selections=6, width=340,
+            "Fitted on", known, default=[first], key=key, bind="query-params", max_selections=6, width=340,
             help="The principal components are those of the sampled atoms of these datasets together.",
         )  # fmt: skip
         fitted = fitted or [first]

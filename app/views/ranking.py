@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import furniture, links, selection, tables, wording
+from app import address, furniture, links, selection, tables, wording
 from app.figures import base, ranking_plots
 from app.sections import best_models
 from engine.numerics.metrics import MIN_CLUSTERS
@@ -27,6 +27,7 @@ def show() -> None:
         "Which models are the best over the datasets that matter to you, and which of them cannot be told apart?",
     )
     dataset_ids = _union()
+    address.heed("part", [RANKING, BEST], str.capitalize)
     with furniture.controls():
         part = st.segmented_control(
             "Show", [RANKING, BEST], default=RANKING, required=True, format_func=str.capitalize, key="part",
@@ -49,6 +50,7 @@ def show() -> None:
 def _union() -> tuple[str, ...]:
     """The datasets of the address; those that the paper keeps at first."""
     options = _options()
+    address.heed_many("union", options)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         chosen = st.multiselect(
             "Union of datasets",
@@ -80,6 +82,7 @@ def _alignment(dataset_ids: tuple[str, ...]) -> str:
     begin = "raw"
     if dataset_ids and unions.union_ranking("raw", dataset_ids, "energy").ranked.empty:
         begin = "per_element"
+    address.heed("zero", selection.ALIGNMENT_LABELS, selection.ALIGNMENT_LABELS.__getitem__)
     state = st.session_state
     if state.get("zero", begin) not in options or (state.get("zero") and state.get("zero_began", begin) != begin):
         state["zero"] = begin
@@ -94,8 +97,9 @@ def _alignment(dataset_ids: tuple[str, ...]) -> str:
 
 
 def _average() -> str:
+    address.heed("average", _NAMES, _NAMES.__getitem__)
     return st.segmented_control(
-        "Average", [POOLED, MEAN], default=POOLED, required=True, format_func=lambda name: _NAMES[name], key="average",
+        "Average", [POOLED, MEAN], default=POOLED, required=True, format_func=_NAMES.__getitem__, key="average",
         bind="query-params", help="Pooled counts each configuration (energies) or force component alike, as the paper "
         "does, so that large datasets rule. The mean over datasets counts each dataset alike.",
     )  # fmt: skip

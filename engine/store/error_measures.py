@@ -135,6 +135,8 @@ def _numbers_found(
     words = spoken(measure, numbers, unit)
     missing = tuple(model for model in measure.models if model not in models)
     page, address = view(measure, "overview", models)
+    if measure.elements and len(models) == 1:
+        page, address = "elements", address | {"pooled": ["false"]}
     one = judged(measure, numbers)
     return Finding(one, unit, "configurations", words, sql, page, address, tuple(models), missing)
 

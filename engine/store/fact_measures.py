@@ -104,9 +104,9 @@ def reaction(store: Store, measure: Measure) -> Finding | str:
     numbers = [Number(store.labels[model], value * MEV, n=n) for model, value, n in rows]
     words = spoken(measure, numbers, "meV")
     models = tuple(model for model, _, _ in rows)
-    address = {"kind": [what]}
+    address = {"kind": [measure.reaction], "of": [measure.dataset]}
     number = judged(measure, numbers)
-    return Finding(number, "meV", "defect energies", words, written_out(sql, named), "defect-energies", address, models)
+    return Finding(number, "meV", "defect energies", words, written_out(sql, named), "defect_energies", address, models)
 
 
 def _members(store: Store, ensemble_id: str) -> tuple[str, ...]:

@@ -152,3 +152,11 @@ def view(measure: Measure, page: str, models: Collection[str] = ()) -> tuple[str
     if len(models) == 1:
         return "parity", address | {"model": list(models)}
     return page, address
+
+
+def ranking(measure: Measure) -> tuple[str, dict[str, list[str]]]:
+    """Page and address of the ranking on a whole dataset; of a group, which has no ranking of its own, the overview."""
+    if measure.group != "all" or measure.quantity not in ("energy", "force"):
+        return view(measure, "overview")
+    address = {"union": [measure.dataset], "quantity": [measure.quantity]}
+    return "ranking", address | ({"zero": [measure.alignment]} if measure.quantity == "energy" else {})

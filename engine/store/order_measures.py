@@ -13,7 +13,7 @@ from engine.numerics.uncertainty import spearman
 from engine.quantities import significant
 from engine.registry.claims import Measure
 from engine.store.error_measures import FloatArray, lacks, scope, square_and_size, within
-from engine.store.findings import LISTED, UNITS, Finding, Number, Store, view, written_out
+from engine.store.findings import LISTED, UNITS, Finding, Number, Store, ranking, view, written_out
 
 WIDE = 0.5  # of the configurations of the model with most: a smaller sample does not narrow what all others share
 
@@ -159,7 +159,7 @@ def order(store: Store, measure: Measure) -> Finding | str:
     models = tuple(dict.fromkeys(model for pair in pairs for model in (pair.better, pair.worse)))
     sql, missing = _sql(measure, models), _missing(measure, errors.models)
     return Finding(
-        number, "share of pairs", "shared configurations", words, sql, *view(measure, "overview"), models, missing
+        number, "share of pairs", "shared configurations", words, sql, *ranking(measure), models, missing
     )  # fmt: skip
 
 
@@ -176,7 +176,7 @@ def rank_correlation(store: Store, measure: Measure) -> Finding | str:
     number = Number("", value, n=len(errors.models))
     words = f"Spearman {significant(value)} over {len(errors.models)} models on {errors.n:,} shared configurations"
     sql, missing = _sql(measure, errors.models), _missing(measure, errors.models)
-    return Finding(number, "Spearman", "models", words, sql, *view(measure, "overview"), errors.models, missing)
+    return Finding(number, "Spearman", "models", words, sql, *ranking(measure), errors.models, missing)
 
 
 def _pair(errors: Errors, better: str, worse: str) -> Pair | None:

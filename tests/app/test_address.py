@@ -1,5 +1,7 @@
 """What an address asks of each page: options by id or by name, and wrong values named instead of replaced."""
 
+from urllib.parse import parse_qs
+
 import pytest
 
 from app.main import PAGES
@@ -7,12 +9,19 @@ from tests.app.opening import open_app, start_at, text_of
 
 CHOICES = {
     "": ("align", "on"),
-    "elements": ("show", "el", "pooled", "rescale"),
+    "ranking": ("part", "union", "zero"),
+    "ranking?union=al-cu&union=fe": ("average",),
+    "ranking?part=Best of each": ("by",),
+    "ranking?part=Best of each&by=Kind of structures&union=al-cu&union=fe": ("of",),
+    "elements": ("show", "el", "pooled", "rescale", "view"),
+    "elements?view=Two models": ("boundaries",),
     "parity": ("view", "full", "group"),
     "cost": ("machine",),
-    "uncertainty": ("ensemble",),
-    "defect-energies": ("kind", "unconverged"),
+    "uncertainty": ("ensemble", "spread", "apart-emt-morse"),
+    "defect-energies": ("kind", "of", "unconverged"),
+    "environments": ("fit-al-cu", "project", "colour", "by-class"),
     "datasets": ("part", "alone"),
+    "datasets?part=Compatibility": ("registry",),
     "models": ("absent",),
     "structure": ("ensemble", "color", "arrows", "focus"),
 }
@@ -26,9 +35,32 @@ def _page(url_path: str) -> str:
 
 @pytest.mark.parametrize(("page", "name"), WRONG, ids=lambda value: value or "overview")
 def test_a_wrong_value_of_a_choice_is_named(store, page, name):
-    at = open_app(_page(page), **{name: "nonsense"}) if page else start_at(**{name: "nonsense"})
+    path, _, rest = page.partition("?")
+    asked = parse_qs(rest) | {name: ["nonsense"]}
+    at = open_app(_page(path), **asked) if path else start_at(**asked)
     assert not at.exception, at.exception
     assert f"{name}=nonsense" in text_of(at)
+
+
+@pytest.mark.parametrize(
+    ("page", "asked", "kind", "value"),
+    [
+        ("ranking", {"union": "fe"}, "multiselect", ["fe"]),
+        ("ranking", {"part": "best of each"}, "segmented_control", "best of each"),
+        ("ranking", {"part": "best of each", "by": "kinds"}, "segmented_control", "kinds"),
+        ("elements", {"view": "two models"}, "segmented_control", "two models"),
+        ("environments", {"project": "fe"}, "multiselect", ["fe"]),
+        ("environments", {"colour": "dataset_id"}, "segmented_control", "dataset_id"),
+        ("environments", {"fit-al-cu": "fe"}, "multiselect", ["fe"]),
+        ("uncertainty", {"spread": "standard_deviation"}, "segmented_control", "standard_deviation"),
+        ("uncertainty", {"apart-emt-morse": "al-cu"}, "multiselect", ["al-cu"]),
+    ],
+    ids=str,
+)
+def test_choices_of_pages_are_taken_by_id(store, page, asked, kind, value):
+    at = open_app(_page(page), **asked)
+    assert not at.exception, at.exception
+    assert getattr(at, kind)(key=list(asked)[-1]).value == value
 
 
 @pytest.mark.parametrize("name", SHARED)

@@ -69,7 +69,10 @@ def test_contradictions_and_own_findings_are_lists_of_their_own(claims_store):
 
 def test_the_page_of_every_finding_exists(claims_store):
     source = "".join(path.read_text() for path in (APP.parent / "engine/store").glob("*_measures.py"))
-    pages = set(re.findall(r'view\(measure, "(\w+)"', source)) | {"parity", "cost", "about", "model", "solutes"}
+    pages = set(re.findall(r'view\(measure, "(\w+)"', source))
+    pages |= set(re.findall(r'"([\w-]+)", address', source))
+    assert {"defect_energies", "elements"} <= pages
+    pages |= {"parity", "cost", "about", "model", "ranking"}
     assert {f"views/{name}.py" for name in pages} <= {entry.file for entry in PAGES}
 
 

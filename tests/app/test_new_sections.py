@@ -31,7 +31,7 @@ def test_forces_are_not_laid_over_each_other(store):
 @pytest.mark.parametrize("measure", ["deviation", "standard_deviation"])
 def test_uncertainty_is_pooled_by_either_measure(store, measure):
     at = open_app("views/uncertainty.py")
-    at.segmented_control(key="spread-measure").set_value(measure).run()
+    at.segmented_control(key="spread").set_value(measure).run()
     assert not at.exception, at.exception
     table = table_with(at, "beyond_deviation")
     assert (table["beyond_deviation"] <= table["beyond_standard_deviation"]).all()
