@@ -23,6 +23,9 @@ from engine.errors import StoreError
 P = ParamSpec("P")
 R = TypeVar("R")
 
+# Of every reader: DuckDB refuses two connections of one process to a file with different ones.
+SETTINGS: dict[str, str | bool | int | float | list[str]] = {"threads": 2, "memory_limit": "4GB"}
+
 SCHEMA_VERSION = 7  # of schema.sql: what the store writes and the app reads
 TIMEOUT_SECONDS = 20.0
 DatabaseError = duckdb.Error  # for callers that know no database
@@ -69,7 +72,7 @@ def _connect(key: str) -> duckdb.DuckDBPyConnection:
         if key not in _OPEN:
             path = key.rpartition("@")[0]
             try:
-                con = duckdb.connect(path, read_only=True, config={"threads": 2, "memory_limit": "4GB"})
+                con = duckdb.connect(path, read_only=True, config=SETTINGS)
                 found = con.execute("select schema_version from store_info").fetchall()
             except duckdb.Error as error:
                 raise StoreError(f"{path} is not a results store ({error}). {_NEXT_STEP}") from error
