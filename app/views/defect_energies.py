@@ -65,6 +65,7 @@ def show() -> None:
             "No model has results for all parts of any of them. Run `python -m precompute run --reactions --model "
             f"{chosen.model_id}` and then `python -m precompute build`.",
         )
+        defect_gallery.show(chosen)
         return
     with furniture.controls():
         choice = _choice(known, chosen.dataset_id)
