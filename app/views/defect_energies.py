@@ -110,7 +110,12 @@ def _choice(known: pd.DataFrame, dataset_id: str) -> Choice:
         st.session_state["of"] = first
     address.heed("of", options, wording.dataset_label)
     of: str = st.selectbox(
-        "Reference", options, index=options.index(first), format_func=wording.dataset_label, key="of", width=240,
+        "Reference",
+        options,
+        index=options.index(first),
+        format_func=wording.dataset_label,
+        key="of",
+        width=240,
         bind="query-params",
     )
     everything = st.toggle(
