@@ -155,7 +155,7 @@ def _what_counts() -> None:
 
 
 def _unknown_in_address(model_ids: Sequence[str], dataset_ids: Sequence[str]) -> list[str]:
-    """Says of each shared choice which values of the address there are not; what has no numbers is no choice."""
+    """Warn of values in the address that a shared choice does not have; entries without numbers are no choice."""
     sentences = address.unknown("quantity", {name.capitalize(): name for name in METRICS})
     if not sentences:
         address.heed("quantity", METRICS, str.capitalize)
@@ -253,7 +253,7 @@ def _follow_link(page: str, options: Mapping[str, Sequence[str]]) -> None:
 
 @cached
 def _with_numbers() -> tuple[list[str], list[str]]:
-    """Models and datasets to choose from; what failed everywhere is among them, what was not run is not."""
+    """Models and datasets to choose from, with those that failed everywhere and without those that were not run."""
     models, datasets = catalog.models(), catalog.datasets()
     return (
         models.loc[models["n_tried"] > 0, "model_id"].tolist(),
@@ -288,7 +288,7 @@ def _described(model_id: str, dataset_id: str) -> str:
 
 @cached
 def _about_dataset(dataset_id: str, model_id: str) -> str:
-    """What a dataset is, and what a comparison of a model with it can mean."""
+    """Facts about a dataset, and the meaning of a comparison of a model with it."""
     row = catalog.datasets().set_index("dataset_id", drop=False).loc[dataset_id]
     judged = comparability.compatibility().set_index(["model_id", "dataset_id"]).loc[(model_id, dataset_id)]
     if not row["n_configs"]:
@@ -336,7 +336,7 @@ def alignment_switch() -> str:
 
 
 def _say_without_crystal(dataset_id: str, name: str) -> None:
-    """Say so where the address or the choice of before asks for energies that the dataset does not have."""
+    """Warn where the address or an earlier choice asks for energies that the dataset does not have."""
     asked = [*st.query_params.get_all("align"), st.session_state.get("align")]
     if not has_crystal(dataset_id) and {"crystal", name} & set(asked):
         st.caption(f":material/warning: {dataset_label(dataset_id)} has no perfect crystal to count energies from.")

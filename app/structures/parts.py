@@ -28,7 +28,7 @@ def plain(text: str) -> str:
 
 
 def table_height(table: pd.DataFrame) -> int | Literal["content"]:
-    """As high as the rows need, at most nine of them."""
+    """Height of a table: that of its rows, or of nine rows in pixels where it has more."""
     return 353 if len(table) > 9 else "content"
 
 
@@ -39,7 +39,7 @@ def selected_atom(n_atoms: int) -> int | None:
 
 
 def say_no_atom(n_atoms: int) -> None:
-    """Say so where the address names an atom that the structure does not have."""
+    """Warn where the address names an atom that the structure does not have."""
     text = st.query_params.get("atom", "")
     if text and selected_atom(n_atoms) is None:
         st.caption(f":material/warning: atom={plain(text)}: expected 0 to {n_atoms - 1}. No atom is selected.")

@@ -1,4 +1,4 @@
-"""Cost: which model is the most accurate for the time that one has?"""
+"""Cost: error of models against their computing time."""
 
 import pandas as pd
 import streamlit as st
@@ -62,7 +62,7 @@ def show() -> None:
 
 
 def _setting(costs: pd.DataFrame) -> pd.DataFrame:
-    """The timings of one machine and cell size, because times of different machines cannot share an axis.
+    """The timings of one machine and cell size, since times of different machines cannot share an axis.
 
     `is_apart` says which were not taken on the occasion that most were: the front is not drawn through them.
     """

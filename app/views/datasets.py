@@ -1,6 +1,6 @@
-"""Datasets: what the models are tested on, and what a comparison with it can mean.
+"""Datasets: the data that models are tested on, and the meaning of a comparison with them.
 
-The sidebar's dataset is the one that is shown; on this page it may be any of the registry, whether or not it is here.
+The page shows the sidebar's dataset. On this page the sidebar offers every dataset of the registry, present or not.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ PARTS = (CONTENTS, ALL, ALIGNMENT, COMPATIBILITY)
 
 
 def show() -> None:
-    """One of four parts: what a dataset holds, all of them at once, what alignment changed, what can be compared."""
+    """One of four parts: contents of a dataset, all datasets at once, effect of alignment, compatibility."""
     datasets = catalog.datasets()
     chosen = selection.selection()
     dataset = datasets.set_index("dataset_id", drop=False).loc[chosen.dataset_id]
@@ -268,7 +268,7 @@ def _distributions(dataset: pd.Series) -> None:
 
 
 def _panels(scope: Scope, *, is_relative: bool) -> list[dataset_plots.Panel]:
-    """The histograms that there are samples for."""
+    """Histograms with samples."""
     energy = ("energy_above", "Energy above the lowest of the dataset (eV/atom)")
     kind, title = energy if is_relative else ("energy", "Energy (eV/atom)")
     wanted = (

@@ -1,4 +1,4 @@
-"""Defect energies: does a model know what a defect costs?"""
+"""Defect energies: how well models predict energies of defects."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ RANKED_SHOWN = 15  # models in the chart of the ranking; the table has all of th
 
 @dataclass(frozen=True)
 class Choice:
-    """What the page shows.
+    """Choices of the page.
 
     Attributes:
         kind: Kind of defect energies.
@@ -44,7 +44,7 @@ class Choice:
 
     @property
     def counted(self) -> str:
-        """Labels that numbers rest on: all of them where none could be trusted."""
+        """Labels that numbers rest on: all of them where none is shown to be converged."""
         return self.labels if self.n_shown else reactions.ALL_LABELS
 
 
@@ -139,7 +139,7 @@ def _choice(known: pd.DataFrame, dataset_id: str) -> Choice:
 
 
 def _labels_note(choice: Choice) -> None:
-    """Which labels may be trusted, in a sentence."""
+    """A sentence on which labels are shown to be converged."""
     missing = choice.n_all - choice.n_shown
     if not missing:
         return

@@ -1,4 +1,4 @@
-"""Elements: for which elements can a model be trusted?"""
+"""Elements: errors of models by element."""
 
 from typing import Any
 
@@ -183,7 +183,7 @@ def _table(
 
 
 def _coverage(here: pd.DataFrame) -> str:
-    """How many configurations the table is made of."""
+    """How many configurations the table counts."""
     pooled = here[["n_configs", "n_failed", "n_expected"]].sum()
     sets = f"of the {len(here)} datasets that it was run on" if len(here) > 1 else "of the dataset"
     return f"{wording.counts(pooled)} configurations {sets}."

@@ -1,4 +1,4 @@
-"""Environments: which local environments are in a set, how far from another, and which does a model get wrong?"""
+"""Environments: local environments of datasets, how far they lie from those of others, and errors by class."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Models: what is known of each of them, and how far it can be trusted; one page for each, named in the address."""
+"""Models: a list of all, and one page for each, named in the address, with facts, errors, failures and cost."""
 
 import json
 from typing import Any
@@ -127,7 +127,7 @@ def _count(value: float) -> str:
 
 
 def _state(model: pd.Series, *, has_runs: bool) -> None:
-    """Why it cannot run or was not run, and what to do."""
+    """The reason why a model cannot run or was not run, and the next step."""
     if model["reason"] and not model["runnable"]:
         note = " The numbers below were imported." if has_runs else ""
         furniture.empty("No loader yet", f"{model['reason']}{note}")

@@ -1,4 +1,4 @@
-"""Overview: how wrong is each model on each dataset, and who made the numbers?"""
+"""Overview: errors of each model on each dataset, with their origin."""
 
 import pandas as pd
 import streamlit as st
@@ -40,7 +40,7 @@ def show() -> None:
 
 
 def _intervals(here: pd.DataFrame, chosen: selection.Selection, alignment: str, is_shared: bool) -> pd.DataFrame:
-    """Ranks on what models share; where each has numbers of its own, on what those share that were run on all."""
+    """Ranks on shared configurations; otherwise on those shared by all models that were run on the whole dataset."""
     ids = None if is_shared else tuple(sorted(here.loc[here["is_ranked"], "model_id"]))
     return ranks(alignment, chosen.scope, chosen.quantity, ids, with_seen=chosen.with_seen)
 
@@ -244,12 +244,12 @@ def _columns(table: pd.DataFrame, macro: list[str]) -> list[str]:
 
 
 def _shared_words(is_shared: bool) -> str:
-    """What the ranks rest on."""
+    """The configurations that ranks rest on, in words."""
     return "shared configurations" if is_shared else "those shared by all models that were run on the whole dataset"
 
 
 def _notes(here: pd.DataFrame, chosen: selection.Selection, alignment: str, is_shared: bool) -> None:
-    """What the ranking means, and what to beware of."""
+    """The meaning of the ranking, and warnings."""
     st.caption(
         f"{base.IMPORTED_MARK} imported from the source in the last columns; the others were run here. "
         f"Numbers at the left: 95 % interval of the rank over {_shared_words(is_shared)}. A model with a dash there "

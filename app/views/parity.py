@@ -1,4 +1,4 @@
-"""Parity: where, and how, do predictions leave the reference?"""
+"""Parity: predictions against the reference, and where they differ."""
 
 import dataclasses
 from functools import partial
@@ -154,7 +154,7 @@ def _figure(
 
 
 def _part_of(model_id: str, scope: Scope, alignment: str) -> str:
-    """Says so where a model was not run on all configurations."""
+    """A note where a model was not run on all configurations."""
     metrics = error_metrics.dataset_metrics(alignment, scope)
     row = metrics[metrics["model_id"] == model_id].iloc[0]
     if row["n_configs"] == row["n_expected"]:

@@ -1,7 +1,7 @@
-"""Predict: what do several potentials say of a visitor's own structure, and where do they disagree?
+"""Predict: predictions of several potentials for a visitor's own structure, and their disagreement.
 
-The computation runs in worker processes. This page hands a structure over, asks once a second how far it is
-while a job is open, and shows the result; a job is a parameter of the address and survives a reload.
+The computation runs in worker processes. This page hands a structure over, asks for the progress once a second
+while a job is open, and shows the result. A job is a parameter of the address and survives a reload.
 """
 
 import uuid

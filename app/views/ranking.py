@@ -1,4 +1,4 @@
-"""Ranking: which models are best over datasets of one's own choice, and which is best on each of them?"""
+"""Ranking: models over a union of chosen datasets, and the best model of each."""
 
 from collections.abc import Sequence
 
@@ -48,7 +48,7 @@ def show() -> None:
 
 
 def _union() -> tuple[str, ...]:
-    """The datasets of the address; those that the paper keeps at first."""
+    """The datasets of the address; by default those that the paper keeps."""
     options = _options()
     address.heed_many("union", options)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
@@ -76,7 +76,7 @@ def _choose(dataset_ids: Sequence[str]) -> None:
 
 
 def _alignment(dataset_ids: tuple[str, ...]) -> str:
-    """How energies are compared; begins with raw ones, as in the paper, where some models' may be on every dataset."""
+    """How energies are compared; raw by default, as in the paper, where some models are comparable on every dataset."""
     crystals = bool(dataset_ids) and all(wording.has_crystal(name) for name in dataset_ids)
     options = ["raw", "per_element", *(["crystal"] if crystals else [])]
     begin = "raw"
@@ -137,7 +137,7 @@ def _ranking(
 
 
 def _differs(found: dict[str, UnionRanking], dataset_ids: tuple[str, ...]) -> None:
-    """What the paper did, and what this is made of."""
+    """Cite the paper's figure and say which data and models differ."""
     energy, force = found["energy"], found["force"]
     counts = " and ".join(
         f"{len(ranking.ranked)} models on {ranking.n_configs:,} configurations ({quantity})"
@@ -194,7 +194,7 @@ def _why_empty(ranking: UnionRanking) -> str:
 
 
 def _datasets(ranking: UnionRanking, quantity: str) -> None:
-    """What each dataset brings, since the largest rules a pool."""
+    """The share of each dataset, since the largest dominates the pooled error."""
     table = ranking.datasets
     if len(table) > 1 and table["share"].max() > 0:
         largest = table.loc[table["share"].idxmax()]

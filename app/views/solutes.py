@@ -1,4 +1,4 @@
-"""The old address of the interaction energies of solutes, which are kinds of the page Defect energies now."""
+"""The old address of the interaction energies of solutes, which leads to the page Defect energies."""
 
 import streamlit as st
 

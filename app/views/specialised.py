@@ -1,4 +1,4 @@
-"""Specialised: does a potential that was fitted to few elements beat universal ones where it belongs?"""
+"""Specialised: potentials that were fitted to few elements beside universal ones, group by group."""
 
 import pandas as pd
 import streamlit as st

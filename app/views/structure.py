@@ -1,4 +1,4 @@
-"""Structure: which atoms of one configuration does the model get wrong, and did the ensemble know?
+"""Structure: errors of a model atom by atom in one configuration, beside the ensemble's deviation.
 
 The selected atom is a parameter of the address. Viewer, chart and table all show it and all may set it;
 whichever was used last wins. A chart or table remembers its own selection, so a choice made elsewhere gives
@@ -211,7 +211,7 @@ def _viewer_controls(sight: Sight) -> tuple[str, bool, bool]:
 
 
 def _say_without_colour(options: Sequence[str]) -> None:
-    """Say so where the address asks for a colour that this configuration has no values for."""
+    """Warn where the address asks for a colour that this configuration has no values for."""
     asked = {*st.query_params.get_all("color"), st.session_state.get("color")}
     for name in COLORS.keys() - set(options):
         if asked & {name, COLORS[name]}:
@@ -250,7 +250,7 @@ def _facts(sight: Sight) -> None:
 
 
 def _own_row(sight: Sight) -> pd.Series | None:
-    """What the store holds of the model on the configuration."""
+    """The store's row of the model on the configuration."""
     table = configurations.models_on_configuration(sight.dataset_id, sight.configuration.config_id)
     row = table[table["model_id"] == sight.model_id]
     return None if row.empty else row.iloc[0]

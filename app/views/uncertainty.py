@@ -1,4 +1,4 @@
-"""Uncertainty: does the spread of an ensemble tell where its mean is wrong?"""
+"""Uncertainty: deviation of an ensemble against the error of its mean."""
 
 from collections.abc import Sequence
 
