@@ -65,6 +65,7 @@ def show() -> None:
             "No model has results for all parts of any of them. Run `python -m precompute run --reactions --model "
             f"{chosen.model_id}` and then `python -m precompute build`.",
         )
+        defect_gallery.show(chosen)
         return
     with furniture.controls():
         choice = _choice(known, chosen.dataset_id)
@@ -109,7 +110,12 @@ def _choice(known: pd.DataFrame, dataset_id: str) -> Choice:
         st.session_state["of"] = first
     address.heed("of", options, wording.dataset_label)
     of: str = st.selectbox(
-        "Reference", options, index=options.index(first), format_func=wording.dataset_label, key="of", width=240,
+        "Reference",
+        options,
+        index=options.index(first),
+        format_func=wording.dataset_label,
+        key="of",
+        width=240,
         bind="query-params",
     )
     everything = st.toggle(
@@ -189,6 +195,7 @@ def _metals(choice: Choice, model_id: str, slot: DeltaGenerator) -> None:
         f"Periodic table of the {title}; the table below holds the same numbers.",
         key="reaction-metals",
         slot=slot,
+        width=820,
     )
     st.caption(
         "Blue: the model's energy is too low, red: too high. Over all datasets; a grey metal without a number has such "
