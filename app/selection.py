@@ -26,6 +26,7 @@ from engine.errors import ScopeError, StoreError
 from engine.quantities import ALIGNMENTS, METRICS
 from engine.queries import catalog, comparability, error_metrics, reference_data
 from engine.queries.scope import ADDRESS_NAMES, ALL, Scope, unknown_values
+from engine.store.connection import cached
 
 MOST_COMPARED = 4
 
@@ -105,7 +106,7 @@ def sidebar(page: str) -> None:
         st.selectbox(
             "Model",
             model_ids,
-            index=model_ids.index(_default_model(model_ids, dataset_ids[0])),
+            index=model_ids.index(_default_model(tuple(model_ids), dataset_ids[0])),
             key="model",
             bind="query-params",
             help="Models that were run on at least one dataset.",
@@ -123,10 +124,10 @@ def sidebar(page: str) -> None:
         model_id, dataset_id = st.session_state["model"], st.session_state["dataset"]
         if left not in dataset_ids:
             st.caption(f":material/warning: No model has numbers for {dataset_label(left)}, so it is not shown here.")
-        st.caption(_described(model_id, dataset_id, model_labels()))
+        st.caption(_described(model_id, dataset_id))
         model_link(model_id)
         with st.expander(f"About {dataset_label(dataset_id)}"):
-            _about_dataset(dataset_id, model_id)
+            st.markdown(_about_dataset(dataset_id, model_id))
     if unknown:
         raise ScopeError(" ".join(unknown))
     _check_conditions(selection().scope)
@@ -250,6 +251,7 @@ def _follow_link(page: str, options: Mapping[str, Sequence[str]]) -> None:
                 break
 
 
+@cached
 def _with_numbers() -> tuple[list[str], list[str]]:
     """Models and datasets to choose from; what failed everywhere is among them, what was not run is not."""
     models, datasets = catalog.models(), catalog.datasets()
@@ -259,7 +261,8 @@ def _with_numbers() -> tuple[list[str], list[str]]:
     )
 
 
-def _default_model(model_ids: Sequence[str], dataset_id: str) -> str:
+@cached
+def _default_model(model_ids: tuple[str, ...], dataset_id: str) -> str:
     """The model with the smallest force error on the first dataset, on the configurations that models share."""
     metrics = error_metrics.shared_metrics("raw", Scope.of(dataset_id), quantity="force")
     ranked = metrics[metrics["is_ranked"]].dropna(subset=["force_rmse_mev_per_ang"])
@@ -267,7 +270,9 @@ def _default_model(model_ids: Sequence[str], dataset_id: str) -> str:
     return str(best.iloc[0]) if len(best) else model_ids[0]
 
 
-def _described(model_id: str, dataset_id: str, labels: dict[str, str]) -> str:
+@cached
+def _described(model_id: str, dataset_id: str) -> str:
+    labels = model_labels()
     metrics = error_metrics.dataset_metrics("raw")
     rows = metrics[(metrics["model_id"] == model_id) & (metrics["dataset_id"] == dataset_id)]
     if rows.empty:
@@ -281,14 +286,14 @@ def _described(model_id: str, dataset_id: str, labels: dict[str, str]) -> str:
     return f"{labels[model_id]} on {dataset_label(dataset_id)}: {counts(row)} configurations, {who} {note}".strip()
 
 
-def _about_dataset(dataset_id: str, model_id: str) -> None:
+@cached
+def _about_dataset(dataset_id: str, model_id: str) -> str:
     """What a dataset is, and what a comparison of a model with it can mean."""
     row = catalog.datasets().set_index("dataset_id", drop=False).loc[dataset_id]
     judged = comparability.compatibility().set_index(["model_id", "dataset_id"]).loc[(model_id, dataset_id)]
     if not row["n_configs"]:
-        st.markdown(f"{row['description']}\n\n**Not here** {row['reason']}")
-        return
-    st.markdown(
+        return f"{row['description']}\n\n**Not here** {row['reason']}"
+    return (
         f"{row['description']}\n\n"
         f"**Size** {row['n_configs']:,} configurations, {row['n_atoms']:,} atoms of {', '.join(row['elements'])}\n\n"
         f"**Reference** {row['functional']}, {row['code']}; {row['potentials'] or 'settings not stated'}\n\n"
@@ -337,6 +342,7 @@ def _say_without_crystal(dataset_id: str, name: str) -> None:
         st.caption(f":material/warning: {dataset_label(dataset_id)} has no perfect crystal to count energies from.")
 
 
+@cached
 def _first_alignment(dataset_id: str) -> str:
     """Aligned where raw energies of none of the models with numbers can be compared."""
     metrics = error_metrics.dataset_metrics("raw")

@@ -1,5 +1,6 @@
 """Tables that pages share, in display units."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -52,9 +53,10 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(**scaled)
 
 
-def column_config(table: pd.DataFrame) -> dict[str, Any]:
-    """Heads with units, and at most four significant digits, for the columns that `QUANTITIES` knows."""
-    settings: dict[str, Any] = {
+@functools.cache
+def _heads() -> dict[str, Any]:
+    """Heads of the columns that are no quantities, by name."""
+    return {
         "label": st.column_config.TextColumn("Model"),
         "dataset_label": st.column_config.TextColumn("Dataset"),
         "origin": st.column_config.TextColumn("Origin"),
@@ -81,12 +83,17 @@ def column_config(table: pd.DataFrame) -> dict[str, Any]:
         "seen_reason": st.column_config.TextColumn("Trained on this, why", width="large"),
         "why": st.column_config.TextColumn("Why there are none", width="large"),
     }
+
+
+def column_config(table: pd.DataFrame) -> dict[str, Any]:
+    """Heads with units, and at most four significant digits, for the columns that `QUANTITIES` knows."""
+    settings = {name: head for name, head in _heads().items() if name in table.columns}
     for name in set(table.columns) & set(QUANTITIES):
         quantity = QUANTITIES[name]
         settings[name] = st.column_config.NumberColumn(
             quantity.title(), help=quantity.description or None, format=_number_format(table[name])
         )
-    return {name: setting for name, setting in settings.items() if name in table.columns}
+    return settings
 
 
 def _number_format(values: pd.Series) -> str:

@@ -1,8 +1,10 @@
 """Words, marks and notes that pages share."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from app.figures import base, tile_maps
@@ -11,6 +13,7 @@ from engine.quantities import METRICS, QUANTITIES, interval, significant
 from engine.queries import catalog, comparability, spread, training
 from engine.queries.scope import Scope
 from engine.queries.training import SEEN_MARK
+from engine.store.connection import cached
 
 NOTHING = "–"
 
@@ -47,10 +50,20 @@ def judged(metrics: pd.DataFrame, *, is_raw: bool) -> pd.DataFrame:
     """
     if not is_raw:
         return metrics.assign(comparable=True, why_not="")
-    joined = metrics.merge(comparability.compatibility(), on=["model_id", "dataset_id"], how="left")
-    comparable = joined["state"].ne("no")
-    why_not = joined["state_reason"].where(~comparable, "")
-    return joined.drop(columns=["state", "state_reason"]).assign(comparable=comparable, why_not=why_not)
+    barred = _barred()
+    pairs = list(zip(metrics["model_id"], metrics["dataset_id"], strict=True))
+    comparable = np.array([pair not in barred for pair in pairs], dtype=bool)
+    reasons = [barred.get(pair, "") for pair in pairs]
+    return metrics.reset_index(drop=True).assign(comparable=comparable, why_not=reasons)
+
+
+@cached
+def _barred() -> dict[tuple[str, str], str]:
+    """Pairs of model and dataset whose raw energies cannot be compared, each with the reason."""
+    found = comparability.compatibility()
+    found = found[found["state"].eq("no")]
+    pairs = zip(found["model_id"], found["dataset_id"], strict=True)
+    return dict(zip(pairs, found["state_reason"], strict=True))
 
 
 def why_not(judged_pairs: pd.DataFrame) -> str:
@@ -75,6 +88,7 @@ def summary_note(dataset_id: str) -> str:
     return f"{dataset_label(dataset_id)}: {reason}" if reason else ""
 
 
+@cached
 def noise_of(dataset_id: str, quantity: str) -> float | None:
     """Noise of a dataset's own energies or forces in display units; None where nobody measured it."""
     column = METRICS[quantity].noise
@@ -82,6 +96,7 @@ def noise_of(dataset_id: str, quantity: str) -> float | None:
     return None if pd.isna(value) else float(value) * QUANTITIES[column].factor
 
 
+@cached
 def noise_note(dataset_id: str) -> str:
     """How good the DFT labels of a dataset are themselves, and how that was measured; empty where not known."""
     known = [(noise_of(dataset_id, quantity), QUANTITIES[metric.noise].unit) for quantity, metric in METRICS.items()]
@@ -176,6 +191,7 @@ def within_here() -> str:
     )
 
 
+@cached
 def _flag(dataset_id: str, column: str) -> bool:
     """A yes or no of a dataset; no where the store does not say."""
     datasets = catalog.datasets()
@@ -192,19 +208,21 @@ def no_energy(alignment: str) -> str:
     }[alignment]
 
 
-def counts(row: pd.Series) -> str:
+def counts(row: pd.Series | Mapping[str, Any]) -> str:
     """How many configurations a model's numbers rest on, such as `200 of 4,513` or `20 of 47, 27 failed`."""
     n, n_expected, n_failed = int(row["n_configs"]), int(row["n_expected"]), int(row["n_failed"])
     text = f"{n:,}" if n == n_expected else f"{n:,} of {n_expected:,}"
     return f"{text}, {n_failed:,} failed" if n_failed else text
 
 
+@cached
 def model_labels() -> dict[str, str]:
     """Label of every registered model."""
     models = catalog.models()
     return dict(zip(models["model_id"], models["label"].fillna(models["model_id"]), strict=True))
 
 
+@cached
 def dataset_label(dataset_id: str) -> str:
     """Label of a dataset, the id where it has none."""
     datasets = catalog.datasets()
@@ -227,6 +245,7 @@ def source_name(source: object, *, link: bool = True) -> str:
     return f"[{name}]({text})" if link else name
 
 
+@cached
 def citation(dataset_id: str) -> str:
     """Whom to cite for a dataset; empty where the registry does not say."""
     datasets = catalog.datasets()
@@ -257,7 +276,7 @@ def comparison_note(here: pd.DataFrame) -> str:
         else:
             parts.append(f"Compared on all {n:,} configurations.")
     if len(others):
-        names = "; ".join(f"{row['label']} ({counts(row)})" for _, row in others.iterrows())
+        names = "; ".join(f"{row['label']} ({counts(row)})" for row in others.to_dict("records"))
         parts.append(f"Not ranked, since they share too few or failed on too many: {names}.")
     if len(level):
         parts.append(f"Not ranked, since their labels mean something else: {listed(level['label'])}.")
@@ -295,7 +314,7 @@ def with_ranks(table: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def bounds(row: pd.Series, column: str) -> str:
+def bounds(row: pd.Series | Mapping[str, Any], column: str) -> str:
     """The 95 % bounds of a metric, such as `5.56 – 6.40`; one dash where there are none."""
     if pd.isna(row[f"{column}_lo"]) and pd.isna(row[f"{column}_hi"]):
         return NOTHING

@@ -8,6 +8,7 @@ limits are fixed per quantity so that pictures of different models can be compar
 colour alone.
 """
 
+import functools
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -72,6 +73,7 @@ def ink_of(theme: str | None) -> Ink:
     return DARK if theme == "dark" else LIGHT
 
 
+@functools.cache
 def template(ink: Ink) -> go.layout.Template:
     """The Plotly template of one theme."""
     axis = {
@@ -157,6 +159,7 @@ def base_figure(ink: Ink, title: str, source: str, height: int, *, left: int = 7
     return figure
 
 
+@functools.lru_cache(maxsize=4096)
 def wrapped(text: str) -> str:
     """A long sentence in lines that fit a hover label."""
     return "<br>".join(textwrap.wrap(text, 70))
@@ -175,6 +178,7 @@ def log_colours(values: Sequence[float], scale: list[str], limits: tuple[float, 
     return sample_colorscale(scale, ((clipped - low) / (high - low)).tolist()) if len(values) else []
 
 
+@functools.lru_cache(maxsize=4096)
 def text_on(colour: str) -> str:
     """Black or white, whichever is easier to read on an `rgb(r, g, b)` colour (WCAG luminance)."""
     channels = np.array([float(part) for part in colour[4:-1].split(",")]) / 255

@@ -3,6 +3,7 @@
 Tiles are bars, since Streamlit reports a click on a bar and does not report one on a heat map.
 """
 
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ def cell_state(n_configs: float, n_failed: float, is_together: bool) -> str:
     return "partial" if n_failed else "ok"
 
 
-def _cell_text(row: pd.Series, column: str, *, is_narrow: bool) -> str:
+def _cell_text(row: Mapping[Hashable, Any], column: str, *, is_narrow: bool) -> str:
     if row["state"] == "missing":
         return "" if is_narrow else str(row["nothing"])
     if row["state"] == "failed":
@@ -64,7 +65,7 @@ def _is_other_level(row: Any) -> bool:
     return bool(row["cause"] == "level" and row["comparable"])
 
 
-def _cell_hover(row: pd.Series, column: str) -> str:
+def _cell_hover(row: Mapping[Hashable, Any], column: str) -> str:
     head = f"<b>{row['label']}</b> on <b>{row['dataset_label']}</b>"
     if row["state"] == "missing":
         return f"{head}<br>{row['nothing']}"
@@ -85,19 +86,19 @@ def _cell_hover(row: pd.Series, column: str) -> str:
             if row["comparable"]
             else f"<br>{base.OWN_MARK} raw energies cannot be compared: {base.wrapped(row['why_not'])}"
         )
-        + _seen_hover(row)
+        + _seen_hover(row["is_seen"], row["seen_reason"])
         + _unranked_hover(row)
     )
 
 
-def _resting(row: pd.Series, column: str) -> str:
+def _resting(row: Mapping[Hashable, Any], column: str) -> str:
     """How many configurations and clusters the error itself rests on, where these are fewer or the error is missing."""
     n = row["n_energy"] if column.startswith("energy") else row["n_force"]
     clusters = f" in {row['n_clusters']:,.0f} clusters" if row["n_clusters"] > 0 else ""
     return clusters if n == row["n_configs"] else f"{clusters}, {n:,.0f} with such an error"
 
 
-def _unranked_hover(row: pd.Series) -> str:
+def _unranked_hover(row: Mapping[Hashable, Any]) -> str:
     """Why there is no number, and why a model has no rank; nothing that the tile says is repeated."""
     note = (
         f"<br>{base.wrapped(row['energy_note'])}" if isinstance(row["energy_note"], str) and row["energy_note"] else ""
@@ -106,9 +107,9 @@ def _unranked_hover(row: pd.Series) -> str:
     return note + ("" if is_said else f"<br>not ranked: {base.wrapped(UNRANKED[row['cause']])}")
 
 
-def _seen_hover(row: Any) -> str:
+def _seen_hover(is_seen: bool, reason: str) -> str:
     """Why a model counts as trained on the data; empty where it does not."""
-    return f"<br>{SEEN_MARK} trained on this: {base.wrapped(row.seen_reason)}" if row.is_seen else ""
+    return f"<br>{SEEN_MARK} trained on this: {base.wrapped(reason)}" if is_seen else ""
 
 
 def _compact(value: float) -> str:
@@ -188,11 +189,12 @@ def matrix(cells: pd.DataFrame, quantity: str, ink: Ink, title: str, source: str
     heads = cells["dataset_label"].where(~is_marked, cells["dataset_label"] + f" {base.OWN_MARK}")
     is_narrow = cells["column"].max() >= FEW_COLUMNS
     cells = cells.assign(is_odd=~cells["comparable"] & ~is_marked)
+    rows = cells.to_dict("records")
     cells = cells.assign(
         head=heads,
         fill=fills,
-        text=[_cell_text(row, column, is_narrow=is_narrow) for _, row in cells.iterrows()],
-        hover=[_cell_hover(row, column) for _, row in cells.iterrows()],
+        text=[_cell_text(row, column, is_narrow=is_narrow) for row in rows],
+        hover=[_cell_hover(row, column) for row in rows],
         is_framed=cells["n_failed"] > 0,
         is_hatched=cells["state"] == "failed",
     )
@@ -281,7 +283,7 @@ def compatibility(cells: pd.DataFrame, ink: Ink, title: str, source: str) -> go.
         text=cells["state"].map(STATE_MARKS) + cells["is_seen"].map({True: f" {SEEN_MARK}", False: ""}),
         hover=[
             f"<b>{row.label}</b> on <b>{row.dataset_label}</b><br>{STATE_MARKS[row.state]} "
-            f"{base.wrapped(row.state_reason)}{_seen_hover(row)}"
+            f"{base.wrapped(row.state_reason)}{_seen_hover(row.is_seen, row.seen_reason)}"
             for row in cells.itertuples()
         ],
         is_framed=False,

@@ -11,7 +11,7 @@ from app import address, furniture, selection, tables, wording
 from app.figures import reaction_plots
 from app.sections import defect_gallery, published_vacancies
 from engine.quantities import significant
-from engine.queries import reactions
+from engine.queries import catalog, reactions
 from engine.queries.scope import EVERYTHING, Scope
 from engine.registry.reactions import KINDS, SOLUTE_KINDS, Kind
 
@@ -60,12 +60,7 @@ def show() -> None:
     known = reactions.reaction_kinds()
     known = known[known["n_models"] > 0]
     if known.empty:
-        furniture.empty(
-            "No defect energies",
-            "No model has results for all parts of any of them. Run `python -m precompute run --reactions --model "
-            f"{chosen.model_id}` and then `python -m precompute build`.",
-        )
-        defect_gallery.show(chosen)
+        _nothing_here(chosen)
         return
     with furniture.controls():
         choice = _choice(known, chosen.dataset_id)
@@ -87,6 +82,19 @@ def show() -> None:
     if shown:
         _list(choice, shown[0])
     _definitions(choice)
+    defect_gallery.show(chosen)
+
+
+def _nothing_here(chosen: selection.Selection) -> None:
+    """Empty state where no model has a defect energy; the address is checked all the same."""
+    address.heed("kind", KINDS, lambda name: KINDS[name].label)
+    address.heed("of", catalog.datasets()["dataset_id"], wording.dataset_label)
+    address.heed_switch("unconverged")
+    furniture.empty(
+        "No defect energies",
+        "No model has results for all parts of any of them. Run `python -m precompute run --reactions --model "
+        f"{chosen.model_id}` and then `python -m precompute build`.",
+    )
     defect_gallery.show(chosen)
 
 

@@ -203,9 +203,8 @@ def _ranked(here: pd.DataFrame, chosen: selection.Selection, alignment: str, is_
     found = _intervals(here, chosen, alignment, is_shared)
     table = wording.with_ranks(here.assign(comparable=has_meaning), found).assign(comparable=here["comparable"])
     table = table.sort_values(["rank", "is_ranked", column], ascending=[True, False, True], na_position="last")
-    bounds = {
-        f"{m.rmse}_bounds": [wording.bounds(row, m.rmse) for _, row in table.iterrows()] for m in METRICS.values()
-    }
+    rows = table.to_dict("records")
+    bounds = {f"{m.rmse}_bounds": [wording.bounds(row, m.rmse) for row in rows] for m in METRICS.values()}
     return table.assign(
         label=[
             wording.marked(row.label, row.origin, row.is_seen, row.cause if row.comparable else "")

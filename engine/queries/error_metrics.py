@@ -35,6 +35,7 @@ METRIC_COLUMNS = (
 NEVER = ("level", "seen", "numbers")  # causes that no other choice of models or configurations can take away
 
 
+@cached
 def dataset_metrics(
     alignment: str, scope: Scope = EVERYTHING, *, quantity: str = "energy", with_seen: bool = False
 ) -> pd.DataFrame:
@@ -214,6 +215,7 @@ def element_shares(scope: Scope) -> pd.DataFrame:
     return atoms.pivot(index=["dataset_id", "config_id"], columns="element", values="share").fillna(0.0)
 
 
+@cached
 def shared_metrics(
     alignment: str,
     scope: Scope = EVERYTHING,

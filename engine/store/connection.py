@@ -7,6 +7,7 @@ caller can change the remembered one.
 """
 
 import functools
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,9 @@ from engine.errors import StoreError
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+# Of every reader: DuckDB refuses two connections of one process to a file with different ones.
+SETTINGS: dict[str, str | bool | int | float | list[str]] = {"threads": 2, "memory_limit": "4GB"}
 
 SCHEMA_VERSION = 7  # of schema.sql: what the store writes and the app reads
 TIMEOUT_SECONDS = 20.0
@@ -48,8 +52,18 @@ def store_path() -> Path:
 
 def version() -> str:
     """Identity of the current build; part of every cache key."""
-    path = store_path()
-    return f"{path}@{path.stat().st_mtime_ns}"
+    pointer = DataFolder.default().store
+    try:
+        found = os.stat(pointer)
+    except OSError:
+        found = store_path().stat()  # refuses with the next step
+    return _identity(str(pointer), found.st_ino, found.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=_MAX_OPEN)
+def _identity(_pointer: str, _inode: int, written: int) -> str:
+    """The version of the file that a pointer leads to; resolving its path takes longer than all look-ups of a page."""
+    return f"{store_path()}@{written}"
 
 
 def _connect(key: str) -> duckdb.DuckDBPyConnection:
@@ -58,7 +72,7 @@ def _connect(key: str) -> duckdb.DuckDBPyConnection:
         if key not in _OPEN:
             path = key.rpartition("@")[0]
             try:
-                con = duckdb.connect(path, read_only=True, config={"threads": 2, "memory_limit": "4GB"})
+                con = duckdb.connect(path, read_only=True, config=SETTINGS)
                 found = con.execute("select schema_version from store_info").fetchall()
             except duckdb.Error as error:
                 raise StoreError(f"{path} is not a results store ({error}). {_NEXT_STEP}") from error

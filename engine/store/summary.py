@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from engine.errors import StoreError
 from engine.records import write_table
-from engine.store.connection import SCHEMA_VERSION
+from engine.store.connection import SCHEMA_VERSION, SETTINGS
 
 # Licences that let results on a dataset be passed on with its name; atoms and labels stay with their source anyway.
 OPEN_LICENSES = ("MIT", "BSD-3-Clause", "CC-BY-4.0")
@@ -64,7 +64,7 @@ def write_summary(store: Path, dataset_id: str, folder: Path) -> list[Path]:
         StoreError: The store has no errors of that dataset.
     """
     written = []
-    with duckdb.connect(str(store), read_only=True) as connection:
+    with duckdb.connect(str(store.resolve()), read_only=True, config=SETTINGS) as connection:
         for table, (columns, condition) in _TABLES.items():
             found = connection.sql(
                 f"select {columns} from {table} where {condition} order by all", params={"dataset": dataset_id}

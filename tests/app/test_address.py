@@ -18,6 +18,7 @@ CHOICES = {
     "parity": ("view", "full", "group"),
     "cost": ("machine",),
     "uncertainty": ("ensemble", "spread", "apart-emt-morse"),
+    "defect-energies": ("kind", "of", "unconverged"),
     "environments": ("fit-al-cu", "project", "colour", "by-class"),
     "datasets": ("part", "alone"),
     "datasets?part=Compatibility": ("registry",),

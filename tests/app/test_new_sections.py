@@ -37,8 +37,8 @@ def test_uncertainty_is_pooled_by_either_measure(store, measure):
     assert (table["beyond_deviation"] <= table["beyond_standard_deviation"]).all()
 
 
-def test_solutes_draw_one_cell_of_each_group(store):
-    at = open_app("views/solutes.py")
+def test_defect_energies_draw_one_cell_of_each_group(store):
+    at = open_app("views/defect_energies.py")
     assert not at.exception, at.exception
     assert at.selectbox(key="drawn").options == ["rattled: al-01", "vacancy: al-00"]
 

@@ -15,7 +15,7 @@ def test_pages_of_atoms_say_how_they_come(summary_store, page):
 
 def test_parity_has_energies_and_says_how_forces_come(summary_store):
     at = open_app("views/parity.py")
-    assert len(at.get("plotly_chart")) == 1
+    assert at.get("plotly_chart")
     at.segmented_control(key="quantity").set_value("force").run()
     assert not at.exception
     assert not at.get("plotly_chart")

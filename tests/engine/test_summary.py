@@ -7,11 +7,12 @@ import pytest
 from engine.errors import StoreError
 from engine.queries import configurations
 from engine.store import summary
+from engine.store.connection import SETTINGS
 
 
 def rows(folder, table):
     """Rows of a table on the dataset, sorted."""
-    with duckdb.connect(str(folder / "results.duckdb"), read_only=True) as connection:
+    with duckdb.connect(str((folder / "results.duckdb").resolve()), read_only=True, config=SETTINGS) as connection:
         return connection.execute(f"select * from {table} where dataset_id = 'al-cu' order by all").fetchall()
 
 
@@ -29,7 +30,7 @@ def test_a_store_from_a_summary_ranks_and_maps_like_the_whole_one(store_folder, 
 def test_a_store_from_a_summary_has_no_atoms(summary_store):
     assert rows(summary_store, "configurations")
     assert not rows(summary_store, "force_errors")
-    with duckdb.connect(str(summary_store / "results.duckdb"), read_only=True) as connection:
+    with duckdb.connect(str(summary_store / "results-summary.duckdb"), read_only=True, config=SETTINGS) as connection:
         (one,) = connection.execute("select min(config_id) from configurations").fetchall()[0]
         found = connection.execute("select n_configs > 0, is_summary, reason from datasets").fetchall()
     assert found == [(True, True, "Fetch its atoms.")]

@@ -70,10 +70,12 @@ RULES = {
     "app.links": {"app.wording", "engine.queries.scope"},
     "app.wording": {
         "app.figures", "engine.numerics.comparison", "engine.quantities", "engine.queries", "engine.registry",
+        "engine.store.connection",
     },
     "app.tables": {"app.links", "app.wording", "engine.quantities"},
     "app.selection": {
         "app.address", "app.links", "app.wording", "engine.errors", "engine.quantities", "engine.queries",
+        "engine.store.connection",
     },
     "app.furniture": {
         "app.export", "app.figures", "app.links", "app.selection", "app.tables", "app.wording", "engine.queries",
