@@ -105,8 +105,9 @@ def noise_note(dataset_id: str) -> str:
         return ""
     how = catalog.datasets().set_index("dataset_id").loc[dataset_id, "noise_note"]
     return (
-        f"The DFT labels of {dataset_label(dataset_id)} are good to about {' and '.join(values)}; models that come "
-        f"closer to them than that are not told apart. {how}"
+        f"The DFT labels of {dataset_label(dataset_id)} are good to about {' and '.join(values)}. Smaller errors do "
+        "not "
+        f"tell models apart. {how}"
     )
 
 
@@ -140,8 +141,8 @@ def one_composition_note(dataset_id: str, alignment: str) -> str:
     if alignment != "per_element" or not _flag(dataset_id, "is_one_composition"):
         return ""
     return (
-        f":material/warning: {dataset_label(dataset_id)} is one alloy in one composition. Its aligned error is the "
-        "scatter of the raw one about its mean, and says nothing about formation energies of the alloy."
+        f":material/warning: {dataset_label(dataset_id)} is one alloy in one composition. The aligned error is the "
+        "scatter of the raw error about its mean and says nothing about formation energies of the alloy."
     )
 
 
@@ -149,8 +150,8 @@ def energy_meaning(alignment: str) -> str:
     """What an energy error is relative to, in a sentence."""
     return {
         "raw": "Raw: total energies as model and reference count them.",
-        "per_element": "Aligned: about the offset per element that the model has on all other configurations.",
-        "crystal": "Against the crystal: model and reference each above their own perfect crystals of the elements.",
+        "per_element": "Aligned: errors about the model's offset per element on all other configurations.",
+        "crystal": "Against the crystal: model and reference count from their own perfect crystals of the elements.",
     }[alignment]
 
 
@@ -165,7 +166,7 @@ def within_note(ensemble: str, label: str, rho: float, n: int) -> str:
     """
     if not n:
         return (
-            ":material/warning: How well this deviation ranks the atoms of one configuration was not measured; it is "
+            ":material/warning: Nobody measured how well this deviation ranks the atoms of one configuration. It is "
             "known to tell bad structures from good ones rather than bad atoms."
         )
     return (
@@ -203,7 +204,7 @@ def no_energy(alignment: str) -> str:
     """Why a pair, element or configuration has no energy error, where nothing more is known of it."""
     return {
         "raw": "the reference has no energy, or the model gave none",
-        "per_element": "the offset is not fixed by other configurations, so no error can be seen",
+        "per_element": "the other configurations do not fix the offset, so there is no error",
         "crystal": "there is no perfect crystal to count from, or it is the crystal itself",
     }[alignment]
 
@@ -431,7 +432,7 @@ def occasions_note(timings: pd.DataFrame) -> str:
         return ""
     listed = ", ".join(f"{n} on {name}" for name, n in taken.value_counts(sort=False).items())
     lacking = int(timings["yardstick_ms"].isna().sum())
-    scale = f" For {lacking} of them no yardstick was timed, so they cannot be brought to one scale." if lacking else ""
+    scale = f" {lacking} of them have no yardstick timed with them, so there is no common scale." if lacking else ""
     return (
         f":material/warning: These timings are of {taken.nunique()} occasions ({listed}). A machine is faster on one "
         f"occasion than on another, so the front is drawn through those of one occasion alone.{scale} "

@@ -27,9 +27,8 @@ def alignment_part(dataset: pd.Series, slot: DeltaGenerator) -> None:
         )
         return
     st.markdown(
-        "Alignment removes the least-squares energy offset per element of each model. What it removes is the model's "
-        "different zero of energy and any constant error per element; what is left are errors of energy differences "
-        "at equal composition."
+        "Alignment removes the least-squares energy offset per element of each model. It removes the model's different "
+        "zero of energy and any constant error per element. Errors of energy differences at equal composition remain."
     )
     offsets = comparability.element_offsets(dataset_id)
     elements = offsets.columns.drop(["model_id", "label", "n_configs"]).tolist()
@@ -49,9 +48,11 @@ def alignment_part(dataset: pd.Series, slot: DeltaGenerator) -> None:
         slot=slot,
     )
     st.caption(
-        "Numbers at the names: 95 % intervals of the rank by raw and by aligned energies; ▲ gains places beyond doubt, "
-        "▼ loses some. A dash: labels of another zero bar a rank by raw energies. Over the "
-        f"{n:,} configurations that all {len(table)} ranked models have a result for."
+        "Numbers at the names: 95 % intervals of the rank by raw and by aligned energies. ▲: gains places beyond "
+        "doubt. "
+        "▼: loses places beyond doubt. A dash: no rank by raw energies, since the labels have another zero. All "
+        "numbers "
+        f"are over the {n:,} configurations that all {len(table)} ranked models have a result for."
     )
     furniture.captions(wording.seen_note(pairs, with_seen=chosen.with_seen))
     _ranks(table)

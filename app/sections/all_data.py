@@ -33,8 +33,8 @@ def all_data_part(datasets: pd.DataFrame, slot: DeltaGenerator) -> None:
     sets = "the dataset" if len(here) == 1 else f"the {len(here)} datasets"
     furniture.rebuilds(
         "1 (h, i)",
-        f"{sets} with {here['n_configs'].sum():,} configurations and {here['n_atoms'].sum():,} atoms that are here in "
-        "place of the paper's 14 with 54,084 and 7,326,684; tiles below the bars show each dataset by itself.",
+        f"{sets} here, with {here['n_configs'].sum():,} configurations and {here['n_atoms'].sum():,} atoms, stand in "
+        "for the paper's 14 with 54,084 and 7,326,684. Tiles below the bars show each dataset by itself.",
     )
     own = set(here.loc[here["energy_reference"] == "own", "dataset_id"])
     with st.container(horizontal=True, gap="medium"):
@@ -44,10 +44,10 @@ def all_data_part(datasets: pd.DataFrame, slot: DeltaGenerator) -> None:
                     _chart(kind, one, scopes[kind], own, slot if kind == "energy" else None)
     names = wording.listed(wording.dataset_label(name) for name in far)
     furniture.captions(
-        "Energies are absolute, as their sources have them, over their whole range; the box holds those above zero. "
-        "Counts are logarithmic, and darker tiles hold more.",
+        "Energies are absolute values of the sources, over their whole range. The box marks energies above zero. "
+        "Counts are logarithmic: darker tiles hold more samples.",
         f"{base.OWN_MARK} counts energies from a zero of its own." if own & set(ids) else "",
-        f":material/warning: Not among the energies, since they count all electrons: {names}." if far & set(ids) != far
+        f":material/warning: Energies without these sets, which count all electrons: {names}." if far & set(ids) != far
         else "",
     )  # fmt: skip
     if found["energy"] is not None:

@@ -42,18 +42,18 @@ def best_part(dataset_ids: tuple[str, ...], alignment: str, chosen: selection.Se
     furniture.rebuilds(
         "3",
         f"{len(counts)} {'datasets' if by == DATASETS else f'kinds of structures of {wording.dataset_label(of)}'} "
-        f"that are here in place of the paper's 13, with up to {counts['n_models'].max() if len(counts) else 0} models "
-        "in place of 26; models that cannot be told apart from the best are named. The paper's caption gives the line "
-        "of forces in meV/atom; it must be meV/Å.",
+        f"stand in for the paper's 13, with up to {counts['n_models'].max() if len(counts) else 0} models in place of "
+        "26. The table names models that cannot be told apart from the best. The paper's caption gives the line of "
+        "forces in meV/atom; it must be meV/Å.",
     )
     with st.container(horizontal=True, gap="medium"):
         for quantity, table in found.items():
             with st.container(width=500):
                 _chart(table, quantity, by, scope, slot if quantity == chosen.quantity else None)
     st.caption(
-        "Bold: RMSE of the best model over the configurations that all ranked models share; behind its name, how many "
-        "others a paired bootstrap cannot tell apart from it; with too few independent clusters, which have no bounds, "
-        "these are all others. Small number: configurations. Dashed: the lines of the paper."
+        "Bold: RMSE of the best model over the configurations that all ranked models share. Behind its name: how many "
+        "others a paired bootstrap cannot tell apart from it. Where independent clusters are too few for bounds, these "
+        "are all others. Small number: configurations. Dashed: the lines of the paper."
     )
     _table(counts, chosen.quantity)
 

@@ -56,10 +56,11 @@ def compatibility_part(dataset: pd.Series, datasets: pd.DataFrame, slot: DeltaGe
         on_select=_open_cell,
     )
     st.caption(
-        f"{tile_maps.STATE_MARKS['yes']} comparable. {tile_maps.STATE_MARKS['care']} with care: a part of the error is "
-        f"the set-up's. {tile_maps.STATE_MARKS['no']} only aligned: raw errors are a matter of the zero of energy, and "
-        "the app greys them. Judged by functional, zero of energy and pseudopotentials, code, +U, spin and D3. Click "
-        "on a cell for its dataset; the pointer and the table say why."
+        f"{tile_maps.STATE_MARKS['yes']} comparable. {tile_maps.STATE_MARKS['care']} with care: the set-up makes a "
+        "part "
+        f"of the error. {tile_maps.STATE_MARKS['no']} only aligned: raw errors depend on the zero of energy, and the "
+        "app greys them. The verdict rests on functional, zero of energy and pseudopotentials, code, +U, spin and D3. "
+        "Click on a cell for its dataset; the pointer and the table say why."
         + (f" {wording.SEEN}: the model, on the whole dataset or a part of it." if cells["is_seen"].any() else "")
     )
     _reasons(dataset, judged, models)
@@ -109,7 +110,8 @@ def _force_slopes(dataset: pd.Series) -> None:
     table = force_slopes.potentials_and_forces()
     if table.empty:
         furniture.empty(
-            "No pair of models here", "Needs forces of a model of OMat24 and of the same one trained on for MPtrj."
+            "No pair of models here",
+            "This comparison needs forces of a model trained on OMat24 and of the same model trained further on MPtrj.",
         )
         return
     st.markdown(_finding(table))
@@ -136,12 +138,13 @@ def _finding(table: pd.DataFrame) -> str:
     is_apart = (bounded["ratio_lo"] > 1) | (bounded["ratio_hi"] < 1)
     is_far = is_apart & ((bounded["ratio"] - 1).abs() > FAR)
     text = (
-        "OMat24 has other pseudopotentials than the Materials Project for some metals. Each row has one architecture: "
-        "trained on OMat24, and then on for labels of the Materials Project. Where the ratio of their slopes of "
-        "predicted over reference forces is not 1, labels or structures of the second training moved the forces; "
-        f"training on structures near equilibrium alone would soften them, and make it larger than 1. In "
-        f"{int(is_apart.sum())} of {len(bounded)} rows with bounds these leave 1 out, in {int(is_far.sum())} by more "
-        f"than {FAR:.0%}"
+        "OMat24 has other pseudopotentials than the Materials Project for some metals. Each row compares two models of "
+        "one architecture: one trained on OMat24, and one trained further on labels of the Materials Project. The "
+        "ratio "
+        "is that of their slopes of predicted over reference forces. Where it is not 1, labels or structures of the "
+        "second training moved the forces. Training on structures near equilibrium alone would soften the forces and "
+        f"make the ratio larger than 1. The bounds exclude 1 in {int(is_apart.sum())} of {len(bounded)} rows with "
+        f"bounds; in {int(is_far.sum())} of them the ratio is off by more than {FAR:.0%}"
     )
     if not is_far.any():
         return f"{text}."

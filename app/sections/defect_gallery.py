@@ -41,13 +41,15 @@ def show(chosen: Selection) -> None:
         key="defect-drawings",
     )
     st.caption(
-        "Views near the shortest cell vector, the longest one upwards: the largest cell of each group. Full colour: "
-        "atoms of the cell; faint: periodic images. Squares: the rarer elements. Classes: page Environments."
+        "The largest cell of each group, seen near the shortest cell vector, with the longest one upwards. Full "
+        "colour: "
+        "atoms of the cell. Faint: periodic images. Squares: the rarer elements. The page Environments defines the "
+        "classes."
     )
     st.caption(
-        "Rebuilds figure 6a of the paper, drawings of a vacancy, dumbbells, seven grain boundaries, a stacking fault "
-        "and a screw dislocation in bcc metals. What differs: these are cells of the dataset at the left, by default "
-        "our own small ones, in which there is no dislocation."
+        "Rebuilds figure 6a of the paper: drawings of a vacancy, dumbbells, seven grain boundaries, a stacking fault "
+        "and a screw dislocation in bcc metals. What differs: these are cells of the dataset at the left. The default "
+        "is our own set of small cells, which has no dislocation."
     )
     names = {cell.config_id: f"{cell.group_name}: {cell.config_id}" for cell in cells}
     with st.container(horizontal=True, vertical_alignment="bottom"):

@@ -105,10 +105,10 @@ def _pair(
 
 def _whence(chosen: selection.Selection) -> str:
     if chosen.compare:
-        return "Over the configurations that both have a result for."
+        return "Errors are over the configurations that both have a result for."
     return (
-        "Over the configurations that both have a result for. Shown are the worst and the best of the ranked models; "
-        "“Compare with” at the left takes the sidebar's model and another one."
+        "Errors are over the configurations that both have a result for. The two models are the worst and the best of "
+        "the ranked ones; “Compare with” at the left shows the sidebar's model and another one."
     )
 
 
@@ -152,9 +152,9 @@ def _winners(
     )  # fmt: skip
     close = int((table["second"] < 1.1 * table["error"]).sum())
     st.caption(
-        f"Over the configurations that all {len(ranked)} ranked models have a result for. On {close} of {len(table)} "
-        "elements the next model is within 10 %; an element's configurations are too few, and too alike, to say "
-        "beyond doubt which of such two is better. The pointer names the next one."
+        f"Errors are over the configurations that all {len(ranked)} ranked models have a result for. On {close} of "
+        f"{len(table)} elements the next model is within 10 %. An element's configurations are too few, and too alike, "
+        "to say beyond doubt which of two such models is better. The pointer names the next model."
     )
     unit = _UNITS[chosen.quantity]
     heads = {

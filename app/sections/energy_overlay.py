@@ -47,9 +47,9 @@ def show(chosen: Selection, scope: Scope, alignment: str, seen: Sequence[str]) -
     more = "" if chosen.compare else " “Compare with” at the left adds up to four models."
     st.caption(f"Nothing is cut off. The band marks reference energies above zero.{none}{more}")
     st.caption(
-        "Rebuilds figure 4 of the paper, five models on Mg of RANDSPG, whose many positive energies spoil those of "
-        "eqV2 and CHGNet. What differs: any dataset and models of the sidebar, and energies aligned where asked; a "
-        "zero of energy means free atoms only in raw energies that count from them."
+        "Rebuilds figure 4 of the paper: five models on Mg of RANDSPG, where eqV2 and CHGNet fail on the many positive "
+        "energies. What differs: dataset and models are those of the sidebar, and energies may be aligned. Zero means "
+        "free atoms only in raw energies that count from them."
     )
     agreement = agreement.assign(label=agreement["model_id"].map(labels)).drop(columns="model_id")
     heads: dict[str, Any] = {"n_negative": "n, E ≤ 0", "n_positive": "n, E > 0"}

@@ -73,13 +73,14 @@ def _bars(shown: pd.DataFrame, column: str, chosen: selection.Selection) -> None
     )
     shares = shown.groupby("model_id")["n_atoms"].sum()
     part = (
-        " Models shown have results for different numbers of atoms: do not rank them by these bars."
+        " The models have results for different numbers of atoms: do not rank them by these bars."
         if shares.nunique() > 1
         else ""
     )
     st.caption(
-        "The models of the sidebar, then those with the smallest force error among models that have results for the "
-        f"most atoms and were not trained on these data.{part}"
+        "Shown are the models of the sidebar. After them come the models with the smallest force error that have "
+        "results "
+        f"for the most atoms and were not trained on these data.{part}"
     )
     furniture.captions(wording.seen_note(shown.drop_duplicates("model_id")))
 
@@ -87,11 +88,14 @@ def _bars(shown: pd.DataFrame, column: str, chosen: selection.Selection) -> None
 def _definitions() -> str:
     return (
         "Surface: the neighbours within two nearest-neighbour distances lie to one side (mean direction longer than "
-        "0.2). Bulk-like: adaptive common-neighbour analysis finds fcc, hcp or bcc. Liquid-like: neither, and the "
-        "averaged bond order q6 of the first shell is below 0.3, as in melts and in crystals of other kinds such as "
-        "A15 or hydrides. Defect core: the rest, around vacancies, interstitials, boundaries and solutes, and in a "
-        "lattice that vibrates strongly. By pyscal3; elements make no difference. A slope below 1 is softening: forces "
-        "are too small."
+        "0.2). Bulk-like: adaptive common-neighbour analysis finds fcc, hcp or bcc. Liquid-like: neither of them, and "
+        "the averaged bond order q6 of the first shell is below 0.3, as in melts and in crystals of other kinds such "
+        "as "
+        "A15 or hydrides. Defect core: all other atoms, around vacancies, interstitials, boundaries and solutes, and "
+        "in "
+        "a lattice that vibrates strongly. pyscal3 computes the classes, without regard to elements. A slope below 1 "
+        "is "
+        "softening: forces are too small."
     )
 
 

@@ -145,11 +145,12 @@ def coverage(models: pd.DataFrame, slot: DeltaGenerator) -> None:
         on_select=_open_cell,
     )
     st.caption(
-        "Click on a cell for its model's page. Numbers: configurations with a result, of those in brackets above. "
+        "Click on a cell for its model's page. Numbers: configurations with a result; the dataset has those in "
+        "brackets. "
         "† and italics: imported. Red frame: some "
         f"failed; {MARKS['cannot-run']} hatched: all failed. Pale {MARKS['cannot-run']}: the model has no loader yet. "
         f"{MARKS['no-data']}: the dataset is not here. Pale and blank: can be run, but was not. The pointer and the "
-        "table say why."
+        "table give the reason."
     )
     tables.view_data(table[columns], "coverage")
 

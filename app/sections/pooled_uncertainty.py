@@ -45,14 +45,12 @@ def show(ensemble: pd.Series, chosen: Selection) -> None:
     agreement = pooled_spread.agreement(ensemble_id, chosen.quantity, tuple(sorted(apart)))
     _table(agreement)
     if len(known) == 1:
-        st.caption(
-            f"Only {wording.dataset_label(known[0])} has numbers of all members, so one dataset is all there is."
-        )
+        st.caption(f"Only {wording.dataset_label(known[0])} has numbers of all members, so nothing is pooled.")
     st.caption(
-        "Rebuilds figure 8 of the paper, six eqV2 models pooled over its sets with Mg apart, ρ = 0.88 for energies and "
-        "0.70 for forces. What differs: our ensembles and sets, energies aligned per element where members have other "
-        "zeros, and atoms without a force by symmetry left out. The "
-        "maximum is never the smaller of the two, so fewer errors lie beyond it."
+        "Rebuilds figure 8 of the paper: six eqV2 models pooled over its sets with Mg apart, ρ = 0.88 for energies and "
+        "0.70 for forces. What differs: ensembles and sets are ours, energies are aligned per element where members "
+        "have other zeros, and atoms without a force by symmetry are left out. The maximum deviation is never smaller "
+        "than the standard deviation, so fewer errors lie beyond it."
     )
 
 

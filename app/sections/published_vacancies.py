@@ -25,9 +25,11 @@ def show(model_ids: tuple[str, ...]) -> None:
         _chart(both, labels, model_ids)
     st.caption(
         f"Published: {SOURCE}; {len(table.drop_duplicates(['element', 'structure']))} metals and structures, of which "
-        "many are not the ground state. Ours are unrelaxed and in cells of 8 or 16 sites, where a vacancy is a "
-        "neighbour of its own images, so they need not agree with relaxed ones in large cells. Models are evaluated "
-        "on our cells and not relaxed; `python -m precompute relax` relaxes a structure with them."
+        "many are not the ground state. Our vacancies are unrelaxed and in cells of 8 or 16 sites, where a vacancy "
+        "is a "
+        "neighbour of its own images. They need not agree with relaxed ones in large cells. Models are evaluated on "
+        "our "
+        "cells without relaxation; `python -m precompute relax` relaxes a structure with a model."
     )
     with st.expander("Published vacancy energies (eV)"):
         heads = {"published": "Formation, published", "migration": "Migration, published", "place": "Cell of ours"}

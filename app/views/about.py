@@ -13,7 +13,7 @@ from engine.queries import catalog, error_metrics
 from engine.store import connection
 
 DEFINITIONS = """
-- **Reference** is the DFT value that comes with a dataset; it is no truth. Errors are predicted minus
+- **Reference** is the DFT value that comes with a dataset. It has errors of its own. Errors are predicted minus
   reference.
 - **Energy RMSE** (meV/atom): root mean square over configurations of (E<sub>pred</sub> − E<sub>ref</sub>) /
   N.
@@ -26,8 +26,8 @@ DEFINITIONS = """
 - **Relative to the perfect crystal**: model and reference both count energies from their own perfect crystals of the
   same elements, where a dataset has them. No offset is fitted, so a systematic error of defects stays visible.
 - **95 % bounds**: Student's t on the logarithm of the RMSE over clusters of configurations that are not independent
-  (one metal, or one cell and trajectory). There are none for fewer than six clusters. In simulations they cover 78 to
-  94 % where a few clusters rule the error, which is less than they promise; `python -m benchmarks.coverage` shows it.
+  (one metal, or one cell and trajectory). There are none for fewer than six clusters. In simulations the bounds cover
+  78 to 94 %, less than 95 %, where a few clusters dominate the error; `python -m benchmarks.coverage` shows it.
 - **Ranks** are intervals by a paired bootstrap over clusters; models that cannot be told apart share a rank.
 - **Slope of forces**: least squares through the origin, predicted against reference; below 1 the model is too
   soft.
@@ -39,8 +39,8 @@ DEFINITIONS = """
   over the configurations for which every ranked model has a result; offsets and bounds are those of these
   configurations. A model that failed on more than a tenth, or leaves fewer than about 90 shared ones, is not ranked.
 - **§ trained on this**: training data of the model hold configurations of the dataset, certainly or likely. Its errors
-  there are no test of it, so headlines, rankings and Pareto fronts leave it out, and what models share does not depend
-  on it. The switch at the left brings it in. The registry says which training sets hold which groups, and why.
+  there are no test of it, so headlines, rankings and Pareto fronts leave it out. The configurations that models share
+  do not depend on it. The switch at the left brings it in. The registry says which training sets hold which groups.
 - **Missing** means not run, **failed** means run without a result. Neither is zero; both are counted.
 """
 
@@ -147,8 +147,9 @@ def _failures() -> None:
 def _paper() -> None:
     """The way to the statements, which have a page of their own."""
     st.markdown(
-        "What the paper states, number by number, measured again on this build: what disagrees, what agrees, and what "
-        "cannot be tested and why; and where the paper contradicts itself."
+        "The page Claims has the paper's statements, measured again on this build. It says which numbers disagree, "
+        "which "
+        "agree, and which cannot be tested and why. It also lists where the paper contradicts itself."
     )
     st.page_link("views/claims.py", label="Open Claims", icon=":material/fact_check:")
 

@@ -24,10 +24,12 @@ MARKS = {
 }
 
 MEANINGS = (
-    "**Reproduced**: the number measured here bears the statement out. **Within bounds**: it does not, but its 95 % "
-    "bounds reach values that would. **Differs**: neither does. **Cannot be tested**: data, weights or numbers are not "
-    "here, with the reason. A statement of several parts has the verdict of its worst part. Most data are not the "
-    "paper's: each verdict names what stands in for them."
+    "**Reproduced**: the number measured here supports the statement. **Within bounds**: the number does not, but its "
+    "95 % bounds reach values that would. **Differs**: neither number nor bounds do. **Cannot be tested**: data, "
+    "weights "
+    "or numbers are not here; the reason is given. A statement of several parts has the verdict of its worst part. "
+    "Most "
+    "data are not the paper's: each verdict names the data that stand in for them."
 )
 
 
@@ -35,8 +37,9 @@ def show() -> None:
     """The paper's statements with verdicts, our own findings, and where the paper contradicts itself."""
     furniture.header(
         "Claims",
-        "What Shuang et al., [arXiv:2502.03578](https://arxiv.org/abs/2502.03578) (2025), state, in our words and with "
-        "their numbers, measured again on this build. What disagrees comes first.",
+        "Statements of Shuang et al., [arXiv:2502.03578](https://arxiv.org/abs/2502.03578) (2025), in our words and "
+        "with "
+        "their numbers, measured again on this build. Those that disagree come first.",
     )
     furniture.say_unheeded(selection.selection().scope)
     table = claims(PAPER)
@@ -178,7 +181,7 @@ def _csv(table: pd.DataFrame) -> bytes:
 def _ours() -> None:
     """Our own findings, which the paper does not have."""
     st.subheader("Our own findings", anchor=False)
-    st.caption("Not of the paper. They are measured in the same way and can fail in the same way.")
+    st.caption("These are not in the paper. They are measured in the same way and can fail in the same way.")
     for _, claim in claims(OWN).iterrows():
         _card(claim.where(claim.index != "paper_text", None))
 

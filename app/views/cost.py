@@ -22,7 +22,7 @@ def show() -> None:
     chosen = selection.selection()
     slot = furniture.header(
         f"Cost: {chosen.quantity} error on {wording.place(chosen.scope)}",
-        "Which model is the most accurate for the time that one has? No other model beats those on the line.",
+        "Which model is the most accurate for the available time? No other model beats those on the line.",
     )
     costs = catalog.costs()
     if costs.empty:
@@ -128,8 +128,8 @@ def _chart(
         on_select=_open_model,
     )
     st.caption(
-        f"Cost: measured on {machine['setting']}, energy and forces of one configuration at a time. The front is drawn "
-        f"through timings of one occasion, {machine['main_occasion']}. "
+        f"Cost is measured on {machine['setting']}, with energy and forces of one configuration at a time. The front "
+        f"connects timings of one occasion, {machine['main_occasion']}. "
         f"Bars: 95 % bounds of the RMSE. Ringed: models chosen at the left. Colour: architecture. Open: not ranked. "
         f"Click on a point for its model's page. "
         f"{cost_plots.TRAINING_LEGEND}"

@@ -30,7 +30,7 @@ def show() -> None:
     dataset = datasets.set_index("dataset_id", drop=False).loc[chosen.dataset_id]
     slot = furniture.header(
         f"Datasets: {dataset['label']}",
-        "What are the models tested on, how was it computed, and what can a comparison with it mean?",
+        "Which data are the models tested on, how were they computed, and what can a comparison with them mean?",
     )
     address.heed("part", PARTS, str.capitalize)
     address.heed_switch("alone", "together")
@@ -261,8 +261,8 @@ def _distributions(dataset: pd.Series) -> None:
         key=f"distributions-{scope.describe()}",
     )
     st.caption(
-        "These are DFT reference data alone. At each end 0.1 % of the samples lie beyond the axes; brackets say how "
-        "many."
+        "These are DFT reference data alone. 0.1 % of the samples lie beyond the axes at each end; brackets give their "
+        "number."
     )
     tables.view_data(table, "distributions")
 
@@ -343,7 +343,8 @@ def _structure(dataset: pd.Series, row: pd.Series) -> None:
         f"{configuration.n_atoms} atoms",
     )
     st.markdown(
-        f"**{row['group_name']}**: {sight.formula}, {configuration.n_atoms} atoms, `{row['config_id']}`. It "
+        f"**{row['group_name']}**: {sight.formula}, {configuration.n_atoms} atoms, `{row['config_id']}`. This "
+        "structure "
         f"has the median number of atoms of the {row['n_configs']:,} configurations of the group, and the median force "
         "among those of that size. Choose a row for another group."
     )

@@ -92,7 +92,7 @@ def _nothing_here(chosen: selection.Selection) -> None:
     address.heed_switch("unconverged")
     furniture.empty(
         "No defect energies",
-        "No model has results for all parts of any of them. Run `python -m precompute run --reactions --model "
+        "No model has results for all parts of any defect energy. Run `python -m precompute run --reactions --model "
         f"{chosen.model_id}` and then `python -m precompute build`.",
     )
     defect_gallery.show(chosen)
@@ -131,7 +131,7 @@ def _choice(known: pd.DataFrame, dataset_id: str) -> Choice:
         key="unconverged",
         bind="query-params",
         help="Defect energies of Open Defects count in rankings where their label is shown to be within 20 meV or 5 % "
-        "of a denser mesh of k-points. This takes in the others.",
+        "of a denser mesh of k-points. This switch includes the others.",
     )
     row = here.loc[of]
     labels = reactions.ALL_LABELS if everything else reactions.SHOWN
@@ -144,11 +144,11 @@ def _labels_note(choice: Choice) -> None:
     if not missing:
         return
     if choice.labels == reactions.ALL_LABELS:
-        text = f"all {choice.n_all:,} count, as the switch asks; {missing:,} are not shown to be converged."
+        text = f"all {choice.n_all:,} count, since the switch is on; {missing:,} are not shown to be converged."
     elif choice.n_shown:
         text = (
             f"numbers and ranks rest on the {choice.n_shown:,} of {choice.n_all:,} whose labels are shown to be "
-            "converged. The switch above takes in the others, which are hollow in the charts."
+            "converged. The switch above includes the others, which are hollow in the charts."
         )
     else:
         text = (
@@ -181,7 +181,7 @@ def _not_run(model_id: str, metrics: pd.DataFrame, choice: Choice) -> None:
     """Empty state of a model without a complete defect energy of the kind."""
     furniture.empty(
         f"No such defect energies of {wording.model_labels()[model_id]}",
-        "The model has no result for all parts of any of them. Run `python -m precompute run --reactions --model "
+        "The model has results for all parts of none of them. Run `python -m precompute run --reactions --model "
         f"{model_id} --dataset {choice.dataset_id}`, which leaves out everything else, and then `python -m precompute "
         f"build`. Models with numbers: {wording.listed(metrics['label'])}.",
     )
@@ -206,8 +206,10 @@ def _metals(choice: Choice, model_id: str, slot: DeltaGenerator) -> None:
         width=820,
     )
     st.caption(
-        "Blue: the model's energy is too low, red: too high. Over all datasets; a grey metal without a number has such "
-        "energies, but not of this model. Labels not shown to be converged are in it; the pointer counts them."
+        "Blue: the model's energy is too low. Red: it is too high. All datasets count. A grey metal without a number "
+        "has "
+        "such energies, but none of this model. Labels that are not shown to be converged count too; the pointer gives "
+        "their number."
     )
     tables.view_data(table, "reaction-metals")
 
@@ -283,12 +285,13 @@ def _cancellation(choice: Choice, model_ids: tuple[str, ...]) -> None:
         lambda ink: reaction_plots.cancellation(errors, ink, title, origin.source_line()),
         errors.drop(columns="part_errors"),
         origin,
-        f"{title} Size of each error against what independent errors of its parts would add up to.",
+        f"{title} Size of each error against the size that independent errors of its parts would give.",
         key="reaction-cancellation",
     )
     st.caption(
-        "On the dashed line errors are as large as if those of the parts were independent; below it they cancel, above "
-        f"it they add up. Errors below {reaction_plots.SMALLEST} meV are drawn there."
+        "On the dashed line an error is as large as independent errors of its parts would make it. Below the line the "
+        f"parts' errors cancel, above it they add up. Errors below {reaction_plots.SMALLEST} meV are drawn at "
+        f"{reaction_plots.SMALLEST} meV."
     )
     if choice.kind.kind_id in SOLUTE_KINDS:
         _breakdown(choice, model_ids)
@@ -325,13 +328,15 @@ def _definitions(choice: Choice) -> None:
     with st.expander("Definitions, and the command that prints these numbers"):
         st.markdown(
             "\n".join(lines)
-            + "\n\nModels are evaluated at the geometries of the reference, which they do not relax. Errors of the "
-            "parts are those of total energies, times the coefficient, after the least-squares offset per element over "
-            "all parts is removed; their sum is the error of the defect energy, whatever the offsets are.\n\n"
-            f"`python -m precompute table --reactions {choice.kind.kind_id} {dataset}` prints the ranking; with "
-            "`--model ID` the energies one by one, and without `--dataset` the means by metal over all datasets; with "
-            "`--labels all` labels count that are not shown to be converged. Which cells make each energy: columns "
-            "part_configs and coefficients of the table `reactions` of the store."
+            + "\n\nModels are evaluated at the geometries of the reference, without relaxation. The error of a part is "
+            "that of its total energy times its coefficient, after removal of the least-squares offset per element "
+            "over "
+            "all parts. The errors of the parts add up to the error of the defect energy, whatever the offsets are.\n\n"
+            f"`python -m precompute table --reactions {choice.kind.kind_id} {dataset}` prints the ranking. `--model "
+            "ID` "
+            "prints the energies one by one; without `--dataset` it prints the means by metal over all datasets. "
+            "`--labels all` includes labels that are not shown to be converged. The columns part_configs and "
+            "coefficients of the store's table `reactions` say which cells make each energy."
         )
 
 

@@ -32,7 +32,8 @@ def show() -> None:
     model = wording.model_labels()[chosen.model_id]
     with top:
         slot = furniture.header(
-            f"Elements: {model}", "For which elements can it be trusted? Click on a tile for its configurations."
+            f"Elements: {model}",
+            "For which elements can the model be trusted? Click on a tile for its configurations.",
         )
     with furniture.controls():
         alignment = selection.alignment_switch()
@@ -52,7 +53,8 @@ def show() -> None:
             "Rescale colours",
             key="rescale",
             bind="query-params",
-            help="Colours have fixed limits, so that pictures of models can be compared. This fits them to one model.",
+            help="Colours have fixed limits, so that pictures of models can be compared. This switch fits them to one "
+            "model.",
         )
     scope = _scope(chosen, chosen.model_id) if everything else chosen.scope
     table = error_metrics.element_metrics(chosen.model_id, scope)
@@ -80,7 +82,7 @@ def _one_composition(pairs: pd.DataFrame) -> None:
     if names := wording.listed(pairs.loc[pairs["dataset_id"].isin(ids), "dataset_label"]):
         st.caption(
             f":material/warning: One alloy in one composition: {names}. Aligned errors there are the scatter of the "
-            "raw ones, and say nothing about formation energies."
+            "raw errors and say nothing about formation energies."
         )
 
 
@@ -239,12 +241,13 @@ def _compared(chosen: selection.Selection, table: pd.DataFrame, columns: dict[st
     if not n:
         furniture.empty(
             "No configuration in common",
-            f"No configuration has a result of all of these: {', '.join(labels[model] for model in models)}. "
+            f"No configuration has a result of each of these models: {', '.join(labels[model] for model in models)}. "
             "Choose others at the left, or all datasets.",
         )
         return
     st.markdown(
-        f"Over the **{n:,} configurations** of {_place(scope)} that each of the {len(models)} models has a result for."
+        f"Errors are over the **{n:,} configurations** of {_place(scope)} that all {len(models)} models have results "
+        "for."
     )
     wide = pd.DataFrame({"element": table["element"]}).set_index("element")
     for model_id in models:

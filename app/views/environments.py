@@ -29,8 +29,8 @@ def show() -> None:
     chosen = selection.selection()
     slot = furniture.header(
         "Environments",
-        "Which local environments does a set have, how much of it lies outside another, and which does a model get "
-        "wrong?",
+        "Which local environments does a dataset have, how many of them lie outside another dataset, and on which is a "
+        "model wrong?",
     )
     described = environments.described_datasets()
     if described.empty:
@@ -48,13 +48,13 @@ def show() -> None:
     _map(found, colour_by, fitted, projected, chosen, slot)
     row = described.iloc[0]
     st.caption(
-        f"{row['setting']}. The components are those of {_labels(fitted)}; at most {row['atoms_per_group']} atoms of "
-        "each group of a dataset are drawn from it at random, each with the same chance, and only these are on the map."
+        f"{row['setting']}. The components are fitted on {_labels(fitted)}. The map shows a random sample of at most "
+        f"{row['atoms_per_group']} atoms of each group of a dataset, each atom with the same chance."
     )
     st.caption(
-        "Rebuilds figure 10a of the paper, a map of W environments in W-g and in the W parts of OMat24, sAlex and "
-        "MPtrj. What differs: the training sets are not here, sets of all metals share one map by the scaling, and the "
-        "paper does not state its SOAP setting."
+        "Rebuilds figure 10a of the paper: a map of W environments in W-g and in the W parts of OMat24, sAlex and "
+        "MPtrj. What differs: the training sets are not here, lengths are scaled so that all metals share one map, and "
+        "the paper does not state its SOAP setting."
     )
     _outside(fitted, projected)
     environment_errors.show(chosen)
@@ -153,7 +153,7 @@ def _outside(fitted: Sequence[str], projected: Sequence[str]) -> None:
         scopes = [Scope.of(dataset_ids[0], group=name) for name in names]
     shares = environments.outside_shares(tuple(scopes))
     if shares.empty:
-        furniture.empty("One set only", "Choose a second dataset above: a share outside is of one set and another.")
+        furniture.empty("One set only", "Choose a second dataset above: the share compares two sets.")
         return
     sizes = shares.groupby("one")["n_one"].first()
     names = [f"{name} ({sizes.get(k, 0):,})" for k, name in enumerate(names)]
@@ -168,10 +168,11 @@ def _outside(fitted: Sequence[str], projected: Sequence[str]) -> None:
         key="outside",
     )
     st.caption(
-        "Read a row: so many per cent of its environments lie outside the set of the column. An environment is outside "
-        "where its distance to the nearest of the other set, in the full SOAP vector and not on the map, is beyond the "
-        "99th percentile of nearest-neighbour distances inside that other set; atoms that symmetry makes equal are not "
-        "neighbours there. A sample of few environments covers little, so a small set has much outside it."
+        "Each number is the share of the row's environments that lie outside the set of the column. An environment is "
+        "outside where its distance to the nearest one of the other set is beyond the 99th percentile of "
+        "nearest-neighbour distances inside that other set. Distances are those of full SOAP vectors, not those on the "
+        "map. Atoms that symmetry makes equal are not neighbours there. A sample of few environments covers little, so "
+        "much lies outside a small set."
     )
     tables.view_data(table, "outside")
 

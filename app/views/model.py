@@ -28,14 +28,14 @@ def show() -> None:
         _page(found.iloc[0])
         return
     slot = furniture.header(
-        "Models", "Which models are there, on what were they trained, and on what have they been run?"
+        "Models", "Which models are there, on which data were they trained, and on which were they run?"
     )
     furniture.say_unheeded(selection.selection().scope)
     if model_id:
         furniture.empty(f"No model '{model_id}'", "The registry has no such id. Choose one from the list.")
     chosen = model_list.filtered(models)
     if chosen.empty:
-        furniture.empty("No model fits", "Take a filter away.")
+        furniture.empty("No model fits", "Remove a filter.")
         return
     model_list.model_list(chosen)
     model_list.coverage(chosen, slot)
@@ -43,7 +43,8 @@ def show() -> None:
 
 def _page(model: pd.Series) -> None:
     slot = furniture.header(
-        str(model["label"]), "What is it, how far can it be trusted, at what cost, and who made the numbers?"
+        str(model["label"]),
+        "What is this model, how far can it be trusted, at what cost, and who made the numbers?",
     )
     furniture.say_unheeded(selection.selection().scope)
     # A link to the page that is open would keep its parameters.
@@ -208,8 +209,8 @@ def _datasets(model: pd.Series, slot: DeltaGenerator) -> None:
         slot=slot,
     )
     st.caption(
-        "Over all configurations of each dataset that this model has a result for, so bars of two models may rest on "
-        "different ones; the Overview compares models on shared ones. Hatched: a part of the dataset. "
+        "Each bar is over all configurations that this model has a result for, so bars of two models may rest on "
+        "different ones. The Overview compares models on shared configurations. Hatched: a part of the dataset. "
         "Grey: no test of the model or not comparable, so not ranked. "
         f"Lines: 95 % bounds. Long tick: {base.NOISE_LABEL}, where measured. →: beyond the axis. †: imported."
         + ("" if table["comparable"].all() else f" {wording.GREY} The pointer says why.")
@@ -277,7 +278,7 @@ def _weakest(model: pd.Series, with_seen: bool) -> None:
                 tables.table_view(groups[names], "all-groups", heads)
     left_out = " Elements leave out datasets that the model was trained on." if scope != EVERYTHING else ""
     st.caption(
-        "By force RMSE over all configurations with the element, or of the group; energies are aligned."
+        "Order: force RMSE over all configurations with the element, or of the group. Energies are aligned."
         + (f"{left_out} Groups with {wording.SEEN} come last." if has_seen and not with_seen else left_out)
     )
 

@@ -18,7 +18,7 @@ def show() -> None:
     chosen = selection.selection()
     slot = furniture.header(
         "Overview",
-        "How far does each universal potential come to DFT for defects in metals? "
+        "How close does each universal potential come to DFT for defects in metals? "
         "Root mean square error per model and dataset.",
     )
     metric = METRICS[chosen.quantity]
@@ -144,7 +144,7 @@ def _matrix(
 def _seen_in_matrix(chosen: selection.Selection) -> str:
     """What the mark of a cell means for its place in the columns."""
     if chosen.with_seen:
-        return f"{wording.SEEN}, and ranked all the same."
+        return f"{wording.SEEN}, and ranked since the switch at the left is on."
     return f"{wording.SEEN}: grey and not ranked; the switch “{wording.SEEN_SWITCH}” at the left brings them in."
 
 
@@ -245,7 +245,7 @@ def _columns(table: pd.DataFrame, macro: list[str]) -> list[str]:
 
 def _shared_words(is_shared: bool) -> str:
     """What the ranks rest on."""
-    return "shared configurations" if is_shared else "those that all models share which were run on the whole"
+    return "shared configurations" if is_shared else "those shared by all models that were run on the whole dataset"
 
 
 def _notes(here: pd.DataFrame, chosen: selection.Selection, alignment: str, is_shared: bool) -> None:
@@ -253,8 +253,9 @@ def _notes(here: pd.DataFrame, chosen: selection.Selection, alignment: str, is_s
     st.caption(
         f"{base.IMPORTED_MARK} imported from the source in the last columns; the others were run here. "
         f"Numbers at the left: 95 % interval of the rank over {_shared_words(is_shared)}. A model with a dash there "
-        "has the reason in its row. Means over metals and kinds are over all that each model has a result for, of "
-        "ranked models with results for equally many of them."
+        "has the reason in its row. Means over metals and kinds count all configurations that a model has a result "
+        "for. "
+        "They are shown for ranked models with results for equally many metals and kinds."
     )
     furniture.captions(
         wording.seen_note(here, with_seen=chosen.with_seen),

@@ -24,7 +24,7 @@ def show() -> None:
     model, dataset = wording.model_labels()[chosen.model_id], wording.dataset_label(chosen.dataset_id)
     slot = furniture.header(
         f"Parity: {model} on {dataset}",
-        "Where does the prediction leave the reference? Drag a box on the chart to list its configurations.",
+        "Where does the prediction differ from the reference? Drag a box on the chart to list its configurations.",
     )
     scope, axes = _controls(chosen)
     chosen = dataclasses.replace(chosen, scope=scope)

@@ -44,7 +44,7 @@ ICONS = {
 def show() -> None:
     """Choices at the left, picture at the right, results below."""
     slot = furniture.header(
-        "Predict", "What do several potentials say of your own structure, and where do they disagree?"
+        "Predict", "What do several potentials predict for your own structure, and where do they disagree?"
     )
     furniture.say_unheeded(selection.selection().scope)
     predictor = _predictor()
@@ -153,7 +153,7 @@ def _models() -> list[str]:
         key="live-models",
         max_selections=live.MAX_MODELS_PER_JOB,
         placeholder="choose at least one",
-        help="Two or more models give a spread, which is this page's measure of doubt.",
+        help="Two or more models give a spread, which is this page's measure of uncertainty.",
     )
     absent = [model for model in models.values() if model.why_not]
     if absent:
@@ -386,15 +386,14 @@ def _energy_note(results: LiveResults) -> None:
     references = {models[task.model_id].energy_reference for task in results.done}
     if len(references) > 1:
         st.info(
-            f"These models have different zeros of energy ({', '.join(sorted(references))}): compare their "
-            "forces, or energy differences of one model between structures, but not their energies with each "
-            "other.",
+            f"These models have different zeros of energy ({', '.join(sorted(references))}). Compare their "
+            "forces, or energy differences of one model between structures. Do not compare their energies.",
             icon=":material/info:",
         )
     elif len(results.done) > 1:
         st.caption(
-            "Energies are as each model gives them. Forces need no common zero, so the disagreement is taken "
-            "from forces: dev(F) of an atom is the largest distance of any model's force from the mean."
+            "Energies count from each model's own zero. Forces need no common zero, so the disagreement is that "
+            "of forces: dev(F) of an atom is the largest distance of any model's force from the mean."
         )
 
 

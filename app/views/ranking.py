@@ -58,8 +58,8 @@ def _union() -> tuple[str, ...]:
             default=list(unions.default_union()),
             key="union",
             bind="query-params",
-            help="Begins with the datasets that stand in for those of the paper's ranking, which leaves out W-s, "
-            "RANDSPG (Mg) and CrCoNi, as far as models have results on all of them.",
+            help="The default is the datasets that stand in for those of the paper's ranking, as far as models have "
+            "results on all of them. The paper leaves out W-s, RANDSPG (Mg) and CrCoNi.",
         )
         st.button("As the paper", on_click=_choose, args=(unions.default_union(),), help="What the page begins with.")
         st.button("All", on_click=_choose, args=(tuple(options),), help="All datasets with numbers.")
@@ -101,7 +101,7 @@ def _average() -> str:
     return st.segmented_control(
         "Average", [POOLED, MEAN], default=POOLED, required=True, format_func=_NAMES.__getitem__, key="average",
         bind="query-params", help="Pooled counts each configuration (energies) or force component alike, as the paper "
-        "does, so that large datasets rule. The mean over datasets counts each dataset alike.",
+        "does, so that large datasets dominate. The mean over datasets counts each dataset alike.",
     )  # fmt: skip
 
 
@@ -123,7 +123,8 @@ def _ranking(
                 _chart(ranking, quantity, how, alignment, slot if quantity == chosen.quantity else None)
     st.caption(
         f"Red and hatched: trained on MPtrj alone. {base.IMPORTED_MARK} imported. Numbers at names: 95 % interval of "
-        "the rank by a paired bootstrap over clusters of configurations; models that cannot be told apart share its "
+        "the rank by a paired bootstrap over clusters of configurations. Models that cannot be told apart have the "
+        "same "
         "first number. Lines: 95 % bounds."
         + (f" Diamonds: {ranking_plots.AVERAGES[MEAN if how == POOLED else POOLED]}." if len(dataset_ids) > 1 else "")
     )
@@ -145,8 +146,8 @@ def _differs(found: dict[str, UnionRanking], dataset_ids: tuple[str, ...]) -> No
     names = wording.listed(wording.dataset_label(name) for name in dataset_ids)
     furniture.rebuilds(
         "5",
-        f"{names} in place of the paper's ten datasets, of which MoNbTaW makes 69 % of the configurations; {counts} "
-        "in place of 26 models; ranks are intervals.",
+        f"{names} stand in for the paper's ten datasets, of which MoNbTaW makes 69 % of the configurations. Here are "
+        f"{counts} in place of 26 models. Ranks are intervals.",
     )
 
 
@@ -186,7 +187,7 @@ def _why_empty(ranking: UnionRanking) -> str:
     cause = ranking.models["cause"].mode()
     why = {
         "missing": "No model that may be ranked has results on all of the chosen datasets",
-        "level": "Labels of models and datasets count from other zeros of energy; choose Aligned",
+        "level": "Labels of models and datasets count from different zeros of energy; choose Aligned",
         "seen": f"All models were trained on some of these data; the switch “{wording.SEEN_SWITCH}” brings them in",
     }.get(cause.iloc[0] if len(cause) else "", "No model shares enough errors with the others")
     return f"{why} ({each}). Take a dataset out, or run more models: `python -m precompute run --model all`."
@@ -203,10 +204,10 @@ def _datasets(ranking: UnionRanking, quantity: str) -> None:
     none = table[(table["n_configs"] == 0) & ranking.n_configs]["label"]
     levels = table["level_of_theory"].nunique()
     furniture.captions(
-        f":material/warning: {levels} levels of theory are pooled; models whose labels mean something else than "
-        "those of any of them are not ranked." if levels > 1 else "",
-        f":material/warning: Fewer than {MIN_CLUSTERS} independent clusters: {wording.listed(few)}. Nothing can "
-        "be told apart by the mean over datasets while they are in." if len(few) and len(table) > 1 else "",
+        f":material/warning: {levels} levels of theory are pooled. A model is not ranked where its labels mean "
+        "something else than those of any of them." if levels > 1 else "",
+        f":material/warning: Fewer than {MIN_CLUSTERS} independent clusters: {wording.listed(few)}. With them the mean "
+        "over datasets cannot tell models apart." if len(few) and len(table) > 1 else "",
         f":material/warning: No such error: {wording.listed(none)}." if len(none) else "",
     )  # fmt: skip
     with st.expander(f"Datasets: {ranking.n_configs:,} of {table['n_expected'].sum():,} configurations are shared"):

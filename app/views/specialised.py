@@ -19,7 +19,7 @@ def show() -> None:
     place = wording.place(chosen.scope)
     slot = furniture.header(
         f"Specialised models on {place}",
-        "Does a potential that was fitted to few elements beat universal ones where it belongs?",
+        "Does a potential that was fitted to few elements beat universal ones on these elements?",
     )
     known = specialised.models_with_forces(chosen.scope)
     few = known[known["is_specialised"]]
@@ -32,7 +32,7 @@ def show() -> None:
     if errors.empty:
         furniture.empty(
             "These models share no configuration",
-            "A specialised model is shown on the elements that it was fitted to; leave one out above.",
+            "A specialised model is shown on the elements that it was fitted to. Remove one above.",
         )
         return
     table = errors.merge(known.drop(columns=["n_configs", "dataset_id"]), on="model_id")
@@ -60,9 +60,9 @@ def show() -> None:
     _verdict(table, chosen.quantity, with_seen=chosen.with_seen)
     furniture.captions(wording.seen_note(table.drop_duplicates("model_id")))
     st.caption(
-        "Rebuilds figure 9 of the paper, eqV2-31M-omat-mp-salex beside ACE and MTP22 on grain boundaries of W and on "
-        "MoNbTaW. What differs: its four grain-boundary sets are not public, so groups of the datasets that are here "
-        "stand in, and other models where those two were not run."
+        "Rebuilds figure 9 of the paper: eqV2-31M-omat-mp-salex beside ACE and MTP22 on grain boundaries of W and on "
+        "MoNbTaW. What differs: the paper's four grain-boundary sets are not public, so groups of the datasets here "
+        "stand in for them. Other models stand in where those two were not run."
     )
     _training(table)
 
@@ -100,7 +100,7 @@ def _models(known: pd.DataFrame, first: list[str], chosen: selection.Selection) 
         picked: list[str] = st.multiselect(
             "Models", options, default=default, format_func=labels.__getitem__, max_selections=MOST,
             key=f"specialised-{chosen.scope.describe()}-{'-'.join(default)}",
-            help="The figure is over the configurations that all of these have forces for.",
+            help="The figure is over the configurations that all of these models have forces for.",
         )  # fmt: skip
     return picked or default
 

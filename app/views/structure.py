@@ -346,7 +346,7 @@ def _chart(sight: Sight, table: pd.DataFrame, selected: int | None, slot: DeltaG
     if "force_error" not in table or x is None:
         furniture.empty(
             "No error per atom",
-            "It needs reference forces and a prediction of the model for this configuration.",
+            "The chart needs reference forces and a prediction of the model for this configuration.",
         )
         return
     points = table[["atom", "element"]].assign(x=table[x], y=table["force_error"])
@@ -412,7 +412,7 @@ def _table(sight: Sight, table: pd.DataFrame, selected: int | None) -> None:
         selection_default={"selection": {"rows": rows}},
         column_config=parts.atom_columns(),
     )
-    st.caption("Choose a row, a point of the chart or an atom of the picture: the three follow each other.")
+    st.caption("Choose a row, a point of the chart or an atom of the picture. The other two follow.")
 
 
 # Files

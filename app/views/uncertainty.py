@@ -141,14 +141,15 @@ def _definitions(ensemble: pd.Series) -> None:
     seen = set(ensemble["seen"]["model_id"])
     members = ", ".join(wording.seen_marked(labels.get(name, name), name in seen) for name in ensemble["model_ids"])
     st.markdown(
-        f"**Members:** {members}. Only configurations count for which all members have a result.\n\n"
+        f"**Members:** {members}. Only configurations with a result of all members count.\n\n"
         "dev(E) = max over members k of |Eₖ − ⟨E⟩| per atom, and dev(Fᵢ) = max over k of ‖Fᵢₖ − ⟨Fᵢ⟩‖ for "
         "atom i. "
-        "The error is that of the ensemble mean against the reference. Below the dashed line the deviation "
-        "is larger "
-        "than the error. A rank correlation of 1 would sort configurations by their error exactly. Atoms with forces "
-        "zero by symmetry are left out, since every model is right there. Within one configuration the deviation ranks "
-        "atoms less well than over a whole dataset: it tells bad structures from good ones rather than bad atoms."
+        "The error is that of the ensemble mean against the reference. Below the dashed line the deviation is larger "
+        "than the error. With a rank correlation of 1 the deviation would sort configurations by their error exactly. "
+        "Atoms with forces zero by symmetry are left out, since every model is right there. Within one configuration "
+        "the "
+        "deviation ranks atoms less well than over a whole dataset: it tells bad structures from good ones rather than "
+        "bad atoms."
     )
 
 

@@ -78,7 +78,7 @@ def test_the_page_of_every_finding_exists(claims_store):
 
 def test_data_and_methods_leads_to_the_statements(store):
     at = open_app("views/about.py")
-    assert "What the paper states" in text_of(at)
+    assert "The page Claims has the paper's statements" in text_of(at)
 
 
 def test_a_store_without_statements_says_so(store):

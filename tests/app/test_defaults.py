@@ -64,7 +64,7 @@ def test_timed_models_say_rank_n_and_occasion(crystal_store):
 def test_energies_of_a_structure_say_what_they_are_relative_to(crystal_store):
     at = open_app("views/structure.py")
     assert "against the crystal: " in text_of(at)
-    assert "above their own perfect crystals" in text_of(at)
+    assert "count from their own perfect crystals" in text_of(at)
     assert "energy_error_per_atom_crystal" in table_with(at, "force_max_error").columns
 
 

@@ -48,7 +48,7 @@ def test_elements_show_a_dash_and_the_reason_where_there_is_no_error(crystal_sto
     at.toggle(key="pooled").set_value(False).run()
     assert not at.exception, at.exception
     spec = at.get("plotly_chart")[0].proto.spec
-    assert "the offset is not fixed by other configurations" in spec.replace("<br>", " ")
+    assert "the other configurations do not fix the offset" in spec.replace("<br>", " ")
     assert table_with(at, "n_energy").set_index("element")["energy_rmse_mev_per_atom_aligned"].isna().all()
 
 
