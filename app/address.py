@@ -1,4 +1,4 @@
-"""What an address asks of a page's choices: options by name or by id; anything else is named and not replaced."""
+"""Check of the choices that an address asks for, by name or by id; a wrong value is named and not replaced."""
 
 from collections.abc import Callable, Iterable, Mapping
 

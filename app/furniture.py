@@ -117,7 +117,7 @@ def empty(title: str, reason: str) -> None:
 
 
 def no_atoms(dataset_id: str) -> bool:
-    """Say so where a page needs atoms of a dataset that is here as a summary alone; whether it is."""
+    """Explain the empty page where a dataset is here as a summary without atoms; return whether it is."""
     note = summary_note(dataset_id)
     if note:
         empty(f"No structures and forces of {dataset_label(dataset_id)} here", note)

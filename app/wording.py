@@ -39,7 +39,7 @@ STATES = {
 
 
 def judged(metrics: pd.DataFrame, *, is_raw: bool) -> pd.DataFrame:
-    """Say of each pair of model and dataset whether its numbers may be compared with the dataset's as they are.
+    """Add to each pair of model and dataset whether its raw numbers may be compared with the dataset's.
 
     Args:
         metrics: model_id, dataset_id and more.
@@ -98,7 +98,7 @@ def noise_of(dataset_id: str, quantity: str) -> float | None:
 
 @cached
 def noise_note(dataset_id: str) -> str:
-    """How good the DFT labels of a dataset are themselves, and how that was measured; empty where not known."""
+    """The noise of a dataset's own DFT labels, and how it was measured; empty where not known."""
     known = [(noise_of(dataset_id, quantity), QUANTITIES[metric.noise].unit) for quantity, metric in METRICS.items()]
     values = [f"{significant(value, 2)} {unit}" for value, unit in known if value is not None]
     if not values:
@@ -156,7 +156,7 @@ def energy_meaning(alignment: str) -> str:
 
 
 def within_note(ensemble: str, label: str, rho: float, n: int) -> str:
-    """How well a deviation ranks the atoms of one configuration; said wherever it colours them.
+    """How well a deviation ranks the atoms of one configuration; shown wherever it colours atoms.
 
     Args:
         ensemble: Label of the ensemble.
@@ -166,7 +166,7 @@ def within_note(ensemble: str, label: str, rho: float, n: int) -> str:
     """
     if not n:
         return (
-            ":material/warning: Nobody measured how well this deviation ranks the atoms of one configuration. It is "
+            ":material/warning: How well this deviation ranks the atoms of one configuration was not measured. It is "
             "known to tell bad structures from good ones rather than bad atoms."
         )
     return (
@@ -201,7 +201,7 @@ def _flag(dataset_id: str, column: str) -> bool:
 
 
 def no_energy(alignment: str) -> str:
-    """Why a pair, element or configuration has no energy error, where nothing more is known of it."""
+    """The general reason why a pair, element or configuration has no energy error."""
     return {
         "raw": "the reference has no energy, or the model gave none",
         "per_element": "the other configurations do not fix the offset, so there is no error",
@@ -401,7 +401,7 @@ def seen_note(pairs: pd.DataFrame, *, with_seen: bool | None = None) -> str:
 
 
 def seen_in_training(dataset: pd.Series) -> str:
-    """Which models were trained on a dataset, and what else is known of that.
+    """Which models were trained on a dataset, and which may have been.
 
     Args:
         dataset: Its row of `catalog.datasets`.

@@ -62,7 +62,7 @@ def dataset_bars(table: pd.DataFrame, ink: Ink, title: str, source: str, *, colo
 
 
 def _limit(table: pd.DataFrame, quantity: str) -> float:
-    """End of the axis: the longest bar that can be compared, or a noise, within the limits of the quantity."""
+    """End of the axis: the longest comparable bar or noise tick, within the limits of the quantity."""
     low, high = base.LIMITS[quantity]
     column = METRICS[quantity].rmse
     longest = np.fmax(
@@ -114,7 +114,7 @@ def _bars(table: pd.DataFrame, quantity: str, axis: str, limit: float, ink: Ink,
 
 
 def _is_meant(table: pd.DataFrame, quantity: str) -> pd.Series:
-    """Whether nothing bars each number from a rank."""
+    """Whether each number may be ranked."""
     return table[f"why_not_{quantity}"].eq("")
 
 
@@ -140,7 +140,7 @@ def _noise_ticks(noise: NDArray[np.float64], axis: str, ink: Ink) -> go.Scatter:
 def _numbers(
     table: pd.DataFrame, column: str, bars: go.Bar, noise: NDArray[np.float64], limit: float, ink: Ink
 ) -> go.Scatter:
-    """The values, right of bars, bounds and noise: a bar's own text would lie on its bounds."""
+    """The values, right of bars, bounds and noise, since a bar's own text would cover its bounds."""
     return go.Scatter(
         x=np.fmax(np.asarray(bars.x) + np.asarray(bars.error_x.array), noise),
         y=bars.y,

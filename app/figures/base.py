@@ -1,6 +1,6 @@
 """What all figures share: themes, colour scales, the empty figure with title and source line, axes.
 
-The figures themselves are in the other files of this folder, by subject. All are made from arrays and data frames.
+The other files of this folder have the figures, by subject. All figures are made from arrays and data frames.
 
 Every figure has one of two templates of our own, light or dark: importing Streamlit sets Plotly's default
 template to one whose colours only its own page can resolve. Colour maps are light at low values, colour
@@ -244,7 +244,7 @@ def outline(colour: str, ink: Ink) -> str:
 
 
 def move_source(figure: go.Figure, yshift: int) -> None:
-    """Put the top of the source line that many pixels above (negative: below) the bottom of the plot."""
+    """Put the top of the source line some pixels above (negative: below) the bottom of the plot."""
     figure.update_annotations(yshift=yshift, selector={"name": "source"})
 
 

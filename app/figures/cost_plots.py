@@ -147,7 +147,7 @@ def pareto(
 
 
 def _pixels(values: NDArray[np.float64], span: tuple[float, float], size: float) -> NDArray[np.float64]:
-    """Places along an axis of that many pixels whose ends are given in decades."""
+    """Pixel positions of values along an axis whose ends are given in decades."""
     return np.asarray((np.log10(values) - span[0]) / (span[1] - span[0]) * size)
 
 
@@ -178,7 +178,7 @@ def _write_labels(
 
 
 def _label(row: pd.Series) -> str:
-    """The model with its marks; with its own n where it shares too little to be ranked."""
+    """The model with its marks, and with its own n where it shares too few configurations to be ranked."""
     is_other_level = row["cause"] == "level" and row["comparable"]
     marks = [base.OWN_MARK] * (not row["comparable"]) + [SEEN_MARK] * row["is_seen"]
     name = " ".join([row["label"], *marks, *[base.LEVEL_MARK] * is_other_level])
@@ -190,7 +190,7 @@ def _label(row: pd.Series) -> str:
 
 
 def _with_noise(span: tuple[float, float], noise: float | None) -> tuple[float, float]:
-    """The ends of the axis in decades, moved to show the noise where that does not take much room."""
+    """The ends of the axis in decades, extended to show the noise where that needs little room."""
     if noise is None:
         return span
     at = float(np.log10(noise))
@@ -244,14 +244,14 @@ def _steps(x: NDArray[np.float64], y: NDArray[np.float64], width: float) -> list
 
 
 def _fill(row: Any, ink: Ink) -> str:
-    """Hue of the architecture, or grey; open markers have no inside, so theirs is that of an outline."""
+    """Hue of the architecture, or grey; for open markers it is the colour of the outline."""
     if row.comparable:
         return base.model_colour(row.model_id)
     return ink.tile if row.is_ranked else ink.muted
 
 
 def _rank(row: Any) -> str:
-    """The interval of the rank, or why there is none."""
+    """The interval of the rank, or the reason why there is none."""
     return f"not ranked: {base.wrapped(row.why_no_rank)}" if row.why_no_rank else f"rank {row.ranks}"
 
 

@@ -25,7 +25,7 @@ OTHER = "rgb(150,156,163)"
 def error_map(
     table: pd.DataFrame, quantity: str, limits: tuple[float, float], ink: Ink, title: str, source: str
 ) -> go.Figure:
-    """Errors of one model by element; the same limits make two of them comparable.
+    """Errors of one model by element; two maps with the same limits can be compared.
 
     Args:
         table: element, n_configs and `error` (meV/atom or meV/Å).

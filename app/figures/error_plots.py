@@ -103,7 +103,7 @@ def _mark_truth(figure: go.Figure, view: str, low: float, high: float, ink: Ink)
 
 
 def _line_label(figure: go.Figure, x: float, y: float, text: str, ink: Ink, span: tuple[float, float]) -> None:
-    """Name a line at its end, beyond it where the x axis of that span goes on, else above it."""
+    """Name a line at its end: beyond it where the x axis goes on, otherwise above it."""
     is_room = span[1] - x > 0.06 * (span[1] - span[0])
     figure.add_annotation(
         x=x,
@@ -165,7 +165,7 @@ def residual(
 
 
 def _is_visible(noise: float, frame: Frame) -> bool:
-    """Whether a line at the noise lies inside the frame, and far enough from that at zero to be told from it."""
+    """Whether a line at the noise lies inside the frame and can be told from the line at zero."""
     return frame.y[0] < noise < frame.y[1] and noise > _LEAST_GAP * (frame.y[1] - frame.y[0])
 
 
@@ -181,7 +181,7 @@ def _mark_noise(figure: go.Figure, noise: float, frame: Frame, ink: Ink) -> None
 
 
 def _note_above(figure: go.Figure, text: str, ink: Ink) -> None:
-    """Name a line above the plot at its left, where no sample can be."""
+    """Name a line above the plot at its left, where no sample can lie."""
     figure.add_annotation(
         text=text,
         x=0,

@@ -62,7 +62,7 @@ def _span(values: pd.Series) -> tuple[float, float]:
 
 
 def _mark_positive(figure: go.Figure, x_span: tuple[float, float], ink: Ink) -> None:
-    """A band over the reference energies above zero, where atoms are bound less than apart."""
+    """A band over the reference energies above zero, where atoms are less bound than free atoms."""
     figure.add_vrect(
         x0=max(0.0, x_span[0]), x1=x_span[1], fillcolor=ink.accent, opacity=0.12, line_width=0, layer="below"
     )

@@ -92,12 +92,12 @@ def _value_tiles(
 
 
 def _resting(row: Any, quantity: str) -> int:
-    """Number of configurations that an error rests on."""
+    """Number of configurations behind an error."""
     return int(row.n_energy if quantity == "energy" and hasattr(row, "n_energy") else row.n_configs)
 
 
 def _why_none(row: Any, quantity: str) -> str:
-    """Why there is no error of an element that has configurations."""
+    """The reason why an element with configurations has no error."""
     return str(getattr(row, "why_none", "no energies")) if quantity == "energy" else "no forces in the reference"
 
 

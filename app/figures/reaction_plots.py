@@ -187,7 +187,7 @@ def _points(rows: pd.DataFrame, model_id: str, rank: int, ink: Ink, *, is_listed
 
 
 def _marker(rows: pd.DataFrame, model_id: str, symbol: str, ink: Ink) -> dict[str, object]:
-    """Filled where the label may be trusted, hollow where it is not shown to be converged."""
+    """Filled where the label is reliable, hollow where it is not shown to be converged."""
     is_open = rows["is_converged"].eq(False).fillna(False)
     colour = base.model_colour(model_id)
     return {
@@ -200,7 +200,7 @@ def _marker(rows: pd.DataFrame, model_id: str, symbol: str, ink: Ink) -> dict[st
 
 
 def cancellation(table: pd.DataFrame, ink: Ink, title: str, source: str) -> go.Figure:
-    """Size of the error of a defect energy against what independent errors of its parts would add up to.
+    """Size of the error of a defect energy against the size that independent errors of its parts would give.
 
     Args:
         table: Rows of `queries.reactions.reaction_errors`; one colour and symbol a model.

@@ -87,7 +87,7 @@ def _rows(found: DatasetHistograms, labels: Sequence[str], noun: str, centres: n
 
 
 def _box(figure: go.Figure, found: DatasetHistograms, noun: str, ink: Ink) -> None:
-    """A dashed box around what lies above zero."""
+    """A dashed box around the samples above zero."""
     low, high = float(found.edges[0]), float(found.edges[-1])
     if low >= 0 or high <= 0:
         return

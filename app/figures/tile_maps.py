@@ -61,7 +61,7 @@ def _cell_text(row: Mapping[Hashable, Any], column: str, *, is_narrow: bool) -> 
 
 
 def _is_other_level(row: Any) -> bool:
-    """Whether labels of another level of theory bar a rank; those of another zero have a mark of their own."""
+    """Whether a model has no rank because of its level of theory; labels of another zero have their own mark."""
     return bool(row["cause"] == "level" and row["comparable"])
 
 
@@ -92,14 +92,14 @@ def _cell_hover(row: Mapping[Hashable, Any], column: str) -> str:
 
 
 def _resting(row: Mapping[Hashable, Any], column: str) -> str:
-    """How many configurations and clusters the error itself rests on, where these are fewer or the error is missing."""
+    """Numbers of configurations and clusters behind an error, where they are fewer or the error is missing."""
     n = row["n_energy"] if column.startswith("energy") else row["n_force"]
     clusters = f" in {row['n_clusters']:,.0f} clusters" if row["n_clusters"] > 0 else ""
     return clusters if n == row["n_configs"] else f"{clusters}, {n:,.0f} with such an error"
 
 
 def _unranked_hover(row: Mapping[Hashable, Any]) -> str:
-    """Why there is no number, and why a model has no rank; nothing that the tile says is repeated."""
+    """The reasons for a missing number or rank, without repeating the tile."""
     note = (
         f"<br>{base.wrapped(row['energy_note'])}" if isinstance(row["energy_note"], str) and row["energy_note"] else ""
     )
@@ -158,7 +158,7 @@ def matrix_cells(metrics: pd.DataFrame, models: pd.DataFrame, datasets: pd.DataF
 
 
 def _has_configurations_of_the_ranked(cells: pd.DataFrame) -> pd.Series:
-    """Whether a pair's errors are over as many configurations as those of the ranked models of its column.
+    """Whether a pair has errors over as many configurations as the ranked models of its column.
 
     In a column whose raw energies mean nothing there is no comparison to stand apart from.
     """

@@ -1,4 +1,4 @@
-"""The part of the Datasets page on alignment of energies: ranks before and after it, and the removed offsets."""
+"""The Datasets page's part on alignment of energies: ranks before and after it, and the removed offsets."""
 
 from typing import Any
 

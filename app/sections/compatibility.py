@@ -105,8 +105,8 @@ def _reasons(dataset: pd.Series, judged: pd.DataFrame, models: pd.DataFrame) -> 
 
 
 def _force_slopes(dataset: pd.Series) -> None:
-    """Whether pseudopotentials reach the forces: models that differ in the labels that they learnt last."""
-    st.subheader("Do pseudopotentials reach the forces?", anchor=False)
+    """Effect of pseudopotentials on forces, from models that differ in the labels that they learnt last."""
+    st.subheader("Do pseudopotentials change the forces?", anchor=False)
     table = force_slopes.potentials_and_forces()
     if table.empty:
         furniture.empty(
@@ -133,7 +133,7 @@ def _force_slopes(dataset: pd.Series) -> None:
 
 
 def _finding(table: pd.DataFrame) -> str:
-    """What the ratios of slopes say, in words with numbers."""
+    """The result of the ratios of slopes in sentences with numbers."""
     bounded = table.dropna(subset="ratio_lo")
     is_apart = (bounded["ratio_lo"] > 1) | (bounded["ratio_hi"] < 1)
     is_far = is_apart & ((bounded["ratio"] - 1).abs() > FAR)

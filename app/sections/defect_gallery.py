@@ -1,4 +1,4 @@
-"""What the defects look like: one cell of each group of a dataset, drawn flat."""
+"""Flat drawings of defects: one cell of each group of a dataset."""
 
 import pandas as pd
 import streamlit as st

@@ -1,4 +1,4 @@
-"""Force errors and softening by class of local environment: which atoms do models get wrong?"""
+"""Force errors and softening by class of local environment."""
 
 import pandas as pd
 import streamlit as st

@@ -1,4 +1,4 @@
-"""What every model says of one configuration."""
+"""Errors of every model on one configuration."""
 
 import pandas as pd
 import streamlit as st

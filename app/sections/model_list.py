@@ -1,4 +1,4 @@
-"""The list of all models with its filters, and which of them was run on how much of which dataset."""
+"""The list of all models with its filters, and how much of each dataset each model was run on."""
 
 from typing import Any
 

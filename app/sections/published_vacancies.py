@@ -39,7 +39,7 @@ def show(model_ids: tuple[str, ...]) -> None:
 
 
 def _chart(both: pd.DataFrame, labels: dict[str, str], model_ids: tuple[str, ...]) -> None:
-    """Of each metal the larger cell."""
+    """Published and own energies of each metal, ours from the larger cell."""
     largest = both.sort_values("place").drop_duplicates("element").sort_values("published")
     # 16 sites sort before 8 by their text, so the first row of a metal is the larger cell
     title = "Vacancy formation energy: published (relaxed) beside ours (unrelaxed)"

@@ -114,6 +114,6 @@ def position_table(numbers: NDArray[np.int64], positions: NDArray[np.float64]) -
 
 
 def largest_first(table: pd.DataFrame, columns: tuple[str, ...]) -> pd.DataFrame:
-    """Sorted by the first of these columns that the table has, falling; as it is where it has none."""
+    """The table sorted by its first column of these, largest first; unchanged where it has none of them."""
     by = next((name for name in columns if name in table), None)
     return table if by is None else table.sort_values(by, ascending=False, kind="stable", ignore_index=True)

@@ -28,10 +28,10 @@ class Outside(NamedTuple):
 
 
 def fit_components(vectors: NDArray[np.floating]) -> Any:
-    """Two principal components of SOAP vectors, as scikit-learn's PCA; `transform` projects others on them.
+    """Fit two principal components of SOAP vectors by scikit-learn's PCA, whose `transform` projects other vectors.
 
     Args:
-        vectors: Shape (n_atoms, n_features), at least two.
+        vectors: SOAP vectors without unit, shape (n_atoms, n_features), at least two atoms.
 
     Raises:
         MetricError: There are fewer than two vectors.
@@ -44,15 +44,15 @@ def fit_components(vectors: NDArray[np.floating]) -> Any:
 
 
 def outside(vectors: NDArray[np.floating], others: NDArray[np.floating]) -> Outside:
-    """Environments of one set that are farther from the other than its own members are from each other.
+    """Find environments of one set that are farther from another set than its members are from each other.
 
     An environment is outside where the nearest of the other set is farther than the 99th percentile of the distances
-    from each member of the other set to its nearest fellow. Fellows at a distance below `SAME` are left out of that:
-    symmetry repeats environments, and a set of pairs of equal ones would have everything outside.
+    from each member of the other set to its nearest neighbour in that set. Neighbours at a distance below `SAME` do not
+    count: symmetry repeats environments, and with a set of equal pairs everything would be outside.
 
     Args:
-        vectors: Of the one set, shape (n, n_features).
-        others: Of the other set, shape (m, n_features), m at least 2.
+        vectors: SOAP vectors of the one set, without unit, shape (n, n_features).
+        others: SOAP vectors of the other set, without unit, shape (m, n_features), m at least 2.
 
     Raises:
         MetricError: The other set has fewer than two environments.

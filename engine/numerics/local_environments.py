@@ -1,8 +1,8 @@
 """Local environments of atoms: classes by neighbours, and SOAP vectors of one recorded setting.
 
-Lengths count in nearest-neighbour distances of the elements' own crystals, so that metals of different size have the
-same environments, and a strained cell has not. Elements make no difference: SOAP sees all atoms as one species, which
-is the only setting in which sets of different elements can be laid over each other.
+Lengths are in units of the nearest-neighbour distance of the elements' own crystals. Metals of different size thus have
+the same environments, and a strained cell has others. SOAP sees all atoms as one species, since only then can sets of
+different elements share one map.
 
 The libraries are imported where they are used, since dscribe takes seconds to import and the app needs neither.
 """

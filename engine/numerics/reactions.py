@@ -25,7 +25,7 @@ MJ_PER_M2 = 1e23 / J  # in one eV/Å²
 
 @dataclass(frozen=True)
 class ReactionError:
-    """What one model makes of one defect energy.
+    """Reference and predicted value of one defect energy, with the errors of its parts.
 
     Attributes:
         reaction: The reaction.
@@ -47,12 +47,12 @@ class ReactionError:
 
     @property
     def root_sum_square(self) -> float:
-        """Size that the error would have if those of the parts were independent, eV."""
+        """Size of the error if the errors of the parts were independent, eV."""
         return math.hypot(*self.part_errors)
 
     @property
     def sum_absolute(self) -> float:
-        """Size that the error would have if those of the parts all added up, eV."""
+        """Size of the error if the errors of all parts added up, eV."""
         return math.fsum(map(abs, self.part_errors))
 
     @property
@@ -87,7 +87,7 @@ def reaction_energy(reaction: Reaction, energies: Mapping[Key, float]) -> float:
 
 
 def unit_factor(reaction: Reaction, n_atoms: int, cell: FloatArray) -> float:
-    """What turns the sum of energies in eV into the unit of the reaction's kind.
+    """Factor from the sum of energies in eV to the unit of the reaction's kind.
 
     Args:
         reaction: The reaction.
@@ -155,11 +155,10 @@ def reaction_errors(
     reference: Mapping[Key, float],
     predicted: Mapping[Key, float],
 ) -> list[ReactionError]:
-    """What one model makes of reactions: of those for which reference and model have all parts.
+    """Errors of one model on the reactions for which reference and model have all parts.
 
-    The offset per element that is taken from the parts' errors is the least-squares one over all different parts of
-    these reactions. It moves no defect energy; without it the parts' errors would be those of the zeros that energies
-    are counted from.
+    The parts' errors are about the least-squares offset per element over all different parts of these reactions. The
+    offset changes no defect energy. Without it the parts' errors would be those of different zeros of energy.
 
     Args:
         reactions: The reactions.
@@ -195,14 +194,14 @@ def agreement(
     """How well predicted defect energies of one kind agree with the reference.
 
     Args:
-        reference: In the unit of the kind, shape (n_reactions,), at least one.
-        predicted: The same of a model.
-        clusters: Label of each reaction; those that share one count as one draw for the bounds.
+        reference: Defect energies in the unit of the kind, shape (n_reactions,), at least one.
+        predicted: Those of a model, in the same unit, shape (n_reactions,).
+        clusters: Label of each reaction, n_reactions of them; those that share one count as one draw for the bounds.
 
     Returns:
         In the unit given: `rmse` with its 95 % bounds `rmse_lo` and `rmse_hi`, `mae` and `mean_error` (predicted minus
-        reference). `sign_agreement`, the share of predictions of the sign of the reference; `sign_baseline`, that
-        share for one who always answers the commoner sign, below which a model knows no signs; and `spearman`, the
+        reference). `sign_agreement` is the share of predictions with the sign of the reference. `sign_baseline` is that
+        share for a constant answer of the commoner sign; a model below it is worse than that answer. `spearman` is the
         rank correlation, NaN for fewer than `ENOUGH_FOR_RANKS` values or where one side is constant.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Ratios of sums over configurations with bounds: slopes of forces, and slopes of one model over another's."""
+"""Ratios of sums over configurations with bounds, such as slopes of forces and ratios of two models' slopes."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +14,13 @@ def ratio_of_sums(
 ) -> tuple[float, float, float]:
     """Ratio of two sums over configurations, with 95 % bounds by a bootstrap over clusters of them.
 
-    With sums of reference times prediction over sums of the squared reference it is the slope of forces; with those of
-    two models as numerators and denominators it is the ratio of their slopes, the squares being the same.
+    Sums of reference times prediction over sums of the squared reference give the slope of forces. Sums of reference
+    times prediction of one model over those of another give the ratio of their slopes, since the squares are the same.
 
     Args:
-        numerators: Shape (n_configs,).
-        denominators: Shape (n_configs,), of the same sign in sum.
-        clusters: Label of each configuration; those that share one are drawn together.
+        numerators: One sum per configuration, shape (n_configs,), such as (eV/Å)².
+        denominators: One sum per configuration, shape (n_configs,), in the same unit; all totals have one sign.
+        clusters: Label of each configuration, shape (n_configs,); those that share one are drawn together.
 
     Returns:
         Ratio, lower and upper bound: quantiles of the resamples, NaN for fewer than `MIN_CLUSTERS` clusters.

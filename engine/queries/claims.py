@@ -9,7 +9,7 @@ from engine.store.connection import cached
 
 @cached
 def claims(list_name: str = PAPER) -> pd.DataFrame:
-    """Statements of one list, those that disagree first.
+    """Statements of one list, with the disagreeing ones first.
 
     Args:
         list_name: `paper`, `own` (ours) or `inconsistency` (where the paper contradicts itself).

@@ -18,7 +18,7 @@ TAIL = 0.0005  # share of the atoms with the largest forces that lie beyond the 
 
 @dataclass(frozen=True)
 class DatasetHistograms:
-    """Counts of samples of several datasets in the same bins; not to be changed, since it is remembered.
+    """Counts of samples of several datasets in the same bins; results are cached, so no caller may change them.
 
     Attributes:
         edges: Shape (n_bins + 1,), eV/atom or eV/Å.

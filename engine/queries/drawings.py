@@ -18,7 +18,7 @@ class Drawn:
     Attributes:
         group_name: Its group.
         config_id: The configuration.
-        formula: What it is made of.
+        formula: Counts of its elements.
         symbols: Elements, one per atom.
         positions: Shape (n_atoms, 3), Å.
         cell: One lattice vector a row, Å.

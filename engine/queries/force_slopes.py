@@ -1,7 +1,8 @@
-"""Whether the pseudopotentials of the training labels reach the forces: slopes of models that differ in them alone.
+"""Effect of the pseudopotentials of training labels on forces: slopes of models that differ in these labels alone.
 
 OMat24 has other pseudopotentials than the Materials Project for some metals. Some models were trained on OMat24, and
-then further on labels of the Materials Project. Where potentials move the forces of a metal, the two slopes differ.
+then further on labels of the Materials Project. Where the pseudopotentials change the forces of a metal, the two slopes
+differ.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""Defect energies: which there are, what models make of them, errors and ranks by kind, metals."""
+"""Defect energies: kinds, reference values, predictions of models, errors and ranks by kind, means by metal."""
 
 import pandas as pd
 
@@ -81,7 +81,7 @@ def reactions(scope: Scope, kind: str) -> pd.DataFrame:
 
 
 def reaction_errors(scope: Scope, model_ids: tuple[str, ...], kind: str | None = None) -> pd.DataFrame:
-    """What models make of defect energies.
+    """Predictions and errors of models for defect energies.
 
     Args:
         scope: Which cells with a defect.

@@ -1,4 +1,4 @@
-"""Potentials that were fitted to few elements beside universal ones, group by group."""
+"""Errors of potentials that were fitted to few elements beside those of universal ones, group by group."""
 
 import pandas as pd
 

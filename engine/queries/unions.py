@@ -1,6 +1,6 @@
 """Rankings of models over unions of datasets: pooled over configurations, and as means over datasets.
 
-Everything is made of sums over configurations; atoms are never read.
+All numbers come from sums over configurations, so no query reads atoms.
 """
 
 from collections.abc import Mapping, Sequence
@@ -48,7 +48,7 @@ _MODEL_COLUMNS = [
 
 @dataclass(frozen=True)
 class UnionRanking:
-    """Models over a union of datasets; not to be changed, since it is remembered.
+    """Models over a union of datasets; results are cached, so no caller may change them.
 
     Attributes:
         models: One row per model with a result on any of the datasets, the best first: model_id, label, family,
@@ -118,8 +118,9 @@ def union_ranking(
 ) -> UnionRanking:
     """Rank models over a union of datasets, on the configurations of each that the ranked models share.
 
-    A model is ranked if it has results on every dataset, shares enough of each with the others, was trained on none,
-    and its labels mean the same as those of all. On one dataset this is the ranking that the store holds.
+    A ranked model has results on every dataset, shares enough configurations of each with the other models, and was
+    trained on none of them. Its labels mean the same as those of all datasets. On one dataset this is the ranking that
+    the store holds.
 
     Args:
         alignment: `raw`, `per_element`, with offsets fitted to each dataset, or `crystal`.

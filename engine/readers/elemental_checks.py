@@ -1,9 +1,10 @@
-"""Are labels in the right units, signs and axes, where no configuration has a neighbour to compare with?
+"""Checks of units, signs and axes of labels, for sets where no configuration has a neighbour to compare with.
 
-What the elements alone say (`engine.readers.second_moment`) is rough, but on 28 published sets of metals it is never
-the opposite: as sampled here, forces correlate with it by 0.40 (Li-Al) to 1.00, median over configurations, at 0.37 to
-2.6 times their size, energies within a composition by 0.93 to 1.00 at 0.67 to 2.7 times, the three shears by 0.93 to
-1.00. Forces that are turned or shuffled correlate by less than 0.1, and the next unit is a factor of 13 away.
+The estimate from the elements alone (`engine.readers.second_moment`) is rough, but never opposite to the labels of 28
+published sets of metals. Medians over configurations, as sampled here: forces correlate with the estimate by 0.40
+(Li-Al) to 1.00, at 0.37 to 2.6 times its size; energies within a composition by 0.93 to 1.00, at 0.67 to 2.7 times; the
+three shears by 0.93 to 1.00. Forces that are turned or shuffled correlate by less than 0.1, and the next unit is a
+factor of 13 away.
 """
 
 import itertools
@@ -45,14 +46,14 @@ _NAME = "{} against elements"
 
 
 class _Pair(NamedTuple):
-    """A configuration and what its elements say."""
+    """A configuration and the estimate from its elements."""
 
     configuration: Configuration
     rough: Estimate
 
 
 def examine_against_elements(configurations: Sequence[Configuration]) -> list[Finding]:
-    """Compare labels with what the elements say; one finding for each quantity that could be compared.
+    """Compare labels with the estimate from the elements; one finding for each quantity that could be compared.
 
     Args:
         configurations: All configurations of the set; at most `MAX_SAMPLE` are looked at.
@@ -77,7 +78,7 @@ def _sample(configurations: Sequence[Configuration]) -> list[Configuration]:
 
 
 def _energies(pairs: Sequence[_Pair]) -> Finding | None:
-    """Whether energies differ within a composition as the elements say."""
+    """Whether energies within a composition differ as the estimate does."""
     groups: dict[bytes, list[tuple[float, float]]] = defaultdict(list)
     for c, rough in pairs:
         if c.energy is not None:
@@ -93,7 +94,7 @@ def _energies(pairs: Sequence[_Pair]) -> Finding | None:
 
 
 def _forces(pairs: Sequence[_Pair]) -> Finding | None:
-    """Whether forces point as the elements say, along each axis, and are as large."""
+    """Whether forces have the direction along each axis, and the size, of the estimate."""
     both = [(c.forces, rough.forces) for c, rough in pairs if c.forces is not None and _rms(rough.forces) > MIN_FORCE]
     sizes = np.array([_rms(label) / _rms(rough) for label, rough in both])
     if not len(sizes) or not sizes.any():
@@ -146,7 +147,7 @@ def _shears(pairs: Sequence[_Pair]) -> Finding | None:
 
 
 def _judge(quantity: str, likeness: float, factor: float, n: int, units: dict[str, float]) -> Finding:
-    """Verdict on a correlation with what the elements say, and on a factor to it."""
+    """Verdict on the correlation with the estimate from the elements, and on the factor to it."""
     name = _NAME.format(quantity)
     text = f"{factor:.2g} times what the elements say, correlation {likeness:.2f} ({n} configurations)"
     is_sure: Verdict = "refused" if n >= MIN_TO_REFUSE else "warning"

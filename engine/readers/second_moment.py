@@ -1,8 +1,9 @@
-"""What a configuration's forces and energy roughly are, from the elements alone.
+"""Rough estimate of a configuration's forces, energy and virial from the elements alone.
 
-A second-moment potential (a repulsion of pairs, and bonds that go as the square root of the coordination) is given by
-the energy of cohesion, the bulk modulus and the volume of an element: no label of the set that is looked at enters. It
-tells a sign, a unit or a turned frame; for any other purpose it is far too rough.
+The estimate is a second-moment potential: a repulsion of pairs, and bonds that go as the square root of the
+coordination. Its parameters follow from the cohesive energy, the bulk modulus and the volume of each element, and no
+label of the examined set enters. It detects a wrong sign, a wrong unit or a turned frame. It is far too rough for any
+other purpose.
 
 Source:
     Cleri and Rosato, Phys. Rev. B 48, 22 (1993), doi:10.1103/PhysRevB.48.22.
@@ -28,7 +29,7 @@ _P_OVER_Q = 3.0
 
 
 class Estimate(NamedTuple):
-    """What a configuration roughly has.
+    """Estimated energy, forces and virial of a configuration.
 
     Args:
         energy: Counted from free atoms, eV.

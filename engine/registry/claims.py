@@ -1,9 +1,8 @@
 """Statements that are measured: of the paper (claims.toml), our own, and where the paper contradicts itself.
 
-A statement has measures. One names a kind, its parameters and which values would bear the statement out; the store
-carries it out (engine/store/claims.py). Measures of one `part` are alternatives, of which the first with data counts;
-all parts together make the verdict. The paper's sentences are not repeated: the wording is ours, the numbers are the
-paper's as printed.
+A statement has measures. A measure names its kind, its parameters and the values that would support the statement. The
+build evaluates it (engine/store/claims.py). Measures of one `part` are alternatives, of which the first with data
+counts. All parts together make the verdict. The wording is ours; the numbers are the paper's as printed.
 """
 
 import functools
@@ -60,7 +59,7 @@ MEASURES = {
 
 @dataclass(frozen=True)
 class Measure:
-    """What is measured for a statement, and which values would bear it out.
+    """One measurement for a statement, and the values that would support it.
 
     Attributes:
         kind: Key of `MEASURES`.
@@ -91,7 +90,7 @@ class Measure:
         device: Of a cost.
         against_device: Of the cost in the denominator; that of `device` where empty.
         is_on: Whether the models are said to be on the front.
-        at_most: Largest value that bears the statement out.
+        at_most: Largest value that supports the statement.
         at_least: Smallest one.
         equals: The paper's value.
         tolerance: How far a value may be from it.
@@ -132,7 +131,7 @@ class Measure:
 
     @property
     def allowed(self) -> tuple[float, float]:
-        """Smallest and largest value that bears the statement out."""
+        """Smallest and largest value that supports the statement."""
         if self.equals is not None:
             return self.equals - self.tolerance, self.equals + self.tolerance
         low, high = self.at_least, self.at_most

@@ -1,4 +1,4 @@
-"""Published vacancy energies of metals, beside which ours and those of models stand: published_vacancies.csv."""
+"""Published vacancy energies of metals (published_vacancies.csv), for comparison with ours and those of models."""
 
 import csv
 import functools

@@ -1,7 +1,7 @@
 """Reactions that follow from the groups of a dataset: reaction_groups.toml, and which configurations they take.
 
-A published group mixes cells at rest with snapshots of trajectories. Only cells at rest make a defect energy, and of
-several steps of one relaxation in one cell the lowest.
+A published group mixes cells at rest with snapshots of trajectories. Only cells at rest make a defect energy. Of the
+steps of one relaxation in one cell, the lowest one counts.
 """
 
 import functools
@@ -25,7 +25,7 @@ VACUUM = 6.0  # Å without an atom, which make a slab
 
 @dataclass(frozen=True)
 class GroupRule:
-    """What the configurations of one group of one dataset make.
+    """Kind of defect energy that the configurations of one group of one dataset give.
 
     Attributes:
         dataset_id: The dataset.
@@ -44,7 +44,7 @@ class GroupRule:
 
 @dataclass(frozen=True)
 class Cell:
-    """What rules ask of a configuration.
+    """Facts about a configuration that the rules use.
 
     Attributes:
         dataset_id: Dataset.

@@ -1,6 +1,6 @@
 """Reactions that follow from names of configurations (Open Defects) and from rows of the table (pairs of solutes).
 
-Every other rule goes by groups of a dataset: `engine.registry.reaction_groups`.
+`engine.registry.reaction_groups` has the rules that go by groups of a dataset.
 """
 
 import re
@@ -17,7 +17,7 @@ _NAME = re.compile(r"(?P<cell>[a-z]+-(?:fcc|bcc|hcp))-(?P<group>[a-z]+)-(?P<numb
 
 @dataclass(frozen=True)
 class _Rule:
-    """What a named cell of one metal makes with the perfect crystal.
+    """Defect energy that a named cell of one metal gives with the perfect crystal.
 
     Attributes:
         kind: Key of `KINDS`.

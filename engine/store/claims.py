@@ -1,8 +1,9 @@
 """Statements of the paper and our own, measured again on what is in the store, as rows of the table `claims`.
 
-A value inside of what would bear the statement out is *reproduced*. One outside whose 95 % bounds reach in is *within
-bounds*: the numbers here cannot refute the statement, and do not show it. Else the statement *differs*. A statement
-of several parts has the verdict of its worst part. What has no numbers cannot be tested, with the reason.
+A statement is *reproduced* where the value is in the range that supports it. It is *within bounds* where the value is
+outside but its 95 % bounds reach into the range: the numbers here neither refute the statement nor show it. Otherwise
+the statement *differs*. A statement of several parts has the verdict of its worst part. A statement without numbers
+cannot be tested; the reason is given.
 
 Source:
     Shuang et al., Universal machine learning interatomic potentials poised to supplant DFT in modeling general
@@ -154,7 +155,7 @@ def _target(measure: Measure) -> float | None:
 
 
 def _allowed(measure: Measure, unit: str) -> str:
-    """Which values bear the statement out, in words."""
+    """Values that support the statement, in words."""
     if measure.kind == "stated":
         return measure.says
     if unit.startswith("share of") and measure.at_least == 1:

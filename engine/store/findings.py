@@ -1,4 +1,4 @@
-"""What a measure of a statement finds, and the statements of SQL that say so."""
+"""Results of the measures of a statement, and the SQL that repeats them."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -105,16 +105,16 @@ def _literal(value: object) -> str:
 
 
 def miss(measure: Measure, value: float) -> float:
-    """How far a value is outside of what bears a statement out; negative inside."""
+    """Distance of a value from the range that supports a statement; negative inside the range."""
     low, high = measure.allowed
     return max(low - value, value - high)
 
 
 def judged(measure: Measure, numbers: Sequence[Number]) -> Number:
-    """The value of several by which a statement stands or falls.
+    """The one of several values that decides on a statement.
 
-    With `all`, the one that fits it least; with `any`, the one that fits it best; else the lowest, the highest, or the
-    mean, which has no bounds.
+    `all` takes the value that fits it least, and `any` the one that fits it best. Otherwise it is the lowest, the
+    highest, or the mean, which has no bounds.
     """
     if measure.take == "mean":
         mean = sum(number.value for number in numbers) / len(numbers)
@@ -125,7 +125,7 @@ def judged(measure: Measure, numbers: Sequence[Number]) -> Number:
 
 
 def spoken(measure: Measure, numbers: Sequence[Number], unit: str) -> str:
-    """The value that is judged, and the range of all."""
+    """The deciding value and the range of all values, in words."""
     chosen = judged(measure, numbers)
     after = f" {unit}" if unit else ""
     if len(numbers) == 1:

@@ -1,6 +1,6 @@
 """Defect energies as rows of the store: all reactions that its configurations allow, errors of models, ranks by kind.
 
-Reactions reach over datasets, so they are made when all results are in: from the store's own tables.
+A reaction may have parts in several datasets. The build therefore makes reactions last, from the store's own tables.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -33,7 +33,7 @@ Rows = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Parts:
-    """What the store holds of the configurations that reactions are made of.
+    """Contents of the store on the configurations that are parts of reactions.
 
     Attributes:
         atoms: Atoms of each element.
@@ -101,7 +101,7 @@ def listed_reactions() -> list[Reaction]:
 
 
 def _cell(dataset: Dataset, c: Configuration) -> Cell:
-    """What rules by group ask of a configuration."""
+    """Facts about a configuration that the rules by group use."""
     a, b, third = np.linalg.norm(c.cell, axis=1).tolist()
     force = np.inf if c.forces is None else float(np.sqrt((c.forces**2).sum(axis=1).mean()))
     volume = abs(float(np.linalg.det(c.cell)))

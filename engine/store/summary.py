@@ -1,8 +1,9 @@
-"""Summaries: what a store knows of a dataset apart from its atoms, small enough to come with the repository.
+"""Summaries: the rows of a store on a dataset apart from its atoms, small enough to come with the repository.
 
-A dataset whose licence allows it can so be ranked, mapped and compared on a fresh clone, before its files are fetched:
-errors of each configuration, metrics, ranks and the spread of ensembles are there. Positions, forces and errors of
-single components are not. A summary fits one version of the schema; another one is left out and must be made again.
+With a summary, a fresh clone ranks, maps and compares models on a dataset before its files are fetched, where the
+licence allows it. A summary has errors of each configuration, metrics, ranks and the spread of ensembles. It has no
+positions, forces and errors of single components. It fits one version of the schema; a build leaves out a summary of
+another version, which must be made again.
 """
 
 from collections.abc import Mapping

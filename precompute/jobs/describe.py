@@ -1,6 +1,7 @@
 """Local environments of a dataset: classes of all atoms and SOAP vectors of a sample, kept in the data folder.
 
-They depend on the atoms alone, so a file that fits the dataset as it is now is done, and a build takes seconds.
+Environments depend on the atoms alone. A file that fits the present dataset is therefore done, and a build takes
+seconds.
 """
 
 import zlib
