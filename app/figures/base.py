@@ -105,7 +105,7 @@ def template(ink: Ink) -> go.layout.Template:
                 "font": {"family": FONT, "size": 13, "color": ink.text},
                 "align": "left",
             },
-            "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": ink.muted, "activecolor": ink.text},
+            "modebar": {"bgcolor": ink.background, "color": ink.muted, "activecolor": ink.text},
             "legend": {"font": {"color": ink.text}, "bgcolor": "rgba(0,0,0,0)"},
         }
     )
@@ -236,6 +236,11 @@ def noise_line(ink: Ink) -> dict[str, object]:
 def model_colour(model_id: str) -> str:
     """Hue of the model's architecture, which every model id begins with; rare ones are grey."""
     return ARCHITECTURE_COLOURS.get(model_id.split("-")[0], OTHER_COLOUR)
+
+
+def outline(colour: str, ink: Ink) -> str:
+    """The hue on its way to the text's colour, for thin lines, in which pale hues are lost."""
+    return str(sample_colorscale([[0.0, colour], [1.0, ink.text]], [0.45])[0])
 
 
 def move_source(figure: go.Figure, yshift: int) -> None:

@@ -124,9 +124,10 @@ def winner_map(
         )  # fmt: skip
     for trace in figure.data[:2]:  # the tiles, and what would carry a colour bar
         trace.showlegend = False
+    room = 24 + 19 * min(len(marks), 12)  # of a legend of as many lines as a narrow window needs
     legend = {"orientation": "h", "x": 0, "y": -0.01, "yanchor": "top", "font": {"size": 11}}
-    figure.update_layout(showlegend=True, legend=legend, height=560, margin={"r": 20, "b": 190})
-    base.move_source(figure, -136)  # below a legend of as many lines as a narrow window needs
+    figure.update_layout(showlegend=True, legend=legend, height=424 + room, margin={"r": 20, "b": room + 54})
+    base.move_source(figure, -room)
     return figure
 
 

@@ -23,7 +23,7 @@ def group_errors(table: pd.DataFrame, quantity: str, ink: Ink, title: str, sourc
     table = table[table[column] > 0]
     sizes = table.groupby("group_name")["n_configs"].max()
     models = list(dict.fromkeys(table["label"]))
-    room = 22 * -(-len(models) // 2)
+    room = 20 * len(models)  # a narrow window has a line for each
     figure = base.base_figure(ink, title, source, 190 + room + 34 * len(sizes), left=150)
     for number, label in enumerate(models):
         rows = table[table["label"] == label]

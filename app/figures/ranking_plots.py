@@ -184,15 +184,11 @@ def best_bars(table: pd.DataFrame, quantity: str, ink: Ink, title: str, source: 
             hovertemplate="%{hovertext}<extra></extra>",
         )
     )  # fmt: skip
-    figure.add_trace(_texts(ends, [_best_text(row, ink) for row in table.itertuples()], ink))
-    unit = QUANTITIES[METRICS[quantity].rmse].unit
-    for k, line in enumerate(LINES[quantity]):
-        is_last = k + 1 == len(LINES[quantity])
-        figure.add_vline(
-            x=line, line={"color": ink.accent, "width": 1.5, "dash": "dash"}, layer="below",
-            annotation_text=f"{line:g} {unit}" if is_last else f"{line:g}",
-            annotation_position="top right" if is_last else "top left",
-            annotation_font={"color": ink.accent, "size": 11},
+    _paper_lines(figure, quantity, ink)
+    for k, row in enumerate(table.itertuples()):  # on a ground of their own, since the lines pass below
+        figure.add_annotation(
+            text=_best_text(row, ink), x=ends[k], y=k, xshift=6, xanchor="left", showarrow=False, align="left",
+            bgcolor=ink.background, font={"color": ink.text, "size": 12}, borderpad=0,
         )  # fmt: skip
     heads = [f"{row.head}<br><span style='font-size:10px;color:{ink.muted}'>{row.n_configs:,} of {row.n_expected:,}"
              "</span>" for row in table.itertuples()]  # fmt: skip
@@ -200,10 +196,26 @@ def best_bars(table: pd.DataFrame, quantity: str, ink: Ink, title: str, source: 
     return figure
 
 
+def _paper_lines(figure: go.Figure, quantity: str, ink: Ink) -> None:
+    """The lines of the paper, with their values above the plot."""
+    unit = QUANTITIES[METRICS[quantity].rmse].unit
+    for k, line in enumerate(LINES[quantity]):
+        is_last = k + 1 == len(LINES[quantity])
+        figure.add_vline(
+            x=line,
+            line={"color": ink.accent, "width": 1.5, "dash": "dash"},
+            layer="below",
+        )
+        figure.add_annotation(
+            text=f"{line:g} {unit}" if is_last else f"{line:g}", x=line, y=1, yref="paper", showarrow=False,
+            xanchor="left" if is_last else "right", yanchor="bottom", font={"color": ink.accent, "size": 11},
+        )  # fmt: skip
+
+
 def _best_text(row: Any, ink: Ink) -> str:
     name = row.label + (f" {base.IMPORTED_MARK}" if "imported" in row.origin else "")
     name += f" {SEEN_MARK}" if row.is_seen else ""
-    tied = f" <span style='color:{ink.muted}'>or {len(row.tied)} more</span>" if len(row.tied) else ""
+    tied = f"<br><span style='font-size:10px;color:{ink.muted}'>or {len(row.tied)} more</span>" if len(row.tied) else ""
     return f"<b>{significant(row.rmse)}</b> {name}{tied}"
 
 

@@ -38,7 +38,7 @@ def metals(
         source: Provenance line.
         selected: Element to frame.
     """
-    figure = base.base_figure(ink, title, source, 600, left=10, right=110)
+    figure = base.base_figure(ink, title, source, 480, left=10, right=70)
     known = {row.element: row for row in table.itertuples()}
     places = [grid_position(symbol) for symbol in chemical_symbols[1:]]
     fills, texts, hovers, inks = [], [], [], []
@@ -63,7 +63,7 @@ def metals(
             insidetextanchor="middle",
             textangle=0,
             constraintext="none",
-            textfont={"size": 12, "color": inks},
+            textfont={"size": 9, "color": inks},  # a narrow window has tiles of 17 pixels
             customdata=[[symbol] for symbol in chemical_symbols[1:]],
             hovertext=hovers,
             hovertemplate="%{hovertext}<extra></extra>",
@@ -194,7 +194,7 @@ def _marker(rows: pd.DataFrame, model_id: str, symbol: str, ink: Ink) -> dict[st
         "size": 8,
         "color": colour,
         "symbol": [f"{symbol}-open" if hollow else symbol for hollow in is_open],
-        "line": {"color": [colour if hollow else ink.muted for hollow in is_open], "width": 1.2},
+        "line": {"color": [base.outline(colour, ink) if hollow else ink.muted for hollow in is_open], "width": 1.2},
         "opacity": 0.85,
     }
 

@@ -203,6 +203,7 @@ def _metals(choice: Choice, model_id: str, slot: DeltaGenerator) -> None:
         f"Periodic table of the {title}; the table below holds the same numbers.",
         key="reaction-metals",
         slot=slot,
+        width=820,
     )
     st.caption(
         "Blue: the model's energy is too low. Red: it is too high. All datasets count. A grey metal without a number "

@@ -270,12 +270,19 @@ def _text_format(path: Path, head: bytes) -> str:
         if "\n{" in text.rstrip("\n"):
             raise DatasetError(f"{path.name} is JSON of one object a line, which is not read here. {_TO_EXTXYZ}")
         return "ase-db"
-    first = text.split("\n", 1)[0]
-    if any(mark in first for mark in ",;\t"):
+    if _is_table(text):
         raise DatasetError(f"{path.name} is a table of text (CSV), which is not read here. {_TO_EXTXYZ}")
     raise DatasetError(
         f"{path.name} is in no format that is read here; give extended XYZ, OUTCAR, vasprun.xml, an ASE database "
         "or parquet."
+    )
+
+
+def _is_table(text: str) -> bool:
+    """Whether the first lines have equally many commas, semicolons or tabs."""
+    lines = [line for line in text.splitlines() if line.strip()][:4]
+    return len(lines) > 1 and any(
+        lines[0].count(mark) > 0 and len({line.count(mark) for line in lines}) == 1 for mark in ",;\t"
     )
 
 

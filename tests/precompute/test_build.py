@@ -45,6 +45,12 @@ def test_what_is_inferred_about_imported_numbers_is_a_note_and_no_option(tmp_pat
     assert (run.options, run.note) == ("", "name inferred")
 
 
+@pytest.fixture(autouse=True)
+def no_summaries(tmp_path, monkeypatch):
+    """Stores of these tests hold what the tests put there, without the summaries that come with the repository."""
+    monkeypatch.setattr("precompute.jobs.build.embedded_summary", lambda dataset_id: tmp_path / "none" / dataset_id)
+
+
 @pytest.fixture
 def folder(tmp_path) -> DataFolder:
     """A data folder with one small dataset."""

@@ -23,6 +23,7 @@ from engine.store.rows import Results, Run
 from precompute import __main__ as command_line
 from precompute import commands
 from precompute.jobs.reaction_tables import reaction_tables
+from tests.app.opening import open_app
 
 APP = Path(__file__).resolve().parents[2] / "app"
 MIRROR = os.environ.get("DEFECT_ATLAS_MIRROR")
@@ -200,6 +201,19 @@ def test_the_page_opens_on_vacancies_beside_published_ones():
     here = published[(published["element"] == "Al") & (published["structure"] == "fcc")]
     assert here[["published", "migration"]].to_numpy().tolist() == [[0.61, 0.58]]
     assert here["our DFT, unrelaxed"].tolist() == [1.0]  # -27 + 7/8 x 32
+
+
+@pytest.mark.usefixtures("solutes")
+@pytest.mark.parametrize("name", ["kind", "of", "unconverged"])
+def test_a_wrong_value_of_a_choice_is_named(name):
+    assert f"{name}=nonsense" in _text(open_app("views/defect_energies.py", **{name: "nonsense"}))
+
+
+@pytest.mark.usefixtures("solutes")
+def test_the_address_holds_the_reference():
+    at = open_app("views/defect_energies.py", kind="solute-vacancy", of="open-defects")
+    assert not at.exception, at.exception
+    assert at.selectbox(key="of").value == "open-defects"
 
 
 @pytest.mark.usefixtures("solutes")
