@@ -1,3 +1,5 @@
+import shutil
+
 import pandas as pd
 import pytest
 
@@ -74,7 +76,9 @@ def test_raw_energies_are_a_switch_away_where_none_can_be_compared(store):
     assert aligned < raw
 
 
-def test_the_switch_of_alignment_follows_a_dataset_that_begins_otherwise(store, monkeypatch):
+def test_the_switch_of_alignment_follows_a_dataset_that_begins_otherwise(store, tmp_path, monkeypatch):
+    shutil.copytree(store, tmp_path / "data", symlinks=True)  # a build of its own, for pages remember what they judged
+    monkeypatch.setenv("DEFECT_ATLAS_DATA", str(tmp_path / "data"))
     judged = comparability.compatibility()
     judged.loc[judged["dataset_id"] == "fe", "state"] = "yes"
     monkeypatch.setattr(comparability, "compatibility", lambda: judged)
@@ -384,5 +388,5 @@ def test_the_ranking_says_why_raw_energies_cannot_be_compared(store):
 def test_timings_of_several_occasions_are_said_to_be_so():
     timings = pd.DataFrame({"occasion": ["a", "a", "2026-01-01"], "yardstick_ms": [30.0, 31.0, None]})
     assert "2 occasions (2 on a, 1 on 2026-01-01)" in wording.occasions_note(timings)
-    assert "For 1 of them no yardstick" in wording.occasions_note(timings)
+    assert "1 of them have no yardstick timed with them" in wording.occasions_note(timings)
     assert wording.occasions_note(timings.iloc[:2]) == ""
