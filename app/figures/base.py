@@ -12,6 +12,7 @@ import functools
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -277,3 +278,15 @@ def log_axis(figure: go.Figure, axis: str, span: tuple[float, float], title: str
             }
         }
     )
+
+
+def diagonal(ends: Sequence[float], ink: Ink) -> go.Scatter:
+    """The dashed line between two values on which both axes are equal; no entry of the legend."""
+    line = {"color": ink.muted, "width": 1, "dash": "dash"}
+    return go.Scatter(x=ends, y=ends, mode="lines", hoverinfo="skip", showlegend=False, line=line)
+
+
+def series_marker(number: int, opacity: float) -> dict[str, Any]:
+    """Marker of a series of many points, told from the others by colour and shape."""
+    colour, symbol = SERIES_COLOURS[number % len(SERIES_COLOURS)], SERIES_SYMBOLS[number % len(SERIES_COLOURS)]
+    return {"size": 5, "opacity": opacity, "color": colour, "symbol": symbol}

@@ -38,29 +38,15 @@ def element_table(table: pd.DataFrame, ink: Ink, title: str, source: str, *, fra
     fills |= dict(
         zip(table["element"], base.log_colours(table["n_configs"].tolist(), COUNT_SCALE, (1.0, top)), strict=True)
     )
-    places = [periodic_table.grid_position(symbol) for symbol in symbols]
     figure = base.base_figure(ink, title, source, 560, left=10, right=90)
     figure.add_trace(
-        go.Bar(
-            x=[x for x, _ in places],
-            base=[-y - 0.46 for _, y in places],
-            y=[0.92] * len(places),
-            width=0.94,
-            marker={
-                "color": list(fills.values()),
-                "line": {"color": ink.accent, "width": [2.5 if s in framed else 0 for s in symbols]},
-            },
-            text=[f"<b>{s}</b><br>{_count(counts[s].n_configs)}" if s in counts else s for s in symbols],
-            textposition="inside",
-            insidetextanchor="middle",
-            textangle=0,
-            constraintext="none",
-            textfont={
-                "size": 12,
-                "color": [base.text_on(fill) if fill.startswith("rgb(") else ink.muted for fill in fills.values()],
-            },
-            hovertext=[_element_hover(s, counts.get(s)) for s in symbols],
-            hovertemplate="%{hovertext}<extra></extra>",
+        periodic_table.element_tiles(
+            list(fills.values()),
+            [f"<b>{s}</b><br>{_count(counts[s].n_configs)}" if s in counts else s for s in symbols],
+            [base.text_on(fill) if fill.startswith("rgb(") else ink.muted for fill in fills.values()],
+            [_element_hover(s, counts.get(s)) for s in symbols],
+            12,
+            {"color": ink.accent, "width": [2.5 if s in framed else 0 for s in symbols]},
         )
     )
     figure.add_trace(base.log_colour_bar(ink, "Configurations", COUNT_SCALE, (1.0, top), x=1.01, length=0.95))
@@ -68,12 +54,7 @@ def element_table(table: pd.DataFrame, ink: Ink, title: str, source: str, *, fra
         figure.add_annotation(
             x=3, y=-row, text=text, showarrow=False, font={"size": 11, "color": ink.muted}, name="range"
         )
-    base.hide_axes(figure)
-    figure.update_xaxes(range=[0.4, 18.6])
-    figure.update_yaxes(range=[-10, -0.4])
-    figure.update_layout(barmode="overlay", dragmode=False, margin={"t": 44, "b": 54})
-    base.move_source(figure, -6)
-    return figure
+    return periodic_table.framed(figure)
 
 
 def _count(n: int) -> str:

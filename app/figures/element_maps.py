@@ -156,37 +156,20 @@ def _map(cells: pd.DataFrame, bar: go.Scatter, ink: Ink, title: str, source: str
     """
     known = {row.element: row for row in cells.itertuples()}
     symbols = chemical_symbols[1:]
-    places = [periodic_table.grid_position(symbol) for symbol in symbols]
     fills = [known[s].fill if s in known else ink.blank for s in symbols]
     figure = base.base_figure(ink, title, source, 430, left=4, right=80)
     figure.add_trace(
-        go.Bar(
-            x=[x for x, _ in places],
-            base=[-y - 0.46 for _, y in places],
-            y=[0.92] * len(places),
-            width=0.94,
-            marker={"color": fills, "line": {"width": 0}},
-            text=[f"{s}<br><b>{known[s].text}</b>" if s in known else s for s in symbols],
-            textposition="inside",
-            insidetextanchor="middle",
-            textangle=0,
-            constraintext="none",
-            textfont={
-                "size": 9,
-                "color": [base.text_on(fill) if fill.startswith("rgb(") else ink.muted for fill in fills],
-            },
-            hovertext=[
+        periodic_table.element_tiles(
+            fills,
+            [f"{s}<br><b>{known[s].text}</b>" if s in known else s for s in symbols],
+            [base.text_on(fill) if fill.startswith("rgb(") else ink.muted for fill in fills],
+            [
                 f"<b>{atomic_names[atomic_numbers[s]]}</b><br>"
                 + (f"{known[s].hover}<br>n = {known[s].n_configs:,} configurations" if s in known else "no data")
                 for s in symbols
             ],
-            hovertemplate="%{hovertext}<extra></extra>",
+            9,
         )
     )
     figure.add_trace(bar)
-    base.hide_axes(figure)
-    figure.update_xaxes(range=[0.4, 18.6])
-    figure.update_yaxes(range=[-10, -0.4])
-    figure.update_layout(barmode="overlay", dragmode=False, margin={"t": 40, "b": 60})
-    base.move_source(figure, -6)
-    return figure
+    return periodic_table.framed(figure, top=40, bottom=60)

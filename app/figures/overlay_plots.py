@@ -33,19 +33,13 @@ def energy_overlay(
                 y=rows["predicted"],
                 mode="markers",
                 name=labels[model_id],
-                marker={
-                    "size": 5,
-                    "opacity": 0.6,
-                    "color": base.SERIES_COLOURS[number % 7],
-                    "symbol": base.SERIES_SYMBOLS[number % 7],
-                },
+                marker=base.series_marker(number, 0.6),
                 hovertext=rows["config_id"] + ", " + rows["group_name"],
                 hovertemplate="%{hovertext}<br>reference %{x:.3f}, predicted %{y:.3f} eV/atom<extra></extra>",
             )
         )
     ends = [min(x_span[0], y_span[0]), max(x_span[1], y_span[1])]
-    line = {"color": ink.muted, "width": 1, "dash": "dash"}
-    figure.add_trace(go.Scatter(x=ends, y=ends, mode="lines", line=line, hoverinfo="skip", showlegend=False))
+    figure.add_trace(base.diagonal(ends, ink))
     if x_span[1] > 0:
         _mark_positive(figure, x_span, ink)
     figure.update_xaxes(range=x_span, title_text="Reference energy (eV/atom)")

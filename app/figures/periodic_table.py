@@ -1,6 +1,6 @@
 """The periodic table as a heatmap."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -101,6 +101,52 @@ def _why_none(row: Any, quantity: str) -> str:
     return str(getattr(row, "why_none", "no energies")) if quantity == "energy" else "no forces in the reference"
 
 
+def element_tiles(
+    fills: Sequence[str],
+    texts: Sequence[str],
+    text_colours: Sequence[str],
+    hovers: Sequence[str],
+    size: int,
+    line: Mapping[str, Any] | None = None,
+) -> go.Bar:
+    """One tile for each element of the table, in the order of their atomic numbers.
+
+    Args:
+        fills: Colour of each tile.
+        texts: Text in it.
+        text_colours: Colour of that text.
+        hovers: Text of the pointer.
+        size: Of the text, pixels.
+        line: Frame of the tiles; none by default.
+    """
+    places = [grid_position(symbol) for symbol in chemical_symbols[1:]]
+    return go.Bar(
+        x=[x for x, _ in places],
+        base=[-y - 0.46 for _, y in places],
+        y=[0.92] * len(places),
+        width=0.94,
+        marker={"color": list(fills), "line": dict(line or {"width": 0})},
+        text=list(texts),
+        textposition="inside",
+        insidetextanchor="middle",
+        textangle=0,
+        constraintext="none",
+        textfont={"size": size, "color": list(text_colours)},
+        hovertext=list(hovers),
+        hovertemplate="%{hovertext}<extra></extra>",
+    )
+
+
+def framed(figure: go.Figure, *, top: int = 44, bottom: int = 54) -> go.Figure:
+    """The figure without axes around the whole table, with room for title and source, pixels."""
+    base.hide_axes(figure)
+    figure.update_xaxes(range=[0.4, 18.6])
+    figure.update_yaxes(range=[-10, -0.4])
+    figure.update_layout(barmode="overlay", dragmode=False, margin={"t": top, "b": bottom})
+    base.move_source(figure, -6)
+    return figure
+
+
 def periodic_table(
     table: pd.DataFrame,
     columns: dict[str, str],
@@ -155,12 +201,7 @@ def periodic_table(
             y1=-y + 0.48,
             line={"color": ink.accent, "width": 3},
         )
-    base.hide_axes(figure)
-    figure.update_xaxes(range=[0.4, 18.6])
-    figure.update_yaxes(range=[-10, -0.4])
-    figure.update_layout(barmode="overlay", dragmode=False, margin={"t": 44, "b": 54})
-    base.move_source(figure, -6)
-    return figure
+    return framed(figure)
 
 
 def _symbol_tiles(table: pd.DataFrame, ink: Ink) -> go.Bar:

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from ase.data import atomic_names, atomic_numbers, chemical_symbols
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from plotly.colors import sample_colorscale
 from plotly.subplots import make_subplots
 
-from app.figures import base
+from app.figures import base, periodic_table
 from app.figures.base import Ink
 from app.figures.periodic_table import grid_position
 from engine.quantities import QUANTITIES, interval, significant
@@ -40,7 +40,6 @@ def metals(
     """
     figure = base.base_figure(ink, title, source, 480, left=10, right=70)
     known = {row.element: row for row in table.itertuples()}
-    places = [grid_position(symbol) for symbol in chemical_symbols[1:]]
     fills, texts, hovers, inks = [], [], [], []
     for symbol in chemical_symbols[1:]:
         row = known.get(symbol)
@@ -51,37 +50,17 @@ def metals(
         texts.append(_tile_text(symbol, row, has_error))
         inks.append(base.text_on(fill) if has_error else ink.muted)
         hovers.append(_tile_hover(symbol, row, unit))
-    figure.add_trace(
-        go.Bar(
-            x=[x for x, _ in places],
-            base=[-y - 0.46 for _, y in places],
-            y=[0.92] * len(places),
-            width=0.94,
-            marker={"color": fills, "line": {"width": 0}},
-            text=texts,
-            textposition="inside",
-            insidetextanchor="middle",
-            textangle=0,
-            constraintext="none",
-            textfont={"size": 9, "color": inks},  # a narrow window has tiles of 17 pixels
-            customdata=[[symbol] for symbol in chemical_symbols[1:]],
-            hovertext=hovers,
-            hovertemplate="%{hovertext}<extra></extra>",
-            selected={"marker": {"opacity": 1}},
-            unselected={"marker": {"opacity": 1}},
-        )
-    )
+    # A narrow window has tiles of 17 pixels.
+    tiles = periodic_table.element_tiles(fills, texts, inks, hovers, 9)
+    shown = {"marker": {"opacity": 1}}
+    tiles.update(customdata=[[symbol] for symbol in chemical_symbols[1:]], selected=shown, unselected=shown)
+    figure.add_trace(tiles)
     figure.add_trace(_colour_bar(f"mean error ({unit})", limit, ink))
     if selected:
         x, y = grid_position(selected)
         line = {"color": ink.accent, "width": 3}
         figure.add_shape(type="rect", x0=x - 0.49, x1=x + 0.49, y0=-y - 0.48, y1=-y + 0.48, line=line)
-    base.hide_axes(figure)
-    figure.update_xaxes(range=[0.4, 18.6])
-    figure.update_yaxes(range=[-10, -0.4])
-    figure.update_layout(barmode="overlay", dragmode=False, margin={"t": 44, "b": 60})
-    base.move_source(figure, -6)
-    return figure
+    return periodic_table.framed(figure, bottom=60)
 
 
 def _signed_colour(value: float, limit: float) -> str:
@@ -156,7 +135,7 @@ def parity(table: pd.DataFrame, kinds: Mapping[str, str], ink: Ink, title: str, 
         place = {"row": number // n_columns + 1, "col": number % n_columns + 1}
         here = table[table["kind"] == kind]
         low, high = _limits(here)
-        figure.add_trace(_line((low, high), ink), **place)
+        figure.add_trace(base.diagonal((low, high), ink), **place)
         for rank, (model_id, rows) in enumerate(here.groupby("model_id", sort=False)):
             figure.add_trace(_points(rows, str(model_id), rank, ink, is_listed=number == 0), **place)
         head = {"text": name, "showarrow": False, "font": {"size": 12, "color": ink.text}}
@@ -213,7 +192,7 @@ def cancellation(table: pd.DataFrame, ink: Ink, title: str, source: str) -> go.F
     x_span, y_span = base.log_span(parts, parts, 0.05), base.log_span(errors, errors, 0.05)
     ends = max(x_span[0], y_span[0]), min(x_span[1], y_span[1])
     if ends[0] < ends[1]:
-        figure.add_trace(_line((10 ** ends[0], 10 ** ends[1]), ink))
+        figure.add_trace(base.diagonal((10 ** ends[0], 10 ** ends[1]), ink))
         near_end = 0.15 * ends[0] + 0.85 * ends[1]
         head = {"text": "independent", "showarrow": False, "font": {"size": 11, "color": ink.muted}}
         figure.add_annotation(head, x=near_end, y=near_end, xanchor="right", yanchor="bottom", xshift=-6)
@@ -332,12 +311,6 @@ def _limits(table: pd.DataFrame) -> tuple[float, float]:
     low, high = float(values.min()), float(values.max())
     pad = 0.06 * (high - low) or 0.1
     return low - pad, high + pad
-
-
-def _line(ends: ArrayLike, ink: Ink) -> go.Scatter:
-    """The diagonal between two values."""
-    values, line = np.asarray(ends), {"color": ink.muted, "width": 1, "dash": "dash"}
-    return go.Scatter(x=values, y=values, mode="lines", hoverinfo="skip", showlegend=False, line=line)
 
 
 def _legend(figure: go.Figure) -> None:

@@ -35,12 +35,7 @@ def pooled_spread(
                 y=rows["error"] * error.factor,
                 mode="markers",
                 name=labels.get(str(part), str(part)),
-                marker={
-                    "size": 5,
-                    "opacity": 0.5,
-                    "color": base.SERIES_COLOURS[number % 7],
-                    "symbol": base.SERIES_SYMBOLS[number % 7],
-                },
+                marker=base.series_marker(number, 0.5),
                 hovertext=rows["config_id"] + " of " + rows["dataset_id"],
                 hovertemplate="%{hovertext}<br>spread %{x:.3g}, error %{y:.3g}<extra></extra>",
             )
@@ -49,8 +44,7 @@ def pooled_spread(
         x, y = table[measure] * spread.factor, table["error"] * error.factor
         spans = [base.log_span(np.quantile(values, [0.005]), np.asarray(values), 0.04) for values in (x, y)]
         ends = [10 ** max(span[0] for span in spans), 10 ** min(span[1] for span in spans)]
-        line = {"color": ink.muted, "width": 1, "dash": "dash"}
-        figure.add_trace(go.Scatter(x=ends, y=ends, mode="lines", line=line, hoverinfo="skip", showlegend=False))
+        figure.add_trace(base.diagonal(ends, ink))
         word = "Maximum deviation" if measure == "deviation" else "Standard deviation"
         base.log_axis(figure, "x", spans[0], f"{word} of the {quantity} ({spread.unit})")
         base.log_axis(figure, "y", spans[1], error.title())

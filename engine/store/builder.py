@@ -109,8 +109,7 @@ class StoreBuilder:
             "is_one_composition": frame and frame.is_one_composition,
         }
         self._add_dataset_row(dataset, size, reason, is_summary=False)
-        groups = {c.group_name for c in configurations}
-        self._insert("leakage", [leakage_row(dataset, *found) for found in leakages(self._models, dataset, groups)])
+        self._add_leakage(dataset, {c.group_name for c in configurations})
         clusters = [f"{dataset.dataset_id} {k}" for k in frame.clusters] if frame else []
         rows = [configuration_row(dataset, c, name) for c, name in zip(configurations, clusters, strict=True)]
         self._insert("configurations", rows)
@@ -122,8 +121,7 @@ class StoreBuilder:
         """
         (size,) = summary["datasets"].drop_columns(["dataset_id"]).to_pylist()
         self._add_dataset_row(dataset, size, reason, is_summary=True)
-        groups = set(summary["configurations"]["group_name"].to_pylist())
-        self._insert("leakage", [leakage_row(dataset, *found) for found in leakages(self._models, dataset, groups)])
+        self._add_leakage(dataset, set(summary["configurations"]["group_name"].to_pylist()))
         for table, rows in summary.items():
             if table == "ensembles":
                 self._add_ensemble_rows(rows.to_pylist())
@@ -252,6 +250,10 @@ class StoreBuilder:
                 | dict(size)
             ],
         )  # fmt: skip
+
+    def _add_leakage(self, dataset: Dataset, groups: set[str]) -> None:
+        """Write what the models saw of a dataset and its groups."""
+        self._insert("leakage", [leakage_row(dataset, *found) for found in leakages(self._models, dataset, groups)])
 
     def _frame_of(self, dataset: Dataset, configurations: Sequence[Configuration]) -> Frame:
         """Frame of a dataset; the last one is kept, since configurations and results come one after the other."""

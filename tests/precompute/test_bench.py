@@ -6,10 +6,9 @@ import sys
 
 import pytest
 
-from engine.data_folder import ROOT, DataFolder
+from engine.data_folder import ROOT
 from engine.registry.models import get_model
 from precompute.jobs import bench
-from precompute.workers import worker_envs
 
 # A limit on the size of files is how a process of its own meets a disk that takes no more: OSError in the middle.
 LIMITED = """
@@ -27,16 +26,6 @@ from precompute.jobs import bench
 cost = Cost("emt", "cpu", "a machine", 1, 125, 1, 1.0, 8.0, 100.0, "computed", "2026-01-02 03:04:05")
 bench._keep(cost, DataFolder(Path(sys.argv[1])))
 """
-
-
-@pytest.fixture
-def folder(tmp_path) -> DataFolder:
-    """A fresh data folder that shares the built worker environments."""
-    built = DataFolder.default().root
-    if not worker_envs.is_built("emt", built):
-        pytest.skip("worker environment 'emt' is not built; run: python -m precompute envs emt")
-    (tmp_path / "worker_envs").symlink_to((built / "worker_envs").resolve())
-    return DataFolder(tmp_path)
 
 
 def limited(body: str, *arguments: str, limit: int) -> subprocess.CompletedProcess:

@@ -22,16 +22,6 @@ from precompute.workers.process import Worker, WorkerDiedError
 EMT = get_model("emt")
 
 
-@pytest.fixture
-def folder(tmp_path) -> DataFolder:
-    """A fresh data folder that shares the built worker environments."""
-    built = DataFolder.default().root
-    if not worker_envs.is_built("emt", built):
-        pytest.skip("worker environment 'emt' is not built; run: python -m precompute envs emt")
-    (tmp_path / "worker_envs").symlink_to((built / "worker_envs").resolve())
-    return DataFolder(tmp_path)
-
-
 def copper(name: str = "cu") -> Configuration:
     atoms = bulk("Cu", cubic=True)
     return Configuration(name, "g", atoms.numbers, atoms.positions, np.array(atoms.cell), (True, True, True))

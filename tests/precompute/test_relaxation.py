@@ -22,7 +22,6 @@ from engine.relaxations import (
     read_relaxations,
     write_relaxations,
 )
-from precompute.workers import worker_envs
 from precompute.workers.evaluation import Evaluator
 from precompute.workers.pool import Pool
 from precompute.workers.process import RELAX
@@ -50,16 +49,6 @@ def energy(atoms) -> float:
 def here(given: Configuration, **options) -> Relaxation:
     """A relaxation in this process."""
     return relax(Evaluator(EMT(), EMT_REACH), given, RelaxationOptions(**options))
-
-
-@pytest.fixture
-def folder(tmp_path) -> DataFolder:
-    """A fresh data folder that shares the built worker environments."""
-    built = DataFolder.default().root
-    if not worker_envs.is_built("emt", built):
-        pytest.skip("worker environment 'emt' is not built; run: python -m precompute envs emt")
-    (tmp_path / "worker_envs").symlink_to((built / "worker_envs").resolve())
-    return DataFolder(tmp_path)
 
 
 def test_a_worker_relaxes_a_rattled_crystal_to_the_perfect_one(folder):

@@ -45,16 +45,6 @@ def tungsten(name: str) -> Configuration:
     return Configuration(name, "rattled", atoms.numbers, atoms.positions, np.array(atoms.cell), (True, True, True))
 
 
-@pytest.fixture
-def folder(tmp_path) -> DataFolder:
-    """A fresh data folder that shares the built worker environments."""
-    built = DataFolder.default().root
-    if not worker_envs.is_built("emt", built):
-        pytest.skip("worker environment 'emt' is not built; run: python -m precompute envs emt")
-    (tmp_path / "worker_envs").symlink_to((built / "worker_envs").resolve())
-    return DataFolder(tmp_path)
-
-
 def run(folder: DataFolder, configurations: list[Configuration], **options) -> runner.Outcome:
     task, _ = runner.plan(get_model("emt"), {DATASET: configurations}, folder)
     return runner.run([task], folder, device="cpu", **options)
