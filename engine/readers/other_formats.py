@@ -72,7 +72,9 @@ _OTHERS = (
         _starts(b"version https://git-lfs"),
         "Fetch the file that it stands for: git lfs pull, or download it once more",
     ),
-    OtherFormat("a web page (HTML)", _starts(b"<!DOCTYPE html", b"<!doctype html", b"<html"), "Download the file itself"),
+    OtherFormat(
+        "a web page (HTML)", _starts(b"<!DOCTYPE html", b"<!doctype html", b"<html"), "Download the file itself"
+    ),
     OtherFormat("a PDF or a picture", _starts(b"%PDF", b"\x89PNG", b"\xff\xd8\xff"), "Give the file of the atoms"),
     OtherFormat(
         "an MTP file (.cfg of MLIP)",

@@ -469,7 +469,9 @@ def test_a_file_of_another_kind_is_named(name, text, said):
 CELL = 'Lattice="3.2 0 0 0 3.2 0 0 0 3.2" Properties=species:S:1:pos:R:3'
 
 
-@pytest.mark.parametrize("labels", ["energy=-25 dft_energy=-26", "mace_energy=-25.1 pbe_energy=-25", "energy_hartree=-1"])
+@pytest.mark.parametrize(
+    "labels", ["energy=-25 dft_energy=-26", "mace_energy=-25.1 pbe_energy=-25", "energy_hartree=-1"]
+)
 def test_a_structure_with_unclear_labels_is_read_without_them(labels):
     upload = read("w.xyz", f"2\n{CELL} {labels}\nW 0 0 0\nW 1.6 1.6 1.6\n")
     assert upload.configuration.energy is None
