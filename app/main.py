@@ -56,6 +56,7 @@ PAGES = (
     PageEntry("views/structure.py", "Structure", "structure", ":material/deployed_code:", "Look closer"),
     PageEntry("views/predict.py", "Predict", "predict", ":material/play_circle:", "Look closer"),
     PageEntry("views/claims.py", "Claims", "claims", ":material/fact_check:", "Reference"),
+    PageEntry("views/sql.py", "SQL", "sql", ":material/terminal:", "Reference"),
     PageEntry("views/about.py", "Data & methods", "about", ":material/menu_book:", "Reference"),
     PageEntry("views/solutes.py", "Solutes", "solutes", ":material/join_inner:", "Compare", is_listed=False),
 )

@@ -16,6 +16,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 import duckdb
 import pandas as pd
+import pyarrow.parquet as pq
 
 from engine.data_folder import ROOT, DataFolder
 from engine.errors import StoreError
@@ -28,6 +29,7 @@ SETTINGS: dict[str, str | bool | int | float | list[str]] = {"threads": 2, "memo
 
 SCHEMA_VERSION = 7  # of schema.sql: what the store writes and the app reads
 TIMEOUT_SECONDS = 20.0
+PARQUET_ROWS = 50_000  # in memory at a time while a table is written
 DatabaseError = duckdb.Error  # for callers that know no database
 
 _NEXT_STEP = "Run: make demo"
@@ -112,6 +114,20 @@ def row(sql: str, parameters: dict[str, Any] | None = None) -> tuple[Any, ...] |
     """The first row of a statement with named parameters."""
     with _cursor() as cursor:
         return cursor.execute(sql, parameters or {}).fetchone()
+
+
+def write_parquet(table: str, path: Path) -> None:
+    """Write one table of the store to a file, batch by batch.
+
+    Args:
+        table: Its name, one of those that DuckDB lists.
+        path: The file to write.
+    """
+    with _cursor() as cursor:
+        batches = cursor.sql(f'select * from "{table}"').to_arrow_reader(PARQUET_ROWS)
+        with pq.ParquetWriter(path, batches.schema, compression="zstd") as writer:
+            for batch in batches:
+                writer.write_batch(batch)
 
 
 def cached(function: Callable[P, R]) -> Callable[P, R]:
