@@ -3,7 +3,7 @@
 The shared choices (model, models to compare, dataset, quantity) are widgets of this script and not of a page,
 because a widget bound to the URL loses its parameter when the page that owns it is left.
 
-Run it with `python -m streamlit run app/main.py`.
+`app/server.py` serves it, beside the HTTP API.
 """
 
 import sys

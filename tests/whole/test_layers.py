@@ -87,9 +87,14 @@ RULES = {
     "app.views": {
         "app.address", "app.export", "app.figures", "app.furniture", "app.links", "app.sections", "app.selection",
         "app.structures", "app.tables", "app.wording", "engine.errors", "engine.numerics", "engine.quantities",
-        "engine.queries", "engine.readers", "engine.records", "engine.registry", "engine.store.connection",
-        "precompute.live",
+        "app.live", "engine.queries", "engine.readers", "engine.records", "engine.registry", "engine.store.connection",
+        "engine.store.visitor_queries", "precompute.live",
     },
+    "app.live": {"precompute.live"},
+    "app.api": {
+        "app.live", "engine.errors", "engine.queries", "engine.readers", "engine.store.connection", "precompute.live",
+    },
+    "app.server": {"app.api"},
     "app.main": {"app.furniture", "app.selection", "engine.errors", "engine.store.connection"},
 }  # fmt: skip
 SIBLINGS_APART = {"app.views", "engine.families"}  # files of these folders do not import each other
