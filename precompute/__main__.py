@@ -92,6 +92,9 @@ def _parser() -> argparse.ArgumentParser:
     command(build)
     sub = command(bench)
     sub.add_argument("--again", action="store_true", help="measure again what was measured")
+    sub.add_argument(
+        "--cells", type=int, default=5, metavar="N", help="N x N x N primitive cells (default 5: the paper's 125 atoms)"
+    )
     sub = command(predict)
     sub.add_argument("file", metavar="FILE", help="POSCAR, CIF or extended XYZ")
     sub.add_argument("--json", action="store_true")

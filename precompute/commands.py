@@ -242,12 +242,14 @@ def bench(arguments: argparse.Namespace) -> int:
     folder, occasion = DataFolder.default(), measuring.new_occasion()
     for model in select_models(arguments.model or ["all"]):
         reason = why_not_runnable(model, folder)
-        if not reason and measuring.is_measured(model, folder) and not arguments.again:
+        if not reason and measuring.is_measured(model, folder, arguments.cells) and not arguments.again:
             reason = "measured before; --again repeats it"
         if reason:
             say(f"{model.model_id}: skipped. {reason}")
             continue
-        cost = measuring.bench(model, folder, device=arguments.device, occasion=occasion)
+        cost = measuring.bench(
+            model, folder, device=arguments.device, occasion=occasion, n_cells=arguments.cells
+        )
         say(
             f"{model.model_id}: {cost.ms_per_step:.1f} ms per step of {cost.n_atoms} atoms, "
             f"{cost.us_per_atom_step:.0f} µs per atom, {cost.peak_memory_mb:.0f} MB ({cost.hardware})"
