@@ -127,6 +127,7 @@ def _add_run(sub: argparse.ArgumentParser) -> None:
 
 def _add_tables(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--matrix", action="store_true", help="force RMSE of every model on every dataset")
+    sub.add_argument("--query", metavar="QUERY", help="what a query of the app finds, as the pages print it")
     sub.add_argument(
         "--reactions", choices=KINDS, help="defect energies of a kind; with --model one by one, else ranks"
     )

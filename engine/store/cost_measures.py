@@ -9,7 +9,8 @@ from engine.numerics.pareto import pareto_front
 from engine.numerics.uncertainty import spearman
 from engine.quantities import significant
 from engine.registry.claims import Measure
-from engine.store.findings import Finding, Number, Store, judged, spoken, view, written_out
+from engine.store.findings import Finding, Number, Store, judged, spoken, view
+from engine.store.statements import written_out
 from engine.store.rows import DFT
 
 PAPER_ATOMS = 125  # of the cell that the paper timed

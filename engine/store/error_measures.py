@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from engine.numerics.metrics import MEV, rmse_bounds
 from engine.quantities import significant
 from engine.registry.claims import Measure
-from engine.store.findings import UNITS, Finding, Number, Store, judged, spoken, view, written_out
+from engine.store.findings import UNITS, Finding, Number, Store, judged, spoken, view
+from engine.store.statements import written_out
 
 FloatArray = NDArray[np.float64]
 
