@@ -9,7 +9,7 @@ import dataclasses
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -70,10 +70,10 @@ def _function(name: str) -> Callable[..., Any]:
     known = {found.name for found in pkgutil.iter_modules(engine.queries.__path__)}
     if module not in known:
         raise ValueError(f"modules are {', '.join(sorted(known))}")
-    found = getattr(importlib.import_module(f"{engine.queries.__name__}.{module}"), function, None)
+    found: Any = getattr(importlib.import_module(f"{engine.queries.__name__}.{module}"), function, None)
     if function.startswith("_") or not hasattr(found, "__wrapped__"):
         raise ValueError(f"{module} has no query {function!r}")
-    return found  # type: ignore[no-any-return]
+    return cast(Callable[..., Any], found)
 
 
 def _value(node: ast.expr) -> Any:

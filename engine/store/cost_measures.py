@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from scipy.stats import linregress
+from scipy.stats import t as student
 
 from engine.numerics.pareto import pareto_front
 from engine.numerics.uncertainty import spearman
@@ -83,12 +85,17 @@ def cost_trend(store: Store, measure: Measure) -> Finding | str:
 
 
 def cost_exponent(store: Store, measure: Measure) -> Finding | str:
-    """Exponent of the number of atoms in the time of a step, by a straight line through the logarithms of both."""
+    """Exponent of the number of atoms in the time of a step, by a straight line through the logarithms of both.
+
+    Its 95 % bounds come from the scatter about that line (Student's t).
+    """
     named = {"device": measure.device, "models": list(measure.models)}
-    numbers = [
-        Number(store.labels[model], float(np.polyfit(np.log(sizes), np.log(ms), 1)[0]), n=len(sizes))
-        for model, _, sizes, ms in store.rows(_SIZES, named)
-    ]
+    numbers = []
+    for model, _, sizes, ms in store.rows(_SIZES, named):
+        line = linregress(np.log(sizes), np.log(ms))
+        half = float(student.ppf(0.975, len(sizes) - 2) * line.stderr)
+        slope = float(line.slope)
+        numbers.append(Number(store.labels[model], slope, slope - half, slope + half, len(sizes)))
     if not numbers:
         return f"Nobody timed {store.names(measure.models)} on cells of three sizes."
     words = f"exponent of {spoken(measure, numbers, '')}"
