@@ -38,9 +38,14 @@ def expander(asked: Sequence[Asked]) -> None:
             "Each command prints, from the same store, the numbers that a chart, table or line of this page shows. "
             "Energies are in eV and forces in eV/Å unless the name of a column says otherwise."
         )
-        for command in sorted(found, key=lambda command: any(f" {name}" in command.replace("'", " ") for name in ABOUT_ALL)):
-            st.markdown(found[command])
+        for command in sorted(found, key=_is_about_all):
+            st.caption(found[command])
             st.code(command, language="bash", wrap_lines=True)
+
+
+def _is_about_all(command: str) -> bool:
+    """Whether a command prints names and facts that most pages ask for."""
+    return any(f" '{name}" in command for name in ABOUT_ALL)
 
 
 def _title(question: Asked) -> str:

@@ -247,9 +247,7 @@ def bench(arguments: argparse.Namespace) -> int:
         if reason:
             say(f"{model.model_id}: skipped. {reason}")
             continue
-        cost = measuring.bench(
-            model, folder, device=arguments.device, occasion=occasion, n_cells=arguments.cells
-        )
+        cost = measuring.bench(model, folder, device=arguments.device, occasion=occasion, n_cells=arguments.cells)
         say(
             f"{model.model_id}: {cost.ms_per_step:.1f} ms per step of {cost.n_atoms} atoms, "
             f"{cost.us_per_atom_step:.0f} µs per atom, {cost.peak_memory_mb:.0f} MB ({cost.hardware})"

@@ -12,8 +12,8 @@ from engine.numerics.uncertainty import spearman
 from engine.quantities import significant
 from engine.registry.claims import Measure
 from engine.store.findings import Finding, Number, Store, judged, spoken, view
-from engine.store.statements import written_out
 from engine.store.rows import DFT
+from engine.store.statements import written_out
 
 PAPER_ATOMS = 125  # of the cell that the paper timed
 
@@ -28,7 +28,7 @@ from costs join machines using (hardware, n_threads, n_atoms)
 where device = $device and us_per_atom_step > 0 group by model_id order by ms, model_id
 """
 
-# Times of one machine, thread and batch by number of atoms, for models that were timed on cells of at least three sizes.
+# Times on one thread by number of atoms, of models that were timed on cells of at least three sizes.
 _SIZES = """
 select model_id, hardware, list(n_atoms order by n_atoms) as sizes, list(ms_per_step order by n_atoms) as ms from costs
 where device = $device and n_threads = 1 and batch = 1 and ms_per_step > 0 and list_contains($models, model_id)

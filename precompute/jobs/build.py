@@ -26,8 +26,8 @@ from engine.store.rows import Cost, Results, Run, run_id
 from engine.store.summary import read_summary
 from precompute.acquire.datasets import configurations_of
 from precompute.acquire.weights import Checkpoint
-from precompute.jobs.dft_times import dft_costs
 from precompute.jobs.describe import PER_GROUP, describe
+from precompute.jobs.dft_times import dft_costs
 
 
 @dataclass(frozen=True)

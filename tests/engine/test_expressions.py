@@ -12,9 +12,6 @@ from engine.store import connection
 from engine.store.connection import Asked, cached
 from engine.store.statements import written_out
 
-
-
-
 SCOPE = Scope.of("w-g", "it's", group="gb", n_atoms=(None, 9.5), shared_with=("emt",))
 
 
