@@ -6,6 +6,7 @@ two steps that are not counted (compilation, caches). Cells of other sizes show 
 """
 
 import json
+import re
 import statistics
 import time
 import uuid
@@ -101,7 +102,8 @@ def yardstick_ms() -> float:
 
 def is_measured(model: Model, folder: DataFolder, n_cells: int = N_CELLS) -> bool:
     """Whether this data folder holds a cost of the model on that supercell already."""
-    return any(folder.costs.glob(f"{model.model_id}-c*-[0-9]{_suffix(n_cells**3)}.json"))
+    name = re.compile(rf"{re.escape(model.model_id)}-(cpu|cuda)-\d+{_suffix(n_cells**3)}\.json")
+    return any(name.fullmatch(path.name) for path in folder.costs.glob("*.json"))
 
 
 def _suffix(n_atoms: int) -> str:

@@ -1,5 +1,7 @@
 """Commands below each page: they run on the store, and print the numbers that the page shows."""
 
+import base64
+import json
 import re
 import shlex
 import sys
@@ -9,7 +11,11 @@ import pytest
 
 from app import commands
 from app.main import PAGES
+from engine.data_folder import DataFolder
+from engine.registry.datasets import get_dataset
 from precompute.__main__ import main
+from precompute.acquire.datasets import fetch_dataset
+from precompute.jobs.build import build
 from tests.app.opening import open_app
 
 CHARTS = (  # pages with figures of the paper, its statements and defect energies
@@ -43,17 +49,42 @@ def shown(at) -> dict[str, set[float]]:
     return found
 
 
+def charted(at) -> np.ndarray:
+    """Positive numbers along the axes of the charts of a page."""
+    found: list[float] = []
+    for chart in at.get("plotly_chart"):
+        for trace in json.loads(chart.proto.spec)["data"]:
+            for values in (trace.get("x"), trace.get("y")):
+                if isinstance(values, dict):  # Plotly's packed arrays
+                    values = np.frombuffer(base64.b64decode(values["bdata"]), dtype=values["dtype"]).tolist()
+                found += [value for value in values or () if isinstance(value, int | float) and 0 < value < np.inf]
+    return np.array(found)
+
+
 def missing(wanted: set[float], known: np.ndarray) -> set[float]:
     """Numbers that are no known one in another unit."""
-    return {
-        value
-        for value in wanted
-        if value and not any(np.isclose(known, value / factor, rtol=1e-6, atol=0).any() for factor in FACTORS)
-    }
+    values = np.array(sorted(value for value in wanted if value))
+    is_known = np.zeros(len(values), dtype=bool)
+    for factor in FACTORS:
+        place = np.searchsorted(known, values / factor)
+        for neighbour in (place - 1, place):
+            near = known[np.clip(neighbour, 0, len(known) - 1)]
+            is_known |= np.isclose(near, values / factor, rtol=1e-6, atol=0)
+    return set(values[~is_known].tolist())
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    """The data folder of a fresh clone: the embedded dataset with its predictions, and the summaries."""
+    folder = DataFolder(tmp_path_factory.mktemp("clone"))
+    fetch_dataset(get_dataset("open-defects"), folder, None)
+    build(folder)
+    return folder
 
 
 @pytest.mark.parametrize("entry", PAGES, ids=lambda entry: entry.title)
-def test_the_commands_of_a_page_print_the_numbers_of_its_tables(store, entry, capsys, monkeypatch):
+def test_the_commands_of_a_page_print_the_numbers_of_its_tables(clone, entry, capsys, monkeypatch):
+    monkeypatch.setenv("DEFECT_ATLAS_DATA", str(clone.root))
     at = open_app(entry.file)
     found = [code.value for one in at.expander if one.label == commands.LABEL for code in one.code]
     assert found or entry.title not in CHARTS
@@ -61,3 +92,19 @@ def test_the_commands_of_a_page_print_the_numbers_of_its_tables(store, entry, ca
     wanted = {name: values for name, values in shown(at).items() if name not in MADE_HERE.get(entry.title, ())}
     absent = {name: list(missing(values, numbers(text)))[:3] for name, values in wanted.items()}
     assert not {name: values for name, values in absent.items() if values}, absent
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [e for e in PAGES if e.title in ("Ranking", "Cost", "Specialised", "Elements", "Environments")],
+    ids=lambda e: e.title,
+)
+def test_the_commands_of_a_page_print_the_numbers_of_its_charts(clone, entry, capsys, monkeypatch):
+    monkeypatch.setenv("DEFECT_ATLAS_DATA", str(clone.root))
+    at = open_app(entry.file)
+    found = [code.value for one in at.expander if one.label == commands.LABEL for code in one.code]
+    known = numbers("\n".join(printed(command, capsys, monkeypatch) for command in found))
+    values = charted(at)
+    assert len(values) > 3
+    # The ends of guide lines and of axes are no results.
+    assert len(missing(set(values.tolist()), known)) <= 0.1 * len(values)
