@@ -71,7 +71,7 @@ def _function(name: str) -> Callable[..., Any]:
     if module not in known:
         raise ValueError(f"modules are {', '.join(sorted(known))}")
     found: Any = getattr(importlib.import_module(f"{engine.queries.__name__}.{module}"), function, None)
-    if function.startswith("_") or not hasattr(found, "__wrapped__"):
+    if not hasattr(found, "__wrapped__"):
         raise ValueError(f"{module} has no query {function!r}")
     return cast(Callable[..., Any], found)
 

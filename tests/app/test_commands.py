@@ -61,15 +61,22 @@ def charted(at) -> np.ndarray:
     return np.array(found)
 
 
+def _rounding(value: float) -> float:
+    """How far a number may be from the one that it was rounded from: a digit where it is short."""
+    digits = len(f"{value!r}".partition(".")[2])
+    return max(1e-6 * value, 0.501 * 10.0**-digits if digits < 5 and value != int(value) else 0.0)
+
+
 def missing(wanted: set[float], known: np.ndarray) -> set[float]:
-    """Numbers that are no known one in another unit."""
+    """Numbers that are no known one in another unit, rounded as they are."""
     values = np.array(sorted(value for value in wanted if value))
+    tolerances = np.array([_rounding(value) for value in values.tolist()])
     is_known = np.zeros(len(values), dtype=bool)
     for factor in FACTORS:
         place = np.searchsorted(known, values / factor)
         for neighbour in (place - 1, place):
             near = known[np.clip(neighbour, 0, len(known) - 1)]
-            is_known |= np.isclose(near, values / factor, rtol=1e-6, atol=0)
+            is_known |= np.abs(near * factor - values) <= tolerances
     return set(values[~is_known].tolist())
 
 
