@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import streamlit as st
 
-from app import furniture, selection
+from app import commands, furniture, selection
 from engine.errors import ScopeError, StoreError
 from engine.store import connection
 
@@ -78,7 +78,9 @@ def main() -> None:
         furniture.empty("The address asks for something that is not here", str(error))
         st.stop()
     try:
-        page.run()
+        with connection.recording() as asked:
+            page.run()
+        commands.expander(asked)
     except ScopeError as error:
         furniture.empty("The address asks for something that is not here", str(error))
     furniture.footer()

@@ -134,7 +134,7 @@ class StoreBuilder:
 
     def add_costs(self, costs: Iterable[Cost]) -> None:
         """Write measured costs."""
-        self._insert("costs", [asdict(cost) for cost in costs])
+        self._insert("costs", [asdict(cost) | {"measured_at": cost.measured_at or None} for cost in costs])
 
     def add_claims(self, claims: Iterable[Mapping[str, Any]]) -> None:
         """Write statements of the paper beside what is measured here."""

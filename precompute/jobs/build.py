@@ -27,6 +27,7 @@ from engine.store.summary import read_summary
 from precompute.acquire.datasets import configurations_of
 from precompute.acquire.weights import Checkpoint
 from precompute.jobs.describe import PER_GROUP, describe
+from precompute.jobs.dft_times import dft_costs
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def _fill(builder: StoreBuilder, folder: DataFolder) -> tuple[list[str], list[st
     if not lines:
         raise StoreError("No dataset is here to build from. Run: python -m precompute fetch --dataset open-defects")
     builder.add_reactions(comparable)
-    builder.add_costs(_costs(folder, left_out))
+    builder.add_costs([*_costs(folder, left_out), *dft_costs()])
     builder.add_claims(measure_claims(builder.connection))
     return lines, left_out
 

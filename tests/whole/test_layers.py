@@ -95,7 +95,8 @@ RULES = {
         "app.live", "engine.errors", "engine.queries", "engine.readers", "engine.store.connection", "precompute.live",
     },
     "app.server": {"app.api"},
-    "app.main": {"app.furniture", "app.selection", "engine.errors", "engine.store.connection"},
+    "app.commands": {"engine.queries.expressions", "engine.store.connection", "engine.store.statements"},
+    "app.main": {"app.commands", "app.furniture", "app.selection", "engine.errors", "engine.store.connection"},
 }  # fmt: skip
 SIBLINGS_APART = {"app.views", "engine.families"}  # files of these folders do not import each other
 FORBIDDEN_OUTSIDE = {  # package -> the only folder that may import it
