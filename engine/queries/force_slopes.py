@@ -5,11 +5,13 @@ then further on labels of the Materials Project. Where the pseudopotentials chan
 differ.
 """
 
+from collections.abc import Collection
 from typing import Any
 
 import pandas as pd
 
-from engine.numerics.slopes import ratio_of_sums
+from engine.numerics.metrics import MIN_CLUSTERS
+from engine.numerics.slopes import Sums, contrast, ratio_of_sums
 from engine.queries import catalog, training
 from engine.queries.scope import EVERYTHING, Scope
 from engine.store import connection
@@ -23,7 +25,7 @@ LEAST_FORCE = 0.01
 COLUMNS = [
     "dataset_id", "dataset_label", "elements", "omat24_model", "other_model", "n_configs", "n_clusters", "slope_omat24",
     "slope_omat24_lo", "slope_omat24_hi", "slope_other", "slope_other_lo", "slope_other_hi", "ratio", "ratio_lo",
-    "ratio_hi",
+    "ratio_hi", "contrast", "contrast_lo", "contrast_hi",
 ]  # fmt: skip
 
 
@@ -49,16 +51,18 @@ def potentials_and_forces(scope: Scope = EVERYTHING) -> pd.DataFrame:
     Returns:
         The columns `COLUMNS`: names of the models, slopes of predicted over reference force components and the ratio
         of the first over the second, each with 95 % bounds (missing for few clusters); the ratio furthest from 1 first.
-        Datasets that one of the two was trained on are left out.
+        The contrast is the ratio over the median of those on datasets that share no element with this one. Datasets
+        that one of the two was trained on are left out.
     """
     labels = catalog.models().set_index("model_id")["label"]
     rows = []
     for pair in model_pairs():
-        sums = _sums(pair, scope)
-        for (dataset_id, dataset_label), part in sums.groupby(["dataset_id", "dataset_label"]):
-            about = {"dataset_id": dataset_id, "dataset_label": dataset_label, "elements": part["elements"].iloc[0]}
+        parts = dict(list(_sums(pair, scope).groupby("dataset_id")))
+        for dataset_id, part in parts.items():
+            first = part.iloc[0]
+            about = {"dataset_id": dataset_id, "dataset_label": first["dataset_label"], "elements": first["elements"]}
             names = {"omat24_model": labels[pair[0]], "other_model": labels[pair[1]]}
-            rows.append(about | names | _slopes(part))
+            rows.append(about | names | _slopes(part) | _contrast(part, parts.values()))
     table = pd.DataFrame(rows, columns=COLUMNS)
     return table.sort_values("ratio", key=lambda ratio: -(ratio - 1.0).abs(), ignore_index=True)
 
@@ -136,3 +140,18 @@ def _slopes(part: pd.DataFrame) -> dict[str, Any]:
         value, low, high = ratio_of_sums(columns[above], columns[below], clusters)
         found |= {name: value, f"{name}_lo": low, f"{name}_hi": high}
     return found
+
+
+def _contrast(part: pd.DataFrame, parts: Collection[pd.DataFrame]) -> dict[str, float]:
+    """The ratio of slopes on one dataset over the median of those on datasets without any of its elements."""
+    elements = set(part["elements"].iloc[0].split())
+    others = [other for other in parts if not elements & set(other["elements"].iloc[0].split())]
+    others = [other for other in others if other["cluster_name"].nunique() >= MIN_CLUSTERS]
+    found = contrast(_ratio(part), [_ratio(other) for other in others]) if others else (float("nan"),) * 3
+    return dict(zip(("contrast", "contrast_lo", "contrast_hi"), found, strict=True))
+
+
+def _ratio(part: pd.DataFrame) -> Sums:
+    """What the ratio of slopes is made of: the sums of the squared reference cancel."""
+    columns = (part[name].to_numpy(dtype=float) for name in ("first_dot", "other_dot"))
+    return Sums(*columns, part["cluster_name"].to_numpy(dtype=str))
