@@ -8,11 +8,12 @@ differ.
 from collections.abc import Collection
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from engine.numerics.metrics import MIN_CLUSTERS
 from engine.numerics.slopes import Sums, contrast, ratio_of_sums
-from engine.queries import catalog, training
+from engine.queries import catalog, specialised, training
 from engine.queries.scope import EVERYTHING, Scope
 from engine.store import connection
 from engine.store.connection import cached
@@ -104,6 +105,48 @@ def slopes(scope: Scope) -> pd.DataFrame:
     order = table["energy_reference"].map(REFERENCES.index)
     table = table.assign(order=order).sort_values(["order", "slope"], ignore_index=True)
     return table.loc[~table["is_seen"], names].reset_index(drop=True)
+
+
+LABELS = ["OMat24", "OMat24, then the Materials Project", "the Materials Project", "MatPES"]
+"""What models learnt forces from; the second learnt labels of the Materials Project last."""
+
+
+@cached
+def slopes_by_labels(scope: Scope = EVERYTHING) -> pd.DataFrame:
+    """Range of the slopes of forces over universal models that learnt the same labels, on each dataset of one element.
+
+    Args:
+        scope: Which configurations.
+
+    Returns:
+        dataset_id, dataset_label, elements, learnt (one of `LABELS`), n_models, n_families, lowest and highest slope,
+        and n_configs, the fewest that one of the models has; by element, dataset and labels. Models that were trained
+        on the dataset are left out.
+    """
+    found = connection.frame(
+        f"""
+        select e.dataset_id, d.label as dataset_label, d.elements[1] as elements, e.model_id, m.family,
+            m.energy_reference, list_contains(m.trained_on, $omat24) as has_omat24, count(*) as n_configs,
+            sum(e.reference_dot_predicted) / sum(e.reference_dot_reference) as slope
+        from errors e join models m using (model_id) join datasets d using (dataset_id)
+        where len(d.elements) = 1 and len(m.elements) > $few and {scope.predicate("e")}
+            and list_contains($references, m.energy_reference)
+            and e.reference_dot_predicted is not null and e.reference_dot_reference > 3 * e.n_atoms * $least ** 2
+        group by all order by all
+        """,
+        {"omat24": OMAT24, "few": specialised.FEW, "references": list(REFERENCES), "least": LEAST_FORCE}
+        | scope.bindings(),
+    )
+    found = training.with_seen_columns(found, scope)
+    found = found[~found["is_seen"]]
+    is_mp, has_omat24 = found["energy_reference"] == MATERIALS_PROJECT, found["has_omat24"]
+    learnt = np.select([~is_mp & has_omat24, is_mp & has_omat24, is_mp], LABELS[:3], LABELS[3])
+    keys = ["elements", "dataset_id", "dataset_label"]
+    table = found.assign(learnt=pd.Categorical(learnt, LABELS)).groupby([*keys, "learnt"], observed=True)
+    return table.agg(
+        n_models=("model_id", "nunique"), n_families=("family", "nunique"), lowest=("slope", "min"),
+        highest=("slope", "max"), n_configs=("n_configs", "min"),
+    ).reset_index()  # fmt: skip
 
 
 def _sums(pair: tuple[str, str], scope: Scope) -> pd.DataFrame:
