@@ -113,6 +113,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_run(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--limit", type=int, metavar="N", help="a reproducible sample of N configurations of each dataset")
+    sub.add_argument("--group", action="append", metavar="NAME", help="repeatable: only these groups of structures")
     sub.add_argument(
         "--reactions",
         action="store_true",

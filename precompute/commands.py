@@ -18,7 +18,7 @@ from engine.registry.datasets import Dataset, select_datasets
 from engine.registry.models import Model, families, get_model, select_models
 from engine.registry.reactions import needed_configurations
 from engine.relaxations import RelaxationOptions
-from engine.shards import merged
+from engine.shards import merged, sample
 from engine.store.reactions import dataset_reactions, listed_reactions
 from precompute import progress
 from precompute.acquire.datasets import configurations_of, fetch_dataset
@@ -113,7 +113,11 @@ def run(arguments: argparse.Namespace) -> int:
         raise SettingsError(f"--limit is {arguments.limit}, expected at least 1.")
     if arguments.limit is not None and arguments.reactions:
         raise SettingsError("--reactions needs all parts of a defect energy, so it cannot go with --limit.")
+    if arguments.group and (arguments.reactions or arguments.executor == "parsl"):
+        raise SettingsError("--group goes with neither --reactions nor --executor parsl.")
     datasets = {d.dataset_id: _to_run(d, folder, arguments) for d in _fetched(arguments.dataset, folder)}
+    if arguments.group and not any(datasets.values()):
+        raise SettingsError(f"None of these datasets has a group named {' or '.join(arguments.group)}.")
     if arguments.reactions and not any(datasets.values()):
         raise SettingsError(
             "These datasets hold no part of a defect energy; engine/registry/reaction_groups.toml names those that do."
@@ -156,6 +160,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _to_run(dataset: Dataset, folder: DataFolder, arguments: argparse.Namespace) -> list[Configuration]:
     """Configurations of a dataset that `run` was asked for."""
+    if arguments.group:
+        chosen = [c for c in configurations_of(dataset, folder) if c.group_name in arguments.group]
+        return chosen if arguments.limit is None else sample(chosen, arguments.limit)
     configurations = configurations_of(dataset, folder, arguments.limit)
     if not arguments.reactions:
         return configurations
