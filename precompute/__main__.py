@@ -30,6 +30,7 @@ from precompute.commands import (
     sql,
     status,
     table,
+    vacancies,
 )
 from precompute.dft import run as dft
 
@@ -96,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("file", metavar="FILE", help="POSCAR, CIF or extended XYZ")
     sub.add_argument("--json", action="store_true")
     _add_relaxation(command(relax))
+    _add_vacancies(command(vacancies))
     sub = command(embed)
     sub.add_argument("--summary", action="store_true", help="errors, metrics and ranks of datasets without their atoms")
     _add_tables(command(table))
@@ -130,6 +132,12 @@ def _add_tables(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--labels", choices=("shown", "all"), default="shown", help="all: unconverged labels count in ranks"
     )
+
+
+def _add_vacancies(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--large", action="store_true", help="supercells of 108 (fcc) and 96 (hcp) sites, not 32 and 36")
+    sub.add_argument("--migration", action="store_true", help="migration energies too, where one is published")
+    sub.add_argument("--element", metavar="SYMBOL", action="append", default=[], help="repeatable (default: all)")
 
 
 def _add_relaxation(sub: argparse.ArgumentParser) -> None:

@@ -14,6 +14,7 @@ RULES = {
     "engine.files": set(),
     "engine.records": {"engine.files"},
     "engine.relaxations": {"engine.records"},
+    "engine.relaxed_vacancies": {"engine.records"},
     "engine.data_folder": set(),
     "engine.shards": {"engine.records"},
     "engine.families": set(),
