@@ -100,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_vacancies(command(vacancies))
     sub = command(embed)
     sub.add_argument("--summary", action="store_true", help="errors, metrics and ranks of datasets without their atoms")
+    sub.add_argument("--vacancies", action="store_true", help="vacancies that models relaxed")
     _add_tables(command(table))
     command(sql).add_argument("statement", metavar="SELECT", help="one statement on the tables of the store")
     sub = command(dft.main, "reference")

@@ -20,8 +20,8 @@ REPEATS = {
 """Repeats of the cubic cell of four atoms (fcc) and of the primitive cell (hcp), by number of sites."""
 
 JUMPS = {"fcc": ("nearest",), "hcp": ("between-layers", "in-layer")}
-"""Jumps to a nearest neighbour. Their middle is fixed by symmetry: an inversion centre, or for a jump in the layer of hcp
-a mirror plane at right angles to it."""
+"""Jumps to a nearest neighbour. Symmetry fixes their middle: it is an inversion centre or, for a jump in the layer of
+hcp, in a mirror plane at right angles to the jump."""
 
 
 @dataclass(frozen=True)

@@ -16,14 +16,16 @@ import duckdb
 import pyarrow as pa
 
 from engine.errors import StoreError
-from engine.records import Configuration
+from engine.records import Configuration, RunRecord
 from engine.registry.datasets import Dataset
 from engine.registry.ensembles import Ensemble
 from engine.registry.leakage import COUNTED, leakages
 from engine.registry.levels_of_theory import LevelOfTheory, load_levels
 from engine.registry.models import Model
+from engine.registry.published_vacancies import counted_vacancies
 from engine.registry.reactions import Reaction
 from engine.registry.training_sets import all_inside, load_training_sets
+from engine.relaxed_vacancies import RelaxedVacancy
 from engine.store.connection import SCHEMA_VERSION
 from engine.store.environments import Environments, class_table, insert_class_metrics, sample_table
 from engine.store.ranking import Comparable, macro_rows, rank_rows
@@ -135,6 +137,21 @@ class StoreBuilder:
     def add_costs(self, costs: Iterable[Cost]) -> None:
         """Write measured costs."""
         self._insert("costs", [asdict(cost) for cost in costs])
+
+    def add_vacancies(self, rows: Iterable[tuple[RelaxedVacancy, RunRecord]]) -> None:
+        """Write vacancies that models relaxed, each beside the published value of its metal and structure."""
+        published = {(one.element, one.structure): one for one in counted_vacancies()}
+        self._insert(
+            "relaxed_vacancies",
+            [
+                asdict(row)
+                | columns(record, "hardware", "packages")
+                | {"started_at": record.started_at or None, "published": one.value(row.quantity),
+                   "published_volume": one.volume}
+                for row, record in rows
+                if (one := published.get((row.element, row.structure))) is not None
+            ],
+        )  # fmt: skip
 
     def add_claims(self, claims: Iterable[Mapping[str, Any]]) -> None:
         """Write statements of the paper beside what is measured here."""

@@ -1,15 +1,15 @@
 """`python -m precompute vacancies`: models relax a vacancy in each published metal, in the crystal that they prefer.
 
 A model first relaxes the perfect crystal with its cell. A supercell of it loses one atom and is relaxed at fixed cell.
-The formation energy is E(N - 1 atoms) - (N - 1) E(crystal)/atom. For the migration energy a neighbour of the vacancy is put half-way
-on its jump; symmetry keeps it there while the others relax, so no path has to be searched. The energy is that of this
-state above the vacancy. That it has one unstable direction alone is not checked.
+The formation energy is E(N - 1 atoms) - (N - 1) E(crystal)/atom. For the migration energy a neighbour of the vacancy is
+put half-way on its jump; symmetry keeps it there while the others relax, so no path has to be searched. The energy is
+that of this state above the vacancy. That it has one unstable direction alone is not checked.
 
 A file that exists is done.
 """
 
 import dataclasses
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from engine.cells.lattices import Lattice
 from engine.cells.vacancies import JUMPS, REPEATS, Jump, fitted_lattice, jump, lattice_of_volume, unit_cell, vacancy
 from engine.data_folder import DataFolder
 from engine.errors import SettingsError
-from engine.records import Configuration, RunRecord
+from engine.records import Configuration, RunRecord, read_run_record
 from engine.registry.models import Model
 from engine.registry.published_vacancies import PublishedVacancy, counted_vacancies
 from engine.relaxations import Relaxation, RelaxationOptions
@@ -89,9 +89,14 @@ def relax_vacancies(model: Model, folder: DataFolder, device: str, settings: Set
                     yield row
 
 
-def done(model: Model, folder: DataFolder) -> list[Path]:
-    """Files of what a model relaxed here, in the order of their names."""
-    return sorted(folder.vacancies(model.model_id, Checkpoint(model, folder).fingerprint).glob("*.parquet"))
+def merged(paths: Iterable[Path]) -> dict[str, tuple[RelaxedVacancy, RunRecord]]:
+    """Rows of some files with their origin, by the name of their own file; of two the later one counts.
+
+    Raises:
+        OSError: A file is damaged.
+        ArrowInvalid: A file is not parquet; a ValueError.
+    """
+    return {row.file_name: (row, read_run_record(path)) for path in paths for row in read_vacancies(path)}
 
 
 def _metals(model: Model, elements: Collection[str]) -> list[PublishedVacancy]:

@@ -25,10 +25,11 @@ RULES = {
     "engine.registry": {"engine.data_folder", "engine.errors", "engine.readers"},
     "engine.store": {
         "engine.data_folder", "engine.errors", "engine.numerics", "engine.quantities", "engine.records",
-        "engine.registry",
+        "engine.registry", "engine.relaxed_vacancies",
     },
     "engine.queries": {
-        "engine.errors", "engine.numerics", "engine.records", "engine.registry", "engine.store.connection",
+        "engine.errors", "engine.numerics", "engine.records", "engine.registry", "engine.relaxed_vacancies",
+        "engine.store.connection",
     },
     "precompute.progress": {"engine.shards"},
     "precompute.acquire": {
