@@ -30,9 +30,9 @@ from precompute.commands import (
     sql,
     status,
     table,
-    vacancies,
 )
 from precompute.dft import run as dft
+from precompute.jobs import vacancies
 
 
 def main() -> int:
@@ -97,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("file", metavar="FILE", help="POSCAR, CIF or extended XYZ")
     sub.add_argument("--json", action="store_true")
     _add_relaxation(command(relax))
-    _add_vacancies(command(vacancies))
+    vacancies.add_arguments(command(vacancies.main, "vacancies"))
     sub = command(embed)
     sub.add_argument("--summary", action="store_true", help="errors, metrics and ranks of datasets without their atoms")
     sub.add_argument("--vacancies", action="store_true", help="vacancies that models relaxed")
@@ -133,12 +133,6 @@ def _add_tables(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--labels", choices=("shown", "all"), default="shown", help="all: unconverged labels count in ranks"
     )
-
-
-def _add_vacancies(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--large", action="store_true", help="supercells of 108 (fcc) and 96 (hcp) sites, not 32 and 36")
-    sub.add_argument("--migration", action="store_true", help="migration energies too, where one is published")
-    sub.add_argument("--element", metavar="SYMBOL", action="append", default=[], help="repeatable (default: all)")
 
 
 def _add_relaxation(sub: argparse.ArgumentParser) -> None:

@@ -34,7 +34,6 @@ from precompute.jobs.prediction import predict_upload, read_file
 from precompute.jobs.reaction_tables import reaction_tables
 from precompute.jobs.relaxation import numbers, relax_structure, write_structures
 from precompute.jobs.tables import markdown_matrix, markdown_rows, markdown_table
-from precompute.jobs.vacancies import Settings, relax_vacancies
 from precompute.workers import worker_envs
 from precompute.workers.worker_envs import why_not_runnable
 
@@ -298,28 +297,6 @@ def relax(arguments: argparse.Namespace) -> int:
         for row in rows:
             print(_relaxation_line(row))
     return 0 if all(relaxation.is_converged for _, relaxation in found) else 1
-
-
-def vacancies(arguments: argparse.Namespace) -> int:
-    """Relax a vacancy in each published metal with some models; what is done is not done again."""
-    if not arguments.model:
-        raise SettingsError("vacancies needs --model ID.")
-    folder, n_failed = DataFolder.default(), 0
-    settings = Settings(arguments.large, arguments.migration, tuple(arguments.element))
-    for model in select_models(arguments.model):
-        if reason := why_not_runnable(model, folder):
-            say(f"{model.model_id}: skipped. {reason}")
-            if "all" not in arguments.model:
-                return 1
-            continue
-        for row in relax_vacancies(model, folder, arguments.device, settings):
-            n_failed += row.status != "ok"
-            number = (
-                f"{row.energy:.3f} eV in {row.n_steps} steps" if row.energy is not None else f"failed: {row.reason}"
-            )
-            say(f"{model.model_id}: {row.element} {row.structure}, {row.n_sites} sites, {row.quantity}: {number}")
-    say(f"{n_failed} failed with a reason" if n_failed else "nothing failed")
-    return 0
 
 
 def embed(arguments: argparse.Namespace) -> int:

@@ -112,8 +112,8 @@ def _method(is_migration: bool) -> None:
         f"Published: {SOURCE}. Of its rows count those with a formation energy above {STABLE_FROM} eV: below it the "
         "crystal hardly holds together (noble gases, metals in a lattice that is not theirs). Of a metal with two rows "
         "the spin-polarised one counts. Each model first relaxes the perfect crystal with its cell, then a supercell "
-        "of 32 (fcc) or 36 (hcp) sites without one atom, at fixed cell, to forces below 0.01 eV/Å. The formation energy "
-        "is E(N − 1 atoms) − (N − 1) E(crystal)/atom. "
+        "of 32 (fcc) or 36 (hcp) sites without one atom, at fixed cell, to forces below 0.01 eV/Å. The formation "
+        "energy is E(N − 1 atoms) − (N − 1) E(crystal)/atom. "
     )
     if is_migration:
         text += (

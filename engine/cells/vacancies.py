@@ -11,7 +11,7 @@ from engine.cells.lattices import Lattice
 from engine.errors import SettingsError
 
 IDEAL_RATIO = np.sqrt(8 / 3)  # c/a of close-packed spheres
-LEFT_LATTICE = 0.01  # relative difference of a metric from the lattice's, from which on a cell has left it
+LEFT_LATTICE = 0.01  # relative difference of the scalar products of cell vectors from those of the lattice, from which on a cell has left it
 
 REPEATS = {
     "fcc": {32: (2, 2, 2), 108: (3, 3, 3)},
@@ -92,10 +92,9 @@ def fitted_lattice(symbol: str, structure: str, cell: NDArray[np.float64], posit
     ideal = unit_cell(lattice)
     metric, wanted = cell @ cell.T, ideal.cell.array @ ideal.cell.array.T
     moved = np.linalg.solve(cell.T, (positions - positions[0]).T).T - ideal.get_scaled_positions()
-    if (
-        np.abs(metric - wanted).max() > LEFT_LATTICE * wanted.max()
-        or np.abs(moved - moved.round()).max() > LEFT_LATTICE
-    ):
+    lengths = np.sqrt(np.diag(wanted))
+    strain = np.abs(metric - wanted) / np.outer(lengths, lengths)
+    if max(strain.max(), np.abs(moved - moved.round()).max()) > LEFT_LATTICE:
         raise SettingsError(f"{symbol}: the relaxed crystal has left the {structure} lattice.")
     return lattice
 

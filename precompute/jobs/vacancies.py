@@ -8,7 +8,9 @@ that of this state above the vacancy. That it has one unstable direction alone i
 A file that exists is done.
 """
 
+import argparse
 import dataclasses
+import sys
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +23,14 @@ from engine.cells.vacancies import JUMPS, REPEATS, Jump, fitted_lattice, jump, l
 from engine.data_folder import DataFolder
 from engine.errors import SettingsError
 from engine.records import Configuration, RunRecord, read_run_record
-from engine.registry.models import Model
+from engine.registry.models import Model, select_models
 from engine.registry.published_vacancies import PublishedVacancy, counted_vacancies
 from engine.relaxations import Relaxation, RelaxationOptions
 from engine.relaxed_vacancies import FORMATION, RelaxedVacancy, read_vacancies, write_vacancies
 from precompute.acquire.weights import Checkpoint
 from precompute.workers.pool import Loaded, Pool
 from precompute.workers.process import RELAX
+from precompute.workers.worker_envs import why_not_runnable
 
 CRYSTAL = RelaxationOptions(fmax=0.002, steps=100, cell="free", optimizer="bfgs")
 DEFECT = RelaxationOptions(fmax=0.01, steps=100, cell="fixed", optimizer="bfgs")
@@ -87,6 +90,35 @@ def relax_vacancies(model: Model, folder: DataFolder, device: str, settings: Set
                     )
                     write_vacancies(target / row.file_name, [row], origin)
                     yield row
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the command."""
+    parser.add_argument(
+        "--large", action="store_true", help="supercells of 108 (fcc) and 96 (hcp) sites, not 32 and 36"
+    )
+    parser.add_argument("--migration", action="store_true", help="migration energies too, where one is published")
+    parser.add_argument("--element", metavar="SYMBOL", action="append", default=[], help="repeatable (default: all)")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Relax a vacancy in each published metal with some models; what is done is not done again."""
+    if not arguments.model:
+        raise SettingsError("vacancies needs --model ID.")
+    folder, n_failed = DataFolder.default(), 0
+    settings = Settings(arguments.large, arguments.migration, tuple(arguments.element))
+    for model in select_models(arguments.model):
+        if reason := why_not_runnable(model, folder):
+            _say(f"{model.model_id}: skipped. {reason}")
+            if "all" not in arguments.model:
+                return 1
+            continue
+        for row in relax_vacancies(model, folder, arguments.device, settings):
+            n_failed += row.status != "ok"
+            end = f"failed: {row.reason}" if row.energy is None else f"{row.energy:.3f} eV in {row.n_steps} steps"
+            _say(f"{model.model_id}: {row.element} {row.structure}, {row.n_sites} sites, {row.quantity}: {end}")
+    _say(f"{n_failed} failed with a reason")
+    return 0
 
 
 def merged(paths: Iterable[Path]) -> dict[str, tuple[RelaxedVacancy, RunRecord]]:
@@ -220,3 +252,7 @@ def _neighbour_distance(lattice: Lattice) -> float:
     if lattice.c is None:
         return float(lattice.a / np.sqrt(2))
     return float(min(lattice.a, np.hypot(lattice.a / np.sqrt(3), lattice.c / 2)))
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -6,9 +6,9 @@ import pytest
 from ase.build import bulk
 
 from engine.data_folder import DataFolder
+from engine.numerics.metrics import rmse_bounds
 from engine.records import Configuration
 from engine.store.builder import SCHEMA
-from engine.numerics.metrics import rmse_bounds
 from engine.store.environments import insert_class_metrics
 from precompute.jobs import describe as job
 
@@ -77,7 +77,7 @@ def test_errors_by_class_are_of_its_atoms_alone():
 
 
 def test_bounds_by_class_are_those_of_the_clusters_of_its_atoms():
-    """Eight configurations in seven clusters, each with a bulk-like atom that is right and a surface atom that is not."""
+    """Eight configurations in seven clusters, each with a bulk-like atom that is right and one at a surface."""
     con = duckdb.connect()
     con.execute(SCHEMA.read_text(encoding="utf-8"))
     errors = [0.1, 0.2, 0.3, 0.1, 0.2, 0.3, 0.4, 0.5]

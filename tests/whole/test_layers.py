@@ -64,6 +64,7 @@ RULES = {
     "precompute.__main__": {
         "engine.data_folder", "engine.errors", "engine.registry.reactions", "engine.relaxations",
         "engine.store.connection", "precompute.acquire", "precompute.commands", "precompute.dft",
+        "precompute.jobs.vacancies",
     },
     "app.figures": {"engine.numerics", "engine.quantities", "engine.queries", "engine.records"},
     "app.structures": {"app.figures", "engine.queries", "engine.readers", "engine.records", "precompute.live"},
