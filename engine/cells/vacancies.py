@@ -11,7 +11,8 @@ from engine.cells.lattices import Lattice
 from engine.errors import SettingsError
 
 IDEAL_RATIO = np.sqrt(8 / 3)  # c/a of close-packed spheres
-LEFT_LATTICE = 0.01  # relative difference of the scalar products of cell vectors from those of the lattice, from which on a cell has left it
+LEFT_LATTICE = 0.01
+"""Difference of scalar products of cell vectors, or of fractional coordinates, from which on a cell has another lattice."""
 
 REPEATS = {
     "fcc": {32: (2, 2, 2), 108: (3, 3, 3)},

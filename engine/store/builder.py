@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
+from engine.cells.drawings import Drawing
 from engine.errors import StoreError
-from engine.records import Configuration, RunRecord
+from engine.records import Configuration, RunRecord, flat
 from engine.registry.datasets import Dataset
 from engine.registry.ensembles import Ensemble
 from engine.registry.leakage import COUNTED, leakages
@@ -150,6 +153,18 @@ class StoreBuilder:
                    "published_volume": one.volume}
                 for row, record in rows
                 if (one := published.get((row.element, row.structure))) is not None
+            ],
+        )  # fmt: skip
+
+    def add_drawings(self, drawn: Iterable[tuple[Drawing, NDArray[np.uint8]]]) -> None:
+        """Write structures to look at, each with the class of every atom as a place in `CLASSES`."""
+        self._insert(
+            "drawn_defects",
+            [
+                {"position": place, "numbers": one.atoms.numbers.tolist(), "positions": flat(one.atoms.positions),
+                 "cell": flat(one.atoms.cell.array), "classes": classes.tolist()}
+                | columns(one, "name", "label", "rule")
+                for place, (one, classes) in enumerate(drawn)
             ],
         )  # fmt: skip
 

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
+from engine.cells.drawings import Drawing, drawings
 from engine.data_folder import (
     EMBEDDED,
     ROOT,
@@ -19,7 +22,7 @@ from engine.data_folder import (
     embedded_vacancies,
 )
 from engine.errors import StoreError
-from engine.numerics.local_environments import SOAP_SETTING
+from engine.numerics.local_environments import SOAP_SETTING, classify, scaled
 from engine.records import Prediction, RunRecord, check_predictions, read_run_record
 from engine.registry import compatibility
 from engine.registry.datasets import Dataset, load_datasets
@@ -113,6 +116,7 @@ def _fill(builder: StoreBuilder, folder: DataFolder) -> tuple[list[str], list[st
         raise StoreError("No dataset is here to build from. Run: python -m precompute fetch --dataset open-defects")
     builder.add_reactions(comparable)
     builder.add_vacancies(_vacancies(models.values(), folder, left_out))
+    builder.add_drawings((one, _classes(one)) for one in drawings())
     builder.add_costs(_costs(folder, left_out))
     builder.add_claims(measure_claims(builder.connection))
     return lines, left_out
@@ -241,6 +245,12 @@ def _runs(dataset: Dataset, model: Model, paths: Iterable[Path]) -> Iterator[Run
             options=record.options,
             note=record.note,
         )
+
+
+def _classes(drawing: Drawing) -> NDArray[np.uint8]:
+    """Class of local environment of each atom."""
+    atoms = drawing.atoms
+    return classify(scaled(atoms.numbers, atoms.positions, atoms.cell.array, (True, True, True)))
 
 
 def _vacancies(

@@ -24,8 +24,8 @@ RULES = {
     "engine.readers": {"engine.errors", "engine.records"},
     "engine.registry": {"engine.data_folder", "engine.errors", "engine.readers"},
     "engine.store": {
-        "engine.data_folder", "engine.errors", "engine.numerics", "engine.quantities", "engine.records",
-        "engine.registry", "engine.relaxed_vacancies",
+        "engine.cells.drawings", "engine.data_folder", "engine.errors", "engine.numerics", "engine.quantities",
+        "engine.records", "engine.registry", "engine.relaxed_vacancies",
     },
     "engine.queries": {
         "engine.errors", "engine.numerics", "engine.records", "engine.registry", "engine.relaxed_vacancies",
