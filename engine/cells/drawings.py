@@ -79,7 +79,7 @@ def drawings(lattice: Lattice = TUNGSTEN) -> list[Drawing]:
         made.append(Drawing(name, label, rule, _boundary(lattice, plane)))
     made += [
         Drawing(
-            "fault", "Stacking fault", "generalised: half-way along ⟨111⟩/2 in a {110} plane, unrelaxed", _fault(lattice)
+            "fault", "Stacking fault", "generalised, half of ⟨111⟩/2 in a {110} plane, unrelaxed", _fault(lattice)
         ),
         Drawing(
             "screw", "Screw dislocations",

@@ -12,7 +12,7 @@ from engine.errors import SettingsError
 
 IDEAL_RATIO = np.sqrt(8 / 3)  # c/a of close-packed spheres
 LEFT_LATTICE = 0.01
-"""Difference of scalar products of cell vectors, or of fractional coordinates, from which on a cell has another lattice."""
+"""Difference of scalar products of cell vectors, or of fractional coordinates, that no cell of a lattice has."""
 
 REPEATS = {
     "fcc": {32: (2, 2, 2), 108: (3, 3, 3)},

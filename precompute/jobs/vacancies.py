@@ -36,6 +36,7 @@ CRYSTAL = RelaxationOptions(fmax=0.002, steps=100, cell="free", optimizer="bfgs"
 DEFECT = RelaxationOptions(fmax=0.01, steps=100, cell="fixed", optimizer="bfgs")
 LEFT_MIDDLE = 0.1  # of a jump: an atom that went so far from the middle has left the saddle point
 LEFT_SITE = 0.4  # of the distance of neighbours: an atom that went so far has changed its site
+NO_FORCE = 1e-4  # eV/Å: the neighbours of a vacancy feel more in any crystal that they are a part of
 SECONDS = 1800.0  # of one relaxation; longer ones have hung
 
 
@@ -162,6 +163,9 @@ def _formation(loaded: Loaded, published: PublishedVacancy, empty: RelaxedVacanc
     per_atom = crystal.energy / len(crystal.positions)
     given = vacancy(lattice, empty.n_sites)
     found = _relaxed(loaded, given, DEFECT, "the vacancy")
+    assert found.trajectory is not None
+    if found.trajectory.max_forces[0] < NO_FORCE:
+        raise _FailedError("no atom feels the vacancy: neighbours are beyond the reach of the model")
     numbers = _numbers(found, given, per_atom * len(given), _neighbour_distance(lattice))
     seconds = (crystal.wall_seconds or 0.0) + (found.wall_seconds or 0.0)
     return dataclasses.replace(
