@@ -279,7 +279,7 @@ def relaxed_vacancies(table: pd.DataFrame, quantity: str, ink: Ink, title: str, 
     pad = 0.05 * (values.max() - values.min()) or 0.1
     ends = float(values.min()) - pad, float(values.max()) + pad
     figure.add_trace(base.diagonal(ends, ink))
-    for number, (model_id, rows) in enumerate(table.groupby("model_id", sort=False)):
+    for number, (_, rows) in enumerate(table.groupby("model_id", sort=False)):
         symbol = base.SERIES_SYMBOLS[number % len(base.SERIES_SYMBOLS)]
         is_hcp = rows["structure"] == "hcp"
         figure.add_trace(
@@ -290,7 +290,7 @@ def relaxed_vacancies(table: pd.DataFrame, quantity: str, ink: Ink, title: str, 
                 name=str(rows["label"].iloc[0]),
                 marker={
                     "size": 9, "symbol": [f"{symbol}-open" if hollow else symbol for hollow in is_hcp],
-                    "color": base.model_colour(str(model_id)), "line": {"color": ink.muted, "width": 1},
+                    "color": base.SERIES_COLOURS[number % len(base.SERIES_COLOURS)], "opacity": 0.85,
                 },
                 hovertext=[_vacancy_hover(row) for _, row in rows.iterrows()],
                 hovertemplate="%{hovertext}<extra></extra>",

@@ -44,7 +44,9 @@ def _by_rule() -> None:
     if not cells:
         return
     title = f"{len(cells)} common defects of bcc metals, drawn from cells of {cells[0].symbols[0]}"
-    origin = furniture.provenance("defects", title, [], Scope(()), "made by rule, without energies")
+    origin = furniture.provenance_beside(
+        "defects", title, [], "drawings, made by rule", f"{len(cells)} cells without energies"
+    )
     furniture.figure(
         lambda ink: defect_drawings.drawings(cells, ink, title, origin.source_line()),
         _table(cells),

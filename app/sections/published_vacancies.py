@@ -52,7 +52,7 @@ def _parity(agreement: pd.DataFrame, model_ids: tuple[str, ...], energy: str) ->
     table = table.sort_values("model_id", key=lambda ids: ids.map(shown.index), kind="stable")
     title = f"Vacancy {_ENERGIES[energy].lower()}: relaxed by models against published"
     n = f"{len(table):,} energies of {table['element'].nunique()} metals"
-    origin = furniture.provenance("defect-energies", title, shown, Scope.of(OWN_DATASET), n)
+    origin = furniture.provenance_beside("defect-energies", title, shown, "published vacancies", n, SOURCE)
     furniture.figure(
         lambda ink: reaction_plots.relaxed_vacancies(table, _ENERGIES[energy], ink, title, origin.source_line()),
         table,
@@ -81,7 +81,7 @@ def _models(agreement: pd.DataFrame, is_migration: bool) -> None:
         "largest_error": "Largest (eV)", "mae_shared": "MAE on shared (eV)", "n": "Energies", "n_elements": "Metals",
         "n_failed": "Failed", "volume_error": "Volume (%)", "functional": "Functional", "reason": "Why no rank",
     }  # fmt: skip
-    if len(ranked):
+    if len(ranked) > 1:
         quantity = "migration" if is_migration else "formation"
         st.markdown(
             f"Ranked by mean absolute error on the **{int(ranked['n_shared'].iloc[0])} {quantity} energies** that all "
