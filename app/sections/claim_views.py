@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app import selection
+from engine.queries import catalog
 
 PAGE_OF_FIGURE = {
     "Figure 1": "datasets",
@@ -47,11 +48,14 @@ def view_of(claim: Mapping[str, Any]) -> ClaimView:
     Args:
         claim: A row of `engine.queries.claims.claims`.
     """
-    if claim["page"]:
+    # A column with some missing texts has NaN in their place, which counts as true.
+    page, figure = (value if isinstance(value := claim[name], str) else "" for name in ("page", "figure"))
+    if page:
         asked = json.loads(claim["address"])
+        if page == "parity" and asked.get("quantity") == ["force"] and catalog.summary_note(asked["dataset"][0]):
+            page = "overview"  # parity draws force components, which a summary does not have
         for key in {"align", "zero"} & set(asked):
             asked[key] = [selection.ALIGNMENT_LABELS[name] for name in asked[key]]
-        return ClaimView(f"views/{claim['page']}.py", "See the numbers", asked)
-    figure = claim["figure"] or ""
-    page = PAGE_OF_FIGURE.get(figure, NO_FIGURE)
-    return ClaimView(f"views/{page}.py", f"See what is here of {figure.lower()}" if figure else "See data and methods")
+        return ClaimView(f"views/{page}.py", "See the numbers", asked)
+    where = PAGE_OF_FIGURE.get(figure, NO_FIGURE)
+    return ClaimView(f"views/{where}.py", f"See what is here of {figure.lower()}" if figure else "See data and methods")
