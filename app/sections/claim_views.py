@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from app import selection
-from engine.queries import catalog
+from app import selection, wording
 
 PAGE_OF_FIGURE = {
     "Figure 1": "datasets",
@@ -52,7 +51,7 @@ def view_of(claim: Mapping[str, Any]) -> ClaimView:
     page, figure = (value if isinstance(value := claim[name], str) else "" for name in ("page", "figure"))
     if page:
         asked = json.loads(claim["address"])
-        if page == "parity" and asked.get("quantity") == ["force"] and catalog.summary_note(asked["dataset"][0]):
+        if page == "parity" and asked.get("quantity") == ["force"] and wording.summary_note(asked["dataset"][0]):
             page = "overview"  # parity draws force components, which a summary does not have
         for key in {"align", "zero"} & set(asked):
             asked[key] = [selection.ALIGNMENT_LABELS[name] for name in asked[key]]
