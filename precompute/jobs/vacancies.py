@@ -35,7 +35,7 @@ from precompute.workers.worker_envs import why_not_runnable
 CRYSTAL = RelaxationOptions(fmax=0.002, steps=100, cell="free", optimizer="bfgs")
 DEFECT = RelaxationOptions(fmax=0.01, steps=100, cell="fixed", optimizer="bfgs")
 LEFT_MIDDLE = 0.1  # of a jump: an atom that went so far from the middle has left the saddle point
-LEFT_SITE = 0.4  # of the distance of neighbours: an atom that went so far has changed its site
+LEFT_SITE = 0.2  # of the distance of neighbours: with an atom that went so far the crystal has become another
 NO_FORCE = 1e-4  # eV/Å: the neighbours of a vacancy feel more in any crystal that they are a part of
 SECONDS = 1800.0  # of one relaxation; longer ones have hung
 
@@ -235,12 +235,12 @@ def _numbers(found: Relaxation, given: Atoms, zero: float, neighbours: float) ->
     """What a row keeps of a relaxation, with energies above `zero`, eV.
 
     Raises:
-        _FailedError: An atom has changed its site, so the defect is another one.
+        _FailedError: An atom went so far that the crystal has become another.
     """
     assert found.energy is not None and found.positions is not None and found.trajectory is not None
     moved = float(np.linalg.norm(found.positions - given.positions, axis=1).max())
     if moved > LEFT_SITE * neighbours:
-        raise _FailedError(f"an atom moved by {moved:.2f} Å, so the relaxed defect is another one")
+        raise _FailedError(f"an atom moved by {moved:.2f} Å, so the cell with the vacancy has become another crystal")
     return {
         "energy": found.energy - zero,
         "unrelaxed_energy": float(found.trajectory.energies[0]) - zero,
