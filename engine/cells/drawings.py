@@ -6,6 +6,7 @@ with the potential of `engine.cells.pair_relaxation`, which knows one neighbour 
 
 import functools
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -17,7 +18,8 @@ from engine.cells.lattices import Lattice
 from engine.cells.pair_relaxation import relaxed
 from engine.cells.stacked import bravais_stack
 
-TUNGSTEN = Lattice("W", "bcc", float(reference_states[atomic_numbers["W"]]["a"]))
+_CRYSTAL: Any = reference_states[atomic_numbers["W"]]
+TUNGSTEN = Lattice("W", "bcc", float(_CRYSTAL["a"]))
 
 # Symmetric tilt boundaries. The paper draws seven without their names; these are the densest planes with the smallest
 # coincidence cells.

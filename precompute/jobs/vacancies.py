@@ -14,6 +14,7 @@ import sys
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -231,7 +232,7 @@ def _relaxed(loaded: Loaded, atoms: Atoms, options: RelaxationOptions, what: str
     return found
 
 
-def _numbers(found: Relaxation, given: Atoms, zero: float, neighbours: float) -> dict[str, float | int]:
+def _numbers(found: Relaxation, given: Atoms, zero: float, neighbours: float) -> dict[str, Any]:
     """What a row keeps of a relaxation, with energies above `zero`, eV.
 
     Raises:
