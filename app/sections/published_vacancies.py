@@ -43,8 +43,9 @@ def show(model_ids: tuple[str, ...]) -> None:
 
 
 def _parity(agreement: pd.DataFrame, model_ids: tuple[str, ...], energy: str) -> None:
-    """The chart of the sidebar's models, or of those that agree best where these relaxed none."""
-    known = agreement.loc[agreement["n"] > 0, "model_id"].tolist()
+    """The chart of the sidebar's models, and of those that relaxed most."""
+    by_size = agreement.sort_values("n", ascending=False, kind="stable")
+    known = by_size.loc[by_size["n"] > 0, "model_id"].tolist()
     asked = [name for name in model_ids if name in known]
     shown = [*asked, *(name for name in known if name not in asked)][:MOST_MODELS]
     table = relaxed_vacancies.relaxed_vacancies(is_migration=energy == "migration")
@@ -63,7 +64,7 @@ def _parity(agreement: pd.DataFrame, model_ids: tuple[str, ...], energy: str) ->
     lacking = [wording.model_labels()[name] for name in model_ids if name not in known]
     st.caption(
         "Full symbols: fcc. Hollow symbols: hcp. Dashed: agreement. The models of the sidebar come first, then those "
-        "that agree best." + (f" {', '.join(lacking)} relaxed none." if lacking else "")
+        "that relaxed most." + (f" {', '.join(lacking)} relaxed none." if lacking else "")
     )
 
 

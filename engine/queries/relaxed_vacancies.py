@@ -1,15 +1,18 @@
 """Vacancies that models relaxed themselves, beside published energies."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
-from engine.numerics.comparison import UNRANKED, choose_models
+from engine.numerics.comparison import MAX_FAILED_SHARE, UNRANKED
 from engine.numerics.metrics import mae_bounds
 from engine.numerics.ranks import rank_intervals
 from engine.relaxed_vacancies import FORMATION
 from engine.store import connection
 from engine.store.connection import cached
 
+LEAST = 20  # energies that ranked models share: ten metals in both lattices
 LEVEL = "PBE"  # of the published values: models of another functional are listed and not ranked
 
 _AGREEMENT = [
@@ -69,8 +72,7 @@ def agreement_of_models(*, is_migration: bool = False) -> pd.DataFrame:
     good = good.assign(place=np.unique(keys, return_inverse=True)[1] if len(good) else 0)
     fit = good[good["functional"] == LEVEL]
     places = {str(m): part["place"].to_numpy(dtype=np.int64) for m, part in fit.groupby("model_id")}
-    chosen, _ = choose_models(places, {str(m): n for m, n in n_failed.items()})
-    shared = set.intersection(*(set(places[m].tolist()) for m in chosen)) if chosen else set()
+    chosen, shared = _sharing({m: set(p.tolist()) for m, p in places.items()}, n_failed)
     common = good[good["model_id"].isin(chosen) & good["place"].isin(shared)]
     ranks = _ranks(common)
     rows = []
@@ -90,6 +92,23 @@ def agreement_of_models(*, is_migration: bool = False) -> pd.DataFrame:
         rows.append(row)
     found = pd.DataFrame(rows).reindex(columns=_AGREEMENT)
     return found.sort_values(["mae", "model_id"], ignore_index=True)
+
+
+def _sharing(places: Mapping[str, set[int]], n_failed: Mapping[str, int]) -> tuple[list[str], set[int]]:
+    """Models that can be ranked and the energies that all of them have.
+
+    The model with most energies comes first; each next one is let in if all still share `LEAST`. Models differ in the
+    elements that they know, so a share of the largest would leave out all that know few.
+    """
+    chosen: list[str] = []
+    shared: set[int] = set()
+    for model_id, own in sorted(places.items(), key=lambda item: (-len(item[1]), item[0])):
+        failed = n_failed.get(model_id, 0)
+        left = own if not chosen else shared & own
+        if len(left) >= LEAST and failed <= MAX_FAILED_SHARE * (failed + len(own)):
+            chosen.append(model_id)
+            shared = left
+    return chosen, shared
 
 
 def _ranks(common: pd.DataFrame) -> dict[str, dict[str, int]]:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 TABLE = Path(__file__).with_name("published_vacancies.csv")
 
-SOURCE = "Angsten et al., New J. Phys. 16, 015018 (2014), doi:10.1088/1367-2630/16/1/015018"
+SOURCE = (
+    "T. Angsten, T. Mayeshiba, H. Wu and D. Morgan, New J. Phys. 16, 015018 (2014), doi:10.1088/1367-2630/16/1/015018"
+)
 
 STABLE_FROM = 0.1
 """Formation energy from which on a published row counts, eV. A vacancy that costs less, or less than nothing, shows a
