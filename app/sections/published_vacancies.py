@@ -125,11 +125,12 @@ def _method(is_migration: bool) -> None:
     text += "Bounds and ranks draw metals, whose fcc and hcp crystals count as one. "
     sizes = relaxed_vacancies.effect_of_size()
     if len(sizes) and not is_migration:
-        weighted = (sizes["n"] * sizes["mean"]).sum() / sizes["n"].sum()
+        most = sizes.iloc[0]
         text += (
-            f"Supercells of 108 and 96 sites change {sizes['n'].sum()} formation energies of "
-            f"{sizes['label'].nunique()} models by {weighted:.3f} eV on average and by {sizes['largest'].max():.3f} eV "
-            "at most. "
+            f"Supercells of 108 and 96 sites change {len(sizes)} formation energies of "
+            f"{' and '.join(sizes['label'].unique())} by {sizes['change'].abs().median():.3f} eV in the median, and most "
+            f"in {most['structure']} {most['element']} ({most['change']:+.2f} eV): a large cell leaves a lattice that is "
+            "not stable room to change. "
         )
     st.caption(text + "`python -m precompute vacancies --model ID` computes more.")
 

@@ -124,22 +124,20 @@ def _ranks(common: pd.DataFrame) -> dict[str, dict[str, int]]:
 
 @cached
 def effect_of_size() -> pd.DataFrame:
-    """How much a larger supercell changes the formation energy.
+    """How much a larger supercell changes formation energies, the largest change first.
 
     Returns:
-        label, structure, small and large (sites), n (metals in both), mean and largest size of the change (eV).
+        label, element, structure, small and large (sites) and change (energy in the larger less that in the smaller,
+        eV) of each model and metal that has both.
     """
     return connection.frame(
         """
-        with pairs as (
-            select s.model_id, s.structure, s.n_sites as small, l.n_sites as large, abs(l.energy - s.energy) as change
-            from relaxed_vacancies s
-            join relaxed_vacancies l using (model_id, element, structure, quantity)
-            where s.quantity = $formation and s.n_sites < l.n_sites and s.energy is not null and l.energy is not null
-        )
-        select m.label, structure, small, large, count(*) as n, avg(change) as mean, max(change) as largest
-        from pairs join models m using (model_id)
-        group by m.label, structure, small, large order by m.label, structure
+        select m.label, s.element, s.structure, s.n_sites as small, l.n_sites as large, l.energy - s.energy as change
+        from relaxed_vacancies s
+        join relaxed_vacancies l using (model_id, element, structure, quantity)
+        join models m using (model_id)
+        where s.quantity = $formation and s.n_sites < l.n_sites and s.energy is not null and l.energy is not null
+        order by abs(l.energy - s.energy) desc, m.label, s.element, s.structure
         """,
         {"formation": FORMATION},
     )

@@ -95,8 +95,8 @@ def test_migration_energies_are_apart(vacancies):
 
 def test_the_effect_of_a_larger_supercell_is_that_of_metals_in_both(vacancies):
     [found] = queries.effect_of_size().to_dict("records")
-    assert (found["label"], found["small"], found["large"], found["n"]) == ("Close", 32, 108, 1)
-    assert found["mean"] == pytest.approx(0.02)  # from -0.10 to -0.12 eV
+    assert (found["label"], found["element"], found["small"], found["large"]) == ("Close", "Cu", 32, 108)
+    assert found["change"] == pytest.approx(-0.02)  # from -0.10 to -0.12 eV
 
 
 def test_bounds_of_a_mean_absolute_error_follow_from_its_standard_error():
