@@ -128,9 +128,8 @@ def _method(is_migration: bool) -> None:
         most = sizes.iloc[0]
         text += (
             f"Supercells of 108 and 96 sites change {len(sizes)} formation energies of "
-            f"{' and '.join(sizes['label'].unique())} by {sizes['change'].abs().median():.3f} eV in the median, and most "
-            f"in {most['structure']} {most['element']} ({most['change']:+.2f} eV): a large cell leaves a lattice that is "
-            "not stable room to change. "
+            f"{' and '.join(sizes['label'].unique())} by {sizes['change'].abs().median():.3f} eV in the median, and "
+            f"most in {most['structure']} {most['element']} ({most['change']:+.2f} eV). "
         )
     st.caption(text + "`python -m precompute vacancies --model ID` computes more.")
 
