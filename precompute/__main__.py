@@ -32,6 +32,7 @@ from precompute.commands import (
     table,
 )
 from precompute.dft import run as dft
+from precompute.jobs import vacancies
 
 
 def main() -> int:
@@ -99,8 +100,10 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("file", metavar="FILE", help="POSCAR, CIF or extended XYZ")
     sub.add_argument("--json", action="store_true")
     _add_relaxation(command(relax))
+    vacancies.add_arguments(command(vacancies.main, "vacancies"))
     sub = command(embed)
     sub.add_argument("--summary", action="store_true", help="errors, metrics and ranks of datasets without their atoms")
+    sub.add_argument("--vacancies", action="store_true", help="vacancies that models relaxed")
     _add_tables(command(table))
     command(sql).add_argument("statement", metavar="SELECT", help="one statement on the tables of the store")
     sub = command(dft.main, "reference")

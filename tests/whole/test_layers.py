@@ -14,6 +14,7 @@ RULES = {
     "engine.files": set(),
     "engine.records": {"engine.files"},
     "engine.relaxations": {"engine.records"},
+    "engine.relaxed_vacancies": {"engine.records"},
     "engine.data_folder": set(),
     "engine.shards": {"engine.records"},
     "engine.families": set(),
@@ -23,11 +24,12 @@ RULES = {
     "engine.readers": {"engine.errors", "engine.records"},
     "engine.registry": {"engine.data_folder", "engine.errors", "engine.readers"},
     "engine.store": {
-        "engine.data_folder", "engine.errors", "engine.numerics", "engine.quantities", "engine.records",
-        "engine.registry",
+        "engine.cells.drawings", "engine.data_folder", "engine.errors", "engine.numerics", "engine.quantities",
+        "engine.records", "engine.registry", "engine.relaxed_vacancies",
     },
     "engine.queries": {
-        "engine.errors", "engine.numerics", "engine.records", "engine.registry", "engine.store.connection",
+        "engine.errors", "engine.numerics", "engine.records", "engine.registry", "engine.relaxed_vacancies",
+        "engine.store.connection",
     },
     "precompute.progress": {"engine.shards"},
     "precompute.acquire": {
@@ -62,6 +64,7 @@ RULES = {
     "precompute.__main__": {
         "engine.data_folder", "engine.errors", "engine.registry.reactions", "engine.relaxations",
         "engine.store.connection", "precompute.acquire", "precompute.commands", "precompute.dft",
+        "precompute.jobs.vacancies",
     },
     "app.figures": {"engine.numerics", "engine.quantities", "engine.queries", "engine.records"},
     "app.structures": {"app.figures", "engine.queries", "engine.readers", "engine.records", "precompute.live"},
