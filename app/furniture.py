@@ -1,14 +1,16 @@
 """Pieces that every page shares: headings, numbers, figures with their Export menu, empty states, the footer."""
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import export
+from app import export, theme
 from app.figures import base
 from app.selection import Selection
 from app.wording import citation, dataset_label, model_labels, summary_note
@@ -41,11 +43,6 @@ def warn_of_leakage(dataset_ids: Sequence[str]) -> None:
     for row in datasets[datasets["dataset_id"].isin(dataset_ids)].itertuples():
         if row.leakage and not str(row.leakage).startswith("None"):
             st.caption(f":material/warning: {row.label} and training data: {row.leakage}")
-
-
-def ink() -> base.Ink:
-    """Colours of the theme that the browser shows now."""
-    return base.ink_of(st.context.theme.type)
 
 
 def provenance(page: str, title: str, models: Iterable[str], scope: Scope, n: str) -> export.Provenance:
@@ -170,16 +167,38 @@ def figure(
     if slot is not None:
         with slot:
             export.menu(make, table, origin)
-    return st.plotly_chart(
-        make(ink()),
-        width=width,
-        theme=None,
-        key=key,
-        alt=alt,
-        config=export.camera(origin),
-        on_select=on_select,
-        selection_mode=selection_mode,
-    )
+    drawn = make(theme.ink())
+    with _place_of(drawn, key, width):
+        return st.plotly_chart(
+            base.without_title(drawn),
+            width=width,
+            theme=None,
+            key=key,
+            alt=alt,
+            config=export.camera(origin),
+            on_select=on_select,
+            selection_mode=selection_mode,
+        )
+
+
+def _place_of(drawn: go.Figure, key: str, width: int | Literal["stretch"]) -> DeltaGenerator:
+    """The figure's title, as text that wraps in a narrow window, and the place of the chart below it.
+
+    A chart that needs more width than the window has scrolls in its place, and the page stays as wide as the window.
+    """
+    place = "chart-" + re.sub(r"[^a-z0-9]+", "-", key.lower())
+    least = base.least_width(drawn)
+    with st.container(gap=None, width=width):
+        if title := drawn.layout.title.text:
+            st.markdown(f"**{_literal(title.removeprefix('<b>').removesuffix('</b>'))}**")
+        if least:
+            st.html(f"<style>.st-key-{place} {{overflow-x: auto}} .st-key-{place} > * {{min-width: {least}px}}</style>")
+        return st.container(key=place)
+
+
+def _literal(text: str) -> str:
+    """The text without a meaning in Markdown."""
+    return re.sub(r"([\\`*_{}\[\]<>#$~|:])", r"\\\1", text)
 
 
 def clicked(key: str) -> list[Any]:

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import streamlit as st
 
-from app import furniture, selection
+from app import furniture, selection, theme
 from engine.errors import ScopeError, StoreError
 from engine.store import connection
 
@@ -64,7 +64,8 @@ PAGES = (
 def main() -> None:
     """Draw the navigation, the sidebar and the chosen page."""
     st.set_page_config(page_title="Defect Atlas", page_icon=furniture.FAVICON, layout="wide")
-    page = st.navigation(_navigation())
+    # Streamlit hides all but ten of so many pages behind a button.
+    page = st.navigation(_navigation(), expanded=True)
     try:
         connection.version()
         selection.sidebar(page.url_path)
@@ -81,6 +82,7 @@ def main() -> None:
     except ScopeError as error:
         furniture.empty("The address asks for something that is not here", str(error))
     furniture.footer()
+    theme.watch()
 
 
 def _navigation() -> dict[str, list[st.Page]]:

@@ -84,7 +84,7 @@ def _draw_values(figure: go.Figure, atoms: pd.DataFrame, column: str, ink: Ink) 
     colours = base.log_colours((known[column] * 1000).tolist(), base.SCALES["force"], _LIMITS)
     figure.add_trace(_points(known, {"color": colours, "line": {"width": 0.5, "color": ink.muted}}, column))
     head = "Force error (meV/Å)" if column == "force_error" else "Force deviation (meV/Å)"
-    figure.add_trace(base.log_colour_bar(ink, head, base.SCALES["force"], _LIMITS, x=1.01))
+    figure.add_trace(base.log_colour_bar(ink, head, base.SCALES["force"], _LIMITS))
     figure.update_layout(margin_r=96)
 
 

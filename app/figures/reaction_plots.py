@@ -38,7 +38,7 @@ def metals(
         source: Provenance line.
         selected: Element to frame.
     """
-    figure = base.base_figure(ink, title, source, 480, left=10, right=70)
+    figure = base.base_figure(ink, title, source, 480, left=10)
     known = {row.element: row for row in table.itertuples()}
     fills, texts, hovers, inks = [], [], [], []
     for symbol in chemical_symbols[1:]:
@@ -50,7 +50,6 @@ def metals(
         texts.append(_tile_text(symbol, row, has_error))
         inks.append(base.text_on(fill) if has_error else ink.muted)
         hovers.append(_tile_hover(symbol, row, unit))
-    # A narrow window has tiles of 17 pixels.
     tiles = periodic_table.element_tiles(fills, texts, inks, hovers, 9)
     shown = {"marker": {"opacity": 1}}
     tiles.update(customdata=[[symbol] for symbol in chemical_symbols[1:]], selected=shown, unselected=shown)
@@ -101,11 +100,7 @@ def _colour_bar(title: str, limit: float, ink: Ink) -> go.Scatter:
         "tickvals": [-limit, 0, limit],
         "ticktext": [f"≤ −{limit:g}", "0", f"≥ {limit:g}"],
         "tickfont": {"size": 11, "color": ink.muted},
-        "outlinewidth": 0,
-        "thickness": 12,
-        "len": 0.9,
-        "x": 1.01,
-        "xanchor": "left",
+        **base.beside(),
     }
     marker = {"color": [0], "colorscale": SIGNED, "cmin": -limit, "cmax": limit, "showscale": True, "colorbar": bar}
     return go.Scatter(x=[None], y=[None], mode="markers", hoverinfo="skip", marker=marker)

@@ -18,21 +18,23 @@ MARKS = {"no-data": "–", "cannot-run": "✕", "not-run": ""}
 
 def filtered(models: pd.DataFrame) -> pd.DataFrame:
     """The models that fit the search and the filters."""
+    names = sorted(models["family"].unique())
+    address.heed_many("family", names)
+    address.heed("state", STATES, STATES.__getitem__)
+    address.heed_switch("paper")
     with furniture.controls():
         words = st.text_input(
-            "Search", key="find", persist_state="session", placeholder="name, id or training set", width=240
+            "Search", key="find", bind="query-params", placeholder="name, id or training set", width=240
         )
-        families = st.multiselect(
-            "Family", sorted(models["family"].unique()), key="family", persist_state="session", width=240
-        )
+        families = st.multiselect("Family", names, key="family", bind="query-params", width=240)
         state = st.segmented_control(
             "State", list(STATES), default=ANY, required=True, format_func=STATES.__getitem__, key="state",
-            persist_state="session",
+            bind="query-params",
         )  # fmt: skip
         is_of_paper = st.toggle(
             "Table 1 of the paper only",
             key="paper",
-            persist_state="session",
+            bind="query-params",
             help="The 26 models of Shuang et al. (2025).",
         )
     text = models["label"] + " " + models["model_id"] + " " + models["training_sets"].map(" ".join)

@@ -157,7 +157,7 @@ def _without_timing(timings: pd.DataFrame, chosen: selection.Selection) -> None:
     if len(missing):
         st.caption(
             f"Not shown, because their cost was not measured here (imported numbers carry no timing): "
-            f"{', '.join(missing)}."
+            f"{wording.listed(missing)}."
         )
 
 

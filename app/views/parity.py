@@ -107,7 +107,7 @@ def _headline(row: pd.Series, chosen: selection.Selection) -> None:
         (
             "Configurations",
             f"{row['n_configs']:,.0f}",
-            f"of {row['n_expected']:,.0f}, {row['n_failed']:,.0f} failed",
+            f"of {row['n_expected']:,.0f}, {base.lacking(row) or 'none failed'}",
         ),
         ("Origin", str(row["origin"]), wording.SEEN if row["is_seen"] else wording.source_name(row["source"])),
     ]

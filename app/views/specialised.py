@@ -3,10 +3,10 @@
 import pandas as pd
 import streamlit as st
 
-from app import furniture, selection, tables, wording
+from app import address, furniture, selection, tables, wording
 from app.figures import group_plots
 from engine.quantities import METRICS, significant
-from engine.queries import specialised
+from engine.queries import catalog, specialised
 
 N_UNIVERSAL = 3
 MOST = 6
@@ -96,12 +96,14 @@ def _models(known: pd.DataFrame, first: list[str], chosen: selection.Selection) 
     best = specialised.best_universal(chosen.scope, first[0], N_UNIVERSAL)
     default = list(dict.fromkeys([*first, *asked, *best]))[:MOST]
     options = known.sort_values(["is_specialised", "label"], ascending=[False, True])["model_id"].tolist()
+    begin = address.begin_with("models", options, catalog.models()["model_id"], default)[:MOST]
     with furniture.controls():
         picked: list[str] = st.multiselect(
-            "Models", options, default=default, format_func=labels.__getitem__, max_selections=MOST,
+            "Models", options, default=begin, format_func=labels.__getitem__, max_selections=MOST,
             key=f"specialised-{chosen.scope.describe()}-{'-'.join(default)}",
             help="The figure is over the configurations that all of these models have forces for.",
         )  # fmt: skip
+    address.keep("models", picked or default, default)
     return picked or default
 
 
