@@ -17,6 +17,10 @@ from app.wording import citation, dataset_label, model_labels, summary_note
 from engine.queries import catalog, error_metrics
 from engine.queries.scope import Scope
 
+_LONG = 240  # characters of a text that a narrow column would draw out
+
+_COMMAND = re.compile(r"`python -m|`npm|\bmake demo")
+
 FAVICON = str(Path(__file__).parent / "static" / "favicon.svg")
 
 
@@ -59,8 +63,22 @@ def provenance(page: str, title: str, models: Iterable[str], scope: Scope, n: st
     )
 
 
+def name_tab(title: str) -> None:
+    """What the browser's tab and history show."""
+    st.set_page_config(page_title=f"{title} · Defect Atlas")
+
+
+def say_updated() -> None:
+    """Say that the numbers come from a newer build of the data than those that the visitor saw before."""
+    version = catalog.store_info().data_version
+    if st.session_state.setdefault("data_version", version) != version:
+        st.session_state["data_version"] = version
+        st.info(f"The data were updated to version {version} since you opened this page. Numbers may have changed.")
+
+
 def header(title: str, lead: str) -> DeltaGenerator:
     """Title and the page's question; returns the place at its right for the Export menu."""
+    name_tab(title)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.title(title, anchor=False, width="stretch")
         slot = st.container(width="content")
@@ -97,20 +115,32 @@ def numbers(values: Sequence[tuple[str, str, str]]) -> None:
 
 
 def details(values: Sequence[tuple[str, str]]) -> None:
-    """Label and text (Markdown) side by side, as many in a row as there is room for; empty ones are left out."""
+    """Label and text (Markdown) side by side, as many in a row as there is room for; empty ones are left out.
+
+    A long text has the width of two.
+    """
     with st.container(horizontal=True, gap="small"):
         for label, text in values:
             if text:
-                with st.container(width=225, gap=None):
+                with st.container(width=225 if len(text) < _LONG else 466, gap=None):
                     st.caption(label)
                     st.markdown(text)
 
 
 def empty(title: str, reason: str) -> None:
-    """Show, in place of a chart, why there is nothing and what to do next."""
+    """Show, in place of a chart, why there is nothing and what to do next.
+
+    Sentences with a command of the shell help those alone who run the app, so they are folded away.
+    """
+    sentences = re.split(r"(?<=[.]) (?=[A-Z])", reason)
+    commands = [sentence for sentence in sentences if _COMMAND.search(sentence)]
     with st.container(border=True):
         st.markdown(f"**{title}**")
-        st.markdown(reason)
+        if rest := " ".join(sentence for sentence in sentences if sentence not in commands):
+            st.markdown(rest)
+        if commands:
+            with st.expander("For those who run this app"):
+                st.markdown(" ".join(commands))
 
 
 def no_atoms(dataset_id: str) -> bool:
@@ -129,9 +159,8 @@ def not_run(chosen: Selection) -> None:
     model, dataset = model_labels()[chosen.model_id], dataset_label(chosen.dataset_id)
     empty(
         f"No numbers of {model} for {dataset}",
-        f"Choose another model or dataset at the left ({dataset} has numbers of {listed or 'no model'}), or "
-        "run "
-        f"`python -m precompute run --model {chosen.model_id} --dataset {chosen.dataset_id}` and then "
+        f"Choose another model or dataset at the left ({dataset} has numbers of {listed or 'no model'}). "
+        f"Run `python -m precompute run --model {chosen.model_id} --dataset {chosen.dataset_id}` and then "
         "`python -m precompute build`.",
     )
 

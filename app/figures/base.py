@@ -333,6 +333,14 @@ def log_axis(figure: go.Figure, axis: str, span: tuple[float, float], title: str
     )
 
 
+def legend_above(figure: go.Figure, n_names: int) -> None:
+    """Names above the plot, with room for them: two fit a line of a narrow window."""
+    room = 22 * -(-n_names // 2)
+    legend = {"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "itemsizing": "constant", "font_size": 12}
+    margins, height = figure.layout.margin, figure.layout.height
+    figure.update_layout(showlegend=True, legend=legend, margin={"t": margins.t + room}, height=height + room)
+
+
 def diagonal(ends: Sequence[float], ink: Ink) -> go.Scatter:
     """The dashed line between two values on which both axes are equal; no entry of the legend."""
     line = {"color": ink.muted, "width": 1, "dash": "dash"}

@@ -98,6 +98,7 @@ def histograms(panels: Sequence[Panel], ink: Ink, title: str, source: str) -> go
     """
     n_rows = (len(panels) + 1) // 2
     figure = base.base_figure(ink, title, source, 150 + PANEL_HEIGHT * n_rows, left=64)
+    base.set_least_width(figure, 600)
     grid = make_subplots(rows=n_rows, cols=2, horizontal_spacing=0.1, vertical_spacing=0.32 / n_rows)
     figure.update_layout({name: grid.layout[name] for name in grid.layout if name[1:].startswith("axis")})
     for k, panel in enumerate(panels):

@@ -46,19 +46,10 @@ def environment_map(
         _draw_values(figure, atoms, colour_by, ink)
     for axis, name, share in zip((figure.update_xaxes, figure.update_yaxes), ("1", "2"), found.explained, strict=True):
         axis(title_text=f"Principal component {name} ({share:.0%} of the variance)")
-    figure.update_layout(
-        showlegend=colour_by in _KINDS,
-        dragmode="pan",
-        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "itemsizing": "constant", "font_size": 12},
-        margin_t=_legend_room(atoms[colour_by].nunique() if colour_by in _KINDS else 0),
-        height=620 + _legend_room(atoms[colour_by].nunique() if colour_by in _KINDS else 0) - 52,
-    )
+    figure.update_layout(dragmode="pan")
+    if colour_by in _KINDS:
+        base.legend_above(figure, atoms[colour_by].nunique())
     return figure
-
-
-def _legend_room(n_names: int) -> int:
-    """Height above the plot for title and legend, pixels: two names fit a line of a narrow window."""
-    return 52 + 22 * -(-n_names // 2)
 
 
 def _points(rows: pd.DataFrame, marker: dict[str, Any], name: str) -> go.Scattergl:
@@ -110,6 +101,7 @@ def outside_matrix(table: pd.DataFrame, names: Sequence[str], ink: Ink, title: s
         source: Provenance line.
     """
     figure = base.base_figure(ink, title, source, 190 + 34 * len(names), left=150, right=24)
+    base.set_least_width(figure, 174 + 30 * len(names))
     shares = np.full((len(names), len(names)), np.nan)
     shares[table["one"], table["other"]] = 100 * table["share"]
     texts = [["" if np.isnan(value) else f"{value:.0f}" for value in row] for row in shares]

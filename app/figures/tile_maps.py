@@ -334,7 +334,8 @@ def _tiles(cells: pd.DataFrame, bar: go.Scatter, ink: Ink, title: str, source: s
     figure.update_yaxes(tickfont={"color": ink.text, "size": 13})
     figure.update_layout(dragmode=False)
     base.set_margins(figure, top, 54)
-    base.set_least_width(figure, 310 + n_columns * (46 if n_columns > FEW_COLUMNS else 80))
+    column = 46 if n_columns > FEW_COLUMNS else 80
+    base.set_least_width(figure, 310 + n_columns * (column if is_leaning else max(column, 7 * longest + 6)))
     base.move_source(figure, -6)
     return figure
 

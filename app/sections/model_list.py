@@ -7,7 +7,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from app import address, furniture, tables, wording
-from app.figures import tile_maps
+from app.figures import base, tile_maps
 from engine.queries import catalog
 from engine.queries.scope import Scope
 
@@ -110,11 +110,18 @@ def model_list(models: pd.DataFrame) -> None:
 def coverage(models: pd.DataFrame, slot: DeltaGenerator) -> None:
     """Which model was run on how much of which dataset, and why not."""
     st.subheader("Coverage: models and datasets", anchor=False)
-    address.heed_switch("absent")
-    everything = st.toggle(
-        "Datasets that are not here too", key="absent", bind="query-params",
-        help="Datasets of the registry that are not public, not fetched or not read yet.",
-    )  # fmt: skip
+    address.heed_switch("absent", "unrun")
+    with furniture.controls():
+        everything = st.toggle(
+            "Datasets that are not here too", key="absent", bind="query-params",
+            help="Datasets of the registry that are not public, not fetched or not read yet.",
+        )  # fmt: skip
+        unrun = st.toggle(
+            "Models without numbers too", key="unrun", bind="query-params",
+            help="Models that were run on no dataset here. The table above has all models.",
+        )  # fmt: skip
+    with_numbers = models[models["n_datasets"] > 0]
+    models = models if unrun or with_numbers.empty else with_numbers
     datasets = catalog.datasets()
     is_here = datasets["available"].fillna(False).astype(bool)
     datasets = datasets if everything else datasets[is_here]
@@ -148,9 +155,9 @@ def coverage(models: pd.DataFrame, slot: DeltaGenerator) -> None:
     )
     st.caption(
         "Click on a cell for its model's page. Numbers: configurations with a result; the dataset has those in "
-        "brackets. "
-        "† and italics: imported. Red frame: some "
-        f"failed; {MARKS['cannot-run']} hatched: all failed. Pale {MARKS['cannot-run']}: the model has no loader yet. "
+        "brackets. † and italics: imported. Red frame: some failed; "
+        f"{MARKS['cannot-run']} hatched: all failed. ○: {base.OUTSIDE}, the model was not made for any of the "
+        f"configurations. Pale {MARKS['cannot-run']}: the model has no loader yet. "
         f"{MARKS['no-data']}: the dataset is not here. Pale and blank: can be run, but was not. The pointer and the "
         "table give the reason."
     )

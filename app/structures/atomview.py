@@ -218,7 +218,8 @@ def _kind(number: int) -> dict[str, object]:
     """Symbol, colour and drawn radius (Å) of an element; spheres of neighbours just fail to touch."""
     return {
         "symbol": chemical_symbols[number],
-        "color": to_hex(jmol_colors[number]),
+        # Jmol names no colours beyond meitnerium.
+        "color": to_hex(jmol_colors[number] if number < len(jmol_colors) else jmol_colors[0]),
         "radius": 0.72 * float(covalent_radii[number]),
     }
 

@@ -164,7 +164,7 @@ def _without_timing(timings: pd.DataFrame, chosen: selection.Selection) -> None:
 def _nothing_in_common(timings: pd.DataFrame, chosen: selection.Selection) -> None:
     furniture.empty(
         f"No timed model has numbers for {wording.dataset_label(chosen.dataset_id)}",
-        f"Timed: {', '.join(timings['label'])}. Choose another dataset, or run "
+        f"Timed: {', '.join(timings['label'])}. Choose another dataset. Run "
         f"`python -m precompute run --dataset {chosen.dataset_id} --model {timings['model_id'].iloc[0]}`.",
     )
 

@@ -36,7 +36,7 @@ def show() -> None:
     metrics = metrics.assign(source=[wording.source_name(s, link=False) or None for s in metrics["source"]])
     metrics = wording.judged(metrics, is_raw=chosen.quantity == "energy" and alignment == "raw")
     _headline(metrics, chosen, metric.rmse, of_matrix, is_shared)
-    _matrix(_shown(metrics, metric.rmse, chosen.dataset_id, controls), chosen, of_matrix, is_shared, slot)
+    _matrix(_shown(metrics, metric.rmse, chosen, controls), chosen, of_matrix, is_shared, slot)
     here = read(alignment, chosen.scope, quantity=chosen.quantity, with_seen=chosen.with_seen)
     here = here.assign(source=[wording.source_name(s, link=False) or None for s in here["source"]])
     _ranking(here, chosen, alignment, is_shared)
@@ -76,15 +76,17 @@ def _headline(metrics: pd.DataFrame, chosen: selection.Selection, column: str, a
             (
                 "Predictions",
                 f"{totals['n_ok']:,}",
-                base.lacking(totals).replace(base.OUTSIDE, f"{base.OUTSIDE} of a model") or "none failed",
+                base.lacking(totals) or "none failed",
             ),
         ]
     )
 
 
-def _shown(metrics: pd.DataFrame, column: str, dataset_id: str, controls: DeltaGenerator) -> pd.DataFrame:
-    """The metrics of the models that come first, or of all of them where the switch says so."""
-    order = _ordered(metrics, column, dataset_id)["model_id"]
+def _shown(
+    metrics: pd.DataFrame, column: str, chosen: selection.Selection, controls: DeltaGenerator
+) -> pd.DataFrame:  # fmt: skip
+    """The metrics of the models that come first and of the chosen ones, or of all where the switch says so."""
+    order = _ordered(metrics, column, chosen.dataset_id)["model_id"]
     if len(order) > _ROWS:
         with controls:
             everything = st.toggle(
@@ -92,10 +94,10 @@ def _shown(metrics: pd.DataFrame, column: str, dataset_id: str, controls: DeltaG
                 key="rows",
                 bind="query-params",
                 help=f"Without it the {_ROWS} models that come first: those with the smallest errors on the dataset at "
-                "the left, then those that are near the best of another dataset.",
+                "the left, then those that are near the best of another dataset, and the chosen ones.",
             )
         if not everything:
-            return metrics[metrics["model_id"].isin(order.head(_ROWS))]
+            return metrics[metrics["model_id"].isin([*order.head(_ROWS), chosen.model_id, *chosen.compare])]
     return metrics
 
 

@@ -190,7 +190,7 @@ def _why_empty(ranking: UnionRanking) -> str:
         "level": "Labels of models and datasets count from different zeros of energy; choose Aligned",
         "seen": f"All models were trained on some of these data; the switch “{wording.SEEN_SWITCH}” brings them in",
     }.get(cause.iloc[0] if len(cause) else "", "No model shares enough errors with the others")
-    return f"{why} ({each}). Take a dataset out, or run more models: `python -m precompute run --model all`."
+    return f"{why} ({each}). Take a dataset out. Run more models: `python -m precompute run --model all`."
 
 
 def _datasets(ranking: UnionRanking, quantity: str) -> None:

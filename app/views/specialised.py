@@ -77,7 +77,7 @@ def _none(place: str, dataset_id: str, *, has_few: bool) -> None:
     lacking = "universal" if has_few else "specialised"
     furniture.empty(
         f"No {lacking} model has forces on {place}",
-        f"Choose another dataset at the left, or run one: `python -m precompute run --dataset {dataset_id} --model ID` "
+        f"Choose another dataset at the left. Run one: `python -m precompute run --dataset {dataset_id} --model ID` "
         "and then `python -m precompute build`; `python -m precompute models` lists the ids.",
     )
 
@@ -110,6 +110,7 @@ def _models(known: pd.DataFrame, first: list[str], chosen: selection.Selection) 
 def _verdict(table: pd.DataFrame, quantity: str, *, with_seen: bool) -> None:
     """In how many groups a universal model has the smallest error, among models that may be compared."""
     column = METRICS[quantity].rmse
+    unit = QUANTITIES[column].unit
     fair = table if with_seen else table[~table["is_seen"]]
     if fair["is_specialised"].nunique() < 2:
         st.markdown("No verdict: without models that were trained on these data, one of the two kinds is missing.")
@@ -118,7 +119,8 @@ def _verdict(table: pd.DataFrame, quantity: str, *, with_seen: bool) -> None:
     wins = best[~best["is_specialised"]]
     others = best.loc[best["is_specialised"], ["group_name", "label", "n_configs", column]]
     listed = ", ".join(
-        f"{row.group_name} ({row.label}, {significant(row[-1])}, n = {row.n_configs})" for row in others.itertuples()
+        f"{row.group_name} ({row.label}, {significant(row[-1])} {unit}, n = {row.n_configs})"
+        for row in others.itertuples()
     )
     st.markdown(
         f"**In {len(wins)} of {len(best)} groups the smallest {quantity} error is that of a universal model.**"
