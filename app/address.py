@@ -14,7 +14,7 @@ def heed(key: str, options: Iterable[str], shown: Callable[[str], str] = str) ->
     """Check what the address asks of a choice, before its widget takes the address over.
 
     Streamlit knows an option of an address by the name that the choice shows, and quietly takes the first option in
-    place of any other value. This takes ids as well, and refuses what is neither. Choices that were drawn before are
+    place of any other value. This writes the name in place of an id, and refuses what is neither. Choices that were drawn before are
     left alone.
 
     Args:
@@ -48,6 +48,7 @@ def heed_many(key: str, options: Iterable[str], shown: Callable[[str], str] = st
     if set(asked) - set(names):
         # Set as the widget's state instead, the value would vanish from the address.
         st.query_params[key] = [value if value in names else shown(value) for value in asked]
+        st.rerun()
 
 
 def begin_with(key: str, options: Iterable[str], registered: Iterable[str], otherwise: list[str]) -> list[str]:

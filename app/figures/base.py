@@ -48,7 +48,7 @@ ARCHITECTURE_COLOURS = {
     "orb": "#e69f00",
     "sevennet": "#56b4e9",
     "chgnet": "#cc79a7",
-    "nequix": "#f0e442",
+    "nequix": "#998700",  # Okabe and Ito's yellow is lost on white
 }
 OTHER_COLOUR = "#8a949e"
 

@@ -5,7 +5,7 @@ import streamlit as st
 
 from app import address, furniture, selection, tables, wording
 from app.figures import group_plots
-from engine.quantities import METRICS, significant
+from engine.quantities import METRICS, QUANTITIES, significant
 from engine.queries import catalog, specialised
 
 N_UNIVERSAL = 3
