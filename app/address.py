@@ -14,8 +14,8 @@ def heed(key: str, options: Iterable[str], shown: Callable[[str], str] = str) ->
     """Check what the address asks of a choice, before its widget takes the address over.
 
     Streamlit knows an option of an address by the name that the choice shows, and quietly takes the first option in
-    place of any other value. This writes the name in place of an id, and refuses what is neither. Choices that were drawn before are
-    left alone.
+    place of any other value. This writes the name in place of an id, and refuses what is neither. Choices that were
+    drawn before are left alone.
 
     Args:
         key: Of the widget, and of the parameter.

@@ -10,6 +10,14 @@ from app.figures import base
 
 _WATCH_MS = 700
 
+# Streamlit writes white on the primary colour, which is a light one on a dark page.
+_STYLE = """
+<style>
+.stMultiSelect [data-tag], .stMultiSelect [data-tag] *,
+[data-testid="stBaseButton-primary"], [data-testid="stBaseButton-primary"] * { color: light-dark(#ffffff, #0f1418); }
+</style>
+"""
+
 _component = st.components.v2.component(
     "theme-watch",
     js=f"""
@@ -30,7 +38,8 @@ _component = st.components.v2.component(
 
 
 def watch() -> None:
-    """Run the page again when the theme of the browser changes."""
+    """Run the page again when the theme of the browser changes, and write legibly on the primary colour."""
+    st.html(_STYLE)
     _component(key="theme-watch", height=1, on_changed_change=lambda: None)
 
 

@@ -146,7 +146,8 @@ def _differs(found: dict[str, UnionRanking], dataset_ids: tuple[str, ...]) -> No
     names = wording.listed(wording.dataset_label(name) for name in dataset_ids)
     furniture.rebuilds(
         "5",
-        f"{names} stand in for the paper's ten datasets, of which MoNbTaW makes 69 % of the configurations. Here are "
+        f"{names} {'stands' if len(dataset_ids) == 1 else 'stand'} in for the paper's ten datasets, of which MoNbTaW "
+        "makes 69 % of the configurations. Here are "
         f"{counts} in place of 26 models. Ranks are intervals.",
     )
 
