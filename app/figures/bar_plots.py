@@ -30,6 +30,7 @@ def dataset_bars(table: pd.DataFrame, ink: Ink, title: str, source: str, *, colo
         colour: Of the bars.
     """
     figure = base.base_figure(ink, title, source, 190 + ROW_HEIGHT * len(table), left=210, right=16)
+    base.set_least_width(figure, 620)
     for quantity, (axis, domain) in _PANELS.items():
         column = METRICS[quantity].rmse
         limit = _limit(table, quantity)
@@ -158,7 +159,7 @@ def _numbers(
 def _text(row: pd.Series, column: str, limit: float) -> str:
     value = row[column]
     if not np.isfinite(value):
-        return "no value" if row["n_configs"] else base.lacking(row)
+        return "no value" if row["n_configs"] else f"all {base.lacking(row)}"
     shown = f"{value / 1000:,.0f}k" if value >= 10_000 else significant(value)
     return f"{shown} →" if value > limit else shown
 

@@ -12,6 +12,8 @@ from app.figures import base
 from app.figures.base import Ink
 from engine.quantities import QUANTITIES, significant
 
+_MOST_TICKS = 9  # of a colour bar
+
 _GAP = (0.13, 0.65)  # ends of the free place between beryllium and boron, as shares of the width
 
 
@@ -159,8 +161,12 @@ def framed(figure: go.Figure, *, top: int = 44, bottom: int = 54, tile: int = 28
     bars = [trace for trace in figure.data if trace.marker.showscale]
     for k, trace in enumerate(bars):
         place = {"x": _GAP[0], "xanchor": "left", "len": _GAP[1] - _GAP[0], "y": 1 - 0.16 * k, "yanchor": "top"}
-        trace.marker.colorbar.update({"orientation": "h", "xpad": 0, "ypad": 0, **place})
+        trace.marker.colorbar.update({"orientation": "h", "xpad": 0, "ypad": 0, "tickangle": 0, **place})
         trace.marker.colorbar.title.side = "top"
+        ticks, texts = trace.marker.colorbar.tickvals, trace.marker.colorbar.ticktext
+        if len(ticks) > _MOST_TICKS:
+            kept = [k for k, text in enumerate(texts) if text.strip("≤≥ ").startswith("1")]
+            trace.marker.colorbar.update(tickvals=[ticks[k] for k in kept], ticktext=[texts[k] for k in kept])
     base.set_margins(figure, top, bottom)
     base.move_source(figure, -6)
     return figure

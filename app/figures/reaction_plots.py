@@ -126,6 +126,7 @@ def parity(table: pd.DataFrame, kinds: Mapping[str, str], ink: Ink, title: str, 
         vertical_spacing=0.3 / n_rows,
         figure=base.base_figure(ink, title, source, height, left=70),
     )
+    base.set_least_width(figure, 320 * n_columns)  # titles of panels side by side
     for number, (kind, name) in enumerate(kinds.items()):
         place = {"row": number // n_columns + 1, "col": number % n_columns + 1}
         here = table[table["kind"] == kind]
@@ -220,6 +221,7 @@ def ranking(table: pd.DataFrame, unit: str, ink: Ink, title: str, source: str) -
         source: Provenance line.
     """
     figure = base.base_figure(ink, title, source, 150 + _ROW * len(table), left=280, right=30)
+    base.set_least_width(figure, 540)
     values = table["rmse"].to_numpy(dtype=float)
     values = np.maximum(values, max(1e-4 * values.max(), 1e-6))  # no error at all has no place on the axis
     low, high = (table[name].to_numpy(dtype=float) for name in ("rmse_lo", "rmse_hi"))

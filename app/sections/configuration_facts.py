@@ -31,7 +31,7 @@ def show(sight: Sight, alignment: str) -> None:
     model = wording.seen_marked(wording.model_labels()[sight.model_id], row is not None and row["is_seen"])
     furniture.numbers(
         [
-            (sight.formula, f"{c.n_atoms} atoms", f"group {c.group_name}"),
+            (sight.formula, f"{c.n_atoms} {'atom' if c.n_atoms == 1 else 'atoms'}", f"group {c.group_name}"),
             ("Reference energy (eV/atom)", _fixed(reference), wording.dataset_label(sight.dataset_id)),
             ("Predicted energy (eV/atom)", _fixed(predicted), model),
             (f"Energy error, {_NAMES[alignment]} (meV/atom)", _signed(energies[alignment]), others),

@@ -121,7 +121,7 @@ def _headline(row: pd.Series, chosen: selection.Selection) -> None:
         (
             "Configurations",
             f"{row['n_configs']:,.0f}",
-            f"of {row['n_expected']:,.0f}, {base.lacking(row) or 'none failed'}",
+            f"of {row['n_expected']:,.0f}, {base.lacking(row) or '0 failed'}",
         ),
         ("Origin", str(row["origin"]), wording.SEEN if row["is_seen"] else wording.source_name(row["source"])),
     ]

@@ -98,11 +98,12 @@ def show() -> None:
 
 
 def _config_id(chosen: selection.Selection, ranking: pd.DataFrame) -> str | None:
-    """The configuration of the address, else the model's worst one of the scope."""
+    """The configuration of the address, else the one with the largest force error, since atoms are shown by it."""
     asked = st.query_params.get("cfg")
     if asked or ranking.empty:
         return asked
-    worst = str(ranking["config_id"].iloc[0])
+    by_force = ranking.sort_values("force_rmse", ascending=False, kind="stable", na_position="last")
+    worst = str(by_force["config_id"].iloc[0])
     st.query_params["cfg"] = worst
     return worst
 
