@@ -8,7 +8,7 @@ from app import address, furniture, links, selection, tables, wording
 from app.figures import base, tile_maps
 from engine.numerics.comparison import UNRANKED
 from engine.quantities import ALIGNMENTS, METRICS, QUANTITIES, significant
-from engine.queries import catalog, error_metrics
+from engine.queries import catalog, error_metrics, specialised
 from engine.queries.ranks import ranks
 from engine.queries.scope import Scope
 
@@ -104,17 +104,24 @@ def _shown(
 def _ordered(metrics: pd.DataFrame, column: str, dataset_id: str) -> pd.DataFrame:
     """Models with numbers, those with the lowest error on the chosen dataset first.
 
-    Those without a rank there follow by their smallest ratio to the best model of another dataset.
+    Those without a rank there follow by their smallest ratio to the best model of another dataset, and those that were
+    made for few elements after the universal ones.
     """
     ranked = metrics[metrics["is_ranked"] & metrics["comparable"]]
     here = ranked[ranked["dataset_id"] == dataset_id].set_index("model_id")[column]
     best = ranked[column] / ranked.groupby("dataset_id")[column].transform("min")
     ratio = best.groupby(ranked["model_id"]).min()
     models = metrics.drop_duplicates("model_id")[["model_id", "label"]]
+    registered = catalog.models()
+    few = registered.loc[registered["elements"].map(len) <= specialised.FEW, "model_id"]
     return (
-        models.assign(error=models["model_id"].map(here), ratio=models["model_id"].map(ratio))
-        .sort_values(["error", "ratio", "label"])
-        .drop(columns=["error", "ratio"])
+        models.assign(
+            error=models["model_id"].map(here),
+            ratio=models["model_id"].map(ratio),
+            is_last=models["model_id"].map(ratio).isna() | models["model_id"].isin(few),
+        )
+        .sort_values(["error", "is_last", "ratio", "label"])
+        .drop(columns=["error", "is_last", "ratio"])
     )
 
 
@@ -157,6 +164,7 @@ def _matrix(
         + ("Columns are compared on the configurations that their models share. " if is_shared else "")
         + (f"{wording.GREY} The pointer says why. " if not cells["comparable"].all() else "")
         + ("No crystal: the dataset has no perfect crystal to count energies from. " if alignment == "crystal" else "")
+        + _far_off(cells, column, chosen.quantity)
         + (_seen_in_matrix(chosen) if cells["is_seen"].any() else "")
     )
     bounds = [f"{column}_lo", f"{column}_hi"]
@@ -176,6 +184,19 @@ def _seen_in_matrix(chosen: selection.Selection) -> str:
     if chosen.with_seen:
         return f"{wording.SEEN}, and ranked since the switch at the left is on."
     return f"{wording.SEEN}: grey and not ranked; the switch “{wording.SEEN_SWITCH}” at the left brings them in."
+
+
+def _far_off(cells: pd.DataFrame, column: str, quantity: str) -> str:
+    """Names the datasets on which even the best ranked model is of no use, which may be a matter of the labels."""
+    limit, unit = base.LIMITS[quantity][1], QUANTITIES[column].unit
+    best = cells[cells["is_ranked"] & cells["comparable"]].groupby("dataset_label")[column].min()
+    names = [f"{name} ({significant(value)})" for name, value in best[best > limit].items()]
+    if not names:
+        return ""
+    return (
+        f"No ranked model is below {limit:.0f} {unit} on {wording.listed(names)}: labels or structures are unlike "
+        "those that models learn from; the page Datasets says what they are. "
+    )
 
 
 def _open_cell() -> None:
