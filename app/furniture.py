@@ -246,7 +246,7 @@ def footer() -> None:
     info = catalog.store_info()
     st.divider()
     st.caption(
-        f"Defect Atlas · data version `{info.data_version}`, built {info.built_at} UTC from commit "
-        f"`{info.git_commit[:12]}` · errors are predicted minus reference (DFT); RMSE with 95 % "
+        f"Defect Atlas · data version {info.data_version}, built {info.built_at} UTC from commit "
+        f"{info.git_commit[:12]} · errors are predicted minus reference (DFT); RMSE with 95 % "
         "bounds"
     )

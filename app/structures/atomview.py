@@ -32,7 +32,7 @@ LONGEST_ARROW = 2.5  # Å in the picture; longer ones reach past the neighbours
 _HERE = Path(__file__).parent
 _HTML = (
     '<div class="av"><div class="av-frame">'
-    '<div class="av-gl" tabindex="0" role="img"></div>'
+    '<div class="av-gl" tabindex="0" role="img" aria-label="A structure that is being drawn"></div>'
     '<div class="av-ring" hidden></div><div class="av-tag" hidden></div><div class="av-bar"></div>'
     '<div class="av-tools" role="toolbar" aria-label="View"></div>'
     '<div class="av-status" role="status" aria-live="polite"></div>'

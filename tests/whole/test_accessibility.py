@@ -78,13 +78,21 @@ def test_no_page_breaks_a_rule_of_access_that_is_ours_to_keep(page, address, the
     assert page.evaluate(OURS, THEIRS) == []
 
 
-# The choices of a page that a mouse could use, by what is focused for each.
+# Numbers the choices of a page that a mouse could use. Buttons of one choice have the same number, since the tabulator
+# reaches the group and arrows move in it.
 CHOICES = """
-() => [...document.querySelectorAll("[data-testid=stMain], [data-testid=stSidebar]")].flatMap((part) =>
-  [...part.querySelectorAll("input, button, a[href], [role=combobox], [role=radio], summary")]
-    .filter((node) => node.checkVisibility() && !node.disabled && node.tabIndex >= 0 && node.getClientRects().length)
-    .filter((node) => !(node.type === "radio" && !node.checked))
-).map((node, number) => { node.dataset.reached = number; return String(number); })
+() => {
+  const groups = new Map();
+  for (const part of document.querySelectorAll("[data-testid=stMain], [data-testid=stSidebar]")) {
+    for (const node of part.querySelectorAll("input, button, a[href], [role=combobox], summary")) {
+      if (node.disabled || node.tabIndex < 0 || !node.checkVisibility() || !node.getClientRects().length) continue;
+      const group = node.closest(".stButtonGroup, [role=radiogroup], [role=toolbar]") ?? node;
+      if (!groups.has(group)) groups.set(group, String(groups.size));
+      node.dataset.reached = groups.get(group);
+    }
+  }
+  return [...groups.values()];
+}
 """
 
 
