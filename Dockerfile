@@ -3,7 +3,7 @@
 FROM node:22-slim AS browser
 WORKDIR /atlas
 COPY package.json package-lock.json .npmrc ./
-RUN mkdir -p app/static && npm ci --no-fund --no-audit && npm run static
+RUN mkdir -p app/static && npm ci --omit=dev --no-fund --no-audit && npm run static
 
 FROM python:3.11-slim
 WORKDIR /atlas
