@@ -77,6 +77,8 @@ def provenance_beside(
         citation: Whom to cite for the reference.
     """
     return export.Provenance(page, title, tuple(models), (reference,), n, catalog.store_info().data_version, citation)
+
+
 def name_tab(title: str) -> None:
     """What the browser's tab and history show."""
     st.set_page_config(page_title=f"{title} · Defect Atlas")
