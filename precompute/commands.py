@@ -33,7 +33,7 @@ from precompute.jobs.executors import command_line, run_with_parsl
 from precompute.jobs.prediction import predict_upload, read_file
 from precompute.jobs.reaction_tables import reaction_tables
 from precompute.jobs.relaxation import numbers, relax_structure, write_structures
-from precompute.jobs.tables import markdown_matrix, markdown_rows, markdown_table
+from precompute.jobs.tables import markdown_matrix, markdown_query, markdown_rows, markdown_table
 from precompute.workers import worker_envs
 from precompute.workers.worker_envs import why_not_runnable
 
@@ -249,12 +249,12 @@ def bench(arguments: argparse.Namespace) -> int:
     folder, occasion = DataFolder.default(), measuring.new_occasion()
     for model in select_models(arguments.model or ["all"]):
         reason = why_not_runnable(model, folder)
-        if not reason and measuring.is_measured(model, folder) and not arguments.again:
+        if not reason and measuring.is_measured(model, folder, arguments.cells) and not arguments.again:
             reason = "measured before; --again repeats it"
         if reason:
             say(f"{model.model_id}: skipped. {reason}")
             continue
-        cost = measuring.bench(model, folder, device=arguments.device, occasion=occasion)
+        cost = measuring.bench(model, folder, device=arguments.device, occasion=occasion, n_cells=arguments.cells)
         say(
             f"{model.model_id}: {cost.ms_per_step:.1f} ms per step of {cost.n_atoms} atoms, "
             f"{cost.us_per_atom_step:.0f} µs per atom, {cost.peak_memory_mb:.0f} MB ({cost.hardware})"
@@ -307,8 +307,13 @@ def relax(arguments: argparse.Namespace) -> int:
 
 
 def embed(arguments: argparse.Namespace) -> int:
-    """Put predictions on embedded datasets, costs, or summaries of others into the repository (for its maintainers)."""
+    """Put predictions, costs, relaxed vacancies or summaries of datasets into the repository (for its maintainers)."""
     folder = DataFolder.default()
+    if arguments.vacancies:
+        for model in select_models(arguments.model or ["all"]):
+            if path := embedding.embed_vacancies(model, folder):
+                say(f"{path.name}: {path.stat().st_size / 1e3:.0f} kB")
+        return 0
     if arguments.summary:
         for dataset in select_datasets(arguments.dataset or [DEFAULT_DATASET]):
             size = sum(path.stat().st_size for path in embedding.embed_summary(dataset, folder))
@@ -326,8 +331,8 @@ def embed(arguments: argparse.Namespace) -> int:
 
 def table(arguments: argparse.Namespace) -> int:
     """Print the errors of all models on datasets as a Markdown table, from the built store."""
-    if arguments.matrix:
-        for line in markdown_matrix():
+    if arguments.matrix or arguments.query:
+        for line in markdown_query(arguments.query) if arguments.query else markdown_matrix():
             print(line)
         return 0
     if arguments.reactions:
