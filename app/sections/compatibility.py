@@ -159,7 +159,13 @@ def _finding(table: pd.DataFrame, by_labels: pd.DataFrame) -> str:
         f"{text}, all with {', '.join(elements)}. Furthest from 1 is {worst['omat24_model']} on "
         f"{worst['dataset_label']}: {worst['contrast']:.3f} ({worst['contrast_lo']:.3f} to {worst['contrast_hi']:.3f})."
     )
-    return " ".join([text, *(_on_element(by_labels[by_labels["elements"] == element]) for element in elements)])
+    caution = (
+        "Structures and pseudopotentials change together in the second training, so a contrast alone does not tell "
+        "which of the two it was: a cause in the potentials must show on every set of the metal, and labels with newer "
+        "potentials must then fit the model of OMat24 alone."
+    )
+    on_elements = (_on_element(by_labels[by_labels["elements"] == element]) for element in elements)
+    return " ".join([text, *on_elements, caution])
 
 
 def _on_element(part: pd.DataFrame) -> str:

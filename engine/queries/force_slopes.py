@@ -196,5 +196,5 @@ def _contrast(part: pd.DataFrame, parts: Collection[pd.DataFrame]) -> dict[str, 
 
 def _ratio(part: pd.DataFrame) -> Sums:
     """What the ratio of slopes is made of: the sums of the squared reference cancel."""
-    columns = (part[name].to_numpy(dtype=float) for name in ("first_dot", "other_dot"))
-    return Sums(*columns, part["cluster_name"].to_numpy(dtype=str))
+    first, other = (part[name].to_numpy(dtype=float) for name in ("first_dot", "other_dot"))
+    return Sums(first, other, part["cluster_name"].to_numpy(dtype=str))
