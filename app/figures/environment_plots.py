@@ -50,19 +50,10 @@ def environment_map(
         _draw_values(figure, atoms, colour_by, ink)
     for axis, name, share in zip((figure.update_xaxes, figure.update_yaxes), ("1", "2"), found.explained, strict=True):
         axis(title_text=f"Principal component {name} ({share:.0%} of the variance)")
-    figure.update_layout(
-        showlegend=colour_by in _KINDS,
-        dragmode="pan",
-        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "itemsizing": "constant", "font_size": 12},
-        margin_t=_legend_room(atoms[colour_by].nunique() if colour_by in _KINDS else 0),
-        height=620 + _legend_room(atoms[colour_by].nunique() if colour_by in _KINDS else 0) - 52,
-    )
+    figure.update_layout(dragmode="pan")
+    if colour_by in _KINDS:
+        base.legend_above(figure, atoms[colour_by].nunique())
     return figure
-
-
-def _legend_room(n_names: int) -> int:
-    """Height above the plot for title and legend, pixels: two names fit a line of a narrow window."""
-    return 52 + 22 * -(-n_names // 2)
 
 
 def _points(rows: pd.DataFrame, marker: dict[str, Any], name: str) -> go.Scattergl:
@@ -88,7 +79,7 @@ def _draw_values(figure: go.Figure, atoms: pd.DataFrame, column: str, ink: Ink) 
     colours = base.log_colours((known[column] * 1000).tolist(), base.SCALES["force"], _LIMITS)
     figure.add_trace(_points(known, {"color": colours, "line": {"width": 0.5, "color": ink.muted}}, column))
     head = "Force error (meV/Å)" if column == "force_error" else "Force deviation (meV/Å)"
-    figure.add_trace(base.log_colour_bar(ink, head, base.SCALES["force"], _LIMITS, x=1.01))
+    figure.add_trace(base.log_colour_bar(ink, head, base.SCALES["force"], _LIMITS))
     figure.update_layout(margin_r=96)
 
 
@@ -114,6 +105,7 @@ def outside_matrix(table: pd.DataFrame, names: Sequence[str], ink: Ink, title: s
         source: Provenance line.
     """
     figure = base.base_figure(ink, title, source, 190 + 34 * len(names), left=150, right=24)
+    base.set_least_width(figure, 174 + 30 * len(names))
     shares = np.full((len(names), len(names)), np.nan)
     shares[table["one"], table["other"]] = 100 * table["share"]
     texts = [["" if np.isnan(value) else f"{value:.0f}" for value in row] for row in shares]

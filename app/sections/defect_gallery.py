@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from app import furniture, tables, wording
+from app import address, furniture, tables, wording
 from app.figures import defect_drawings
 from app.links import structure_link
 from app.selection import Selection
@@ -86,6 +86,10 @@ def _of_dataset(chosen: Selection) -> None:
         "the classes."
     )
     names = {cell.config_id: f"{cell.group_name}: {cell.config_id}" for cell in cells}
+    key = f"drawn-{chosen.dataset_id}"
+    address.heed(key, names, names.__getitem__)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        config_id = st.selectbox("See one in 3D", list(names), format_func=names.__getitem__, key="drawn", width=300)
+        config_id = st.selectbox(
+            "See one in 3D", list(names), format_func=names.__getitem__, key=key, bind="query-params", width=300
+        )
         structure_link(chosen.dataset_id, config_id, chosen.model_id)

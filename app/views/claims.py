@@ -91,8 +91,10 @@ def _page_of(shown: pd.DataFrame) -> None:
     n_pages = -(-len(shown) // ON_A_PAGE)
     page = 1
     if n_pages > 1:
+        key = f"page-{n_pages}"
+        address.heed(key, map(str, range(1, n_pages + 1)))
         page = st.segmented_control(
-            f"{len(shown)} statements", range(1, n_pages + 1), default=1, required=True, key=f"page-{n_pages}"
+            f"{len(shown)} statements", range(1, n_pages + 1), default=1, required=True, key=key, bind="query-params"
         )
     for _, claim in shown.iloc[(page - 1) * ON_A_PAGE : page * ON_A_PAGE].iterrows():
         _card(claim)

@@ -139,7 +139,7 @@ class StoreBuilder:
 
     def add_costs(self, costs: Iterable[Cost]) -> None:
         """Write measured costs."""
-        self._insert("costs", [asdict(cost) for cost in costs])
+        self._insert("costs", [asdict(cost) | {"measured_at": cost.measured_at or None} for cost in costs])
 
     def add_vacancies(self, rows: Iterable[tuple[RelaxedVacancy, RunRecord]]) -> None:
         """Write vacancies that models relaxed, each beside the published value of its metal and structure."""

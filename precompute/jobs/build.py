@@ -38,6 +38,7 @@ from engine.store.summary import read_summary
 from precompute.acquire.datasets import configurations_of
 from precompute.acquire.weights import Checkpoint
 from precompute.jobs.describe import PER_GROUP, describe
+from precompute.jobs.dft_times import dft_costs
 from precompute.jobs.vacancies import merged as merged_vacancies
 
 
@@ -117,7 +118,7 @@ def _fill(builder: StoreBuilder, folder: DataFolder) -> tuple[list[str], list[st
     builder.add_reactions(comparable)
     builder.add_vacancies(_vacancies(models.values(), folder, left_out))
     builder.add_drawings((one, _classes(one)) for one in drawings())
-    builder.add_costs(_costs(folder, left_out))
+    builder.add_costs([*_costs(folder, left_out), *dft_costs()])
     builder.add_claims(measure_claims(builder.connection))
     return lines, left_out
 

@@ -298,6 +298,15 @@ def test_run_can_be_told_to_compute_only_the_parts(folder, monkeypatch):
     assert planned == {f"cu-fcc-{name}" for name in ("solute-01", "solute-02", "vacancy-01", "bulk-03")}
 
 
+@pytest.mark.skipif(not (FAMILIES / "emt.lock").is_file(), reason="needs the lock of the family emt")
+def test_run_can_be_told_to_compute_only_some_groups(folder, monkeypatch, capsys):
+    chosen = ("--dataset", "open-defects", "--group")
+    assert _planned(folder, monkeypatch, *chosen, "bulk") == (0, {"cu-other"})
+    assert len(_planned(folder, monkeypatch, *chosen, "solute", "--limit", "1")[1]) == 1
+    assert _planned(folder, monkeypatch, *chosen, "gb") == (1, set())
+    assert "None of these datasets has a group named gb" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
