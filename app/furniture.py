@@ -63,6 +63,22 @@ def provenance(page: str, title: str, models: Iterable[str], scope: Scope, n: st
     )
 
 
+def provenance_beside(
+    page: str, title: str, models: Iterable[str], reference: str, n: str, citation: str = ""
+) -> export.Provenance:
+    """Origin of a figure whose reference is no dataset of the registry.
+
+    Args:
+        page: Address of the page.
+        title: Title of the figure.
+        models: Model ids.
+        reference: What stands in the place of a dataset, in words.
+        n: Number of samples with their noun.
+        citation: Whom to cite for the reference.
+    """
+    return export.Provenance(page, title, tuple(models), (reference,), n, catalog.store_info().data_version, citation)
+
+
 def name_tab(title: str) -> None:
     """What the browser's tab and history show."""
     st.set_page_config(page_title=f"{title} · Defect Atlas")

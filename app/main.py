@@ -3,7 +3,7 @@
 The shared choices (model, models to compare, dataset, quantity) are widgets of this script and not of a page,
 because a widget bound to the URL loses its parameter when the page that owns it is left.
 
-Run it with `python -m streamlit run app/main.py`.
+`app/server.py` serves it, beside the HTTP API.
 """
 
 import sys
@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import streamlit as st
 
-from app import furniture, selection, theme
+from app import commands, furniture, selection, theme
 from engine.errors import ScopeError, StoreError
 from engine.store import connection
 
@@ -88,6 +88,7 @@ PAGES = (
     ),
     PageEntry("views/predict.py", "Predict", "predict", ":material/play_circle:", "Look closer", heeds=()),
     PageEntry("views/claims.py", "Claims", "claims", ":material/fact_check:", "Reference", heeds=()),
+    PageEntry("views/sql.py", "SQL", "sql", ":material/terminal:", "Reference", heeds=()),
     PageEntry("views/about.py", "Data & methods", "about", ":material/menu_book:", "Reference", heeds=()),
     PageEntry("views/solutes.py", "Solutes", "solutes", ":material/join_inner:", "Compare", is_listed=False),
 )
@@ -112,7 +113,9 @@ def main() -> None:
         furniture.empty("The address asks for something that is not here", str(error))
         st.stop()
     try:
-        page.run()
+        with connection.recording() as asked:
+            page.run()
+        commands.expander(asked)
     except ScopeError as error:
         furniture.empty("The address asks for something that is not here", str(error))
     furniture.footer()

@@ -261,6 +261,53 @@ def ranking(table: pd.DataFrame, unit: str, ink: Ink, title: str, source: str) -
     return figure
 
 
+def relaxed_vacancies(table: pd.DataFrame, quantity: str, ink: Ink, title: str, source: str) -> go.Figure:
+    """Energies of vacancies that models relaxed against published ones; one colour and symbol a model.
+
+    Args:
+        table: Rows of `queries.relaxed_vacancies.relaxed_vacancies` with an energy, of at least one model.
+        quantity: Name of the energy.
+        ink: Theme.
+        title: Title of the figure.
+        source: Provenance line.
+    """
+    figure = base.base_figure(ink, title, source, 560, left=70)
+    values = table[["published", "energy"]].to_numpy(dtype=float)
+    pad = 0.05 * (values.max() - values.min()) or 0.1
+    ends = float(values.min()) - pad, float(values.max()) + pad
+    figure.add_trace(base.diagonal(ends, ink))
+    for number, (_, rows) in enumerate(table.groupby("model_id", sort=False)):
+        symbol = base.SERIES_SYMBOLS[number % len(base.SERIES_SYMBOLS)]
+        is_hcp = rows["structure"] == "hcp"
+        figure.add_trace(
+            go.Scatter(
+                x=rows["published"],
+                y=rows["energy"],
+                mode="markers",
+                name=str(rows["label"].iloc[0]),
+                marker={
+                    "size": 9, "symbol": [f"{symbol}-open" if hollow else symbol for hollow in is_hcp],
+                    "color": base.SERIES_COLOURS[number % len(base.SERIES_COLOURS)], "opacity": 0.85,
+                },
+                hovertext=[_vacancy_hover(row) for _, row in rows.iterrows()],
+                hovertemplate="%{hovertext}<extra></extra>",
+            )
+        )  # fmt: skip
+    figure.update_xaxes(title_text=f"{quantity}, published (eV)", range=ends)
+    figure.update_yaxes(title_text=f"{quantity}, relaxed by the model (eV)", range=ends)
+    _legend(figure)
+    return figure
+
+
+def _vacancy_hover(row: pd.Series) -> str:
+    return (
+        f"<b>{row['element']}</b> {row['structure']}, {row['label']}"
+        f"<br>published {significant(row['published'])} eV, relaxed {significant(row['energy'])} eV"
+        f"<br>before atoms moved {significant(row['unrelaxed_energy'])} eV, {row['n_sites']} sites"
+        f"<br>volume of the crystal {100 * row['volume_error']:+.1f} %"
+    )
+
+
 def vacancies(table: pd.DataFrame, labels: Mapping[str, str], ink: Ink, title: str, source: str) -> go.Figure:
     """Published relaxed vacancy formation energies beside those of small unrelaxed cells, metal by metal.
 

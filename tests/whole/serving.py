@@ -37,7 +37,7 @@ def serve(data: Path) -> Iterator[str]:
         port = probe.getsockname()[1]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "streamlit", "run", "app/main.py",
+            [sys.executable, "-m", "streamlit", "run", "app/server.py",
              "--server.port", str(port), "--server.address", "127.0.0.1"],
             cwd=ROOT, env=os.environ | {"DEFECT_ATLAS_DATA": str(data)}, stdout=log, stderr=log,
         )  # fmt: skip

@@ -349,3 +349,19 @@ def test_a_dataset_of_a_link_is_shown_and_another_chosen_by_keyboard(page):
     expect(page.get_by_role("heading", name="Overview", exact=True)).to_be_visible(timeout=PATIENCE)
     settle(page)
     expect(page.get_by_text(re.compile("Ranking on (Al-Cu|Fe)"))).to_be_visible(timeout=PATIENCE)
+
+
+def test_the_api_answers_on_the_port_of_the_pages(page, server):
+    answer = page.request.get(f"{server}/api/v1/metrics?dataset=al-cu")
+
+    assert answer.ok
+    assert {row["model_id"] for row in answer.json()} >= {"emt", "morse"}
+
+
+def test_a_question_in_sql_is_answered_and_its_rows_saved(page):
+    visit(page, "/sql?sql=select+model_id+from+models+order+by+model_id", "[data-testid=stDataFrame]")
+
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="CSV", exact=True).click()
+
+    assert "emt" in Path(saved.value.path()).read_text()
