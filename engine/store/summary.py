@@ -2,8 +2,8 @@
 
 With a summary, a fresh clone ranks, maps and compares models on a dataset before its files are fetched, where the
 licence allows it. A summary has errors of each configuration, metrics, ranks and the spread of ensembles. It has no
-positions, forces and errors of single components. It fits one version of the schema; a build leaves out a summary of
-another version, which must be made again.
+positions, forces and errors of single components. It fits the version of the schema that it was made for, and those
+that differ from it only by columns that a build can fill; a build leaves out any other, which must be made again.
 """
 
 from collections.abc import Mapping
@@ -22,13 +22,16 @@ OPEN_LICENSES = ("MIT", "BSD-3-Clause", "CC-BY-4.0")
 
 _VERSION = b"schema_version"
 
+# Versions of summaries that a build takes: since 7, `configurations` gained columns that follow from the others.
+_READABLE = ("7", str(SCHEMA_VERSION))
+
 _HERE = "dataset_id = $dataset"
 _ENSEMBLES = "ensemble_id in (select ensemble_id from ensemble_metrics where dataset_id = $dataset)"
 
 # What is kept of each table: columns, and condition. Errors are kept in single precision, 1e-6 of their value.
 _TABLES = {
     "datasets": ("dataset_id, n_configs, n_atoms, n_clusters, has_crystal, is_one_composition", _HERE),
-    "configurations": ("* exclude (positions, cell, pbc, forces, stress)", _HERE),
+    "configurations": ("* exclude (positions, cell, pbc, forces, stress, kind, energy_above, force_rms)", _HERE),
     "predictions": ("* exclude (energy, forces, stress)", _HERE),
     "runs": ("*", _HERE),
     "errors": ("*", _HERE),
@@ -102,7 +105,7 @@ def read_summary(folder: Path) -> Mapping[str, pa.Table]:
         except (OSError, ValueError) as error:  # ArrowInvalid is a ValueError
             raise StoreError(f"{path} cannot be read ({error}); check it out again.") from error
         version = (table.schema.metadata or {}).get(_VERSION, b"none").decode()
-        if version != str(SCHEMA_VERSION):
+        if version not in _READABLE:
             raise StoreError(
                 f"The summary in {folder.name} is of schema version {version}, not {SCHEMA_VERSION}; "
                 f"run: python -m precompute embed --summary --dataset {folder.name}"
