@@ -43,6 +43,7 @@ class PageEntry:
 
 PAGES = (
     PageEntry("views/overview.py", "Overview", "", ":material/grid_view:", "Compare"),
+    PageEntry("views/defects.py", "Defects", "defects", ":material/category:", "Compare"),
     PageEntry("views/ranking.py", "Ranking", "ranking", ":material/leaderboard:", "Compare"),
     PageEntry("views/elements.py", "Elements", "elements", ":material/apps:", "Compare"),
     PageEntry("views/parity.py", "Parity", "parity", ":material/scatter_plot:", "Compare"),

@@ -33,7 +33,7 @@ from precompute.jobs.executors import command_line, run_with_parsl
 from precompute.jobs.prediction import predict_upload, read_file
 from precompute.jobs.reaction_tables import reaction_tables
 from precompute.jobs.relaxation import numbers, relax_structure, write_structures
-from precompute.jobs.tables import markdown_matrix, markdown_rows, markdown_table
+from precompute.jobs.tables import markdown_kinds, markdown_matrix, markdown_rows, markdown_table
 from precompute.workers import worker_envs
 from precompute.workers.worker_envs import why_not_runnable
 
@@ -321,6 +321,11 @@ def table(arguments: argparse.Namespace) -> int:
     """Print the errors of all models on datasets as a Markdown table, from the built store."""
     if arguments.matrix:
         for line in markdown_matrix():
+            print(line)
+        return 0
+    if arguments.kind:
+        names = tuple(dataset.dataset_id for dataset in select_datasets(arguments.dataset or [DEFAULT_DATASET]))
+        for line in markdown_kinds(names, arguments.kind, arguments.align):
             print(line)
         return 0
     if arguments.reactions:

@@ -3,6 +3,7 @@
 Energies and forces come back in the store's units (eV, Å) unless a column's name says otherwise.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,10 @@ import pandas as pd
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
-from engine.queries.scope import EVERYTHING, Scope
+from engine.errors import ScopeError
+from engine.queries.scope import EVERYTHING, WINDOWS, Scope
+from engine.registry.datasets import load_datasets
+from engine.registry.kinds import label, load_kinds
 from engine.store import connection
 from engine.store.connection import cached
 
@@ -44,6 +48,59 @@ def n_configurations(scope: Scope) -> int:
     row = connection.row(f"select count(*) from configurations c where {scope.predicate('c')}", scope.bindings())
     assert row is not None  # an aggregate without grouping always gives one row
     return int(row[0])
+
+
+@cached
+def n_known(scope: Scope, column: str) -> int:
+    """Number of configurations with a value of a column that a scope may have a window of.
+
+    Raises:
+        ScopeError: A scope has no window of that column.
+    """
+    if column not in WINDOWS:
+        raise ScopeError(f"There is no window of '{column}', only of {', '.join(WINDOWS)}.")
+    sql = f"select count(c.{column}) from configurations c where {scope.predicate('c')}"
+    row = connection.row(sql, scope.bindings())
+    assert row is not None  # an aggregate without grouping always gives one row
+    return int(row[0])
+
+
+@cached
+def counts_by_dataset(scope: Scope) -> dict[str, int]:
+    """Number of configurations of each dataset that has any, most first."""
+    found = connection.frame(
+        f"""
+        select c.dataset_id, count(*) as n from configurations c where {scope.predicate("c")}
+        group by c.dataset_id order by n desc, c.dataset_id
+        """,
+        scope.bindings(),
+    )
+    return dict(zip(found["dataset_id"], found["n"].astype(int).tolist(), strict=True))
+
+
+@cached
+def counts_by_kind(scope: Scope) -> pd.DataFrame:
+    """Configurations of each kind and dataset, in the order of the vocabulary: kind, dataset_id, n_configs."""
+    found = connection.frame(
+        f"""
+        select c.kind, c.dataset_id, count(*) as n_configs from configurations c where {scope.predicate("c")}
+        group by c.kind, c.dataset_id order by n_configs desc, c.dataset_id
+        """,
+        scope.bindings(),
+    )
+    order = {kind: place for place, kind in enumerate(load_kinds())}
+    return found.sort_values("kind", key=lambda kinds: kinds.map(order), kind="stable", ignore_index=True)
+
+
+def kind_notes(dataset_ids: Sequence[str]) -> list[tuple[str, str, str]]:
+    """What the registry says of groups that mix kinds: dataset, label of the kind, and a sentence."""
+    known = load_datasets()
+    return [
+        (dataset_id, label(rule.kind).lower(), rule.note)
+        for dataset_id in dataset_ids
+        for rule in (known[dataset_id].kinds if dataset_id in known else ())
+        if rule.note
+    ]
 
 
 @cached

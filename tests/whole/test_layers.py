@@ -60,13 +60,17 @@ RULES = {
         "precompute.workers",
     },
     "precompute.__main__": {
-        "engine.data_folder", "engine.errors", "engine.registry.reactions", "engine.relaxations",
-        "engine.store.connection", "precompute.acquire", "precompute.commands", "precompute.dft",
+        "engine.data_folder", "engine.errors", "engine.quantities", "engine.registry.kinds",
+        "engine.registry.reactions", "engine.relaxations", "engine.store.connection", "precompute.acquire",
+        "precompute.commands", "precompute.dft",
     },
     "app.figures": {"engine.numerics", "engine.quantities", "engine.queries", "engine.records"},
     "app.structures": {"app.figures", "engine.queries", "engine.readers", "engine.records", "precompute.live"},
     "app.address": {"engine.errors", "engine.queries.scope"},
     "app.export": {"app.figures", "engine.queries", "engine.quantities"},
+    "app.conditions": {
+        "app.wording", "engine.errors", "engine.queries", "engine.registry", "engine.store.connection",
+    },
     "app.links": {"app.wording", "engine.queries.scope"},
     "app.wording": {
         "app.figures", "engine.numerics.comparison", "engine.quantities", "engine.queries", "engine.registry",
@@ -74,8 +78,8 @@ RULES = {
     },
     "app.tables": {"app.links", "app.wording", "engine.quantities"},
     "app.selection": {
-        "app.address", "app.links", "app.wording", "engine.errors", "engine.quantities", "engine.queries",
-        "engine.store.connection",
+        "app.address", "app.conditions", "app.links", "app.wording", "engine.errors", "engine.quantities",
+        "engine.queries", "engine.store.connection",
     },
     "app.furniture": {
         "app.export", "app.figures", "app.links", "app.selection", "app.tables", "app.wording", "engine.queries",
@@ -85,9 +89,9 @@ RULES = {
         "app.wording", "engine.quantities", "engine.queries", "engine.registry",
     },
     "app.views": {
-        "app.address", "app.export", "app.figures", "app.furniture", "app.links", "app.sections", "app.selection",
-        "app.structures", "app.tables", "app.wording", "engine.errors", "engine.numerics", "engine.quantities",
-        "engine.queries", "engine.readers", "engine.records", "engine.registry", "engine.store.connection",
+        "app.address", "app.conditions", "app.export", "app.figures", "app.furniture", "app.links", "app.sections",
+        "app.selection", "app.structures", "app.tables", "app.wording", "engine.errors", "engine.numerics",
+        "engine.quantities", "engine.queries", "engine.readers", "engine.records", "engine.registry", "engine.store.connection",
         "precompute.live",
     },
     "app.main": {"app.furniture", "app.selection", "engine.errors", "engine.store.connection"},
