@@ -37,7 +37,7 @@ def best_part(dataset_ids: tuple[str, ...], alignment: str, chosen: selection.Se
             address.heed("of", dataset_ids, wording.dataset_label)
             of = st.selectbox("Of", dataset_ids, key="of", bind="query-params", format_func=wording.dataset_label)
     found = {quantity: _found(by, of, dataset_ids, alignment, quantity, chosen) for quantity in ("energy", "force")}
-    scope = Scope.of(*dataset_ids) if by == DATASETS else Scope.of(of)
+    scope = chosen.scope.on(*(dataset_ids if by == DATASETS else (of,)))
     counts = found[chosen.quantity]
     furniture.rebuilds(
         "3",
@@ -62,8 +62,8 @@ def _found(
     by: str, of: str, dataset_ids: tuple[str, ...], alignment: str, quantity: str, chosen: selection.Selection
 ) -> pd.DataFrame:
     if by == KINDS:
-        return best_models.best_by_kind(alignment, of, quantity, with_seen=chosen.with_seen)
-    return best_models.best_models(alignment, Scope.of(*dataset_ids), quantity, with_seen=chosen.with_seen)
+        return best_models.best_by_kind(alignment, of, quantity, with_seen=chosen.with_seen, within=chosen.scope)
+    return best_models.best_models(alignment, chosen.scope.on(*dataset_ids), quantity, with_seen=chosen.with_seen)
 
 
 def _chart(table: pd.DataFrame, quantity: str, by: str, scope: Scope, slot: DeltaGenerator | None) -> None:
@@ -73,7 +73,8 @@ def _chart(table: pd.DataFrame, quantity: str, by: str, scope: Scope, slot: Delt
             "No model's numbers can be compared with these datasets as they are. Choose Aligned, or other datasets.",
         )
         return
-    place = f"kinds of {wording.place(scope)}" if by == KINDS else f"{len(table)} datasets"
+    narrowed = "".join(f", {words}" for words in scope.restrictions())
+    place = f"groups of {wording.place(scope)}" if by == KINDS else f"{len(table)} datasets{narrowed}"
     title = f"Lowest {quantity} RMSE and its model: {place}"
     models = list(dict.fromkeys(table["model_id"]))
     n = f"{int(table['n_configs'].sum()):,} configurations"

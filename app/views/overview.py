@@ -49,7 +49,7 @@ def _headline(metrics: pd.DataFrame, chosen: selection.Selection, column: str, a
     here = metrics[(metrics["dataset_id"] == chosen.dataset_id) & metrics["is_ranked"]]
     here = here[here["comparable"]].dropna(subset=[column]).sort_values(column)
     found = _intervals(here, chosen, alignment, is_shared)
-    totals, quantity = catalog.totals(), QUANTITIES[column]
+    totals, quantity = catalog.totals(chosen.scope.on()), QUANTITIES[column]
     place = wording.place(chosen.scope)
     best = here.iloc[0] if len(here) else None
     furniture.numbers(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from engine.errors import StoreError
-from engine.queries.scope import Scope
+from engine.queries.scope import EVERYTHING, Scope
 from engine.store import connection
 from engine.store.connection import cached, store_path
 
@@ -82,16 +82,21 @@ def groups(dataset_id: str) -> pd.DataFrame:
 
 
 @cached
-def totals() -> dict[str, int]:
-    """Sizes of the store: configurations, predictions that are there, and failed ones."""
+def totals(scope: Scope = EVERYTHING) -> dict[str, int]:
+    """Sizes of what is in a scope: configurations, their atoms, predictions that are there, and failed ones.
+
+    Predictions of groups outside the datasets count where nothing narrows the scope.
+    """
+    within = "true" if scope == EVERYTHING else scope.predicate("c")
     row = connection.row(
-        """
-        select (select count(*) from configurations where in_dataset) as n_configs,
-            (select coalesce(sum(n_atoms), 0) from configurations where in_dataset) as n_atoms,
-            count(*) filter (where status = 'ok') as n_ok,
-            count(*) filter (where status <> 'ok') as n_failed
-        from predictions
-        """
+        f"""
+        select (select count(*) from configurations c where {scope.predicate("c")}) as n_configs,
+            (select coalesce(sum(c.n_atoms), 0) from configurations c where {scope.predicate("c")}) as n_atoms,
+            count(*) filter (where p.status = 'ok') as n_ok,
+            count(*) filter (where p.status <> 'ok') as n_failed
+        from predictions p join configurations c using (dataset_id, config_id) where {within}
+        """,
+        scope.bindings(),
     )
     assert row is not None  # an aggregate without grouping always gives one row
     return dict(zip(("n_configs", "n_atoms", "n_ok", "n_failed"), map(int, row), strict=True))
@@ -219,17 +224,23 @@ def failures(scope: Scope | None = None, model_id: str | None = None) -> pd.Data
 
 
 @cached
-def failure_counts(model_id: str) -> pd.DataFrame:
-    """Failures of one model by reason: dataset_id, dataset_label, reason, n_failed, config_id (one of them)."""
+def failure_counts(model_id: str, scope: Scope | None = None) -> pd.DataFrame:
+    """Failures of one model by reason: dataset_id, dataset_label, reason, n_failed, config_id (one of them).
+
+    Args:
+        model_id: The model.
+        scope: Which configurations; None for all of the store, those outside the datasets among them.
+    """
+    within = "true" if scope is None else scope.predicate("c")
     return connection.frame(
-        """
+        f"""
         select p.dataset_id, d.label as dataset_label, p.reason, count(*) as n_failed, min(p.config_id) as config_id
-        from predictions p join datasets d using (dataset_id)
-        where p.model_id = $model and p.status <> 'ok'
+        from predictions p join datasets d using (dataset_id) join configurations c using (dataset_id, config_id)
+        where p.model_id = $model and p.status <> 'ok' and {within}
         group by p.dataset_id, d.label, p.reason
         order by n_failed desc, p.dataset_id, p.reason
         """,
-        {"model": model_id},
+        {"model": model_id} | ({} if scope is None else scope.bindings()),
     )
 
 

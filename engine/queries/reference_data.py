@@ -5,6 +5,7 @@ Energies and forces come back in the store's units (eV, Å) unless a column's na
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -92,6 +93,20 @@ def counts_by_kind(scope: Scope) -> pd.DataFrame:
     return found.sort_values("kind", key=lambda kinds: kinds.map(order), kind="stable", ignore_index=True)
 
 
+@cached
+def kinds_of_groups(dataset_id: str) -> dict[str, str]:
+    """Labels of the kinds that the configurations of each group have, the most frequent first."""
+    found = connection.frame(
+        """
+        select group_name, kind from configurations where dataset_id = $dataset
+        group by group_name, kind order by group_name, count(*) desc, kind
+        """,
+        {"dataset": dataset_id},
+    )
+    names = found.assign(kind=found["kind"].map(label)).groupby("group_name")["kind"].agg(", ".join)
+    return {str(group): str(kinds) for group, kinds in names.items()}
+
+
 def kind_notes(dataset_ids: Sequence[str]) -> list[tuple[str, str, str]]:
     """What the registry says of groups that mix kinds: dataset, label of the kind, and a sentence."""
     known = load_datasets()
@@ -143,40 +158,53 @@ def element_counts(scope: Scope = EVERYTHING) -> pd.DataFrame:
     return table
 
 
+def _within(dataset_id: str, within: Scope) -> tuple[str, dict[str, Any]]:
+    """Condition on configurations `c` of a dataset, and its bindings; groups outside it count if nothing narrows it."""
+    if within.is_whole:
+        return "c.dataset_id = $dataset", {"dataset": dataset_id}
+    scope = within.on(dataset_id)
+    return scope.predicate("c"), scope.bindings()
+
+
 @cached
-def groups(dataset_id: str) -> pd.DataFrame:
+def groups(dataset_id: str, within: Scope = EVERYTHING) -> pd.DataFrame:
     """Groups of structures of a dataset, the largest first, those outside it last.
+
+    Args:
+        dataset_id: The dataset.
+        within: Conditions that its configurations must fit.
 
     Returns:
         group_name, in_dataset, n_configs, n_atoms (of all of them), n_atoms_min, n_atoms_max (of a configuration),
         composition (shares of atoms), energy_min, energy_max (eV/atom), and force_rms (eV/Å; root mean square of the
         length of the force on an atom).
     """
+    condition, named = _within(dataset_id, within)
     table = connection.frame(
-        """
-        select group_name, bool_or(in_dataset) as in_dataset, count(*) as n_configs, sum(n_atoms)::bigint as n_atoms,
-            min(n_atoms) as n_atoms_min, max(n_atoms) as n_atoms_max,
-            min(energy / n_atoms) as energy_min, max(energy / n_atoms) as energy_max,
-            sqrt(sum(list_inner_product(forces, forces))
-                / sum(n_atoms) filter (forces is not null)) as force_rms
-        from configurations where dataset_id = $dataset
-        group by group_name order by in_dataset desc, n_configs desc, group_name
+        f"""
+        select c.group_name, bool_or(c.in_dataset) as in_dataset, count(*) as n_configs,
+            sum(c.n_atoms)::bigint as n_atoms, min(c.n_atoms) as n_atoms_min, max(c.n_atoms) as n_atoms_max,
+            min(c.energy / c.n_atoms) as energy_min, max(c.energy / c.n_atoms) as energy_max,
+            sqrt(sum(c.n_atoms * c.force_rms ** 2)
+                / sum(c.n_atoms) filter (c.force_rms is not null)) as force_rms
+        from configurations c where {condition}
+        group by c.group_name order by in_dataset desc, n_configs desc, c.group_name
         """,
-        {"dataset": dataset_id},
+        named,
     )
-    table.insert(4, "composition", table["group_name"].map(_compositions(dataset_id)))
+    table.insert(4, "composition", table["group_name"].map(_compositions(condition, named)))
     return table
 
 
-def _compositions(dataset_id: str) -> dict[str, str]:
+def _compositions(condition: str, named: dict[str, Any]) -> dict[str, str]:
     """By group, the share of each element among the atoms, such as `W 87 %, Be 13 %`."""
     table = connection.frame(
-        """
+        f"""
         select group_name, number, count(*) as n
-        from (select group_name, unnest(numbers) as number from configurations where dataset_id = $dataset)
+        from (select c.group_name, unnest(c.numbers) as number from configurations c where {condition})
         group by group_name, number order by group_name, n desc, number
         """,
-        {"dataset": dataset_id},
+        named,
     )
     shares = 100 * table["n"] / table.groupby("group_name")["n"].transform("sum")
     texts = [
@@ -259,19 +287,23 @@ def _whole_edges(low: float, high: float) -> FloatArray:
 
 
 @cached
-def representatives(dataset_id: str) -> pd.DataFrame:
+def representatives(dataset_id: str, within: Scope = EVERYTHING) -> pd.DataFrame:
     """One configuration for each group: of those with the median number of atoms, the one with the median force.
+
+    Args:
+        dataset_id: The dataset.
+        within: Conditions that its configurations must fit.
 
     Returns:
         group_name, config_id, formula, n_atoms, force_rms (eV/Å; of the lengths of the forces, missing without forces).
     """
+    condition, named = _within(dataset_id, within)
     return connection.frame(
-        """
+        f"""
         with sized as (
-            select group_name, in_dataset, config_id, formula, n_atoms,
-                sqrt(list_inner_product(forces, forces) / n_atoms) as force_rms,
-                quantile_disc(n_atoms, 0.5) over (partition by group_name) as middle
-            from configurations where dataset_id = $dataset
+            select c.group_name, c.in_dataset, c.config_id, c.formula, c.n_atoms, c.force_rms,
+                quantile_disc(c.n_atoms, 0.5) over (partition by c.group_name) as middle
+            from configurations c where {condition}
         ), placed as (
             select *, count(*) over (partition by group_name) as n,
                 row_number() over (partition by group_name order by force_rms nulls last, config_id) as place
@@ -281,5 +313,5 @@ def representatives(dataset_id: str) -> pd.DataFrame:
         from placed where place = (n + 1) // 2
         order by in_dataset desc, group_name
         """,
-        {"dataset": dataset_id},
+        named,
     )

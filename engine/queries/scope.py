@@ -107,6 +107,11 @@ class Scope:
         """Whether the scope is whole datasets or one group, of which the store holds metrics."""
         return self == Scope(self.dataset_ids, self.group)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the scope is whole datasets, whichever."""
+        return self == Scope(self.dataset_ids)
+
     # For queries
 
     def predicate(self, alias: str) -> str:

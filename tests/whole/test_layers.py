@@ -91,8 +91,8 @@ RULES = {
     "app.views": {
         "app.address", "app.conditions", "app.export", "app.figures", "app.furniture", "app.links", "app.sections",
         "app.selection", "app.structures", "app.tables", "app.wording", "engine.errors", "engine.numerics",
-        "engine.quantities", "engine.queries", "engine.readers", "engine.records", "engine.registry", "engine.store.connection",
-        "precompute.live",
+        "engine.quantities", "engine.queries", "engine.readers", "engine.records", "engine.registry",
+        "engine.store.connection", "precompute.live",
     },
     "app.main": {"app.furniture", "app.selection", "engine.errors", "engine.store.connection"},
 }  # fmt: skip
