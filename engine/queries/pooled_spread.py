@@ -79,9 +79,7 @@ def part_names(table: pd.DataFrame, apart: Sequence[str]) -> pd.Series:
 
 
 @cached
-def agreement(
-    ensemble_id: str, quantity: str, apart: tuple[str, ...], within: Scope = EVERYTHING
-) -> pd.DataFrame:
+def agreement(ensemble_id: str, quantity: str, apart: tuple[str, ...], within: Scope = EVERYTHING) -> pd.DataFrame:
     """How well each measure of spread ranks errors, and how often the error is larger, part by part.
 
     Args:

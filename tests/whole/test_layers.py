@@ -94,7 +94,8 @@ RULES = {
         "engine.quantities", "engine.queries", "engine.readers", "engine.records", "engine.registry",
         "engine.store.connection", "precompute.live",
     },
-    "app.main": {"app.furniture", "app.selection", "engine.errors", "engine.store.connection"},
+    "app.search": {"app.links", "engine.queries"},
+    "app.main": {"app.furniture", "app.search", "app.selection", "engine.errors", "engine.store.connection"},
 }  # fmt: skip
 SIBLINGS_APART = {"app.views", "engine.families"}  # files of these folders do not import each other
 FORBIDDEN_OUTSIDE = {  # package -> the only folder that may import it
