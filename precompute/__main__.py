@@ -130,6 +130,10 @@ def _add_tables(sub: argparse.ArgumentParser) -> None:
         "--kind", action="append", default=[], choices=(*load_kinds(), "all"), metavar="KIND",
         help="errors and ranks by kind of structures, pooled over the datasets; repeatable; or all",
     )  # fmt: skip
+    sub.add_argument(
+        "--only", action="append", default=[], metavar="NAME=VALUE",
+        help="of --kind: a condition as in addresses of the app, such as elements=W, atoms=8:64 or energy=:0.5",
+    )  # fmt: skip
     sub.add_argument("--align", choices=ALIGNMENTS, default="raw", help="energies of --kind (default raw)")
     sub.add_argument(
         "--reactions", choices=KINDS, help="defect energies of a kind; with --model one by one, else ranks"

@@ -325,7 +325,7 @@ def table(arguments: argparse.Namespace) -> int:
         return 0
     if arguments.kind:
         names = tuple(dataset.dataset_id for dataset in select_datasets(arguments.dataset or [DEFAULT_DATASET]))
-        for line in markdown_kinds(names, arguments.kind, arguments.align):
+        for line in markdown_kinds(names, arguments.kind, arguments.align, arguments.only):
             print(line)
         return 0
     if arguments.reactions:

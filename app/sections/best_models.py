@@ -12,8 +12,8 @@ from engine.queries import best_models
 from engine.queries.best_models import DATASETS, KINDS
 from engine.queries.scope import Scope
 
-_EACH = {DATASETS: "Dataset", KINDS: "Kind of structures"}
-_FEW = 3  # datasets; with fewer, bars begin with the kinds of structures in the first
+_EACH = {DATASETS: "Dataset", KINDS: "Group of structures"}
+_FEW = 3  # datasets; with fewer, bars begin with the groups of structures in the first
 
 
 def best_part(dataset_ids: tuple[str, ...], alignment: str, chosen: selection.Selection, slot: DeltaGenerator) -> None:
@@ -30,7 +30,7 @@ def best_part(dataset_ids: tuple[str, ...], alignment: str, chosen: selection.Se
         by = st.segmented_control(
             "A bar for each", [DATASETS, KINDS], default=DATASETS if len(dataset_ids) >= _FEW else KINDS, required=True,
             format_func=_EACH.__getitem__, key="by",
-            bind="query-params", help="Kinds are the groups of structures of one dataset.",
+            bind="query-params", help="Groups of structures are those of one dataset.",
         )  # fmt: skip
         of = dataset_ids[0]
         if by == KINDS and len(dataset_ids) > 1:
@@ -41,7 +41,7 @@ def best_part(dataset_ids: tuple[str, ...], alignment: str, chosen: selection.Se
     counts = found[chosen.quantity]
     furniture.rebuilds(
         "3",
-        f"{len(counts)} {'datasets' if by == DATASETS else f'kinds of structures of {wording.dataset_label(of)}'} "
+        f"{len(counts)} {'datasets' if by == DATASETS else f'groups of structures of {wording.dataset_label(of)}'} "
         f"stand in for the paper's 13, with up to {counts['n_models'].max() if len(counts) else 0} models in place of "
         "26. The table names models that cannot be told apart from the best. The paper's caption gives the line of "
         "forces in meV/atom; it must be meV/Å.",

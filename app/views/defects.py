@@ -15,7 +15,7 @@ from engine.queries.scope import Scope
 from engine.registry.kinds import load_kinds
 
 ONE, POOLED = "one", "pooled"
-LEAST_FORCE = 1.0  # meV/Å; where no model is off by more, symmetry makes the forces zero
+LEAST_FORCE = 1e-3  # eV/Å; where reference forces are smaller, symmetry makes them zero
 _OVER = {ONE: "The dataset at the left", POOLED: "Datasets pooled"}
 
 
@@ -106,7 +106,8 @@ def _matrix(
     words = f", {ALIGNMENTS[alignment]}" if quantity == "energy" else ""
     place = wording.place(scope) if len(scope.dataset_ids) < 3 else wording.place(scope.on())
     title = f"{QUANTITIES[column].label}{words} ({QUANTITIES[column].unit}) by kind: {place}"
-    n = f"{int(cells.drop_duplicates('dataset_id')['n_expected'].sum()):,} configurations of {n_kinds} kinds"
+    n_configs = int(cells.groupby("dataset_id")["n_expected"].max().sum())
+    n = f"{n_configs:,} configurations" + (f" of {n_kinds} kinds" if n_kinds > 1 else "")
     origin = furniture.provenance("defects", title, cells["model_id"].unique(), scope, n)
     furniture.figure(
         lambda ink: tile_maps.matrix(cells, quantity, ink, title, origin.source_line(), with_n=True),
@@ -123,10 +124,17 @@ def _matrix(
         "in its column, on the configurations that all ranked models share. Grey or with a star: not ranked; the "
         f"pointer says why. {wording.SEEN}." + (f" {wording.GREY}" if not cells["comparable"].all() else "")
     )
-    command = " ".join(f"--dataset {name}" for name in scope.dataset_ids)
-    kept = "".join(f" --kind {name}" for name in scope.kinds) or " --kind all"
-    st.caption(f"The same numbers on the command line: `python -m precompute table{kept} {command}`.")
+    st.caption(f"The same numbers on the command line: `{_command(scope, alignment)}`.")
     tables.view_data(_shown(cells, column), "kind-matrix")
+
+
+def _command(scope: Scope, alignment: str) -> str:
+    """The command that prints the numbers of the page."""
+    kept = [f"--kind {name}" for name in scope.kinds] or ["--kind all"]
+    asked = [*kept, *(f"--dataset {name}" for name in scope.dataset_ids)]
+    asked += [f"--only {name}={value}" for name, values in scope.to_address().items()
+              for value in values if name not in ("dataset", "kinds")]  # fmt: skip
+    return " ".join(["python -m precompute table", *asked, *([] if alignment == "raw" else [f"--align {alignment}"])])
 
 
 def _shown(cells: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -166,15 +174,19 @@ def _best(found: Mapping[str, pd.DataFrame], scope: Scope, alignment: str) -> No
     """A sentence for each kind: the best models by energies and by forces, with bounds and counts."""
     st.subheader("The best model of each kind", anchor=False)
     leaders = {quantity: kinds.leaders(errors) for quantity, errors in found.items()}
+    forces = reference_data.forces_by_kind(scope)
     for kind, part in found["force"].groupby("kind", sort=False):
         both = {q: leaders[q][str(kind)] for q in METRICS if str(kind) in leaders[q]}
         ids = part["datasets"].iloc[0]
         names = wording.listed(wording.dataset_label(name) for name in ids)
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            st.markdown(f"**{part['kind_label'].iloc[0]}** {_sentence(both, found, str(kind), alignment)} {names}.")
-            if "force" in both and len(ids) == 1:
+            has_forces = forces.get(str(kind), 0.0) > LEAST_FORCE
+            text = _sentence(both, int(part["n_expected"].iloc[0]), alignment, has_forces=has_forces)
+            st.markdown(f"**{part['kind_label'].iloc[0]}** {text} {names}.")
+            if both and len(ids) == 1:
+                best = both.get("force" if has_forces else "energy") or next(iter(both.values()))
                 narrowed = scope.on(*ids).narrowed(kinds=(str(kind),))
-                links.parity_link("Parity", both["force"]["model_id"], narrowed)
+                links.parity_link(f"Parity of {best['label']}", best["model_id"], narrowed)
     st.caption(
         "The named model has the lowest error over the configurations that all ranked models share. Those that a "
         "paired bootstrap over clusters of configurations cannot tell apart from it are counted behind it. With fewer "
@@ -182,24 +194,21 @@ def _best(found: Mapping[str, pd.DataFrame], scope: Scope, alignment: str) -> No
     )
 
 
-def _sentence(
-    leaders: Mapping[str, Mapping[str, Any]], found: Mapping[str, pd.DataFrame], kind: str, alignment: str
-) -> str:
+def _sentence(leaders: Mapping[str, Mapping[str, Any]], n_expected: int, alignment: str, *, has_forces: bool) -> str:
     """Energies and forces of one kind, up to the datasets."""
     if not leaders:
-        n = int(found["force"].loc[found["force"]["kind"] == kind, "n_expected"].iloc[0])
-        return f"No model can be ranked on the {n:,} configurations of"
+        return f"No model can be ranked on the {n_expected:,} configurations of"
     parts = []
     for quantity, best in leaders.items():
         words = f"energies ({ALIGNMENTS[alignment]})" if quantity == "energy" else "forces"
-        if quantity == "force" and best["worst"] < LEAST_FORCE:
-            parts.append("forces vanish by symmetry and tell nothing")
+        if quantity == "force" and not has_forces:
+            parts.append("forces vanish by symmetry, so they do not tell models apart")
             continue
         name = wording.marked(best["label"], best["origin"], best["is_seen"])
         unit = QUANTITIES[METRICS[quantity].rmse].unit
         parts.append(f"{words}: {name}, {significant(best['rmse'])} {unit} ({_bounds(best)}; {_apart(best)})")
     n = " and ".join(dict.fromkeys(f"{best['n_configs']:,}" for best in leaders.values()))
-    return f"{'; '.join(parts)}; over {n} configurations of"
+    return f"{'; '.join(parts)}; over {n} {'configuration' if n == '1' else 'configurations'} of"
 
 
 def _apart(best: Mapping[str, Any]) -> str:

@@ -122,13 +122,13 @@ def leaders(errors: pd.DataFrame) -> dict[str, dict[str, Any]]:
         errors: As `kind_errors` gives them.
 
     Returns:
-        By kind the best model's row, with `tied` (labels, the better ones first), `n_ranked`, and `worst`, the largest
-        error of a ranked model; kinds without ranked models are left out.
+        By kind the best model's row, with `tied` (labels, the better ones first) and `n_ranked`; kinds without ranked
+        models are left out.
     """
     found = {}
     for kind, part in errors[errors["is_ranked"].eq(True) & errors["rmse"].notna()].groupby("kind", sort=False):
         best = part.iloc[0]
         is_tied = part["rank"].eq(best["rank"]).fillna(False).to_numpy(dtype=bool)
         tied = part.loc[is_tied, "label"].tolist()[1:]
-        found[str(kind)] = dict(best) | {"tied": tied, "n_ranked": len(part), "worst": part["rmse"].max()}
+        found[str(kind)] = dict(best) | {"tied": tied, "n_ranked": len(part)}
     return found

@@ -94,6 +94,20 @@ def counts_by_kind(scope: Scope) -> pd.DataFrame:
 
 
 @cached
+def forces_by_kind(scope: Scope) -> dict[str, float]:
+    """Root mean square length of the reference force on an atom of each kind, eV/Å; without kinds that have none."""
+    found = connection.frame(
+        f"""
+        select c.kind, sqrt(sum(c.n_atoms * c.force_rms ** 2) / sum(c.n_atoms)) as force_rms
+        from configurations c where c.force_rms is not null and {scope.predicate("c")}
+        group by c.kind order by c.kind
+        """,
+        scope.bindings(),
+    )
+    return dict(zip(found["kind"], found["force_rms"].astype(float).tolist(), strict=True))
+
+
+@cached
 def kinds_of_groups(dataset_id: str) -> dict[str, str]:
     """Labels of the kinds that the configurations of each group have, the most frequent first."""
     found = connection.frame(

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from engine.errors import StoreError
+from engine.errors import ScopeError, StoreError
 from engine.quantities import METRICS, interval
 from engine.queries import error_metrics
 from engine.queries.kinds import kind_errors
 from engine.queries.ranks import ranks
-from engine.queries.scope import ALL, Scope
+from engine.queries.scope import ADDRESS_NAMES, ALL, Scope
 from engine.queries.training import SEEN_MARK
 from engine.store import connection
 
@@ -57,13 +57,16 @@ def markdown_table(dataset_id: str) -> Iterator[str]:
         yield f"No rank: {', '.join(raw.loc[part.index.intersection(raw.index), 'label'])}. {reason}"
 
 
-def markdown_kinds(dataset_ids: Sequence[str], names: Sequence[str], alignment: str) -> Iterator[str]:
+def markdown_kinds(
+    dataset_ids: Sequence[str], names: Sequence[str], alignment: str, conditions: Sequence[str] = ()
+) -> Iterator[str]:
     """Errors and ranks of every model by kind of structures, over some datasets together.
 
     Args:
         dataset_ids: At least one dataset.
         names: Ids of kinds, or `all`.
         alignment: Of the energies, `raw`, `per_element` or `crystal`.
+        conditions: Parameters of an address of the app, such as `elements=W`.
 
     Yields:
         Lines of a Markdown table for each kind, as the page Defects has its numbers: energies in meV/atom, forces in
@@ -71,13 +74,21 @@ def markdown_kinds(dataset_ids: Sequence[str], names: Sequence[str], alignment: 
 
     Raises:
         StoreError: There is no store.
+        ScopeError: A condition is none.
     """
-    scope = Scope.of(*dataset_ids, kinds=() if ALL in names else tuple(names))
+    asked: dict[str, list[str]] = {}
+    for condition in conditions:
+        name, _, value = condition.partition("=")
+        if name not in ADDRESS_NAMES or not value:
+            raise ScopeError(f"--only {condition}: expected NAME=VALUE with one of {', '.join(ADDRESS_NAMES)}.")
+        asked.setdefault(name, []).append(value)
+    scope = Scope.from_address(asked).on(*dataset_ids).narrowed(kinds=() if ALL in names else tuple(names))
     found = {quantity: kind_errors(alignment, scope, quantity) for quantity in METRICS}
     for kind, part in found["force"].groupby("kind", sort=False):
         energy = found["energy"]
         energy = energy[energy["kind"] == kind].set_index("model_id")
-        yield f"{part['kind_label'].iloc[0]}: {part['n_expected'].iloc[0]} configurations of {', '.join(dataset_ids)}"
+        first = part.iloc[0]
+        yield f"{first['kind_label']}: {first['n_expected']} configurations of {', '.join(first['datasets'])}"
         yield ""
         yield f"| model | n | E RMSE {alignment} | E rank | F RMSE | F rank | no rank by forces |"
         yield "|" + "---|" * 7

@@ -105,13 +105,13 @@ def test_a_scope_without_configurations_names_datasets_that_have_some(store):
 
 
 def test_the_page_of_kinds_names_the_best_model_of_each_and_pools_datasets(crystal_store):
-    at = open_app("views/defects.py", dataset="formation", align="Raw", quantity="Force")
+    at = open_app("views/defects.py", dataset="formation")
     text = text_of(at)
-    assert "**Vacancy** energies (raw): Near" in text
-    assert "not told apart from 1 of 2 others" in text
+    assert "**Vacancy** energies (aligned per element): Near" in text
+    assert "forces: Near, 100 meV/Å (95 %: 100 – 100; not told apart from 1 of 2 others)" in text
     assert "over 8 configurations of Formation" in text
     assert "**Bulk**" in text
-    pooled = open_app("views/defects.py", over="pooled", align="Raw")
+    pooled = open_app("views/defects.py", over="pooled")
     assert not pooled.exception, pooled.exception
     assert "over 3 configurations of Formation, Plain" in text_of(pooled)
 
@@ -120,8 +120,7 @@ def test_the_search_links_to_what_the_words_mean(store):
     at = start_at()
     at.text_input(key="search").set_value("copper vacancy").run()
     assert not at.exception, at.exception
-    links = {link.label: link for link in at.get("page_link")} if at.get("page_link") else {}
-    labels = [getattr(link.proto, "label", "") for link in at.get("page_link")] or list(links)
+    labels = [link.proto.label for link in at.get("page_link")]
     assert "Best models: Vacancy with Cu" in labels
     assert "Al-Cu (4)" in labels
     at.text_input(key="search").set_value("qwertz").run()
