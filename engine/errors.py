@@ -31,6 +31,10 @@ class DatasetError(EngineError):
     """A configuration file cannot be read or holds impossible data."""
 
 
+class LabelError(DatasetError):
+    """The labels of a file cannot be used as they are; its structures can."""
+
+
 class PredictionError(EngineError):
     """Predictions to import do not fit the dataset."""
 
