@@ -31,7 +31,6 @@ class PageEntry:
         icon: Material icon, bundled with Streamlit.
         section: Heading in the navigation.
         is_listed: Whether the navigation shows it; an old address that leads on is not shown.
-        words: What a visitor may look for that is on it, for the search.
     """
 
     file: str
@@ -40,119 +39,25 @@ class PageEntry:
     icon: str
     section: str
     is_listed: bool = True
-    words: str = ""
 
 
 PAGES = (
-    PageEntry(
-        "views/overview.py", "Overview", "", ":material/grid_view:", "Compare", words="matrix rmse accuracy compare"
-    ),
-    PageEntry(
-        "views/defects.py",
-        "Defects",
-        "defects",
-        ":material/category:",
-        "Compare",
-        words="kinds grain boundary vacancy best",
-    ),
-    PageEntry(
-        "views/ranking.py",
-        "Ranking",
-        "ranking",
-        ":material/leaderboard:",
-        "Compare",
-        words="best rank union leaderboard",
-    ),
-    PageEntry("views/elements.py", "Elements", "elements", ":material/apps:", "Compare", words="periodic table"),
-    PageEntry(
-        "views/parity.py",
-        "Parity",
-        "parity",
-        ":material/scatter_plot:",
-        "Compare",
-        words="scatter residual energy force",
-    ),
-    PageEntry("views/cost.py", "Cost", "cost", ":material/timer:", "Compare", words="time speed pareto fast memory"),
-    PageEntry(
-        "views/uncertainty.py",
-        "Uncertainty",
-        "uncertainty",
-        ":material/rule:",
-        "Compare",
-        words="ensemble deviation spread",
-    ),
-    PageEntry(
-        "views/defect_energies.py",
-        "Defect energies",
-        "defect-energies",
-        ":material/join_inner:",
-        "Compare",
-        words="formation energy vacancy surface solute reaction",
-    ),
-    PageEntry(
-        "views/specialised.py",
-        "Specialised",
-        "specialised",
-        ":material/target:",
-        "Compare",
-        words="fitted eam snap mtp",
-    ),
-    PageEntry(
-        "views/environments.py",
-        "Environments",
-        "environments",
-        ":material/bubble_chart:",
-        "Compare",
-        words="soap map local",
-    ),
-    PageEntry(
-        "views/datasets.py",
-        "Datasets",
-        "datasets",
-        ":material/database:",
-        "Look closer",
-        words="data reference dft alignment compatibility",
-    ),
-    PageEntry(
-        "views/model.py",
-        "Models",
-        "models",
-        ":material/badge:",
-        "Look closer",
-        words="model training checkpoint licence coverage",
-    ),
-    PageEntry(
-        "views/structure.py",
-        "Structure",
-        "structure",
-        ":material/deployed_code:",
-        "Look closer",
-        words="atoms 3d viewer",
-    ),
-    PageEntry(
-        "views/predict.py",
-        "Predict",
-        "predict",
-        ":material/play_circle:",
-        "Look closer",
-        words="upload live own structure run",
-    ),
-    PageEntry(
-        "views/claims.py",
-        "Claims",
-        "claims",
-        ":material/fact_check:",
-        "Reference",
-        words="paper reproduce statements verdict",
-    ),
-    PageEntry(
-        "views/about.py",
-        "Data & methods",
-        "about",
-        ":material/menu_book:",
-        "Reference",
-        words="methods definitions provenance failures downloads",
-    ),
+    PageEntry("views/overview.py", "Overview", "", ":material/grid_view:", "Compare"),
+    PageEntry("views/defects.py", "Defects", "defects", ":material/category:", "Compare"),
+    PageEntry("views/ranking.py", "Ranking", "ranking", ":material/leaderboard:", "Compare"),
+    PageEntry("views/elements.py", "Elements", "elements", ":material/apps:", "Compare"),
+    PageEntry("views/parity.py", "Parity", "parity", ":material/scatter_plot:", "Compare"),
+    PageEntry("views/cost.py", "Cost", "cost", ":material/timer:", "Compare"),
+    PageEntry("views/uncertainty.py", "Uncertainty", "uncertainty", ":material/rule:", "Compare"),
+    PageEntry("views/defect_energies.py", "Defect energies", "defect-energies", ":material/join_inner:", "Compare"),
+    PageEntry("views/specialised.py", "Specialised", "specialised", ":material/target:", "Compare"),
+    PageEntry("views/environments.py", "Environments", "environments", ":material/bubble_chart:", "Compare"),
+    PageEntry("views/datasets.py", "Datasets", "datasets", ":material/database:", "Look closer"),
+    PageEntry("views/model.py", "Models", "models", ":material/badge:", "Look closer"),
+    PageEntry("views/structure.py", "Structure", "structure", ":material/deployed_code:", "Look closer"),
+    PageEntry("views/predict.py", "Predict", "predict", ":material/play_circle:", "Look closer"),
+    PageEntry("views/claims.py", "Claims", "claims", ":material/fact_check:", "Reference"),
+    PageEntry("views/about.py", "Data & methods", "about", ":material/menu_book:", "Reference"),
     PageEntry("views/solutes.py", "Solutes", "solutes", ":material/join_inner:", "Compare", is_listed=False),
 )
 
@@ -163,7 +68,7 @@ def main() -> None:
     page = st.navigation(_navigation())
     try:
         connection.version()
-        search.draw((entry.file, entry.title, f"{entry.section} {entry.words}") for entry in PAGES if entry.is_listed)
+        search.draw([(entry.file, entry.title, entry.url_path) for entry in PAGES if entry.is_listed])
         selection.sidebar(page.url_path)
     except StoreError as error:
         st.title("Defect Atlas", anchor=False)

@@ -10,12 +10,32 @@ from engine.queries import search
 DEFECTS_PAGE = "views/defects.py"
 _MOST_PAGES = 3
 
+WORDS = {
+    "": "matrix rmse accuracy compare",
+    "defects": "kinds grain boundary vacancy best",
+    "ranking": "best rank union leaderboard",
+    "elements": "periodic table",
+    "parity": "scatter residual energy force",
+    "cost": "time speed pareto fast memory",
+    "uncertainty": "ensemble deviation spread",
+    "defect-energies": "formation energy vacancy surface solute reaction",
+    "specialised": "fitted eam snap mtp",
+    "environments": "soap map local",
+    "datasets": "data reference dft alignment compatibility",
+    "models": "model training checkpoint licence coverage",
+    "structure": "atoms 3d viewer",
+    "predict": "upload live own structure run",
+    "claims": "paper reproduce statements verdict",
+    "about": "methods definitions provenance failures downloads",
+}
+"""By address of a page: what a visitor may look for that is on it."""
+
 
 def draw(pages: Iterable[tuple[str, str, str]]) -> None:
     """The box, and below it links to what fits.
 
     Args:
-        pages: File, title and further words of each page.
+        pages: File, title and address of each page.
     """
     with st.sidebar:
         query = st.text_input(
@@ -68,8 +88,8 @@ def _models(query: str) -> int:
 
 def _pages(query: str, pages: Iterable[tuple[str, str, str]]) -> int:
     """Pages whose title or words have all words of the query."""
-    words = query.lower().split()
-    found = [(file, title) for file, title, more in pages if all(word in f"{title} {more}".lower() for word in words)]
+    texts = {(file, title): f"{title} {WORDS.get(name, '')}".lower() for file, title, name in pages}
+    found = [page for page, text in texts.items() if all(word in text for word in query.lower().split())]
     for file, title in found[:_MOST_PAGES]:
         st.page_link(file, label=f"Page {title}", icon=":material/description:")
     return len(found)

@@ -36,9 +36,9 @@ def kind_errors(alignment: str, scope: Scope, quantity: str, *, with_seen: bool 
     Returns:
         One row per kind and model with a result, kinds in the order of the vocabulary, the best model first: kind,
         kind_label, datasets (ids that have such configurations), model_id, label, origin, is_seen, seen_reason, n_own,
-        n_failed, n_configs (that the numbers rest on), n_expected, n_energy, n_force, n_clusters, is_ranked, cause and
-        reason of not being ranked, rmse with 95 % bounds rmse_lo and rmse_hi (meV/atom or meV/Å), rank and rank_hi
-        (95 % interval).
+        n_failed, n_outside (of n_failed, those with elements that the model was not made for), n_configs (that the
+        numbers rest on), n_expected, n_energy, n_force, n_clusters, is_ranked, cause and reason of not being ranked,
+        rmse with 95 % bounds rmse_lo and rmse_hi (meV/atom or meV/Å), rank and rank_hi (95 % interval).
     """
     alignment = alignment if quantity == "energy" else "raw"
     counts = reference_data.counts_by_kind(scope)
@@ -61,7 +61,9 @@ def _rows(found: UnionRanking, own: pd.DataFrame, quantity: str) -> pd.DataFrame
     rmse = models[METRICS[quantity].rmse].where(~is_ranked, models["pooled_rmse"])
     n_own = models["n_own"].to_numpy(dtype=int)
     n_configs = np.where(is_ranked, models["n_configs"].fillna(0).to_numpy(dtype=int), n_own)
-    table = models[["model_id", "label", "origin", "is_seen", "seen_reason", "cause", "reason", "n_failed"]].assign(
+    table = models[
+        ["model_id", "label", "origin", "is_seen", "seen_reason", "cause", "reason", "n_failed", "n_outside"]
+    ].assign(
         n_own=n_own,
         n_configs=n_configs,
         n_expected=int(found.datasets["n_expected"].sum()),
@@ -89,7 +91,7 @@ def _own_errors(alignment: str, scope: Scope) -> pd.DataFrame:
     """Errors of each model over all configurations of each kind that it has a result for.
 
     Returns:
-        kind, model_id, n_own, n_failed, n_energy, n_force and the RMSEs of both quantities.
+        kind, model_id, n_own, n_failed, n_outside, n_energy, n_force and the RMSEs of both quantities.
     """
     return connection.frame(
         f"""
@@ -102,11 +104,13 @@ def _own_errors(alignment: str, scope: Scope) -> pd.DataFrame:
             from errors e join configurations c using (dataset_id, config_id)
             where {scope.predicate("e")} group by c.kind, e.model_id
         ), failed as (
-            select c.kind, p.model_id, count(*) as n_failed
-            from predictions p join configurations c using (dataset_id, config_id)
+            select c.kind, p.model_id, count(*) as n_failed,
+                count(*) filter (len(m.elements) > 0 and not list_has_all(m.elements, c.elements)) as n_outside
+            from predictions p join configurations c using (dataset_id, config_id) join models m using (model_id)
             where p.status <> 'ok' and {scope.predicate("c")} group by c.kind, p.model_id
         )
         select kind, model_id, coalesce(n_own, 0) as n_own, coalesce(n_failed, 0) as n_failed,
+            coalesce(n_outside, 0) as n_outside,
             coalesce(n_energy, 0) as n_energy, coalesce(n_force, 0) as n_force,
             {", ".join(metric.rmse for metric in METRICS.values())}
         from found full join failed using (kind, model_id) order by kind, model_id

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app import conditions
+from app import conditions, search
 from app.main import PAGES
 from engine.errors import ScopeError
 from engine.queries.scope import Scope
@@ -114,6 +114,10 @@ def test_the_page_of_kinds_names_the_best_model_of_each_and_pools_datasets(cryst
     pooled = open_app("views/defects.py", over="pooled")
     assert not pooled.exception, pooled.exception
     assert "over 3 configurations of Formation, Plain" in text_of(pooled)
+
+
+def test_the_search_knows_words_of_every_page():
+    assert set(search.WORDS) == {entry.url_path for entry in PAGES if entry.is_listed}
 
 
 def test_the_search_links_to_what_the_words_mean(store):
