@@ -57,14 +57,14 @@ def samples(ensemble_id: str, quantity: str, within: Scope = EVERYTHING) -> pd.D
     Returns:
         dataset_id, config_id, atom_index (-1 for energies), deviation, standard_deviation and error, eV/atom or eV/Å.
     """
-    condition = "true" if within == EVERYTHING else within.predicate("c")
+    chosen = f"select c.dataset_id, c.config_id from configurations c where {within.predicate('c')}"
+    condition = "true" if within == EVERYTHING else f"(u.dataset_id, u.config_id) in ({chosen})"
     return connection.frame(
         f"""
         select dataset_id, config_id, atom_index, deviation, standard_deviation, error
         from (
             select u.dataset_id, u.config_id, {_VALUES[quantity]}
-            from uncertainties u join configurations c using (dataset_id, config_id)
-            where u.ensemble_id = $ensemble and {condition}
+            from uncertainties u where u.ensemble_id = $ensemble and {condition}
         )
         where is_zero is not true and error is not null
         order by hash(dataset_id, config_id, atom_index), dataset_id, config_id, atom_index
