@@ -27,6 +27,8 @@ WINDOWS = {
 
 _KNOWN = "conditions_known"  # in the session: values by parameter that this module left or found in the address
 
+_IN_FORCE = "conditions_in_force"  # in the session: the conditions of the last run, which no widget owns
+
 
 def key(name: str) -> str:
     """Key of the widget of a parameter; pages have widgets of their own with such names."""
@@ -50,6 +52,7 @@ def take_address(*, is_other_page: bool) -> list[str]:
     Returns:
         A sentence for each parameter with unknown values, which are not taken.
     """
+    _restore()
     before = st.session_state.get(_KNOWN, {})
     found = {name: st.query_params.get_all(name) for name in (*CHOICES, *WINDOWS)}
     asked = {name: v for name, v in found.items() if v != before.get(name, []) and (v or not is_other_page)}
@@ -63,14 +66,23 @@ def take_address(*, is_other_page: bool) -> list[str]:
     return unknown_values(asked, {name: values for name, values in known.items() if name in asked})
 
 
+def _restore() -> None:
+    """Give widgets back what they had, where Streamlit forgot it: it does on the way of `st.switch_page`."""
+    kept = st.session_state.get(_IN_FORCE, {})
+    for name in (*CHOICES, *WINDOWS):
+        if key(name) not in st.session_state:
+            values = list(kept.get(name, []))
+            st.session_state[key(name)] = (values[0] if values else "") if name in WINDOWS else values
+
+
 def _write_address() -> None:
     """Leave the conditions in force in the address."""
     now = parameters()
-    for name in (*CHOICES, *WINDOWS):
-        if name in now:
-            st.query_params[name] = now[name]
-        else:
-            st.query_params.pop(name, None)
+    st.session_state[_IN_FORCE] = now
+    for name in {*CHOICES, *WINDOWS} - now.keys():
+        st.query_params.pop(name, None)
+    if any(st.query_params.get_all(name) != values for name, values in now.items()):
+        st.query_params.update(now)  # in one message: of several in a row the browser may show the first
     st.session_state[_KNOWN] = now
 
 

@@ -58,7 +58,7 @@ def _meanings(query: str) -> int:
     on = {"dataset": [largest["dataset_id"].iloc[0]]} if len(largest) else {}
     asked = {"kinds": list(found.kinds), "elements": list(found.elements)}
     st.page_link(
-        DEFECTS_PAGE, label=f"Best models: {search.describe(found)}", icon=":material/category:",
+        DEFECTS_PAGE, label=search.describe(found), icon=":material/category:",
         query_params=on | {name: values for name, values in asked.items() if values},
     )  # fmt: skip
     if found.elements:
