@@ -10,7 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 from app import address, conditions, furniture, links, selection, tables, wording
 from app.figures import tile_maps
 from engine.quantities import ALIGNMENTS, METRICS, QUANTITIES, significant
-from engine.queries import catalog, kinds, reference_data
+from engine.queries import catalog, kinds, reference_data, unions
 from engine.queries.scope import Scope
 from engine.registry.kinds import load_kinds
 
@@ -60,8 +60,12 @@ def _controls(chosen: selection.Selection) -> tuple[Scope, str]:
         alignment = selection.alignment_switch()
     if over == ONE:
         return chosen.scope, alignment
-    pool = st.multiselect("Pooled", options, default=options, key="pool", bind="query-params")
-    return chosen.scope.on(*(pool or options)), alignment
+    begin = list(unions.default_union())
+    pool = st.multiselect(
+        "Pooled", options, default=begin, key="pool", bind="query-params",
+        help="It begins with datasets that most models have results on, as the page Ranking does.",
+    )  # fmt: skip
+    return chosen.scope.on(*(pool or begin)), alignment
 
 
 def _cells(errors: pd.DataFrame, alignment: str, quantity: str) -> pd.DataFrame:
