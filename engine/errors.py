@@ -63,6 +63,10 @@ class ScopeError(EngineError):
     """A choice of configurations has an unknown or impossible value."""
 
 
+class QueryError(EngineError):
+    """A statement of a visitor cannot be answered."""
+
+
 class StoreError(EngineError):
     """The results store is missing or of another version."""
 

@@ -104,7 +104,7 @@ def _lone_energies(configurations: Sequence[Configuration]) -> Finding | None:
     for c in configurations:
         if c.energy is not None and c.n_atoms > 1:
             groups[composition(c)].append((c.energy / c.n_atoms, c))
-    odd = []
+    odd: list[tuple[str, float]] = []
     for members in (rows for rows in groups.values() if len(rows) >= MIN_ENERGIES):
         middle = sorted(members, key=lambda row: row[0])[len(members) // 2]
         usual = estimate(middle[1])

@@ -22,7 +22,7 @@ OPEN_LICENSES = ("MIT", "BSD-3-Clause", "CC-BY-4.0")
 
 _VERSION = b"schema_version"
 
-# Versions of summaries that a build takes: since 7, `configurations` gained columns that follow from the others.
+# Versions of summaries that a build can take. Those of 7 lack columns that follow from others, or stay empty.
 _READABLE = ("7", str(SCHEMA_VERSION))
 
 _HERE = "dataset_id = $dataset"
