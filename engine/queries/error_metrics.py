@@ -394,9 +394,7 @@ def macro_metrics(alignment: str, dataset_id: str) -> pd.DataFrame:
 def group_metrics(model_id: str, scope: Scope = EVERYTHING) -> pd.DataFrame:
     """Errors of one model by group of structures, the largest force RMSE first; energies are aligned.
 
-    Args:
-        model_id: The model.
-        scope: Which configurations. Groups outside the datasets are there where nothing narrows it.
+    Groups outside the datasets are there where nothing narrows the scope.
 
     Returns:
         dataset_id, dataset_label, group_name, in_dataset, n_configs, n_failed, n_expected (configurations of the
@@ -422,13 +420,11 @@ def _groups_in(model_id: str, scope: Scope) -> pd.DataFrame:
             1000 * sqrt(sum(e.n_atoms * e.force_rmse ** 2)
                 / sum(e.n_atoms) filter (e.force_rmse is not null)) as force_rmse_mev_per_ang,
             sum(e.reference_dot_predicted) / nullif(sum(e.reference_dot_reference), 0) as force_slope
-        from configurations c
-        join datasets d using (dataset_id)
+        from configurations c join datasets d using (dataset_id)
         left join (select * from errors where model_id = $model) e using (dataset_id, config_id)
         left join (select * from predictions where model_id = $model) p using (dataset_id, config_id)
         where {scope.predicate("c")}
-        group by c.dataset_id, d.label, c.group_name
-        having count(e.config_id) + count(p.config_id) > 0
+        group by c.dataset_id, d.label, c.group_name having count(e.config_id) + count(p.config_id) > 0
         order by force_rmse_mev_per_ang desc nulls last, c.dataset_id, c.group_name
         """,
         {"model": model_id} | scope.bindings(),

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from engine.quantities import METRICS
 from engine.queries import reference_data
 from engine.queries.scope import Scope
 from engine.queries.unions import UnionRanking, union_ranking
@@ -18,6 +17,8 @@ _ENERGY_ERROR = {
     "per_element": "energy_error_per_atom_aligned",
     "crystal": "energy_error_per_atom_crystal",
 }
+
+_RMSE = {"energy": "energy_rmse_mev_per_atom", "force": "force_rmse_mev_per_ang"}
 
 
 @cached
@@ -58,7 +59,7 @@ def _rows(found: UnionRanking, own: pd.DataFrame, quantity: str) -> pd.DataFrame
     """One row per model: shared numbers of the ranked ones, own numbers of the others."""
     models = found.models.drop(columns=["n_failed", "n_own"]).merge(own, on="model_id")
     is_ranked = models["cause"].eq("").to_numpy()
-    rmse = models[METRICS[quantity].rmse].where(~is_ranked, models["pooled_rmse"])
+    rmse = models[_RMSE[quantity]].where(~is_ranked, models["pooled_rmse"])
     n_own = models["n_own"].to_numpy(dtype=int)
     n_configs = np.where(is_ranked, models["n_configs"].fillna(0).to_numpy(dtype=int), n_own)
     table = models[
@@ -98,9 +99,9 @@ def _own_errors(alignment: str, scope: Scope) -> pd.DataFrame:
         with found as (
             select c.kind, e.model_id, count(*) as n_own, count(e.{_ENERGY_ERROR[alignment]}) as n_energy,
                 count(e.force_rmse) as n_force,
-                1000 * sqrt(avg(e.{_ENERGY_ERROR[alignment]} ** 2)) as {METRICS["energy"].rmse},
+                1000 * sqrt(avg(e.{_ENERGY_ERROR[alignment]} ** 2)) as {_RMSE["energy"]},
                 1000 * sqrt(sum(e.n_atoms * e.force_rmse ** 2)
-                    / sum(e.n_atoms) filter (e.force_rmse is not null)) as {METRICS["force"].rmse}
+                    / sum(e.n_atoms) filter (e.force_rmse is not null)) as {_RMSE["force"]}
             from errors e join configurations c using (dataset_id, config_id)
             where {scope.predicate("e")} group by c.kind, e.model_id
         ), failed as (
@@ -112,7 +113,7 @@ def _own_errors(alignment: str, scope: Scope) -> pd.DataFrame:
         select kind, model_id, coalesce(n_own, 0) as n_own, coalesce(n_failed, 0) as n_failed,
             coalesce(n_outside, 0) as n_outside,
             coalesce(n_energy, 0) as n_energy, coalesce(n_force, 0) as n_force,
-            {", ".join(metric.rmse for metric in METRICS.values())}
+            {", ".join(_RMSE.values())}
         from found full join failed using (kind, model_id) order by kind, model_id
         """,
         scope.bindings(),

@@ -95,8 +95,9 @@ RULES = {
     },
     "app.views": {
         "app.address", "app.conditions", "app.export", "app.figures", "app.furniture", "app.links", "app.sections",
-        "app.selection", "app.structures", "app.tables", "app.wording", "engine.errors", "engine.numerics", "engine.quantities",
-        "app.live", "engine.queries", "engine.readers", "engine.records", "engine.registry", "engine.store.connection",
+        "app.selection", "app.structures", "app.tables", "app.wording", "engine.errors", "engine.numerics",
+        "engine.quantities", "app.live", "engine.queries", "engine.readers", "engine.records", "engine.registry",
+        "engine.store.connection",
         "engine.store.visitor_queries", "precompute.live",
     },
     "app.search": {"app.links", "engine.queries"},
