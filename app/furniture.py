@@ -31,14 +31,14 @@ def captions(*texts: str) -> None:
 
 
 def say_unheeded(scope: Scope, what: str = "This page does not heed") -> None:
-    """Warn that a page, or a part of it, ignores the conditions of the address; nothing where there are none.
+    """Warn that a page, or a part of it, ignores the sidebar's conditions; nothing where there are none.
 
     Args:
-        scope: The sidebar's dataset under the conditions of the address.
-        what: Subject and verb of the sentence, such as `Only the histograms heed`.
+        scope: The sidebar's dataset under its conditions.
+        what: Subject and verb of the sentence, such as `The offsets do not heed`.
     """
     if words := scope.restrictions():
-        st.caption(f":material/filter_alt_off: {what} the conditions of the address: {', '.join(words)}.")
+        st.caption(f":material/filter_alt_off: {what} the conditions at the left: {', '.join(words)}.")
 
 
 def warn_of_leakage(dataset_ids: Sequence[str]) -> None:

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import streamlit as st
 
-from app import commands, furniture, selection, theme
+from app import commands, furniture, search, selection, theme
 from engine.errors import ScopeError, StoreError
 from engine.store import connection
 
@@ -45,6 +45,7 @@ class PageEntry:
 
 PAGES = (
     PageEntry("views/overview.py", "Overview", "", ":material/grid_view:", "Compare"),
+    PageEntry("views/defects.py", "Defects", "defects", ":material/category:", "Compare"),
     PageEntry(
         "views/ranking.py", "Ranking", "ranking", ":material/leaderboard:", "Compare", heeds=("quantity", "seen")
     ),
@@ -102,6 +103,7 @@ def main() -> None:
     furniture.name_tab(page.title)
     try:
         connection.version()
+        search.draw([(entry.file, entry.title, entry.url_path) for entry in PAGES if entry.is_listed])
         furniture.say_updated()
         selection.sidebar(page.url_path, _heeded(page.url_path))
     except StoreError as error:

@@ -4,9 +4,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import streamlit as st
-from ase.data import chemical_symbols
 
-from app import address
+from app import address, conditions
 from app.links import DATASETS_ADDRESS, model_link
 from app.wording import (
     SEEN,
@@ -17,15 +16,14 @@ from app.wording import (
     has_crystal,
     judged,
     model_labels,
-    place,
     seen_in_training,
     source_name,
     summary_note,
 )
 from engine.errors import ScopeError, StoreError
 from engine.quantities import ALIGNMENTS, METRICS
-from engine.queries import catalog, comparability, error_metrics, reference_data
-from engine.queries.scope import ADDRESS_NAMES, ALL, Scope, unknown_values
+from engine.queries import catalog, comparability, error_metrics
+from engine.queries.scope import ALL, Scope, unknown_values
 from engine.store.connection import cached
 
 MOST_COMPARED = 4
@@ -46,7 +44,7 @@ class Selection:
     Attributes:
         model_id: Chosen model.
         compare: Up to four more models, in the order chosen.
-        scope: Chosen dataset, under the conditions of the address.
+        scope: Chosen dataset, under the sidebar's conditions.
         quantity: `energy` or `force`.
         with_seen: Whether models are ranked on data that they were trained on.
     """
@@ -64,7 +62,7 @@ class Selection:
 
 
 def selection() -> Selection:
-    """The choices made in the sidebar, and the conditions of the address.
+    """The choices made in the sidebar.
 
     Raises:
         ScopeError: The address names a group, element or model that there is not, or something that is no window.
@@ -75,14 +73,13 @@ def selection() -> Selection:
 
 
 def _scope(dataset_id: str) -> Scope:
-    """The dataset under the conditions of the address."""
-    asked = {name: st.query_params.get_all(name) for name in ADDRESS_NAMES if name in st.query_params}
+    """The dataset under the sidebar's conditions, and the group and models of the address."""
     known = {
         "group": catalog.groups(dataset_id)["group_name"].tolist(),
-        "elements": chemical_symbols[1:],
         "with": catalog.models()["model_id"].tolist(),
     }
-    return Scope.from_address(asked | {"dataset": [dataset_id]}, known)
+    asked = {name: st.query_params.get_all(name) for name in known if name in st.query_params}
+    return conditions.from_state(dataset_id, asked, known)
 
 
 def sidebar(page: str, heeded: Collection[str] = CHOICES) -> None:
@@ -105,6 +102,8 @@ def sidebar(page: str, heeded: Collection[str] = CHOICES) -> None:
     if left not in dataset_ids:
         del st.session_state["dataset"]  # chosen on the page of all datasets
     unknown = _unknown_in_address(model_ids, dataset_ids)  # before the widgets, which take the address over
+    is_other_page = st.session_state.get("address", page) != page
+    unknown_conditions = conditions.take_address(is_other_page=is_other_page)
     _follow_link(page, {"model": model_ids, "dataset": dataset_ids, "quantity": list(METRICS)})
     with st.sidebar:
         st.selectbox(
@@ -133,6 +132,8 @@ def sidebar(page: str, heeded: Collection[str] = CHOICES) -> None:
             on_change=_forget_group,
             disabled="dataset" not in heeded,
         )
+        conditions.draw(st.session_state["dataset"], has_unknown=bool(unknown_conditions))
+        left_place = st.container()
         _what_counts(heeded)
         if set(heeded) != set(CHOICES):
             st.caption("Grey: choices that this page does not depend on.")
@@ -143,9 +144,10 @@ def sidebar(page: str, heeded: Collection[str] = CHOICES) -> None:
         model_link(model_id)
         with st.expander(f"About {dataset_label(dataset_id)}"):
             st.markdown(_about_dataset(dataset_id, model_id))
-    if unknown:
-        raise ScopeError(" ".join(unknown))
-    _check_conditions(selection().scope)
+    if unknown or unknown_conditions:
+        raise ScopeError(" ".join([*unknown, *unknown_conditions]))
+    with left_place:
+        conditions.say_left(selection().scope)
 
 
 def _what_counts(heeded: Collection[str]) -> None:
@@ -199,12 +201,6 @@ def _unknown_in_address(model_ids: Sequence[str], dataset_ids: Sequence[str]) ->
 def _came_from_elsewhere() -> bool:
     """Whether another page of the app was shown before in this session."""
     return "address" in st.session_state
-
-
-def _check_conditions(scope: Scope) -> None:
-    """Refuse conditions that leave nothing of the dataset."""
-    if scope.restrictions() and not reference_data.n_configurations(scope):
-        raise ScopeError(f"No configuration fits: {place(scope)}. Change or remove a condition in the address.")
 
 
 def choose_dataset(dataset_id: str) -> None:

@@ -10,6 +10,8 @@ from pyarrow import ArrowInvalid
 
 from engine.data_folder import DataFolder, using
 from engine.errors import EngineError
+from engine.quantities import ALIGNMENTS
+from engine.registry.kinds import load_kinds
 from engine.registry.reactions import KINDS
 from engine.relaxations import CELLS, OPTIMIZERS
 from engine.store.connection import DatabaseError
@@ -132,6 +134,15 @@ def _add_run(sub: argparse.ArgumentParser) -> None:
 def _add_tables(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--matrix", action="store_true", help="force RMSE of every model on every dataset")
     sub.add_argument("--query", metavar="QUERY", help="what a query of the app finds, as the pages print it")
+    sub.add_argument(
+        "--kind", action="append", default=[], choices=(*load_kinds(), "all"), metavar="KIND",
+        help="errors and ranks by kind of structures, pooled over the datasets; repeatable; or all",
+    )  # fmt: skip
+    sub.add_argument(
+        "--only", action="append", default=[], metavar="NAME=VALUE",
+        help="of --kind: a condition as in addresses of the app, such as elements=W, atoms=8:64 or energy=:0.5",
+    )  # fmt: skip
+    sub.add_argument("--align", choices=ALIGNMENTS, default="raw", help="energies of --kind (default raw)")
     sub.add_argument(
         "--reactions", choices=KINDS, help="defect energies of a kind; with --model one by one, else ranks"
     )

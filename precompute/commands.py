@@ -33,7 +33,13 @@ from precompute.jobs.executors import command_line, run_with_parsl
 from precompute.jobs.prediction import predict_upload, read_file
 from precompute.jobs.reaction_tables import reaction_tables
 from precompute.jobs.relaxation import numbers, relax_structure, write_structures
-from precompute.jobs.tables import markdown_matrix, markdown_query, markdown_rows, markdown_table
+from precompute.jobs.tables import (
+    markdown_kinds,
+    markdown_matrix,
+    markdown_query,
+    markdown_rows,
+    markdown_table,
+)
 from precompute.workers import worker_envs
 from precompute.workers.worker_envs import why_not_runnable
 
@@ -333,6 +339,11 @@ def table(arguments: argparse.Namespace) -> int:
     """Print the errors of all models on datasets as a Markdown table, from the built store."""
     if arguments.matrix or arguments.query:
         for line in markdown_query(arguments.query) if arguments.query else markdown_matrix():
+            print(line)
+        return 0
+    if arguments.kind:
+        names = tuple(dataset.dataset_id for dataset in select_datasets(arguments.dataset or [DEFAULT_DATASET]))
+        for line in markdown_kinds(names, arguments.kind, arguments.align, arguments.only):
             print(line)
         return 0
     if arguments.reactions:

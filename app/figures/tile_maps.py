@@ -69,6 +69,11 @@ def _cell_text(row: Mapping[Hashable, Any], column: str, *, is_narrow: bool) -> 
     return value
 
 
+def _small_n(row: Mapping[Hashable, Any]) -> str:
+    """Number of configurations behind a number."""
+    return f" <span style='font-size:9px'>{row['n_configs']:,.0f}</span>" if row["n_configs"] else ""
+
+
 def _is_other_level(row: Any) -> bool:
     """Whether a model has no rank because of its level of theory; labels of another zero have their own mark."""
     return bool(row["cause"] == "level" and row["comparable"])
@@ -176,8 +181,8 @@ def _has_configurations_of_the_ranked(cells: pd.DataFrame) -> pd.Series:
     return (cells["n_configs"] == n_ranked) | ~cells["comparable"]
 
 
-def matrix(cells: pd.DataFrame, quantity: str, ink: Ink, title: str, source: str) -> go.Figure:
-    """Models (rows) by datasets (columns), coloured by RMSE; every cell is clickable.
+def matrix(cells: pd.DataFrame, quantity: str, ink: Ink, title: str, source: str, *, with_n: bool = False) -> go.Figure:
+    """Models (rows) by datasets or kinds (columns), coloured by RMSE; every cell is clickable.
 
     Only a model that is ranked in its column has a colour; the text says what bars the others.
 
@@ -187,6 +192,7 @@ def matrix(cells: pd.DataFrame, quantity: str, ink: Ink, title: str, source: str
         ink: Theme.
         title: Title of the figure.
         source: Provenance line.
+        with_n: Whether each cell says how many configurations its number rests on.
     """
     column = METRICS[quantity].rmse
     known = (cells[column].notna() & cells["comparable"] & cells["is_ranked"]).to_numpy()
@@ -202,7 +208,9 @@ def matrix(cells: pd.DataFrame, quantity: str, ink: Ink, title: str, source: str
     cells = cells.assign(
         head=heads,
         fill=fills,
-        text=[_cell_text(row, column, is_narrow=is_narrow) for row in rows],
+        text=[
+            _cell_text(row, column, is_narrow=is_narrow or with_n) + (_small_n(row) if with_n else "") for row in rows
+        ],
         hover=[_cell_hover(row, column) for row in rows],
         is_framed=cells["n_failed"] > cells["n_outside"],
         is_hatched=cells["state"] == "failed",

@@ -15,11 +15,12 @@ _AXES = {"energy": "Reference energy (eV/atom)", "force": "Length of the referen
 _NOUNS = {"energy": "configurations", "force": "atoms"}
 
 
-def all_data_part(datasets: pd.DataFrame, slot: DeltaGenerator) -> None:
+def all_data_part(datasets: pd.DataFrame, within: Scope, slot: DeltaGenerator) -> None:
     """Both distributions, with the positive energies marked.
 
     Args:
         datasets: As `catalog.datasets` gives them.
+        within: Conditions that configurations must fit.
         slot: Where the Export menu of the energies goes.
     """
     here = datasets[datasets["n_configs"] > 0]
@@ -28,7 +29,7 @@ def all_data_part(datasets: pd.DataFrame, slot: DeltaGenerator) -> None:
         return
     far = set(distributions.far_datasets())
     ids = [name for name in here["dataset_id"] if name not in far]
-    scopes = {"energy": Scope.of(*(ids or here["dataset_id"])), "force": Scope.of(*here["dataset_id"])}
+    scopes = {"energy": within.on(*(ids or here["dataset_id"])), "force": within.on(*here["dataset_id"])}
     found = {kind: distributions.dataset_histograms(kind, scope) for kind, scope in scopes.items()}
     sets = "the dataset" if len(here) == 1 else f"the {len(here)} datasets"
     furniture.rebuilds(
@@ -43,7 +44,9 @@ def all_data_part(datasets: pd.DataFrame, slot: DeltaGenerator) -> None:
                 with st.container(width=500):
                     _chart(kind, one, scopes[kind], own, slot if kind == "energy" else None)
     names = wording.listed(wording.dataset_label(name) for name in far)
+    words = within.restrictions()
     furniture.captions(
+        f":material/filter_alt: Configurations that fit: {', '.join(words)}." if words else "",
         "Energies are absolute values of the sources, over their whole range. The box marks energies above zero. "
         "Counts are logarithmic: darker tiles hold more samples.",
         f"{base.OWN_MARK} counts energies from a zero of its own." if own & set(ids) else "",

@@ -12,8 +12,8 @@ from engine.queries import best_models
 from engine.queries.best_models import DATASETS, KINDS
 from engine.queries.scope import Scope
 
-_EACH = {DATASETS: "Dataset", KINDS: "Kind of structures"}
-_FEW = 3  # datasets; with fewer, bars begin with the kinds of structures in the first
+_EACH = {DATASETS: "Dataset", KINDS: "Group of structures"}
+_FEW = 3  # datasets; with fewer, bars begin with the groups of structures in the first
 
 
 def best_part(dataset_ids: tuple[str, ...], alignment: str, chosen: selection.Selection, slot: DeltaGenerator) -> None:
@@ -30,18 +30,18 @@ def best_part(dataset_ids: tuple[str, ...], alignment: str, chosen: selection.Se
         by = st.segmented_control(
             "A bar for each", [DATASETS, KINDS], default=DATASETS if len(dataset_ids) >= _FEW else KINDS, required=True,
             format_func=_EACH.__getitem__, key="by",
-            bind="query-params", help="Kinds are the groups of structures of one dataset.",
+            bind="query-params", help="Groups of structures are those of one dataset.",
         )  # fmt: skip
         of = dataset_ids[0]
         if by == KINDS and len(dataset_ids) > 1:
             address.heed("of", dataset_ids, wording.dataset_label)
             of = st.selectbox("Of", dataset_ids, key="of", bind="query-params", format_func=wording.dataset_label)
     found = {quantity: _found(by, of, dataset_ids, alignment, quantity, chosen) for quantity in ("energy", "force")}
-    scope = Scope.of(*dataset_ids) if by == DATASETS else Scope.of(of)
+    scope = chosen.scope.on(*(dataset_ids if by == DATASETS else (of,)))
     counts = found[chosen.quantity]
     furniture.rebuilds(
         "3",
-        f"{len(counts)} {'datasets' if by == DATASETS else f'kinds of structures of {wording.dataset_label(of)}'} "
+        f"{len(counts)} {'datasets' if by == DATASETS else f'groups of structures of {wording.dataset_label(of)}'} "
         f"stand in for the paper's 13, with up to {counts['n_models'].max() if len(counts) else 0} models in place of "
         "26. The table names models that cannot be told apart from the best. The paper's caption gives the line of "
         "forces in meV/atom; it must be meV/Å.",
@@ -62,8 +62,8 @@ def _found(
     by: str, of: str, dataset_ids: tuple[str, ...], alignment: str, quantity: str, chosen: selection.Selection
 ) -> pd.DataFrame:
     if by == KINDS:
-        return best_models.best_by_kind(alignment, of, quantity, with_seen=chosen.with_seen)
-    return best_models.best_models(alignment, Scope.of(*dataset_ids), quantity, with_seen=chosen.with_seen)
+        return best_models.best_by_kind(alignment, of, quantity, with_seen=chosen.with_seen, within=chosen.scope)
+    return best_models.best_models(alignment, chosen.scope.on(*dataset_ids), quantity, with_seen=chosen.with_seen)
 
 
 def _chart(table: pd.DataFrame, quantity: str, by: str, scope: Scope, slot: DeltaGenerator | None) -> None:
@@ -73,7 +73,8 @@ def _chart(table: pd.DataFrame, quantity: str, by: str, scope: Scope, slot: Delt
             "No model's numbers can be compared with these datasets as they are. Choose Aligned, or other datasets.",
         )
         return
-    place = f"kinds of {wording.place(scope)}" if by == KINDS else f"{len(table)} datasets"
+    narrowed = "".join(f", {words}" for words in scope.restrictions())
+    place = f"groups of {wording.place(scope)}" if by == KINDS else f"{len(table)} datasets{narrowed}"
     title = f"Lowest {quantity} RMSE and its model: {place}"
     models = list(dict.fromkeys(table["model_id"]))
     n = f"{int(table['n_configs'].sum()):,} configurations"

@@ -33,7 +33,7 @@ def maps_part(view: str, chosen: selection.Selection, slot: DeltaGenerator) -> N
         chosen: The sidebar's choices.
         slot: Where the Export menu goes.
     """
-    groups = element_maps.boundary_groups((chosen.dataset_id,))
+    groups = element_maps.boundary_groups((chosen.dataset_id,), chosen.scope)
     address.heed_switch("boundaries")
     with furniture.controls():
         alignment = selection.alignment_switch()
@@ -42,7 +42,9 @@ def maps_part(view: str, chosen: selection.Selection, slot: DeltaGenerator) -> N
             help="Groups of structures with grain boundaries: " + (", ".join(groups["group_name"]) or "none here"),
         )  # fmt: skip
     boundaries = boundaries and len(groups) > 0
-    ranked = element_maps.ranked_models(alignment, chosen.dataset_id, chosen.quantity, with_seen=chosen.with_seen)
+    ranked = element_maps.ranked_models(
+        alignment, chosen.dataset_id, chosen.quantity, with_seen=chosen.with_seen, within=chosen.scope
+    )
     if not ranked:
         furniture.empty(
             f"No ranked model on {wording.place(chosen.scope)}",

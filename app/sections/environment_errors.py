@@ -5,7 +5,7 @@ import streamlit as st
 
 from app import address, furniture, selection, tables, wording
 from app.figures import environment_plots
-from engine.queries import catalog, environments
+from engine.queries import catalog, environments, reference_data
 
 MOST_MODELS = 8  # bars of more than these cannot be told apart; the table has all
 
@@ -31,7 +31,14 @@ def show(chosen: selection.Selection) -> None:
         chosen: The sidebar's choices.
     """
     st.subheader("Which atoms do models get wrong?", anchor=False)
-    table = environments.class_metrics(chosen.dataset_id, chosen.scope.group)
+    is_narrowed = not chosen.scope.is_summarised
+    table = (
+        environments.class_metrics_in(chosen.scope)
+        if is_narrowed
+        else environments.class_metrics(chosen.dataset_id, chosen.scope.group)
+    )
+    if table.empty and is_narrowed and furniture.no_atoms(chosen.dataset_id):
+        return
     if table.empty:
         furniture.empty(
             "No force errors by class",
@@ -113,6 +120,10 @@ def _definitions() -> str:
 def _by_group(chosen: selection.Selection) -> None:
     """Slope and force RMSE of the chosen model, group by group and class by class."""
     table = environments.softening(chosen.dataset_id, chosen.model_id)
+    if not chosen.scope.is_summarised:
+        inside = reference_data.groups(chosen.dataset_id, chosen.scope)["group_name"]
+        table = table[table["group_name"].isin(inside)]
+        furniture.say_unheeded(chosen.scope, "The table below is over whole groups; their configurations do not heed")
     label = wording.model_labels()[chosen.model_id]
     st.markdown(f"**{label} by group and class on {wording.dataset_label(chosen.dataset_id)}**")
     if table.empty:

@@ -10,7 +10,6 @@ from app.figures import spread_plots
 from app.selection import Selection
 from engine.queries import pooled_spread
 from engine.queries.pooled_spread import MEASURES, POOLED
-from engine.queries.scope import Scope
 
 _MEASURES = {"deviation": "Maximum", "standard_deviation": "Standard deviation"}
 
@@ -20,11 +19,12 @@ def show(ensemble: pd.Series, chosen: Selection) -> None:
 
     Args:
         ensemble: Its row of `catalog.ensembles`, with the members that were trained on the data in `seen`.
-        chosen: The sidebar's choices, of which only the quantity counts.
+        chosen: The sidebar's choices, of which the quantity and the conditions count.
     """
     st.subheader("Pooled over datasets", anchor=False)
     ensemble_id = ensemble["ensemble_id"]
-    table = pooled_spread.samples(ensemble_id, chosen.quantity)
+    within = chosen.scope.on()
+    table = pooled_spread.samples(ensemble_id, chosen.quantity, within)
     if table.empty:
         furniture.empty("No samples", "This ensemble has no reference of this quantity on any dataset.")
         return
@@ -41,8 +41,8 @@ def show(ensemble: pd.Series, chosen: Selection) -> None:
             "Kept apart", known, default=pooled_spread.apart_by_default(ensemble_id), key=key, bind="query-params",
             format_func=wording.dataset_label, placeholder="no dataset", width=340,
         )  # fmt: skip
-    _chart(ensemble, table, measure, apart, chosen.quantity)
-    agreement = pooled_spread.agreement(ensemble_id, chosen.quantity, tuple(sorted(apart)))
+    _chart(ensemble, table, measure, apart, chosen)
+    agreement = pooled_spread.agreement(ensemble_id, chosen.quantity, tuple(sorted(apart)), within)
     _table(agreement)
     if len(known) == 1:
         st.caption(f"Only {wording.dataset_label(known[0])} has numbers of all members, so nothing is pooled.")
@@ -54,7 +54,8 @@ def show(ensemble: pd.Series, chosen: Selection) -> None:
     )
 
 
-def _chart(ensemble: pd.Series, table: pd.DataFrame, measure: str, apart: Sequence[str], quantity: str) -> None:
+def _chart(ensemble: pd.Series, table: pd.DataFrame, measure: str, apart: Sequence[str], chosen: Selection) -> None:
+    quantity = chosen.quantity
     drawn = table.assign(part=pooled_spread.part_names(table, apart))
     drawn = drawn.groupby("part", sort=False).head(pooled_spread.SHOWN)
     pooled = table.loc[~table["dataset_id"].isin(apart), "dataset_id"].unique()
@@ -63,7 +64,7 @@ def _chart(ensemble: pd.Series, table: pd.DataFrame, measure: str, apart: Sequen
     label = wording.seen_marked(ensemble["label"], len(ensemble["seen"]))
     title = f"{quantity.capitalize()} error against {_MEASURES[measure].lower()}: {label}, pooled"
     noun = "configurations" if quantity == "energy" else "atoms"
-    scope = Scope.of(*sorted(table["dataset_id"].unique()))
+    scope = chosen.scope.on(*sorted(table["dataset_id"].unique()))
     n = f"{len(table):,} {noun}" + ("" if len(drawn) == len(table) else f", {len(drawn):,} of them drawn")
     origin = furniture.provenance("uncertainty", title, list(ensemble["model_ids"]), scope, n)
     furniture.figure(

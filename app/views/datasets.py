@@ -17,7 +17,7 @@ from app.sections import alignment_change, all_data, compatibility
 from app.structures.atomview import atomview
 from app.structures.shown import Sight
 from engine.queries import catalog, configurations, reference_data
-from engine.queries.scope import EVERYTHING, Scope
+from engine.queries.scope import Scope
 
 CONTENTS, ALL, ALIGNMENT, COMPATIBILITY = "contents", "all data", "alignment", "compatibility"
 PARTS = (CONTENTS, ALL, ALIGNMENT, COMPATIBILITY)
@@ -41,13 +41,13 @@ def show() -> None:
             "models' raw energies can be compared.",
         )  # fmt: skip
     if part == ALL:
-        all_data.all_data_part(datasets, slot)
+        all_data.all_data_part(datasets, chosen.scope.on(), slot)
     elif part == ALIGNMENT:
         alignment_change.alignment_part(dataset, slot)
     elif part == COMPATIBILITY:
         compatibility.compatibility_part(dataset, datasets, slot)
     else:
-        _contents(dataset, datasets, slot)
+        _contents(dataset, datasets, chosen.scope, slot)
 
 
 def _is_here(datasets: pd.DataFrame) -> pd.Series:
@@ -57,22 +57,21 @@ def _is_here(datasets: pd.DataFrame) -> pd.Series:
 # What is in it
 
 
-def _contents(dataset: pd.Series, datasets: pd.DataFrame, slot: DeltaGenerator) -> None:
-    furniture.say_unheeded(selection.selection().scope, "Only the histograms heed")
-    _headline(datasets)
-    _elements(dataset, slot)
+def _contents(dataset: pd.Series, datasets: pd.DataFrame, scope: Scope, slot: DeltaGenerator) -> None:
+    _headline(datasets, scope)
+    _elements(dataset, scope, slot)
     _list(datasets)
     st.subheader(str(dataset["label"]), anchor=False)
     st.markdown(dataset["description"])
     _card(dataset, datasets)
     if dataset["n_configs"]:
         _distributions(dataset)
-        _groups(dataset)
+        _groups(dataset, scope)
 
 
-def _headline(datasets: pd.DataFrame) -> None:
-    totals = catalog.totals()
-    counts = reference_data.element_counts()
+def _headline(datasets: pd.DataFrame, scope: Scope) -> None:
+    totals = catalog.totals(scope.on())
+    counts = reference_data.element_counts(scope.on())
     n_table = datasets["n_configs_paper"].sum()
     furniture.numbers(
         [
@@ -88,18 +87,18 @@ def _headline(datasets: pd.DataFrame) -> None:
     )
 
 
-def _elements(dataset: pd.Series, slot: DeltaGenerator) -> None:
+def _elements(dataset: pd.Series, within: Scope, slot: DeltaGenerator) -> None:
     """The periodic table with counts of configurations."""
     is_alone = st.toggle(
         "Chosen dataset only", key="alone", bind="query-params", help="Otherwise all datasets together, with the "
         "elements of the chosen one framed."
     )  # fmt: skip
-    scope = Scope.of(dataset["dataset_id"]) if is_alone else EVERYTHING
+    scope = within if is_alone else within.on()
     table = reference_data.element_counts(scope)
     if table.empty:
         _nothing(dataset)
         return
-    place = dataset["label"] if is_alone else "all datasets"
+    place = wording.place(scope)
     title = f"Configurations with each element: {place}"
     origin = furniture.provenance("elements-of", title, [], scope, f"{int(table['n_atoms'].sum()):,} atoms")
     framed = [] if is_alone else list(dataset["elements"])
@@ -237,7 +236,7 @@ def _distributions(dataset: pd.Series) -> None:
             help="Energies then count from the lowest of each dataset.",
         )  # fmt: skip
         chosen = selection.group_choice(selection.selection().scope, is_disabled=is_pooled)
-    scope = EVERYTHING if is_pooled else chosen
+    scope = selection.selection().scope.on() if is_pooled else chosen
     panels = _panels(scope, is_relative=is_pooled or dataset["energy_reference"] == "own")
     if not panels:
         furniture.empty("No energies and forces", "The source has none for these configurations.")
@@ -304,17 +303,21 @@ def _counts(panels: Sequence[dataset_plots.Panel]) -> pd.DataFrame:
 # Groups and structures
 
 
-def _groups(dataset: pd.Series) -> None:
+def _groups(dataset: pd.Series, within: Scope) -> None:
     st.subheader("Groups of structures", anchor=False)
     dataset_id = dataset["dataset_id"]
-    typical = reference_data.representatives(dataset_id)[["group_name", "config_id"]]
-    table = reference_data.groups(dataset_id).merge(typical, on="group_name")
+    within = within.on()
+    typical = reference_data.representatives(dataset_id, within)[["group_name", "config_id"]]
+    table = reference_data.groups(dataset_id, within).merge(typical, on="group_name")
+    kinds = reference_data.kinds_of_groups(dataset_id)
+    table.insert(1, "kind", table["group_name"].map(kinds))
     number = st.column_config.NumberColumn
     heads: dict[str, Any] = {
         "group_name": st.column_config.TextColumn("Group", pinned=True),
         "in_dataset": st.column_config.CheckboxColumn(
             "Counts", help="Some groups are kept but do not count as the dataset, such as dimers."
         ),
+        "kind": st.column_config.TextColumn("Kind", help="Of structures; the page Defects says what each means."),
         "composition": st.column_config.TextColumn("Composition", help="Shares of all atoms of the group."),
         "n_atoms": number("Atoms", format="localized"),
         "n_atoms_min": "Fewest atoms",
@@ -325,6 +328,8 @@ def _groups(dataset: pd.Series) -> None:
         "config_id": "Shown below",
     }
     row = tables.chosen_row(table, f"groups-{dataset_id}", heads)
+    if within.restrictions():
+        st.caption(f"Configurations that fit: {', '.join(within.restrictions())}.")
     _structure(dataset, row)
 
 

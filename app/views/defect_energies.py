@@ -12,7 +12,7 @@ from app.figures import reaction_plots
 from app.sections import defect_gallery, published_vacancies
 from engine.quantities import significant
 from engine.queries import catalog, reactions
-from engine.queries.scope import EVERYTHING, Scope
+from engine.queries.scope import Scope
 from engine.registry.reactions import KINDS, SOLUTE_KINDS, Kind
 
 LARGEST_TILE = {"eV": 0.5, "mJ/m²": 500.0, "meV/atom": 50.0}  # error at both ends of the colours
@@ -26,6 +26,7 @@ class Choice:
     Attributes:
         kind: Kind of defect energies.
         dataset_id: Dataset that errors and ranks are of.
+        within: Conditions on the cells with a defect.
         labels: Which labels count in rankings, `shown` or `all`.
         n_shown: Defect energies whose label may be trusted.
         n_all: All with a reference value.
@@ -33,14 +34,15 @@ class Choice:
 
     kind: Kind
     dataset_id: str
+    within: Scope
     labels: str
     n_shown: int
     n_all: int
 
     @property
     def scope(self) -> Scope:
-        """The dataset."""
-        return Scope.of(self.dataset_id)
+        """The cells with a defect of the dataset."""
+        return self.within.on(self.dataset_id)
 
     @property
     def counted(self) -> str:
@@ -56,14 +58,14 @@ def show() -> None:
         "Does a model know what a defect costs? A defect energy is a difference of total energies, in which errors may "
         "cancel or add up. Atoms balance in it, so it needs no alignment.",
     )
-    furniture.say_unheeded(chosen.scope)
-    known = reactions.reaction_kinds()
+    within = chosen.scope.on()
+    known = reactions.reaction_kinds(within)
     known = known[known["n_models"] > 0]
     if known.empty:
         _nothing_here(chosen)
         return
     with furniture.controls():
-        choice = _choice(known, chosen.dataset_id)
+        choice = _choice(known, chosen.dataset_id, within)
     metrics = reactions.reaction_metrics(choice.scope, choice.kind.kind_id, choice.counted, with_seen=chosen.with_seen)
     shown = [name for name in (chosen.model_id, *chosen.compare) if name in set(metrics["model_id"])]
     _labels_note(choice)
@@ -90,15 +92,18 @@ def _nothing_here(chosen: selection.Selection) -> None:
     address.heed("kind", KINDS, lambda name: KINDS[name].label)
     address.heed("of", catalog.datasets()["dataset_id"], wording.dataset_label)
     address.heed_switch("unconverged")
+    words = chosen.scope.restrictions()
     furniture.empty(
         "No defect energies",
-        "No model has results for all parts of any defect energy. Run `python -m precompute run --reactions --model "
+        "No model has results for all parts of any defect energy"
+        + (f" of a cell that fits: {', '.join(words)}. Remove a condition at the left, or run" if words else ". Run")
+        + " `python -m precompute run --reactions --model "
         f"{chosen.model_id}` and then `python -m precompute build`.",
     )
     defect_gallery.show(chosen)
 
 
-def _choice(known: pd.DataFrame, dataset_id: str) -> Choice:
+def _choice(known: pd.DataFrame, dataset_id: str, within: Scope) -> Choice:
     """The page's own widgets: kind, dataset, and whether labels count that are not shown to be converged."""
     kinds = known["kind"].unique().tolist()
     address.heed("kind", kinds, lambda name: KINDS[name].label)
@@ -135,7 +140,7 @@ def _choice(known: pd.DataFrame, dataset_id: str) -> Choice:
     )
     row = here.loc[of]
     labels = reactions.ALL_LABELS if everything else reactions.SHOWN
-    return Choice(KINDS[kind], of, labels, int(row["n_shown"]), int(row["n_reference"]))
+    return Choice(KINDS[kind], of, within, labels, int(row["n_shown"]), int(row["n_reference"]))
 
 
 def _labels_note(choice: Choice) -> None:
@@ -189,12 +194,12 @@ def _not_run(model_id: str, metrics: pd.DataFrame, choice: Choice) -> None:
 
 def _metals(choice: Choice, model_id: str, slot: DeltaGenerator) -> None:
     kind = choice.kind
-    table = reactions.metal_errors(EVERYTHING, kind.kind_id, model_id)
+    table = reactions.metal_errors(choice.within, kind.kind_id, model_id)
     label = wording.model_labels()[model_id]
     title = f"{kind.label}: mean error of {label} by metal"
     n_metals = int((table["n_own"] > 0).sum())
     count = f"{int(table['n_own'].sum()):,} (metal, defect energy) pairs of {n_metals} metals"
-    origin = furniture.provenance("defect-energies", title, [model_id], EVERYTHING, count)
+    origin = furniture.provenance("defect-energies", title, [model_id], choice.within, count)
     limit = LARGEST_TILE[kind.unit]
     furniture.figure(
         lambda ink: reaction_plots.metals(table, kind.unit, limit, ink, title, origin.source_line()),

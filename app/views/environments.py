@@ -10,9 +10,9 @@ from app import address, furniture, selection, tables, wording
 from app.figures import environment_plots
 from app.links import structure_link
 from app.sections import environment_errors
-from engine.queries import catalog, environments
+from engine.queries import catalog, environments, reference_data
 from engine.queries.environments import EnvironmentMap
-from engine.queries.scope import Scope
+from engine.queries.scope import ALL, Scope
 
 COLOURS = {
     "dataset_id": "Dataset",
@@ -39,11 +39,17 @@ def show() -> None:
             "Run `python -m precompute describe` and then `python -m precompute build`.",
         )
         return
-    furniture.say_unheeded(chosen.scope)
     fitted, projected, colour_by = _controls(chosen, described["dataset_id"].tolist())
     ensemble_id = _ensemble(fitted)
+    within = chosen.scope.on()
+    if missing := [name for name in (*fitted, *projected) if environments.sampled(within.on(name))[0].empty]:
+        furniture.empty(
+            f"No sampled environment fits in {_labels(missing)}",
+            f"Take it out above, or remove a condition at the left: {', '.join(within.restrictions()) or 'none'}.",
+        )
+        return
     found = environments.environment_map(
-        Scope.of(*fitted), Scope.of(*projected) if projected else None, chosen.model_id, ensemble_id
+        within.on(*fitted), within.on(*projected) if projected else None, chosen.model_id, ensemble_id
     )
     _map(found, colour_by, fitted, projected, chosen, slot)
     row = described.iloc[0]
@@ -56,7 +62,7 @@ def show() -> None:
         "MPtrj. What differs: the training sets are not here, lengths are scaled so that all metals share one map, and "
         "the paper does not state its SOAP setting."
     )
-    _outside(fitted, projected)
+    _outside(fitted, projected, within)
     environment_errors.show(chosen)
 
 
@@ -106,8 +112,9 @@ def _map(
         title += f" of {wording.model_labels()[chosen.model_id]}"
     models = [chosen.model_id] if colour_by == "force_error" else []
     n = f"{len(found.atoms):,} sampled atoms"
-    origin = furniture.provenance("environments", title, models, Scope.of(*fitted, *projected), n)
-    key = "-".join(["map", *fitted, "", *projected, colour_by, chosen.model_id])
+    scope = chosen.scope.on(*fitted, *projected)
+    origin = furniture.provenance("environments", title, models, scope, n)
+    key = "-".join(["map", scope.describe(), str(len(fitted)), colour_by, chosen.model_id])
     furniture.figure(
         lambda ink: environment_plots.environment_map(found, colour_by, labels, ink, title, origin.source_line()),
         found.atoms,
@@ -140,17 +147,17 @@ def _clicked(found: EnvironmentMap, key: str, model_id: str) -> None:
         st.caption(f"{which}: {row['element']} in {row['group_name']}, {row['class_name']}{error}")
 
 
-def _outside(fitted: Sequence[str], projected: Sequence[str]) -> None:
+def _outside(fitted: Sequence[str], projected: Sequence[str], within: Scope) -> None:
     """Shares outside between datasets, or between the groups of the only one."""
     dataset_ids = [*fitted, *projected]
     st.subheader("How much of one set lies outside another?", anchor=False)
     if len(dataset_ids) > 1:
         names = [wording.dataset_label(dataset_id) for dataset_id in dataset_ids]
-        scopes = [Scope.of(dataset_id) for dataset_id in dataset_ids]
+        scopes = [within.on(dataset_id) for dataset_id in dataset_ids]
     else:
-        groups = catalog.groups(dataset_ids[0])
+        groups = reference_data.groups(dataset_ids[0], within.narrowed(group=ALL))
         names = groups.loc[groups["in_dataset"], "group_name"].tolist()[:MOST_SETS]
-        scopes = [Scope.of(dataset_ids[0], group=name) for name in names]
+        scopes = [within.on(dataset_ids[0]).narrowed(group=name) for name in names]
     shares = environments.outside_shares(tuple(scopes))
     if shares.empty:
         furniture.empty("One set only", "Choose a second dataset above: the share compares two sets.")
@@ -158,7 +165,7 @@ def _outside(fitted: Sequence[str], projected: Sequence[str]) -> None:
     sizes = shares.groupby("one")["n_one"].first()
     names = [f"{name} ({sizes.get(k, 0):,})" for k, name in enumerate(names)]
     title = f"Share outside, %: {_labels(dataset_ids)}"
-    origin = furniture.provenance("environments", title, [], Scope.of(*dataset_ids), f"{sizes.sum():,} sampled atoms")
+    origin = furniture.provenance("environments", title, [], within.on(*dataset_ids), f"{sizes.sum():,} sampled atoms")
     table = shares.assign(one=[names[k] for k in shares["one"]], other=[names[k] for k in shares["other"]])
     furniture.figure(
         lambda ink: environment_plots.outside_matrix(shares, names, ink, title, origin.source_line()),

@@ -13,7 +13,7 @@ from app.sections import model_list
 from engine.numerics.comparison import UNRANKED
 from engine.quantities import ALIGNMENTS, METRICS, QUANTITIES, significant
 from engine.queries import catalog, error_metrics
-from engine.queries.scope import EVERYTHING, Scope
+from engine.queries.scope import Scope
 
 N_WEAKEST = 8
 FORMATION_ENERGIES = "mp-formation-energies"  # level of theory of models that give no forces
@@ -30,7 +30,7 @@ def show() -> None:
     slot = furniture.header(
         "Models", "Which models are there, on which data were they trained, and on which were they run?"
     )
-    furniture.say_unheeded(selection.selection().scope)
+    furniture.say_unheeded(selection.selection().scope, "The list does not heed")
     if model_id:
         furniture.empty(f"No model '{model_id}'", "The registry has no such id. Choose one from the list.")
     chosen = model_list.filtered(models)
@@ -46,18 +46,18 @@ def _page(model: pd.Series) -> None:
         str(model["label"]),
         "What is this model, how far can it be trusted, at what cost, and who made the numbers?",
     )
-    furniture.say_unheeded(selection.selection().scope)
+    within = selection.selection().scope.on()
     # A link to the page that is open would keep its parameters.
     st.button("All models", icon=":material/arrow_back:", type="tertiary", on_click=_close)
     runs = catalog.runs()
     runs = runs[runs["model_id"] == model["model_id"]]
-    _headline(model)
+    _headline(model, within)
     _state(model, has_runs=len(runs) > 0)
     _facts(model, runs)
     if model["n_tried"]:
-        _datasets(model, slot)
-        _weakest(model, selection.selection().with_seen)
-        _failures(model)
+        _datasets(model, within, slot)
+        _weakest(model, within, selection.selection().with_seen)
+        _failures(model, within)
     if len(runs):
         _cost(model)
         _provenance(runs)
@@ -67,10 +67,10 @@ def _close() -> None:
     st.query_params.pop("id", None)
 
 
-def _metrics_of(model_id: str, alignment: str, *, with_seen: bool = False) -> pd.DataFrame:
+def _metrics_of(model_id: str, alignment: str, within: Scope, *, with_seen: bool = False) -> pd.DataFrame:
     """The model's metrics in the order of the datasets, with why_not_energy and why_not_force: what bars a rank."""
-    metrics = error_metrics.dataset_metrics(alignment, with_seen=with_seen)
-    forces = error_metrics.dataset_metrics("raw", quantity="force", with_seen=with_seen)
+    metrics = error_metrics.dataset_metrics(alignment, within, with_seen=with_seen)
+    forces = error_metrics.dataset_metrics("raw", within, quantity="force", with_seen=with_seen)
     forces = forces[["model_id", "dataset_id", "cause"]].rename(columns={"cause": "cause_force"})
     table = catalog.datasets()[["dataset_id"]].merge(metrics[metrics["model_id"] == model_id], on="dataset_id")
     table = wording.judged(table, is_raw=alignment == "raw").merge(forces, on=["model_id", "dataset_id"], how="left")
@@ -81,8 +81,8 @@ def _metrics_of(model_id: str, alignment: str, *, with_seen: bool = False) -> pd
     )
 
 
-def _headline(model: pd.Series) -> None:
-    metrics = _metrics_of(model["model_id"], "raw")
+def _headline(model: pd.Series, within: Scope) -> None:
+    metrics = _metrics_of(model["model_id"], "raw", within)
     costs = catalog.costs()
     costs = costs[costs["model_id"] == model["model_id"]]
     n_here = int(catalog.datasets()["available"].fillna(False).sum())
@@ -179,11 +179,14 @@ _DATASET_COLUMNS = [
 ]
 
 
-def _datasets(model: pd.Series, slot: DeltaGenerator) -> None:
+def _datasets(model: pd.Series, within: Scope, slot: DeltaGenerator) -> None:
     st.subheader("Errors by dataset", anchor=False)
     with furniture.controls():
         alignment = selection.alignment_switch()
-    table = _metrics_of(model["model_id"], alignment, with_seen=selection.selection().with_seen)
+    table = _metrics_of(model["model_id"], alignment, within, with_seen=selection.selection().with_seen)
+    if table.empty:
+        furniture.empty(f"No numbers of {model['label']} here", f"It was not run on {wording.place(within)}.")
+        return
     table = table.assign(
         head=[
             wording.marked(row.dataset_label, row.origin, row.is_seen, row.cause_force)
@@ -191,12 +194,13 @@ def _datasets(model: pd.Series, slot: DeltaGenerator) -> None:
             for row in table.itertuples()
         ],
     )
-    title = f"{model['label']}: RMSE by dataset, energies {ALIGNMENTS[alignment]}"
+    narrowed = "".join(f", {words}" for words in within.restrictions())
+    title = f"{model['label']}: RMSE by dataset, energies {ALIGNMENTS[alignment]}{narrowed}"
     origin = furniture.provenance(
         "model",
         title,
         [model["model_id"]],
-        Scope.of(*table["dataset_id"]),
+        within.on(*table["dataset_id"]),
         f"{table['n_configs'].sum():,} configurations",
     )
     furniture.figure(
@@ -226,23 +230,23 @@ def _datasets(model: pd.Series, slot: DeltaGenerator) -> None:
     tables.view_data(table[_DATASET_COLUMNS], "bars")
     with st.container(horizontal=True, gap="small"):
         for row in table[table["n_configs"] > 0].itertuples():
-            links.parity_link(f"Parity on {row.dataset_label}", model["model_id"], Scope.of(row.dataset_id))
+            links.parity_link(f"Parity on {row.dataset_label}", model["model_id"], within.on(row.dataset_id))
     furniture.warn_of_leakage(table["dataset_id"].tolist())
 
 
-def _unseen(model_id: str) -> Scope:
+def _unseen(model_id: str, within: Scope) -> Scope:
     """Datasets that a model has numbers for and was not trained on; all where there is no other."""
-    metrics = _metrics_of(model_id, "raw")
-    return Scope.of(*metrics.loc[~metrics["is_seen"], "dataset_id"]) if metrics["is_seen"].any() else EVERYTHING
+    metrics = _metrics_of(model_id, "raw", within)
+    return within.on(*metrics.loc[~metrics["is_seen"], "dataset_id"]) if metrics["is_seen"].any() else within
 
 
-def _weakest(model: pd.Series, with_seen: bool) -> None:
+def _weakest(model: pd.Series, within: Scope, with_seen: bool) -> None:
     """The elements and groups with the largest force errors, on what the model was not trained on."""
     force, energy = METRICS["force"].rmse, METRICS["energy"].rmse
-    scope = EVERYTHING if with_seen else _unseen(model["model_id"])
+    scope = within if with_seen else _unseen(model["model_id"], within)
     elements = error_metrics.element_metrics(model["model_id"], scope)
     elements = elements.sort_values(force, ascending=False, na_position="last").head(N_WEAKEST)
-    groups = error_metrics.group_metrics(model["model_id"])
+    groups = error_metrics.group_metrics(model["model_id"], within)
     has_seen = bool(groups["is_seen"].any())
     groups = groups if with_seen else groups.sort_values("is_seen", kind="stable")
     groups = groups.assign(
@@ -277,16 +281,16 @@ def _weakest(model: pd.Series, with_seen: bool) -> None:
         if len(groups) > N_WEAKEST:
             with st.expander(f"All {len(groups)} groups"):
                 tables.table_view(groups[names], "all-groups", heads)
-    left_out = " Elements leave out datasets that the model was trained on." if scope != EVERYTHING else ""
+    left_out = " Elements leave out datasets that the model was trained on." if scope != within else ""
     st.caption(
         "Order: force RMSE over all configurations with the element, or of the group. Energies are aligned."
         + (f"{left_out} Groups with {wording.SEEN} come last." if has_seen and not with_seen else left_out)
     )
 
 
-def _failures(model: pd.Series) -> None:
+def _failures(model: pd.Series, within: Scope) -> None:
     st.subheader("Failures", anchor=False)
-    failures = catalog.failure_counts(model["model_id"])
+    failures = catalog.failure_counts(model["model_id"], None if within.is_whole else within)
     n_outside = int(failures.loc[failures["is_outside"], "n_failed"].sum())
     failures = failures[~failures["is_outside"]]
     if n_outside:

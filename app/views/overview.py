@@ -8,7 +8,7 @@ from app import address, furniture, links, selection, tables, wording
 from app.figures import base, tile_maps
 from engine.numerics.comparison import UNRANKED
 from engine.quantities import ALIGNMENTS, METRICS, QUANTITIES, significant
-from engine.queries import catalog, error_metrics, specialised
+from engine.queries import catalog, error_metrics, reference_data, specialised
 from engine.queries.ranks import ranks
 from engine.queries.scope import Scope
 
@@ -53,7 +53,7 @@ def _headline(metrics: pd.DataFrame, chosen: selection.Selection, column: str, a
     here = metrics[(metrics["dataset_id"] == chosen.dataset_id) & metrics["is_ranked"]]
     here = here[here["comparable"]].dropna(subset=[column]).sort_values(column)
     found = _intervals(here, chosen, alignment, is_shared)
-    totals, quantity = catalog.totals(), QUANTITIES[column]
+    totals, quantity = catalog.totals(chosen.scope.on()), QUANTITIES[column]
     place = wording.place(chosen.scope)
     best = here.iloc[0] if len(here) else None
     furniture.numbers(
@@ -133,6 +133,8 @@ def _matrix(
     datasets = datasets[datasets["n_models"] > 0]
     is_defined = datasets["has_crystal"].eq(True) | (alignment != "crystal")
     datasets = datasets[["dataset_id", "label"]].assign(nothing=is_defined.map({True: "not run", False: "no crystal"}))
+    fits = datasets["dataset_id"].isin(reference_data.counts_by_dataset(chosen.scope.on()))
+    datasets = datasets.assign(nothing=datasets["nothing"].where(fits, "no configuration fits"))
     cells = tile_maps.matrix_cells(metrics, _ordered(metrics, column, chosen.dataset_id), datasets)
     words = f", {ALIGNMENTS[alignment]}" if chosen.quantity == "energy" else ""
     words += ", shared configurations" if is_shared and (cells["n_configs"] < cells["n_own"]).any() else ""

@@ -33,9 +33,8 @@ def show() -> None:
             "Show", [RANKING, BEST], default=RANKING, required=True, format_func=str.capitalize, key="part",
             bind="query-params", help="Ranking: over all chosen datasets together. Best of each: dataset by dataset.",
         )  # fmt: skip
-        alignment = _alignment(dataset_ids)
+        alignment = _alignment(dataset_ids, chosen.scope)
         how = _average() if part == RANKING and len(dataset_ids) > 1 else POOLED
-    furniture.say_unheeded(chosen.scope)
     if not dataset_ids:
         furniture.empty("No dataset is chosen", "Choose at least one above, or take those of the paper.")
     elif part == BEST:
@@ -75,12 +74,12 @@ def _choose(dataset_ids: Sequence[str]) -> None:
     st.session_state["union"] = list(dataset_ids)
 
 
-def _alignment(dataset_ids: tuple[str, ...]) -> str:
+def _alignment(dataset_ids: tuple[str, ...], within: Scope) -> str:
     """How energies are compared; raw by default, as in the paper, where some models are comparable on every dataset."""
     crystals = bool(dataset_ids) and all(wording.has_crystal(name) for name in dataset_ids)
     options = ["raw", "per_element", *(["crystal"] if crystals else [])]
     begin = "raw"
-    if dataset_ids and unions.union_ranking("raw", dataset_ids, "energy").ranked.empty:
+    if dataset_ids and unions.union_ranking("raw", dataset_ids, "energy", within=within).ranked.empty:
         begin = "per_element"
     address.heed("zero", selection.ALIGNMENT_LABELS, selection.ALIGNMENT_LABELS.__getitem__)
     state = st.session_state
@@ -112,7 +111,9 @@ def _ranking(
     dataset_ids: tuple[str, ...], alignment: str, how: str, chosen: selection.Selection, slot: DeltaGenerator
 ) -> None:
     found = {
-        quantity: unions.union_ranking(alignment, dataset_ids, quantity, with_seen=chosen.with_seen)
+        quantity: unions.union_ranking(
+            alignment, dataset_ids, quantity, with_seen=chosen.with_seen, within=chosen.scope
+        )
         for quantity in METRICS
     }
     _differs(found, dataset_ids)
@@ -120,7 +121,7 @@ def _ranking(
         for quantity, ranking in found.items():
             with st.container(width=500):
                 # The chosen quantity is the one that the page's Export menu saves.
-                _chart(ranking, quantity, how, alignment, slot if quantity == chosen.quantity else None)
+                _chart(ranking, chosen.scope, quantity, how, alignment, slot if quantity == chosen.quantity else None)
     st.caption(
         f"Red and hatched: trained on MPtrj alone. {base.IMPORTED_MARK} imported. Numbers at names: 95 % interval of "
         "the rank by a paired bootstrap over clusters of configurations. Models that cannot be told apart have the "
@@ -152,16 +153,18 @@ def _differs(found: dict[str, UnionRanking], dataset_ids: tuple[str, ...]) -> No
     )
 
 
-def _chart(ranking: UnionRanking, quantity: str, how: str, alignment: str, slot: DeltaGenerator | None) -> None:
+def _chart(
+    ranking: UnionRanking, within: Scope, quantity: str, how: str, alignment: str, slot: DeltaGenerator | None
+) -> None:
     ids = tuple(ranking.datasets["dataset_id"])
     if ranking.ranked.empty:
         furniture.empty(f"No ranking by {quantity}", _why_empty(ranking))
         return
-    scope = Scope.of(*ids)
+    scope = within.on(*ids)
     words = f", {_words(alignment)}" if quantity == "energy" else ""
     column = QUANTITIES[METRICS[quantity].rmse]
     average = f", {ranking_plots.AVERAGES[how]}" if len(ids) > 1 else ""
-    title = f"{column.label}{words}{average}: {wording.place(scope) if len(ids) < 3 else f'{len(ids)} datasets'}"
+    title = f"{column.label}{words}{average}: {_place(scope)}"
     origin = furniture.provenance(
         f"ranking-{quantity}", title, ranking.ranked["model_id"], scope, f"{ranking.n_configs:,} shared configurations"
     )
@@ -175,6 +178,12 @@ def _chart(ranking: UnionRanking, quantity: str, how: str, alignment: str, slot:
         key=f"ranking-{quantity}",
         slot=slot,
     )
+
+
+def _place(scope: Scope) -> str:
+    """The datasets and what narrows them; their number where they are many."""
+    many = ", ".join([f"{len(scope.dataset_ids)} datasets", *scope.restrictions()])
+    return wording.place(scope) if len(scope.dataset_ids) < 3 else many
 
 
 def _words(alignment: str) -> str:
@@ -258,7 +267,8 @@ def _table(found: dict[str, UnionRanking], chosen: selection.Selection, how: str
     row = tables.chosen_row(table[["model_id", *heads]], "union-models", heads, columns=list(heads))
     with place:
         links.model_link(row["model_id"])
-        links.parity_link("Its errors, dataset by dataset", row["model_id"], Scope.of(ranking.datasets.iloc[0, 0]))
+        first = chosen.scope.on(ranking.datasets.iloc[0, 0])
+        links.parity_link("Its errors, dataset by dataset", row["model_id"], first)
         st.caption("Choose a row for another model. The Export menu above has the table as CSV.")
 
 

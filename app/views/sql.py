@@ -5,7 +5,7 @@ import io
 import pandas as pd
 import streamlit as st
 
-from app import furniture, tables
+from app import furniture, selection, tables
 from engine.errors import EngineError
 from engine.queries import catalog, store_tables
 from engine.store.visitor_queries import MAX_ROWS, MAX_SECONDS, Answer, ask
@@ -35,6 +35,7 @@ API = "api/v1"
 def show() -> None:
     """A box for one statement, its answer, the schema, and downloads."""
     furniture.header("SQL", "Ask the results store yourself, or take it home.")
+    furniture.say_unheeded(selection.selection().scope)
     left, right = st.columns([3, 2], gap="large")
     with left:
         statement = _statement()

@@ -4,9 +4,9 @@ from typing import Any
 
 import pandas as pd
 
-from engine.queries import catalog, error_metrics
+from engine.queries import error_metrics, reference_data
 from engine.queries.ranks import ranks
-from engine.queries.scope import Scope
+from engine.queries.scope import ALL, EVERYTHING, Scope
 from engine.store.connection import cached
 
 DATASETS, KINDS = "datasets", "kinds"
@@ -61,12 +61,23 @@ def _best(part: pd.DataFrame, column: str, places: pd.DataFrame) -> dict[str, An
 
 
 @cached
-def best_by_kind(alignment: str, dataset_id: str, quantity: str, *, with_seen: bool = False) -> pd.DataFrame:
-    """As `best_models`, for each group of structures that counts as one dataset; `head` is the group."""
-    groups = catalog.groups(dataset_id)
+def best_by_kind(
+    alignment: str, dataset_id: str, quantity: str, *, with_seen: bool = False, within: Scope = EVERYTHING
+) -> pd.DataFrame:
+    """As `best_models`, for each group of structures that counts as one dataset; `head` is the group.
+
+    Args:
+        alignment: As for `best_models`.
+        dataset_id: The dataset.
+        quantity: As for `best_models`.
+        with_seen: As for `best_models`.
+        within: Conditions that configurations must fit.
+    """
+    groups = reference_data.groups(dataset_id, within.narrowed(group=ALL))
     names = groups.loc[groups["in_dataset"], "group_name"]
+    scope = within.on(dataset_id)
     parts = [
-        best_models(alignment, Scope.of(dataset_id, group=name), quantity, with_seen=with_seen).assign(head=name)
+        best_models(alignment, scope.narrowed(group=name), quantity, with_seen=with_seen).assign(head=name)
         for name in names
     ]
     parts = [part for part in parts if len(part)]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from engine.errors import StoreError
-from engine.queries.scope import Scope
+from engine.queries.scope import EVERYTHING, Scope
 from engine.store import connection
 from engine.store.connection import cached, store_path
 
@@ -86,23 +86,27 @@ def groups(dataset_id: str) -> pd.DataFrame:
 
 
 @cached
-def totals() -> dict[str, int]:
-    """Sizes of the store.
+def totals(scope: Scope = EVERYTHING) -> dict[str, int]:
+    """Sizes of what is in a scope.
+
+    Predictions of groups outside the datasets count where nothing narrows the scope.
 
     Returns:
         n_configs, n_atoms, n_ok (predictions that are there), n_failed, and n_outside: those of n_failed with elements
         that the model was not made for.
     """
+    within = "true" if scope == EVERYTHING else scope.predicate("c")
     row = connection.row(
         f"""
-        select (select count(*) from configurations where in_dataset) as n_configs,
-            (select coalesce(sum(n_atoms), 0) from configurations where in_dataset) as n_atoms,
-            count(*) filter (where status = 'ok') as n_ok,
-            count(*) filter (where status <> 'ok') as n_failed,
-            (select count(*) from predictions p join configurations c using (dataset_id, config_id)
-                join models m using (model_id) where {OUTSIDE}) as n_outside
-        from predictions
-        """
+        select (select count(*) from configurations c where {scope.predicate("c")}) as n_configs,
+            (select coalesce(sum(c.n_atoms), 0) from configurations c where {scope.predicate("c")}) as n_atoms,
+            count(*) filter (where p.status = 'ok') as n_ok,
+            count(*) filter (where p.status <> 'ok') as n_failed,
+            count(*) filter (where {OUTSIDE}) as n_outside
+        from predictions p join configurations c using (dataset_id, config_id) left join models m using (model_id)
+        where {within}
+        """,
+        scope.bindings(),
     )
     assert row is not None  # an aggregate without grouping always gives one row
     return dict(zip(("n_configs", "n_atoms", "n_ok", "n_failed", "n_outside"), map(int, row), strict=True))
@@ -237,24 +241,29 @@ def failures(scope: Scope | None = None, model_id: str | None = None) -> pd.Data
 
 
 @cached
-def failure_counts(model_id: str) -> pd.DataFrame:
+def failure_counts(model_id: str, scope: Scope | None = None) -> pd.DataFrame:
     """Failures of one model by reason.
+
+    Args:
+        model_id: The model.
+        scope: Which configurations; None for all of the store, those outside the datasets among them.
 
     Returns:
         dataset_id, dataset_label, reason, is_outside (the model was not made for the elements), n_failed, config_id
         (one of them).
     """
+    within = "true" if scope is None else scope.predicate("c")
     return connection.frame(
         f"""
         select p.dataset_id, d.label as dataset_label, p.reason, {OUTSIDE} as is_outside, count(*) as n_failed,
             min(p.config_id) as config_id
         from predictions p join datasets d using (dataset_id) join configurations c using (dataset_id, config_id)
             join models m using (model_id)
-        where p.model_id = $model and p.status <> 'ok'
+        where p.model_id = $model and p.status <> 'ok' and {within}
         group by p.dataset_id, d.label, p.reason, is_outside
         order by n_failed desc, p.dataset_id, p.reason
         """,
-        {"model": model_id},
+        {"model": model_id} | ({} if scope is None else scope.bindings()),
     )
 
 

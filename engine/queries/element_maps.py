@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from engine.queries import catalog, error_metrics
-from engine.queries.scope import Scope
+from engine.queries.scope import EVERYTHING, Scope
 from engine.store import connection
 from engine.store.connection import cached
 
@@ -21,9 +21,9 @@ _BOUNDARIES = "regexp_matches(k.group_name, '(^|_)(gb|boundary)($|_)')"
 
 
 @cached
-def boundary_groups(dataset_ids: tuple[str, ...]) -> pd.DataFrame:
+def boundary_groups(dataset_ids: tuple[str, ...], within: Scope = EVERYTHING) -> pd.DataFrame:
     """Groups of structures with grain boundaries: dataset_id, group_name, n_configs; of all datasets if none named."""
-    scope = Scope.of(*dataset_ids)
+    scope = within.on(*dataset_ids)
     return connection.frame(
         f"""
         select k.dataset_id, k.group_name, count(*) as n_configs from configurations k
@@ -79,11 +79,14 @@ def element_errors(
 
 
 @cached
-def ranked_models(alignment: str, dataset_id: str, quantity: str, *, with_seen: bool = False) -> tuple[str, ...]:
-    """Models that are ranked on a dataset, the best first."""
+def ranked_models(
+    alignment: str, dataset_id: str, quantity: str, *, with_seen: bool = False, within: Scope = EVERYTHING
+) -> tuple[str, ...]:
+    """Models that are ranked on a dataset, the best first; on what of it fits the conditions of `within`."""
     column = {"energy": "energy_rmse_mev_per_atom", "force": "force_rmse_mev_per_ang"}[quantity]
     alignment = alignment if quantity == "energy" else "raw"
-    found = error_metrics.shared_metrics(alignment, Scope.of(dataset_id), quantity=quantity, with_seen=with_seen)
+    scope = within.on(dataset_id)
+    found = error_metrics.shared_metrics(alignment, scope, quantity=quantity, with_seen=with_seen)
     found = found[found["is_ranked"]].dropna(subset=[column])
     return tuple(found.sort_values([column, "model_id"])["model_id"])
 

@@ -175,6 +175,38 @@ def class_metrics(dataset_id: str, group: str = ALL) -> pd.DataFrame:
 
 
 @cached
+def class_metrics_in(scope: Scope) -> pd.DataFrame:
+    """As `class_metrics`, over the configurations of a narrowed scope; empty where the store has no forces on atoms.
+
+    Bounds are missing here.
+    """
+    table = connection.frame(
+        f"""
+        with atoms as (
+            select f.model_id, f.dataset_id, f.config_id, c.cluster_name,
+                list_extract($names, k.classes[f.atom_index + 1] + 1) as class_name,
+                f.error_x ** 2 + f.error_y ** 2 + f.error_z ** 2 as squared_error,
+                f.reference_x ** 2 + f.reference_y ** 2 + f.reference_z ** 2 as squared_reference,
+                f.reference_x * f.error_x + f.reference_y * f.error_y + f.reference_z * f.error_z as mixed
+            from force_errors f
+            join environment_classes k using (dataset_id, config_id)
+            join configurations c using (dataset_id, config_id)
+            where {scope.predicate("f")}
+        )
+        select a.model_id, any_value(m.label) as label, a.dataset_id, a.class_name,
+            count(distinct a.config_id) as n_configs, count(distinct a.cluster_name) as n_clusters,
+            count(*) as n_atoms, 1000 * sqrt(sum(squared_error) / count(*) / 3) as force_rmse_mev_per_ang,
+            null::double as force_rmse_mev_per_ang_lo, null::double as force_rmse_mev_per_ang_hi,
+            1 + sum(mixed) / nullif(sum(squared_reference), 0) as force_slope
+        from atoms a join models m using (model_id)
+        group by a.model_id, a.dataset_id, a.class_name order by label, a.class_name
+        """,
+        {"names": list(CLASSES)} | scope.bindings(),
+    )
+    return with_seen_columns(table, scope)
+
+
+@cached
 def softening(dataset_id: str, model_id: str) -> pd.DataFrame:
     """Slope of predicted over reference forces and force RMSE of one model, by group of a dataset and class.
 

@@ -391,15 +391,49 @@ def macro_metrics(alignment: str, dataset_id: str) -> pd.DataFrame:
 
 
 @cached
-def group_metrics(model_id: str) -> pd.DataFrame:
+def group_metrics(model_id: str, scope: Scope = EVERYTHING) -> pd.DataFrame:
     """Errors of one model by group of structures, the largest force RMSE first; energies are aligned.
+
+    Groups outside the datasets are there where nothing narrows the scope.
 
     Returns:
         dataset_id, dataset_label, group_name, in_dataset, n_configs, n_failed, n_expected (configurations of the
         group), energy_rmse_mev_per_atom, force_rmse_mev_per_ang, force_slope, `is_seen` and `seen_reason` (the model
         was trained on configurations of the group).
     """
-    table = connection.frame(
+    table = _stored_groups(model_id) if scope.is_whole else _groups_in(model_id, scope)
+    known = catalog.leakage()
+    known = known[known["model_id"] == model_id].drop(columns="model_id").rename(columns={"reason": "seen_reason"})
+    table = table.merge(known, on=["dataset_id", "group_name"], how="left")
+    is_seen = table.pop("certainty").isin(COUNTED)
+    return table.assign(is_seen=is_seen, seen_reason=table["seen_reason"].fillna(""))
+
+
+def _groups_in(model_id: str, scope: Scope) -> pd.DataFrame:
+    """The same as `_stored_groups`, over the configurations of a scope."""
+    return connection.frame(
+        f"""
+        select c.dataset_id, d.label as dataset_label, c.group_name, bool_or(c.in_dataset) as in_dataset,
+            count(e.config_id) as n_configs, count(p.config_id) filter (p.status <> 'ok') as n_failed,
+            count(*) as n_expected,
+            1000 * sqrt(avg(e.energy_error_per_atom_aligned ** 2)) as energy_rmse_mev_per_atom,
+            1000 * sqrt(sum(e.n_atoms * e.force_rmse ** 2)
+                / sum(e.n_atoms) filter (e.force_rmse is not null)) as force_rmse_mev_per_ang,
+            sum(e.reference_dot_predicted) / nullif(sum(e.reference_dot_reference), 0) as force_slope
+        from configurations c join datasets d using (dataset_id)
+        left join (select * from errors where model_id = $model) e using (dataset_id, config_id)
+        left join (select * from predictions where model_id = $model) p using (dataset_id, config_id)
+        where {scope.predicate("c")}
+        group by c.dataset_id, d.label, c.group_name having count(e.config_id) + count(p.config_id) > 0
+        order by force_rmse_mev_per_ang desc nulls last, c.dataset_id, c.group_name
+        """,
+        {"model": model_id} | scope.bindings(),
+    )
+
+
+def _stored_groups(model_id: str) -> pd.DataFrame:
+    """Metrics of groups as the store has them."""
+    return connection.frame(
         """
         select x.dataset_id, d.label as dataset_label, x.group_name, c.in_dataset, x.n_configs, x.n_failed,
             c.n_expected, x.energy_rmse_mev_per_atom, x.force_rmse_mev_per_ang, x.force_slope
@@ -414,8 +448,3 @@ def group_metrics(model_id: str) -> pd.DataFrame:
         """,
         {"model": model_id},
     )
-    known = catalog.leakage()
-    known = known[known["model_id"] == model_id].drop(columns="model_id").rename(columns={"reason": "seen_reason"})
-    table = table.merge(known, on=["dataset_id", "group_name"], how="left")
-    is_seen = table.pop("certainty").isin(COUNTED)
-    return table.assign(is_seen=is_seen, seen_reason=table["seen_reason"].fillna(""))

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from engine.numerics.uncertainty import spearman
+from engine.queries.scope import EVERYTHING, Scope
 from engine.store import connection
 from engine.store.connection import cached
 
@@ -45,22 +46,30 @@ def _is_apart(paper_row: int, stands_in_for: str | None) -> bool:
 
 
 @cached
-def samples(ensemble_id: str, quantity: str) -> pd.DataFrame:
+def samples(ensemble_id: str, quantity: str, within: Scope = EVERYTHING) -> pd.DataFrame:
     """Every configuration or atom of an ensemble on all datasets, without forces that symmetry makes zero.
+
+    Args:
+        ensemble_id: The ensemble.
+        quantity: `energy` or `force`.
+        within: Conditions that configurations must fit; those of groups outside the datasets count without any.
 
     Returns:
         dataset_id, config_id, atom_index (-1 for energies), deviation, standard_deviation and error, eV/atom or eV/Å.
     """
+    chosen = f"select c.dataset_id, c.config_id from configurations c where {within.predicate('c')}"
+    condition = "true" if within == EVERYTHING else f"(u.dataset_id, u.config_id) in ({chosen})"
     return connection.frame(
         f"""
         select dataset_id, config_id, atom_index, deviation, standard_deviation, error
         from (
-            select u.dataset_id, u.config_id, {_VALUES[quantity]} from uncertainties u where u.ensemble_id = $ensemble
+            select u.dataset_id, u.config_id, {_VALUES[quantity]}
+            from uncertainties u where u.ensemble_id = $ensemble and {condition}
         )
         where is_zero is not true and error is not null
         order by hash(dataset_id, config_id, atom_index), dataset_id, config_id, atom_index
         """,
-        {"ensemble": ensemble_id},
+        {"ensemble": ensemble_id} | within.bindings(),
     )
 
 
@@ -70,19 +79,20 @@ def part_names(table: pd.DataFrame, apart: Sequence[str]) -> pd.Series:
 
 
 @cached
-def agreement(ensemble_id: str, quantity: str, apart: tuple[str, ...]) -> pd.DataFrame:
+def agreement(ensemble_id: str, quantity: str, apart: tuple[str, ...], within: Scope = EVERYTHING) -> pd.DataFrame:
     """How well each measure of spread ranks errors, and how often the error is larger, part by part.
 
     Args:
         ensemble_id: The ensemble.
         quantity: `energy` or `force`.
         apart: Datasets that are not pooled.
+        within: Conditions that configurations must fit.
 
     Returns:
         part (`everything`, `POOLED` or a dataset), n_datasets, n_samples, and by measure `spearman_*` and `beyond_*`,
         the share of samples whose error is larger than the spread.
     """
-    table = samples(ensemble_id, quantity)
+    table = samples(ensemble_id, quantity, within)
     names = part_names(table, apart)
     parts = {"everything": table} if names.nunique() > 1 else {}
     parts |= {str(name): table[names == name] for name in sorted(names.unique(), key=lambda name: name != POOLED)}

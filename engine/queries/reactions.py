@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from engine.numerics.reaction_ranks import ranked
 from engine.queries import training
 from engine.queries.scope import EVERYTHING, Scope
 from engine.registry.published_vacancies import load_published_vacancies
@@ -118,7 +119,8 @@ def reaction_metrics(scope: Scope, kind: str, labels: str = SHOWN, *, with_seen:
     """Errors and ranks of all models over the defect energies of one kind of one dataset.
 
     Args:
-        scope: One dataset; its other conditions do not matter.
+        scope: Which cells with a defect, of one dataset. Those of the whole dataset are read from the store, others are
+            made of the errors of single defect energies in the same way.
         kind: Key of `engine.registry.reactions.KINDS`.
         labels: `shown` without labels that are not shown to be converged, or `all`.
         with_seen: Whether a model may be ranked that was trained on the dataset.
@@ -130,7 +132,52 @@ def reaction_metrics(scope: Scope, kind: str, labels: str = SHOWN, *, with_seen:
     Raises:
         ScopeError: The scope has not exactly one dataset.
     """
-    table = connection.frame(
+    table = _stored_metrics(scope, kind, labels, with_seen)
+    if not scope.is_whole:
+        table = _metrics_in(scope, kind, labels, table)
+    return training.with_seen_columns(
+        table.astype(dict.fromkeys(("rank", "rank_lo", "rank_hi"), float)), Scope.of(scope.dataset_id)
+    )
+
+
+def _metrics_in(scope: Scope, kind: str, labels: str, stored: pd.DataFrame) -> pd.DataFrame:
+    """Metrics over the cells of a narrowed scope; which models may be ranked is the same as on the whole dataset."""
+    keys = scope.bindings() | {"kind": kind}
+    counted = "" if labels == ALL_LABELS else "and r.is_converged is distinct from false"
+    within = f"r.kind = $kind and {scope.predicate('r')} {counted}"
+    errors = connection.frame(
+        f"""
+        select e.model_id, e.reaction_id, r.cluster_name, e.reference, e.prediction, e.error, e.error_mev,
+            e.error_rss_mev
+        from reaction_errors e join reactions r using (reaction_id)
+        where {within} order by e.model_id, e.reaction_id
+        """,
+        keys,
+    )
+    failed = connection.frame(
+        f"""
+        select p.model_id, count(distinct parts.reaction_id) as n
+        from (
+            select r.reaction_id, unnest(r.part_datasets) as dataset_id, unnest(r.part_configs) as config_id
+            from reactions r where {within}
+        ) parts join predictions p using (dataset_id, config_id)
+        where p.status <> 'ok' group by p.model_id order by p.model_id
+        """,
+        keys,
+    )
+    expected = connection.row(f"select count(*) from reactions r where {within}", keys)
+    fit = stored.loc[stored["cause"] != "level", "model_id"].tolist()
+    allowed = stored.loc[~stored["cause"].isin(("level", "seen")), "model_id"].tolist()
+    rows = ranked(errors, dict(zip(failed["model_id"], failed["n"], strict=True)), fit, allowed) if len(errors) else ()
+    made = pd.DataFrame(rows, columns=["model_id", *_METRICS, "cause", "reason"])
+    made = made.assign(n_expected=int(expected[0]) if expected else 0)
+    about = stored[["model_id", "label", "dataset_id", "unit", "origin"]]
+    return about.merge(made, on="model_id").sort_values(["rank", "rmse", "model_id"], ignore_index=True)
+
+
+def _stored_metrics(scope: Scope, kind: str, labels: str, with_seen: bool) -> pd.DataFrame:
+    """Metrics over the whole dataset as the store has them."""
+    return connection.frame(
         f"""
         select x.model_id, m.label, x.dataset_id, x.unit, {", ".join(f"x.{name}" for name in _METRICS)},
             coalesce(x.cause, '') as cause, coalesce(x.reason, '') as reason,
@@ -141,9 +188,6 @@ def reaction_metrics(scope: Scope, kind: str, labels: str = SHOWN, *, with_seen:
         order by x.rank nulls last, x.rmse, x.model_id
         """,
         {"dataset": scope.dataset_id, "kind": kind, "labels": labels, "with_seen": with_seen},
-    )
-    return training.with_seen_columns(
-        table.astype(dict.fromkeys(("rank", "rank_lo", "rank_hi"), float)), Scope.of(scope.dataset_id)
     )
 
 

@@ -3,14 +3,19 @@
 Energies and forces come back in the store's units (eV, Å) unless a column's name says otherwise.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
-from engine.queries.scope import EVERYTHING, Scope
+from engine.errors import ScopeError
+from engine.queries.scope import EVERYTHING, WINDOWS, Scope
+from engine.registry.datasets import load_datasets
+from engine.registry.kinds import label, load_kinds
 from engine.store import connection
 from engine.store.connection import cached
 
@@ -44,6 +49,87 @@ def n_configurations(scope: Scope) -> int:
     row = connection.row(f"select count(*) from configurations c where {scope.predicate('c')}", scope.bindings())
     assert row is not None  # an aggregate without grouping always gives one row
     return int(row[0])
+
+
+@cached
+def n_known(scope: Scope, column: str) -> int:
+    """Number of configurations with a value of a column that a scope may have a window of.
+
+    Raises:
+        ScopeError: A scope has no window of that column.
+    """
+    if column not in WINDOWS:
+        raise ScopeError(f"There is no window of '{column}', only of {', '.join(WINDOWS)}.")
+    sql = f"select count(c.{column}) from configurations c where {scope.predicate('c')}"
+    row = connection.row(sql, scope.bindings())
+    assert row is not None  # an aggregate without grouping always gives one row
+    return int(row[0])
+
+
+@cached
+def counts_by_dataset(scope: Scope) -> dict[str, int]:
+    """Number of configurations of each dataset that has any, most first."""
+    found = connection.frame(
+        f"""
+        select c.dataset_id, count(*) as n from configurations c where {scope.predicate("c")}
+        group by c.dataset_id order by n desc, c.dataset_id
+        """,
+        scope.bindings(),
+    )
+    return dict(zip(found["dataset_id"], found["n"].astype(int).tolist(), strict=True))
+
+
+@cached
+def counts_by_kind(scope: Scope) -> pd.DataFrame:
+    """Configurations of each kind and dataset, in the order of the vocabulary: kind, dataset_id, n_configs."""
+    found = connection.frame(
+        f"""
+        select c.kind, c.dataset_id, count(*) as n_configs from configurations c where {scope.predicate("c")}
+        group by c.kind, c.dataset_id order by n_configs desc, c.dataset_id
+        """,
+        scope.bindings(),
+    )
+    order = {kind: place for place, kind in enumerate(load_kinds())}
+    return found.sort_values("kind", key=lambda kinds: kinds.map(order), kind="stable", ignore_index=True)
+
+
+@cached
+def forces_by_kind(scope: Scope) -> dict[str, float]:
+    """Root mean square length of the reference force on an atom of each kind, eV/Å; without kinds that have none."""
+    found = connection.frame(
+        f"""
+        select c.kind, sqrt(sum(c.n_atoms * c.force_rms ** 2) / sum(c.n_atoms)) as force_rms
+        from configurations c where c.force_rms is not null and {scope.predicate("c")}
+        group by c.kind order by c.kind
+        """,
+        scope.bindings(),
+    )
+    return dict(zip(found["kind"], found["force_rms"].astype(float).tolist(), strict=True))
+
+
+@cached
+def kinds_of_groups(dataset_id: str) -> dict[str, str]:
+    """Labels of the kinds that the configurations of each group have, the most frequent first."""
+    found = connection.frame(
+        """
+        select group_name, kind from configurations where dataset_id = $dataset
+        group by group_name, kind order by group_name, count(*) desc, kind
+        """,
+        {"dataset": dataset_id},
+    )
+    names = found.assign(kind=found["kind"].map(label)).groupby("group_name")["kind"].agg(", ".join)
+    return {str(group): str(kinds) for group, kinds in names.items()}
+
+
+def kind_notes(dataset_ids: Sequence[str]) -> list[tuple[str, str, str]]:
+    """What the registry says of groups that mix kinds: dataset, label of the kind, and a sentence."""
+    known = load_datasets()
+    return [
+        (dataset_id, label(rule.kind).lower(), rule.note)
+        for dataset_id in dataset_ids
+        for rule in (known[dataset_id].kinds if dataset_id in known else ())
+        if rule.note
+    ]
 
 
 @cached
@@ -86,40 +172,53 @@ def element_counts(scope: Scope = EVERYTHING) -> pd.DataFrame:
     return table
 
 
+def _within(dataset_id: str, within: Scope) -> tuple[str, dict[str, Any]]:
+    """Condition on configurations `c` of a dataset, and its bindings; groups outside it count if nothing narrows it."""
+    if within.is_whole:
+        return "c.dataset_id = $dataset", {"dataset": dataset_id}
+    scope = within.on(dataset_id)
+    return scope.predicate("c"), scope.bindings()
+
+
 @cached
-def groups(dataset_id: str) -> pd.DataFrame:
+def groups(dataset_id: str, within: Scope = EVERYTHING) -> pd.DataFrame:
     """Groups of structures of a dataset, the largest first, those outside it last.
+
+    Args:
+        dataset_id: The dataset.
+        within: Conditions that its configurations must fit.
 
     Returns:
         group_name, in_dataset, n_configs, n_atoms (of all of them), n_atoms_min, n_atoms_max (of a configuration),
         composition (shares of atoms), energy_min, energy_max (eV/atom), and force_rms (eV/Å; root mean square of the
         length of the force on an atom).
     """
+    condition, named = _within(dataset_id, within)
     table = connection.frame(
-        """
-        select group_name, bool_or(in_dataset) as in_dataset, count(*) as n_configs, sum(n_atoms)::bigint as n_atoms,
-            min(n_atoms) as n_atoms_min, max(n_atoms) as n_atoms_max,
-            min(energy / n_atoms) as energy_min, max(energy / n_atoms) as energy_max,
-            sqrt(sum(list_inner_product(forces, forces))
-                / sum(n_atoms) filter (forces is not null)) as force_rms
-        from configurations where dataset_id = $dataset
-        group by group_name order by in_dataset desc, n_configs desc, group_name
+        f"""
+        select c.group_name, bool_or(c.in_dataset) as in_dataset, count(*) as n_configs,
+            sum(c.n_atoms)::bigint as n_atoms, min(c.n_atoms) as n_atoms_min, max(c.n_atoms) as n_atoms_max,
+            min(c.energy / c.n_atoms) as energy_min, max(c.energy / c.n_atoms) as energy_max,
+            sqrt(sum(c.n_atoms * c.force_rms ** 2)
+                / sum(c.n_atoms) filter (c.force_rms is not null)) as force_rms
+        from configurations c where {condition}
+        group by c.group_name order by in_dataset desc, n_configs desc, c.group_name
         """,
-        {"dataset": dataset_id},
+        named,
     )
-    table.insert(4, "composition", table["group_name"].map(_compositions(dataset_id)))
+    table.insert(4, "composition", table["group_name"].map(_compositions(condition, named)))
     return table
 
 
-def _compositions(dataset_id: str) -> dict[str, str]:
+def _compositions(condition: str, named: dict[str, Any]) -> dict[str, str]:
     """By group, the share of each element among the atoms, such as `W 87 %, Be 13 %`."""
     table = connection.frame(
-        """
+        f"""
         select group_name, number, count(*) as n
-        from (select group_name, unnest(numbers) as number from configurations where dataset_id = $dataset)
+        from (select c.group_name, unnest(c.numbers) as number from configurations c where {condition})
         group by group_name, number order by group_name, n desc, number
         """,
-        {"dataset": dataset_id},
+        named,
     )
     shares = 100 * table["n"] / table.groupby("group_name")["n"].transform("sum")
     texts = [
@@ -202,19 +301,23 @@ def _whole_edges(low: float, high: float) -> FloatArray:
 
 
 @cached
-def representatives(dataset_id: str) -> pd.DataFrame:
+def representatives(dataset_id: str, within: Scope = EVERYTHING) -> pd.DataFrame:
     """One configuration for each group: of those with the median number of atoms, the one with the median force.
+
+    Args:
+        dataset_id: The dataset.
+        within: Conditions that its configurations must fit.
 
     Returns:
         group_name, config_id, formula, n_atoms, force_rms (eV/Å; of the lengths of the forces, missing without forces).
     """
+    condition, named = _within(dataset_id, within)
     return connection.frame(
-        """
+        f"""
         with sized as (
-            select group_name, in_dataset, config_id, formula, n_atoms,
-                sqrt(list_inner_product(forces, forces) / n_atoms) as force_rms,
-                quantile_disc(n_atoms, 0.5) over (partition by group_name) as middle
-            from configurations where dataset_id = $dataset
+            select c.group_name, c.in_dataset, c.config_id, c.formula, c.n_atoms, c.force_rms,
+                quantile_disc(c.n_atoms, 0.5) over (partition by c.group_name) as middle
+            from configurations c where {condition}
         ), placed as (
             select *, count(*) over (partition by group_name) as n,
                 row_number() over (partition by group_name order by force_rms nulls last, config_id) as place
@@ -224,5 +327,5 @@ def representatives(dataset_id: str) -> pd.DataFrame:
         from placed where place = (n + 1) // 2
         order by in_dataset desc, group_name
         """,
-        {"dataset": dataset_id},
+        named,
     )

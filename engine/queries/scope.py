@@ -1,15 +1,15 @@
 """`Scope`: the configurations that a number is about. Every query takes one, captions print it and links carry it.
 
->>> scope = Scope.of("w-g", group="dislocation", elements=("W",))
+>>> scope = Scope.of("w-g", kinds=("dislocation",), elements=("W",))
 >>> print(scope.predicate("e"))
-e.dataset_id = $scope_dataset_0
+e.dataset_id = $scope_dataset_0 and e.in_dataset
     and (e.dataset_id, e.config_id) in (select k.dataset_id, k.config_id from configurations k
-    where k.dataset_id = $scope_dataset_0 and k.group_name = $scope_group
+    where k.dataset_id = $scope_dataset_0 and list_contains($scope_kinds, k.kind)
     and list_has_any(k.elements, $scope_elements))
 >>> scope.bindings()
-{'scope_dataset_0': 'w-g', 'scope_group': 'dislocation', 'scope_elements': ['W']}
+{'scope_dataset_0': 'w-g', 'scope_kinds': ['dislocation'], 'scope_elements': ['W']}
 >>> scope.describe()
-'w-g, group dislocation, with W'
+'w-g, dislocation, with W'
 >>> Scope.from_address(scope.to_address()) == scope
 True
 """
@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from engine.errors import ScopeError
+from engine.registry.kinds import label
 
 ALL = "all"  # every group that counts as the dataset
 
@@ -28,18 +29,13 @@ Window = tuple[float | None, float | None]  # lowest and highest value, both inc
 
 OPEN: Window = (None, None)
 
-_LOWEST_ENERGY = """(select min(z.energy / z.n_atoms) from configurations z
-    where z.dataset_id = k.dataset_id and z.in_dataset)"""
-
-_WINDOWS = {
-    "n_atoms": "k.n_atoms",
-    "energy_above": f"k.energy / k.n_atoms - {_LOWEST_ENERGY}",
-    "force_rms": "sqrt(list_inner_product(k.forces, k.forces) / k.n_atoms)",
-}
+WINDOWS = ("n_atoms", "energy_above", "force_rms")
+"""Columns of `configurations` that a scope may have a window of."""
 
 _ADDRESS = {
     "dataset_ids": "dataset",
     "group": "group",
+    "kinds": "kinds",
     "elements": "elements",
     "n_atoms": "atoms",
     "energy_above": "energy",
@@ -55,6 +51,7 @@ class Scope:
     Attributes:
         dataset_ids: Datasets; none means all of them.
         group: A group of structures, or `all` for the datasets themselves, without the groups outside them.
+        kinds: Ids of kinds of structures (engine/registry/kinds.py); none means all.
         elements: Configurations with at least one of these elements; none means no condition.
         n_atoms: Window of the number of atoms.
         energy_above: Window of the reference energy above the lowest of the dataset, eV/atom.
@@ -64,6 +61,7 @@ class Scope:
 
     dataset_ids: tuple[str, ...] = ()
     group: str = ALL
+    kinds: tuple[str, ...] = ()
     elements: tuple[str, ...] = ()
     n_atoms: Window = OPEN
     energy_above: Window = OPEN
@@ -71,10 +69,10 @@ class Scope:
     shared_with: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Bring values to one form, so that equal scopes are equal: each name once, elements and models in order."""
+        """Bring values to one form, so that equal scopes are equal: each name once, all but the datasets in order."""
         object.__setattr__(self, "dataset_ids", tuple(dict.fromkeys(self.dataset_ids)))
-        object.__setattr__(self, "elements", tuple(sorted(set(self.elements))))
-        object.__setattr__(self, "shared_with", tuple(sorted(set(self.shared_with))))
+        for name in ("kinds", "elements", "shared_with"):
+            object.__setattr__(self, name, tuple(sorted(set(getattr(self, name)))))
 
     @classmethod
     def of(cls, *dataset_ids: str, **conditions: Any) -> Self:
@@ -109,6 +107,11 @@ class Scope:
         """Whether the scope is whole datasets or one group, of which the store holds metrics."""
         return self == Scope(self.dataset_ids, self.group)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the scope is whole datasets, whichever."""
+        return self == Scope(self.dataset_ids)
+
     # For queries
 
     def predicate(self, alias: str) -> str:
@@ -138,9 +141,11 @@ class Scope:
         named: dict[str, Any] = {f"scope_dataset_{i}": name for i, name in enumerate(self.dataset_ids)}
         if self.group != ALL:
             named["scope_group"] = self.group
+        if self.kinds:
+            named["scope_kinds"] = list(self.kinds)
         if self.elements:
             named["scope_elements"] = list(self.elements)
-        for name in _WINDOWS:
+        for name in WINDOWS:
             for end, value in zip(("low", "high"), getattr(self, name), strict=True):
                 if value is not None:
                     named[f"scope_{name}_{end}"] = value
@@ -157,12 +162,14 @@ class Scope:
     def _conditions(self) -> list[str]:
         """Conditions on a row `k` of `configurations`."""
         terms = [] if self.group == ALL else ["k.group_name = $scope_group"]
+        if self.kinds:
+            terms.append("list_contains($scope_kinds, k.kind)")
         if self.elements:
             terms.append("list_has_any(k.elements, $scope_elements)")
-        for name, value in _WINDOWS.items():
+        for name in WINDOWS:
             low, high = getattr(self, name)
-            terms += [f"{value} >= $scope_{name}_low"] if low is not None else []
-            terms += [f"{value} <= $scope_{name}_high"] if high is not None else []
+            terms += [f"k.{name} >= $scope_{name}_low"] if low is not None else []
+            terms += [f"k.{name} <= $scope_{name}_high"] if high is not None else []
         return terms
 
     def _shared(self) -> str:
@@ -178,6 +185,8 @@ class Scope:
     def restrictions(self) -> list[str]:
         """The conditions beside the datasets, in words; none where the datasets are meant as they are."""
         words = [] if self.group == ALL else [f"group {self.group}"]
+        if self.kinds:
+            words.append(" or ".join(label(name).lower() for name in self.kinds))
         if self.elements:
             words.append(f"with {' or '.join(self.elements)}")
         words += _in_words(self.n_atoms, "{} atoms")
@@ -203,10 +212,11 @@ class Scope:
         found = {
             "dataset": list(self.dataset_ids),
             "group": [] if self.group == ALL else [self.group],
+            "kinds": list(self.kinds),
             "elements": list(self.elements),
             "with": list(self.shared_with),
         }
-        for name in _WINDOWS:
+        for name in WINDOWS:
             low, high = getattr(self, name)
             if (low, high) != OPEN:
                 found[_ADDRESS[name]] = [":".join("" if end is None else f"{end:.12g}" for end in (low, high))]
@@ -220,8 +230,8 @@ class Scope:
 
         Args:
             parameters: Values by parameter.
-            known: By parameter (`dataset`, `group`, `elements`, `with`) the values that there are; any value is
-                taken where a parameter is not among them.
+            known: By parameter (`dataset`, `group`, `kinds`, `elements`, `with`) the values that there are; any
+                value is taken where a parameter is not among them.
 
         Raises:
             ScopeError: A value is unknown or is no window; the message names it.
@@ -230,7 +240,7 @@ class Scope:
             raise ScopeError(" ".join(unknown))
         windows = {
             name: _window(_ADDRESS[name], parameters[_ADDRESS[name]])
-            for name in _WINDOWS
+            for name in WINDOWS
             if _ADDRESS[name] in parameters
         }
         groups = list(dict.fromkeys(parameters.get("group", ()))) or [ALL]
@@ -239,6 +249,7 @@ class Scope:
         return cls(
             dataset_ids=tuple(parameters.get("dataset", ())),
             group=groups[0],
+            kinds=tuple(parameters.get("kinds", ())),
             elements=tuple(parameters.get("elements", ())),
             shared_with=tuple(parameters.get("with", ())),
             **windows,

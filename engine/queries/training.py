@@ -3,8 +3,10 @@
 import pandas as pd
 
 from engine.queries import catalog
-from engine.queries.scope import EVERYTHING, Scope
+from engine.queries.scope import ALL, EVERYTHING, Scope
+from engine.registry.datasets import CERTAINTIES
 from engine.registry.leakage import COUNTED
+from engine.store import connection
 from engine.store.connection import cached
 
 SEEN_MARK = "§"  # of such a model, in every table and chart
@@ -15,17 +17,35 @@ def seen(scope: Scope = EVERYTHING) -> pd.DataFrame:
     """What is known of models having been trained on the configurations of a scope, dataset by dataset.
 
     Args:
-        scope: Which configurations. Conditions beside datasets and group do not matter: which single configurations a
-            model was trained on is not known.
+        scope: Which configurations. Under conditions beside datasets and group, those groups count that have any
+            configurations left: which single ones a model was trained on is not known.
 
     Returns:
         One row per pair of model and dataset that something is known of: model_id, dataset_id, `is_seen` (the model
         counts as trained on them) and `seen_reason`.
     """
     known = catalog.leakage()
+    if scope.group == ALL and not scope.narrowed(shared_with=()).is_summarised:
+        return _seen_of_groups(known, scope)
     known = known[known["group_name"] == scope.group]
     if scope.dataset_ids:
         known = known[known["dataset_id"].isin(scope.dataset_ids)]
+    return _marked(known)
+
+
+def _seen_of_groups(known: pd.DataFrame, scope: Scope) -> pd.DataFrame:
+    """What is known of the groups that a narrowed scope has configurations of; the surest of each pair."""
+    groups = connection.frame(
+        f"select distinct c.dataset_id, c.group_name from configurations c where {scope.predicate('c')}",
+        scope.bindings(),
+    )
+    known = known.merge(groups, on=["dataset_id", "group_name"])
+    known = known.sort_values("certainty", key=lambda names: names.map(CERTAINTIES.index), kind="stable")
+    return _marked(known.drop_duplicates(["model_id", "dataset_id"]).sort_values(["dataset_id", "model_id"]))
+
+
+def _marked(known: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `catalog.leakage`, one a pair, in the columns of `seen`."""
     known = known.assign(is_seen=known["certainty"].isin(COUNTED)).rename(columns={"reason": "seen_reason"})
     return known[["model_id", "dataset_id", "is_seen", "seen_reason"]].reset_index(drop=True)
 

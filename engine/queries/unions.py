@@ -15,8 +15,8 @@ from engine.numerics.alignment import leave_one_out_errors
 from engine.numerics.comparison import UNRANKED, choose_models
 from engine.numerics.metrics import MEV, MIN_CLUSTERS, rmse_bounds
 from engine.numerics.ranks import RankIntervals, macro_rmse, mean_rank_intervals, rank_intervals
-from engine.queries import catalog, error_metrics
-from engine.queries.scope import Scope
+from engine.queries import catalog, error_metrics, reference_data
+from engine.queries.scope import EVERYTHING, Scope
 from engine.store import connection
 from engine.store.connection import cached
 
@@ -114,7 +114,12 @@ def default_union() -> tuple[str, ...]:
 
 @cached
 def union_ranking(
-    alignment: str, dataset_ids: tuple[str, ...], quantity: str, *, with_seen: bool = False
+    alignment: str,
+    dataset_ids: tuple[str, ...],
+    quantity: str,
+    *,
+    with_seen: bool = False,
+    within: Scope = EVERYTHING,
 ) -> UnionRanking:
     """Rank models over a union of datasets, on the configurations of each that the ranked models share.
 
@@ -127,26 +132,31 @@ def union_ranking(
         dataset_ids: At least one dataset.
         quantity: `energy` or `force`.
         with_seen: Whether a model may be ranked on configurations that it was trained on.
+        within: Conditions that configurations must fit; its datasets do not matter. Datasets with none left are left
+            out.
     """
-    dataset_ids = tuple(sorted(set(dataset_ids)))
+    scope = within.on(*sorted(set(dataset_ids)))
+    if within.on() != EVERYTHING:
+        scope = scope.on(*sorted(reference_data.counts_by_dataset(scope)) or scope.dataset_ids)
+    dataset_ids = scope.dataset_ids
     # Forces know no alignment, and only some datasets have crystals.
     alignment = alignment if quantity == "energy" else "raw"
-    own = error_metrics.dataset_metrics(alignment, Scope.of(*dataset_ids), quantity=quantity, with_seen=with_seen)
+    own = error_metrics.dataset_metrics(alignment, scope, quantity=quantity, with_seen=with_seen)
     models = _models(own, dataset_ids)
     candidates = models.loc[models["cause"] == "", "model_id"].tolist()
-    places = _configurations(dataset_ids)
-    table = _Table.read(places, candidates, dataset_ids, _column(alignment, quantity))
+    places = _configurations(scope)
+    table = _Table.read(places, candidates, scope, _column(alignment, quantity))
     failed = own.groupby(["dataset_id", "model_id"])["n_failed"].sum().to_dict()
     chosen = table.together(failed)
     models.loc[models["model_id"].isin(set(candidates) - set(chosen)), "cause"] = "share"
     table = table.of(chosen)
     if alignment == "per_element" and chosen:
-        table = _aligned_again(table, dataset_ids)
+        table = _aligned_again(table, scope)
     table = table.with_numbers()
     models.loc[models["model_id"].isin(set(chosen) - set(table.model_ids)), "cause"] = "numbers"
     models["reason"] = models["reason"].where(models["reason"] != "", models["cause"].map(UNRANKED).fillna(""))
     n_models = own[own["n_configs"] > 0].groupby("dataset_id")["model_id"].nunique()
-    return UnionRanking(_with_ranks(models, table, quantity), _datasets(dataset_ids, table, quantity, n_models))
+    return UnionRanking(_with_ranks(models, table, quantity), _datasets(own, dataset_ids, table, quantity, n_models))
 
 
 def _column(alignment: str, quantity: str) -> str:
@@ -176,9 +186,8 @@ def _models(own: pd.DataFrame, dataset_ids: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=_MODEL_COLUMNS[:12])
 
 
-def _configurations(dataset_ids: Sequence[str]) -> pd.DataFrame:
+def _configurations(scope: Scope) -> pd.DataFrame:
     """Configurations of the union in a fixed order: dataset_id, config_id, cluster_name, n_atoms."""
-    scope = Scope.of(*dataset_ids)
     return connection.frame(
         f"""
         select c.dataset_id, c.config_id, c.cluster_name, c.n_atoms from configurations c
@@ -205,11 +214,8 @@ class _Table:
     has_result: BoolArray
 
     @classmethod
-    def read(
-        cls, configurations: pd.DataFrame, model_ids: list[str], dataset_ids: Sequence[str], column: str
-    ) -> "_Table":
+    def read(cls, configurations: pd.DataFrame, model_ids: list[str], scope: Scope, column: str) -> "_Table":
         """The errors as the store has them."""
-        scope = Scope.of(*dataset_ids)
         found = connection.frame(
             f"""
             with places as (
@@ -274,18 +280,18 @@ class _Table:
         return table.within(np.asarray(is_known))
 
 
-def _aligned_again(table: _Table, dataset_ids: Sequence[str]) -> _Table:
+def _aligned_again(table: _Table, scope: Scope) -> _Table:
     """The errors about offsets that are fitted to what models share, in datasets where models have more than that."""
     names, shared = table.configurations["dataset_id"].to_numpy(), table.shared
-    uneven = [name for name in dataset_ids if (table.has_result[:, (names == name) & ~shared]).any()]
+    uneven = [name for name in scope.dataset_ids if (table.has_result[:, (names == name) & ~shared]).any()]
     if not uneven:
         return table
-    raw = _Table.read(table.configurations, table.model_ids, dataset_ids, _ENERGY_COLUMN["raw"])
+    raw = _Table.read(table.configurations, table.model_ids, scope, _ENERGY_COLUMN["raw"])
     errors = table.errors.copy()
     for name in uneven:
         inside = shared & (names == name)
         about = table.configurations[inside]
-        shares = error_metrics.element_shares(Scope.of(name).shared_by(table.model_ids))
+        shares = error_metrics.element_shares(scope.on(name).shared_by(table.model_ids))
         fractions = shares.loc[pd.MultiIndex.from_frame(about[["dataset_id", "config_id"]])].to_numpy()
         for row, values in enumerate(raw.errors[:, inside]):
             is_known = np.isfinite(values)
@@ -344,8 +350,11 @@ def _named(
     return named
 
 
-def _datasets(dataset_ids: Sequence[str], table: _Table, quantity: str, n_models: pd.Series) -> pd.DataFrame:
+def _datasets(
+    own: pd.DataFrame, dataset_ids: Sequence[str], table: _Table, quantity: str, n_models: pd.Series
+) -> pd.DataFrame:
     """What each dataset brings to the union."""
+    n_expected = own.groupby("dataset_id")["n_expected"].first()
     about = catalog.datasets().set_index("dataset_id").loc[list(dataset_ids)]
     counts = _sums(table, quantity)[1]
     kept = table.configurations.assign(count=counts).groupby("dataset_id")
@@ -353,7 +362,7 @@ def _datasets(dataset_ids: Sequence[str], table: _Table, quantity: str, n_models
     return pd.DataFrame({
         "dataset_id": list(dataset_ids),
         "label": about["label"].to_numpy(),
-        "n_expected": about["n_configs"].to_numpy(dtype=int),
+        "n_expected": n_expected.reindex(dataset_ids, fill_value=0).to_numpy(dtype=int),
         "n_configs": kept.size().reindex(dataset_ids, fill_value=0).to_numpy(dtype=int),
         "share": (kept["count"].sum().reindex(dataset_ids, fill_value=0.0) / total).to_numpy(),
         "n_clusters": kept["cluster_name"].nunique().reindex(dataset_ids, fill_value=0).to_numpy(dtype=int),

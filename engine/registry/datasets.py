@@ -17,6 +17,7 @@ from ase.data import chemical_symbols
 from engine.data_folder import DataFolder, as_written
 from engine.errors import RegistryError
 from engine.readers.formats import READERS
+from engine.registry.kinds import KindRule, check_rules
 from engine.registry.levels_of_theory import LevelOfTheory, make_level, with_level
 from engine.registry.tables import SHA256, Registry, build, check_choice, check_unique, read_folder, with_users
 from engine.registry.training_sets import check_training_sets
@@ -143,6 +144,7 @@ class Dataset:
         file_note: What the files, or the mirror, leave out or change; empty where nothing.
         groups_outside: Groups that are kept but do not count as the dataset.
         crystal_groups: Groups that hold the perfect crystal of each element, among others; the lowest in energy is it.
+        kinds: Which kind of structures its groups are; the first rule that fits counts.
         files: Where the data are; either all files with a `mirror`, or all with a `url` and a `reader`.
         not_available: Why there are no data, and the next step; empty where there are.
         published_predictions: Predictions that can be imported.
@@ -173,6 +175,7 @@ class Dataset:
     file_note: str = ""
     groups_outside: tuple[str, ...] = ()
     crystal_groups: tuple[str, ...] = ()
+    kinds: tuple[KindRule, ...] = ()
     files: tuple[DataFile, ...] = ()
     not_available: str = ""
     published_predictions: tuple[PublishedPredictions, ...] = ()
@@ -300,6 +303,7 @@ def _check(dataset: Dataset, where: str) -> None:
     if bool(dataset.files) == bool(dataset.not_available):
         raise RegistryError(f"{where}: needs either files, or not_available to say why there are none.")
     _check_noise(dataset, where)
+    check_rules(dataset.kinds, where)
     for file in dataset.files:
         _check_file(file, f"{where}: file '{file.name}'")
     for predictions in dataset.published_predictions:

@@ -33,7 +33,16 @@ from engine.store.connection import SCHEMA_VERSION
 from engine.store.environments import Environments, class_table, insert_class_metrics, sample_table
 from engine.store.ranking import Comparable, macro_rows, rank_rows
 from engine.store.reactions import dataset_reactions, listed_reactions, reaction_tables
-from engine.store.rows import Cost, Results, Run, columns, configuration_row, leakage_row, prediction_row
+from engine.store.rows import (
+    Cost,
+    Results,
+    Run,
+    columns,
+    configuration_row,
+    leakage_row,
+    prediction_row,
+    summarised_configurations,
+)
 from engine.store.scoring import Frame, Score
 from engine.store.spread import correlation_rows, uncertainty_rows
 
@@ -116,7 +125,8 @@ class StoreBuilder:
         self._add_dataset_row(dataset, size, reason, is_summary=False)
         self._add_leakage(dataset, {c.group_name for c in configurations})
         clusters = [f"{dataset.dataset_id} {k}" for k in frame.clusters] if frame else []
-        rows = [configuration_row(dataset, c, name) for c, name in zip(configurations, clusters, strict=True)]
+        lowest = min((c.energy / c.n_atoms for c in inside if c.energy is not None), default=None)
+        rows = [configuration_row(dataset, c, name, lowest) for c, name in zip(configurations, clusters, strict=True)]
         self._insert("configurations", rows)
 
     def add_summary(self, dataset: Dataset, summary: Mapping[str, pa.Table], reason: str) -> None:
@@ -130,6 +140,8 @@ class StoreBuilder:
         for table, rows in summary.items():
             if table == "ensembles":
                 self._add_ensemble_rows(rows.to_pylist())
+            elif table == "configurations":
+                self._insert(table, summarised_configurations(dataset, summary))
             elif table != "datasets":
                 self._insert(table, rows)
 

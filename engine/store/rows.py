@@ -1,15 +1,18 @@
 """Results, runs and costs that the builder takes in, and the rows that records become."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 from ase.data import chemical_symbols
 from ase.formula import Formula
 
 from engine.records import Configuration, Prediction, flat
 from engine.registry.datasets import Dataset
+from engine.registry.kinds import kind_of
 from engine.registry.leakage import Leakage
 from engine.registry.models import Model
 
@@ -100,8 +103,15 @@ def run_id(model_id: str, dataset_id: str, *parts: str) -> str:
     return hashlib.sha256("\n".join((model_id, dataset_id, *parts)).encode()).hexdigest()[:12]
 
 
-def configuration_row(dataset: Dataset, c: Configuration, cluster_name: str) -> dict[str, Any]:
-    """A configuration as a row of `configurations`."""
+def configuration_row(dataset: Dataset, c: Configuration, cluster_name: str, lowest: float | None) -> dict[str, Any]:
+    """A configuration as a row of `configurations`.
+
+    Args:
+        dataset: Its dataset.
+        c: The configuration.
+        cluster_name: Of the configurations that the bootstrap draws with it.
+        lowest: Lowest energy of the dataset, eV/atom; None where none of its configurations has one.
+    """
     symbols = [chemical_symbols[z] for z in c.numbers]
     return {
         "dataset_id": dataset.dataset_id,
@@ -119,7 +129,33 @@ def configuration_row(dataset: Dataset, c: Configuration, cluster_name: str) -> 
         "forces": flat(c.forces),
         "stress": flat(c.stress),
         "cluster_name": cluster_name,
+        "kind": kind_of(dataset.kinds, c.group_name, c.config_id),
+        "energy_above": None if c.energy is None or lowest is None else c.energy / c.n_atoms - lowest,
+        "force_rms": None if c.forces is None else float(np.sqrt((c.forces**2).sum() / c.n_atoms)),
     }
+
+
+def summarised_configurations(dataset: Dataset, summary: Mapping[str, pa.Table]) -> pa.Table:
+    """Rows of `configurations` of a summary, with what follows from it: kind, energy above the lowest, RMS force.
+
+    Args:
+        dataset: Its dataset.
+        summary: Tables by name; `errors` has sums of the squared reference forces, the same for every model.
+    """
+    rows = summary["configurations"]
+    table = rows.select(["config_id", "group_name", "in_dataset", "n_atoms", "energy"]).to_pandas()
+    energy = table["energy"] / table["n_atoms"]
+    errors = summary["errors"].select(["config_id", "reference_dot_reference"]).to_pandas()
+    squares = errors.groupby("config_id")["reference_dot_reference"].first().reindex(table["config_id"]).to_numpy()
+    names = zip(table["group_name"], table["config_id"], strict=True)
+    derived = {
+        "kind": [kind_of(dataset.kinds, group, config_id) for group, config_id in names],
+        "energy_above": energy - energy[table["in_dataset"]].min(),
+        "force_rms": np.sqrt(squares / table["n_atoms"]),
+    }
+    for name, values in derived.items():
+        rows = rows.append_column(name, pa.array(values, from_pandas=True))
+    return rows
 
 
 def prediction_row(dataset: Dataset, result: Results, p: Prediction, run: str) -> dict[str, Any]:

@@ -45,11 +45,13 @@ create table leakage (
 );
 
 -- cluster_name: configurations that share one are of one metal, or of one cell and trajectory, and the bootstrap draws
--- them together (engine/numerics/clusters.py).
+-- them together (engine/numerics/clusters.py). kind: of structures (engine/registry/kinds.py). energy_above: of the
+-- reference, per atom, above the lowest of the dataset. force_rms: root mean square length of its force on an atom.
 create table configurations (
     dataset_id varchar, config_id varchar, group_name varchar, in_dataset boolean, formula varchar, elements varchar[],
     n_atoms integer, numbers smallint[], positions double[], cell double[], pbc boolean[],
-    energy double, forces double[], stress double[], cluster_name varchar, primary key (dataset_id, config_id)
+    energy double, forces double[], stress double[], cluster_name varchar,
+    kind varchar, energy_above double, force_rms double, primary key (dataset_id, config_id)
 );
 
 create table predictions (

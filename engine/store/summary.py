@@ -31,7 +31,7 @@ _ENSEMBLES = "ensemble_id in (select ensemble_id from ensemble_metrics where dat
 # What is kept of each table: columns, and condition. Errors are kept in single precision, 1e-6 of their value.
 _TABLES = {
     "datasets": ("dataset_id, n_configs, n_atoms, n_clusters, has_crystal, is_one_composition", _HERE),
-    "configurations": ("* exclude (positions, cell, pbc, forces, stress)", _HERE),
+    "configurations": ("* exclude (positions, cell, pbc, forces, stress, kind, energy_above, force_rms)", _HERE),
     "predictions": ("* exclude (energy, forces, stress)", _HERE),
     "runs": ("*", _HERE),
     "errors": ("*", _HERE),

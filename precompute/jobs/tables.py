@@ -1,15 +1,16 @@
 """Tables of the store as Markdown, for reports and the README."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 
-from engine.errors import StoreError
-from engine.quantities import interval
+from engine.errors import ScopeError, StoreError
+from engine.quantities import METRICS, interval
 from engine.queries import error_metrics, expressions
+from engine.queries.kinds import kind_errors
 from engine.queries.ranks import ranks
-from engine.queries.scope import Scope
+from engine.queries.scope import ADDRESS_NAMES, ALL, Scope
 from engine.queries.training import SEEN_MARK
 from engine.store import connection
 
@@ -55,6 +56,62 @@ def markdown_table(dataset_id: str) -> Iterator[str]:
     yield "F rank: 95 % interval by a paired bootstrap over independent clusters of the shared configurations."
     for reason, part in places[places["reason"] != ""].groupby("reason", sort=False):
         yield f"No rank: {', '.join(raw.loc[part.index.intersection(raw.index), 'label'])}. {reason}"
+
+
+def markdown_kinds(
+    dataset_ids: Sequence[str], names: Sequence[str], alignment: str, conditions: Sequence[str] = ()
+) -> Iterator[str]:
+    """Errors and ranks of every model by kind of structures, over some datasets together.
+
+    Args:
+        dataset_ids: At least one dataset.
+        names: Ids of kinds, or `all`.
+        alignment: Of the energies, `raw`, `per_element` or `crystal`.
+        conditions: Parameters of an address of the app, such as `elements=W`.
+
+    Yields:
+        Lines of a Markdown table for each kind, as the page Defects has its numbers: energies in meV/atom, forces in
+        meV/Å, with 95 % bounds, ranks as intervals and n configurations.
+
+    Raises:
+        StoreError: There is no store.
+        ScopeError: A condition is none.
+    """
+    asked: dict[str, list[str]] = {}
+    for condition in conditions:
+        name, _, value = condition.partition("=")
+        if name not in ADDRESS_NAMES or not value:
+            raise ScopeError(f"--only {condition}: expected NAME=VALUE with one of {', '.join(ADDRESS_NAMES)}.")
+        asked.setdefault(name, []).append(value)
+    scope = Scope.from_address(asked).on(*dataset_ids).narrowed(kinds=() if ALL in names else tuple(names))
+    found = {quantity: kind_errors(alignment, scope, quantity) for quantity in METRICS}
+    for kind, part in found["force"].groupby("kind", sort=False):
+        energy = found["energy"]
+        energy = energy[energy["kind"] == kind].set_index("model_id")
+        first = part.iloc[0]
+        yield f"{first['kind_label']}: {first['n_expected']} configurations of {', '.join(first['datasets'])}"
+        yield ""
+        yield f"| model | n | E RMSE {alignment} | E rank | F RMSE | F rank | no rank by forces |"
+        yield "|" + "---|" * 7
+        for _, row in part.iterrows():
+            other = energy.loc[row["model_id"]]
+            yield " | ".join(
+                (
+                    f"| {row['label']}" + (f" {SEEN_MARK}" if row["is_seen"] else ""),
+                    f"{row['n_configs']:d}",
+                    _bounded(other, "rmse", 2),
+                    interval(_number(other["rank"]), _number(other["rank_hi"])),
+                    _bounded(row, "rmse", 1),
+                    interval(_number(row["rank"]), _number(row["rank_hi"])),
+                    f"{row['reason']} |",
+                )
+            )
+        yield ""
+
+
+def _number(value: object) -> float:
+    """A rank as a float, NaN where there is none."""
+    return float("nan") if pd.isna(value) else float(str(value))
 
 
 def _of_crystal(crystal: pd.DataFrame, model_id: str) -> str:

@@ -12,7 +12,7 @@ CHOICES = {
     "ranking": ("part", "union", "zero"),
     "ranking?union=al-cu&union=fe": ("average",),
     "ranking?part=Best of each": ("by",),
-    "ranking?part=Best of each&by=Kind of structures&union=al-cu&union=fe": ("of",),
+    "ranking?part=Best of each&by=Group of structures&union=al-cu&union=fe": ("of",),
     "elements": ("show", "el", "pooled", "rescale", "view"),
     "elements?view=Two models": ("boundaries",),
     "parity": ("view", "full", "groups", "group"),

@@ -303,11 +303,11 @@ def test_a_model_chosen_by_name_is_in_the_address(sampled_store):
     assert [title.value for title in at.title] == ["Sample"]
 
 
-@pytest.mark.parametrize("page", ["model", "defect_energies", "about", "predict", "datasets"])
-def test_a_page_that_does_not_heed_conditions_of_the_address_says_so(store, page):
+@pytest.mark.parametrize("page", ["model", "about", "predict", "claims"])
+def test_a_page_that_does_not_heed_the_conditions_says_so(store, page):
     at = open_app(f"views/{page}.py", atoms="32:")
     assert not at.exception, at.exception
-    assert "heed the conditions of the address: at least 32 atoms." in text_of(at)
+    assert "heed the conditions at the left: at least 32 atoms." in text_of(at)
     assert "heed the conditions" not in text_of(open_app(f"views/{page}.py"))
 
 

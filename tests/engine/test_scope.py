@@ -11,6 +11,7 @@ from engine.store import connection
 FULL_ADDRESS = {
     "dataset": ["al-cu", "fe"],
     "group": ["vacancy"],
+    "kinds": ["vacancy"],
     "elements": ["Al"],
     "atoms": ["8:64"],
     "energy": [":0.5"],
@@ -27,6 +28,10 @@ FULL_ADDRESS = {
         (Scope.of("al-cu", "fe"), 26),
         (Scope.of("al-cu", group="vacancy"), 8),
         (Scope(group="dimer"), 1),
+        (Scope(kinds=("vacancy",)), 8),  # by the name of the group, since the test's datasets name no kinds
+        (Scope(kinds=("vacancy", "displaced"), elements=("Fe",)), 2),
+        (Scope(kinds=("cluster",)), 0),  # the dimer is outside its dataset
+        (Scope(group="dimer", kinds=("cluster",)), 1),
         (Scope(elements=("Al", "Fe")), 14),
         (Scope.of("al-cu", n_atoms=(32, None)), 16),  # cells with a vacancy have 31
         (Scope.of("al-cu", energy_above=(None, 0.0)), 1),
@@ -67,8 +72,8 @@ def test_an_address_gives_the_scope_back():
 def test_a_scope_says_in_words_what_it_holds():
     words = Scope.from_address(FULL_ADDRESS).describe({"al-cu": "Al-Cu"})
     assert words == (
-        "Al-Cu + fe, group vacancy, with Al, 8 to 64 atoms, at most 0.5 eV/atom above the lowest energy of the "
-        "dataset, RMS force of at least 0.01 eV/Å, with a result of each of emt"
+        "Al-Cu + fe, group vacancy, vacancy, with Al, 8 to 64 atoms, at most 0.5 eV/atom above the lowest energy of "
+        "the dataset, RMS force of at least 0.01 eV/Å, with a result of each of emt"
     )
     assert EVERYTHING.describe() == "all datasets"
 

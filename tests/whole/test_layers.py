@@ -62,8 +62,9 @@ RULES = {
         "precompute.workers",
     },
     "precompute.__main__": {
-        "engine.data_folder", "engine.errors", "engine.registry.reactions", "engine.relaxations",
-        "engine.store.connection", "precompute.acquire", "precompute.commands", "precompute.dft",
+        "engine.data_folder", "engine.errors", "engine.quantities", "engine.registry.kinds",
+        "engine.registry.reactions", "engine.relaxations", "engine.store.connection", "precompute.acquire",
+        "precompute.commands", "precompute.dft",
         "precompute.jobs.vacancies",
     },
     "app.figures": {"engine.numerics", "engine.quantities", "engine.queries", "engine.records"},
@@ -71,6 +72,9 @@ RULES = {
     "app.address": {"engine.errors", "engine.queries.scope"},
     "app.theme": {"app.figures"},
     "app.export": {"app.figures", "engine.queries", "engine.quantities"},
+    "app.conditions": {
+        "app.wording", "engine.errors", "engine.queries", "engine.registry", "engine.store.connection",
+    },
     "app.links": {"app.wording", "engine.queries.scope"},
     "app.wording": {
         "app.figures", "engine.numerics.comparison", "engine.quantities", "engine.queries", "engine.registry",
@@ -78,8 +82,8 @@ RULES = {
     },
     "app.tables": {"app.links", "app.wording", "engine.quantities"},
     "app.selection": {
-        "app.address", "app.links", "app.wording", "engine.errors", "engine.quantities", "engine.queries",
-        "engine.store.connection",
+        "app.address", "app.conditions", "app.links", "app.wording", "engine.errors", "engine.quantities",
+        "engine.queries", "engine.store.connection",
     },
     "app.furniture": {
         "app.export", "app.figures", "app.links", "app.selection", "app.tables", "app.theme", "app.wording",
@@ -90,11 +94,13 @@ RULES = {
         "app.tables", "app.wording", "engine.quantities", "engine.queries", "engine.registry",
     },
     "app.views": {
-        "app.address", "app.export", "app.figures", "app.furniture", "app.links", "app.sections", "app.selection",
-        "app.structures", "app.tables", "app.wording", "engine.errors", "engine.numerics", "engine.quantities",
-        "app.live", "engine.queries", "engine.readers", "engine.records", "engine.registry", "engine.store.connection",
+        "app.address", "app.conditions", "app.export", "app.figures", "app.furniture", "app.links", "app.sections",
+        "app.selection", "app.structures", "app.tables", "app.wording", "engine.errors", "engine.numerics",
+        "engine.quantities", "app.live", "engine.queries", "engine.readers", "engine.records", "engine.registry",
+        "engine.store.connection",
         "engine.store.visitor_queries", "precompute.live",
     },
+    "app.search": {"app.links", "engine.queries"},
     "app.live": {"precompute.live"},
     "app.api": {
         "app.live", "engine.errors", "engine.queries", "engine.readers", "engine.store.connection", "precompute.live",
@@ -102,7 +108,8 @@ RULES = {
     "app.server": {"app.api"},
     "app.commands": {"engine.queries.expressions", "engine.store.connection", "engine.store.statements"},
     "app.main": {
-        "app.commands", "app.furniture", "app.selection", "app.theme", "engine.errors", "engine.store.connection",
+        "app.commands", "app.furniture", "app.search", "app.selection", "app.theme", "engine.errors",
+        "engine.store.connection",
     },
 }  # fmt: skip
 SIBLINGS_APART = {"app.views", "engine.families"}  # files of these folders do not import each other
