@@ -33,7 +33,7 @@ _EMBEDDED = [one.ensemble_id for one in load_ensembles().values() if one.is_embe
 # Tables in single precision, 1e-6 of their value.
 _SINGLE = ("errors", "agreements", "detections", "agreement_curves", "calibrations")
 
-# What is kept of each table: columns, and condition. Atom by atom there is one ensemble alone, since each is 2 MB of W-g.
+# What is kept of each table: columns, and condition. One ensemble alone is kept atom by atom: each is 2 MB of W-g.
 _TABLES = {
     "datasets": ("dataset_id, n_configs, n_atoms, n_clusters, has_crystal, is_one_composition", _HERE),
     "configurations": ("* exclude (positions, cell, pbc, forces, stress)", _HERE),
@@ -47,8 +47,8 @@ _TABLES = {
     "element_metrics": ("*", _HERE),
     "ensembles": ("*", _ENSEMBLES),
     "uncertainties": (
-        """* exclude (force_standard_deviation, force_weighted)
-        replace (force_deviation::float[] as force_deviation, force_error::float[] as force_error)""",
+        """* exclude (force_weighted) replace (force_deviation::float[] as force_deviation,
+        force_error::float[] as force_error, force_standard_deviation::float[] as force_standard_deviation)""",
         f"{_HERE} and list_contains([{', '.join(map(repr, _EMBEDDED))}], ensemble_id)",
     ),
     "ensemble_members": ("*", _HERE),
