@@ -131,7 +131,7 @@ def _curves(
     title = f"Size and use of the {word}: {ensemble['label']} on {wording.dataset_label(chosen.dataset_id)}"
     n = f"{int(row['n_samples']):,} {choice.noun}"
     models, scope = list(ensemble["model_ids"]), Scope.of(chosen.dataset_id)
-    origin = furniture.provenance("uncertainty", title, models, scope, n)
+    origin = furniture.provenance("uncertainty-size", title, models, scope, n)
     axes = (
         f"RMS {word if choice.measure == 'weighted' else word.lower()} ({choice.unit})",
         f"RMS error ({choice.unit})",
@@ -145,6 +145,7 @@ def _curves(
         f"{title}. Left: RMS error of bins of rising deviation; right: RMS error when samples are left out.",
         key="size-and-use",
         slot=st.container(horizontal=True, horizontal_alignment="right"),
+        is_first=not ensemble["has_atoms"],
     )
     tables.view_data(table, "size-and-use")
 
@@ -209,8 +210,8 @@ def _shown(table: pd.DataFrame, choice: Choice) -> pd.DataFrame:
             "kind": table["kind"].to_numpy(),
             "n_samples": table["n_samples"].to_numpy(),
             "n_clusters": table["n_clusters"].to_numpy(),
-            "spearman": [_with_bounds(row, "spearman") for _, row in table.iterrows()],
-            "auroc": [_with_bounds(row, "auroc") for _, row in table.iterrows()],
+            "rho_text": [_with_bounds(row, "spearman") for _, row in table.iterrows()],
+            "auroc_text": [_with_bounds(row, "auroc") for _, row in table.iterrows()],
             "share_above": 100 * table["share_above"].to_numpy(dtype=float),
             "coverage": 100 * table["coverage"].to_numpy(dtype=float),
             "sharpness": 1000 * table["sharpness"].to_numpy(dtype=float),
@@ -228,8 +229,8 @@ def _heads(choice: Choice) -> dict[str, object]:
         "kind": st.column_config.TextColumn("Kind"),
         "n_samples": st.column_config.NumberColumn(choice.noun.capitalize()),
         "n_clusters": st.column_config.NumberColumn("Clusters"),
-        "spearman": st.column_config.TextColumn("ρ (95 %)"),
-        "auroc": st.column_config.TextColumn(f"AUROC above {limit} (95 %)"),
+        "rho_text": st.column_config.TextColumn("ρ (95 %)"),
+        "auroc_text": st.column_config.TextColumn(f"AUROC above {limit} (95 %)"),
         "share_above": st.column_config.NumberColumn(f"Errors above {limit} (%)", format="%.1f"),
         "coverage": st.column_config.NumberColumn("Errors below deviation (%)", format="%.0f"),
         "sharpness": st.column_config.NumberColumn(f"RMS deviation ({choice.unit})", format="%.3g"),

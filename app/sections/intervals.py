@@ -61,13 +61,16 @@ def _here(here: pd.DataFrame, own: str, by_label: str, chosen: Selection) -> Non
     for name in ("coverage", "held_out_lo", "held_out_hi"):
         table[name] = table["model_id"].map(whole.loc[is_cluster, name]).astype(float)
     table["by_kind"] = table["model_id"].map(by_kind["coverage"]).astype(float)
+    of_configs = whole.loc[~is_cluster, "coverage_configs"]  # too few clusters: all kinds, further configurations
+    table["by_kind"] = table["by_kind"].fillna(table["model_id"].map(of_configs).astype(float))
+    table["by_config"] = table["model_id"].map(whole["coverage_configs"]).astype(float)
     for name in ("median_low", "median_high", "n_clusters", "n_configs"):
         table[name] = table["model_id"].map(whole[name]).astype(float)
     table = table.sort_values("median_high").reset_index(drop=True)
     place = wording.dataset_label(chosen.dataset_id)
     title = f"Held-out coverage of {100 * NOMINAL:.0f} % intervals: {chosen.quantity} errors on {place}"
     n = f"{int(table['n_configs'].max()):,} configurations, {int(table['n_clusters'].max()):,} clusters, by {by_label}"
-    origin = furniture.provenance("uncertainty", title, names, Scope.of(chosen.dataset_id), n)
+    origin = furniture.provenance("uncertainty-coverage", title, names, Scope.of(chosen.dataset_id), n)
     furniture.figure(
         lambda ink: agreement_plots.coverages(table, NOMINAL, TOLERANCE, ink, title, origin.source_line()),
         table,
@@ -75,17 +78,23 @@ def _here(here: pd.DataFrame, own: str, by_label: str, chosen: Selection) -> Non
         f"{title}; the band is within {100 * TOLERANCE:.0f} points of {100 * NOMINAL:.0f} %.",
         key="coverages",
         slot=st.container(horizontal=True, horizontal_alignment="right"),
+        is_first=False,
     )
-    st.markdown(_words(table, chosen))
+    st.markdown(words(table, wording.dataset_label(chosen.dataset_id)))
     _table(table, here, chosen)
 
 
-def _words(table: pd.DataFrame, chosen: Selection) -> str:
-    """How many models hold what is promised, and which do not."""
+def words(table: pd.DataFrame, place: str) -> str:
+    """How many models hold what is promised, and which do not.
+
+    Args:
+        table: label, coverage on new clusters, by_kind and by_config, one row per model, shares.
+        place: Name of the dataset.
+    """
     sentences = []
     for column, what in (
         ("coverage", "new clusters (other cells and trajectories of the dataset)"),
-        ("by_kind", "new configurations of the same trajectories, each kind calibrated on its own"),
+        ("by_kind", "new configurations of the same trajectories, kind by kind where they are enough"),
     ):
         known = table[table[column].notna()]
         if known.empty:
@@ -101,8 +110,14 @@ def _words(table: pd.DataFrame, chosen: Selection) -> str:
             told = [f"{row.label} ({100 * getattr(row, column):.0f} %)" for row in failing.itertuples()]
             sentence += f" **They fail** for {wording.listed(told)}."
         sentences.append(sentence)
+    uneven = table.loc[table["coverage"].notna(), "by_config"]
+    if (uneven - NOMINAL).abs().max() > TOLERANCE:
+        sentences.append(
+            "Every cluster weighs the same there. Counted by configuration, the intervals of all kinds together hold "
+            f"{100 * uneven.min():.0f} to {100 * uneven.max():.0f} %, since long trajectories err otherwise than many "
+            "small clusters: where the kind is known, its own interval is the one to use."
+        )
     if not table["coverage"].notna().any():
-        place = wording.dataset_label(chosen.dataset_id)
         sentences.append(f"{place} has fewer than 10 clusters, so nothing is promised of new ones.")
     return "\n\n".join(sentences)
 
@@ -170,7 +185,7 @@ def _elsewhere(own: str, by_label: str, chosen: Selection) -> None:
     label = wording.model_labels().get(model_id, model_id)
     title = f"Coverage of {100 * NOMINAL:.0f} % intervals out of their dataset: {label}, {chosen.quantity}"
     n = f"{len(datasets)} datasets, by {by_label}; the diagonal is what was left out"
-    origin = furniture.provenance("uncertainty", title, [model_id], Scope.of(*datasets), n)
+    origin = furniture.provenance("uncertainty-elsewhere", title, [model_id], Scope.of(*datasets), n)
     table = mine.drop(columns="model_id").assign(coverage=100 * mine["coverage"])
     furniture.figure(
         lambda ink: agreement_plots.transfer_map(
@@ -182,13 +197,21 @@ def _elsewhere(own: str, by_label: str, chosen: Selection) -> None:
         f"{title}: share of errors inside the interval, calibrated on the row and tested on the column.",
         key="transfer",
         slot=st.container(horizontal=True, horizontal_alignment="right"),
+        is_first=False,
     )  # fmt: skip
-    st.markdown(_transfer_words(label, mine[mine["from_dataset"] != mine["to_dataset"]], away, len(models)))
+    st.markdown(transfer_words(label, mine[mine["from_dataset"] != mine["to_dataset"]], away, len(models)))
     tables.view_data(table, "transfer")
 
 
-def _transfer_words(label: str, mine: pd.DataFrame, away: pd.DataFrame, n_models: int) -> str:
-    """What becomes of the promise on another dataset."""
+def transfer_words(label: str, mine: pd.DataFrame, away: pd.DataFrame, n_models: int) -> str:
+    """What becomes of the promise on another dataset.
+
+    Args:
+        label: Of the model.
+        mine: Its rows of `queries.intervals.transfer` from one dataset to another.
+        away: Those of all models.
+        n_models: How many these are.
+    """
     near = (mine["coverage"] - NOMINAL).abs() <= TOLERANCE
     low = mine["coverage"] < NOMINAL - TOLERANCE
     worst = mine.sort_values("coverage").iloc[0]

@@ -62,7 +62,7 @@ def measures(dataset_id: str, quantity: str, threshold: float) -> pd.DataFrame:
         from agreements a left join detections d
             on (d.ensemble_id, d.dataset_id, d.kind, d.quantity, d.measure)
                 = (a.ensemble_id, a.dataset_id, a.kind, a.quantity, a.measure)
-            and abs(d.threshold - $threshold) < 1e-9
+            and abs(d.threshold - $threshold) < 1e-6
         where a.dataset_id = $dataset and a.quantity = $quantity
         order by a.ensemble_id, a.kind <> 'all', a.kind, a.measure
         """,

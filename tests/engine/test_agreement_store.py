@@ -51,8 +51,8 @@ def test_a_calibration_holds_the_scores_of_the_model(store):
         """select c.config_id, c.cluster_name, p.forces as predicted, m.forces as other, c.forces as labels
         from configurations c join predictions p using (dataset_id, config_id) join predictions m
             using (dataset_id, config_id)
-        where c.dataset_id = 'al-cu' and c.in_dataset and p.model_id = 'emt' and m.model_id = 'morse' and p.forces is not null
-            and m.forces is not null order by c.config_id"""
+        where c.dataset_id = 'al-cu' and c.in_dataset and p.model_id = 'emt' and m.model_id = 'morse'
+            and p.forces is not null and m.forces is not null order by c.config_id"""
     )
     values, zero = [], []
     for row in rows.itertuples():
