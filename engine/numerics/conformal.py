@@ -10,7 +10,7 @@ configuration is a unit, and the interval is for further configurations of the s
 coverage leaves out whole clusters in the first case, and blocks of consecutive configurations in the second.
 
 Distributions of clusters are pooled without the correction for their finite number: it would let an interval from 20
-clusters hold 95 to 98 % in place of 90, where the pool holds 86 to 90 (`python -m benchmarks.intervals`). A pool of
+clusters hold 95 to 99 % in place of 90, where the pool holds 88 to 90 (`python -m benchmarks.intervals`). A pool of
 single samples keeps it and is the usual split-conformal interval.
 
 Source:
