@@ -155,7 +155,8 @@ def expected_error(
     """The error to expect of a model on a structure, as an interval with the coverage that it had where it was tested.
 
     The nearest evidence counts: datasets with all of the elements and this kind of structure; the same elements in all
-    kinds; other elements. Calibrations of several datasets are pooled, their units weighing the same.
+    kinds; other elements, where two datasets or more say how far that holds. Calibrations of several datasets are
+    pooled, their units weighing the same; those by cluster come before those by configuration.
 
     Args:
         model_id: The model whose error it is.
@@ -183,8 +184,11 @@ def expected_error(
         ELSEWHERE: (table["kind"] == ALL).to_numpy(),
     }
     for evidence, chosen in steps.items():
-        if chosen.any():
-            return _expected(table[chosen], evidence, deviation, FLOORS[quantity], coverage)
+        rows = table[chosen]
+        if (rows["unit"] == "cluster").any():  # these promise more than calibrations of single trajectories
+            rows = rows[rows["unit"] == "cluster"]
+        if len(rows) > (evidence == ELSEWHERE):  # other elements: with one dataset nothing says how far it holds
+            return _expected(rows, evidence, deviation, FLOORS[quantity], coverage)
     nan = float("nan")
     return Expected(nan, nan, coverage, nan, NO_EVIDENCE, "", 0, 0, ())
 
@@ -199,9 +203,8 @@ def _expected(rows: pd.DataFrame, evidence: str, deviation: float | None, floor:
     else:
         known = [_at(levels, values, coverage) for levels, values in zip(rows["levels"], rows["held_out"], strict=True)]
         measured = float(np.average(known, weights=rows["n_units"]))
-    units = set(rows["unit"])
     return Expected(
-        low, high, coverage, measured, evidence, "configuration" if "configuration" in units else "cluster",
+        low, high, coverage, measured, evidence, str(rows["unit"].iloc[0]),
         int(rows["n_configs"].sum()), whole.n_units, tuple(rows["dataset_id"]),
     )  # fmt: skip
 

@@ -15,14 +15,32 @@ from engine.store.connection import SCHEMA_VERSION
 LEVELS = [0.5, 0.8, 0.9, 0.95]
 
 
-def insert(con: duckdb.DuckDBPyConnection, dataset: str, kind: str, scores: np.ndarray, held_out: float = 0.89) -> None:
-    """A calibration by the ensemble `e` of the model `m`, each score a unit."""
+def insert(
+    con: duckdb.DuckDBPyConnection,
+    dataset: str,
+    kind: str,
+    scores: np.ndarray,
+    held_out: float = 0.89,
+    *,
+    unit: str = "cluster",
+    model: str = "m",
+) -> None:
+    """A calibration by the ensemble `e`, each score a unit."""
     labels = np.arange(len(scores))
     quantiles = Sample(scores, labels, labels).calibration().quantiles.tolist()
     con.execute(
-        """insert into calibrations values ($d, 'm', 'e', 'force', $k, 'cluster', $n, $n, $n, $n, 0.005, $q, $l, $h, $h,
+        """insert into calibrations values ($d, $m, 'e', 'force', $k, $u, $n, $n, $n, $n, 0.005, $q, $l, $h, $h,
         null, null, 0.1, 0.2)""",
-        {"d": dataset, "k": kind, "n": len(scores), "q": quantiles, "l": LEVELS, "h": [0.5, 0.8, held_out, 0.95]},
+        {
+            "d": dataset,
+            "m": model,
+            "u": unit,
+            "k": kind,
+            "n": len(scores),
+            "q": quantiles,
+            "l": LEVELS,
+            "h": [0.5, 0.8, held_out, 0.95],
+        },
     )
 
 
@@ -33,13 +51,16 @@ def calibrated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     con = duckdb.connect(str(path))
     con.execute(SCHEMA.read_text(encoding="utf-8"))
     con.execute("insert into store_info values ($v, 'few', null, '')", {"v": SCHEMA_VERSION})
-    for name, elements in (("w", ["W"]), ("w2", ["W"]), ("mo", ["Mo"])):
+    for name, elements in (("w", ["W"]), ("w2", ["W"]), ("mo", ["Mo"]), ("mo2", ["Mo"])):
         con.execute("insert into datasets (dataset_id, elements) values ($d, $e)", {"d": name, "e": elements})
     rising = np.linspace(0.0, 1.0, 401)
     insert(con, "w", "all", rising, 0.91)
     insert(con, "w", "vacancy", 2 * rising)
     insert(con, "w2", "vacancy", 4 * rising, 0.87)
     insert(con, "mo", "all", 10 * rising)
+    insert(con, "mo", "gb", rising[:50])
+    insert(con, "mo2", "gb", rising, unit="configuration")
+    insert(con, "mo", "all", rising, model="lone")
     con.close()
     publish(path, tmp_path / "results.duckdb")
     monkeypatch.setenv("DEFECT_ATLAS_DATA", str(tmp_path))
@@ -65,6 +86,16 @@ def test_other_elements_count_last_with_the_coverage_that_datasets_give_each_oth
     assert found.evidence == intervals.ELSEWHERE
     # From 0.05 to 0.95 holds 0.09 of uniform scores to 10; from 0.5 to 9.5 holds half of those to 1.
     assert found.coverage == pytest.approx((0.09 + 0.5) / 2, abs=0.02)
+
+
+def test_clusters_come_before_configurations_of_single_trajectories(calibrated):
+    found = intervals.expected_error("m", ["Mo"], "gb", 0.095, ensemble_id="e")
+    assert (found.evidence, found.unit, found.n_units) == (intervals.SAME_KIND, "cluster", 50)
+
+
+def test_one_dataset_of_other_elements_is_no_evidence(calibrated):
+    assert intervals.expected_error("m", ["Mo"], None, 0.1, ensemble_id="e").evidence == intervals.SAME_ELEMENTS
+    assert not intervals.expected_error("lone", ["Ta"], None, 0.1, ensemble_id="e").is_known
 
 
 def test_no_evidence_is_said(calibrated):
