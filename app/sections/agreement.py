@@ -128,7 +128,7 @@ def _curves(
     found: Mapping[str, NDArray[np.float64]], ensemble: pd.Series, choice: Choice, chosen: Selection, row: pd.Series
 ) -> None:
     word = _word(choice)
-    title = f"Size and use of the {word}: {ensemble['label']} on {wording.dataset_label(chosen.dataset_id)}"
+    title = f"Reliability and rejection: {ensemble['label']}"
     n = f"{int(row['n_samples']):,} {choice.noun}"
     models, scope = list(ensemble["model_ids"]), Scope.of(chosen.dataset_id)
     origin = furniture.provenance("uncertainty-size", title, models, scope, n)

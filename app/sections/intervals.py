@@ -46,12 +46,12 @@ def show(ensembles: pd.DataFrame, ensemble_id: str, chosen: Selection) -> None:
             "any kind, with errors of this quantity. Choose another dataset, quantity or deviation.",
         )
         return
-    _here(here, own, labels[by], chosen)
-    _elsewhere(own, labels[by], chosen)
+    best = _here(here, own, labels[by], chosen)
+    _elsewhere(own, labels[by], chosen, best)
 
 
-def _here(here: pd.DataFrame, own: str, by_label: str, chosen: Selection) -> None:
-    """Chart, words and table of the dataset."""
+def _here(here: pd.DataFrame, own: str, by_label: str, chosen: Selection) -> str:
+    """Chart, words and table of the dataset; returns the model with the narrowest intervals."""
     labels = wording.model_labels()
     by_kind = intervals.by_kind(chosen.dataset_id, chosen.quantity, own).set_index("model_id")
     whole = here[here["kind"] == intervals.ALL].set_index("model_id")
@@ -82,6 +82,7 @@ def _here(here: pd.DataFrame, own: str, by_label: str, chosen: Selection) -> Non
     )
     st.markdown(words(table, wording.dataset_label(chosen.dataset_id)))
     _table(table, here, chosen)
+    return str(table["model_id"].iloc[0])
 
 
 def words(table: pd.DataFrame, place: str) -> str:
@@ -142,7 +143,7 @@ def _table(table: pd.DataFrame, here: pd.DataFrame, chosen: Selection) -> None:
     tables.table_view(shown, "intervals", heads)
     kinds = here[(here["kind"] != intervals.ALL) & (here["model_id"] == chosen.model_id)]
     if kinds.empty:
-        kinds = here[(here["kind"] != intervals.ALL) & (here["model_id"] == here["model_id"].iloc[0])]
+        kinds = here[(here["kind"] != intervals.ALL) & (here["model_id"] == table["model_id"].iloc[0])]
     if kinds.empty:
         return
     label = wording.model_labels().get(kinds["model_id"].iloc[0], kinds["model_id"].iloc[0])
@@ -168,15 +169,15 @@ def _table(table: pd.DataFrame, here: pd.DataFrame, chosen: Selection) -> None:
     )
 
 
-def _elsewhere(own: str, by_label: str, chosen: Selection) -> None:
-    """From one dataset to the next, for the model of the sidebar, and how often this fails for all models."""
+def _elsewhere(own: str, by_label: str, chosen: Selection, best: str) -> None:
+    """From one dataset to the next, for the model of the sidebar or the best, and how often this fails for all."""
     found = intervals.transfer(chosen.quantity, own)
     away = found[found["from_dataset"] != found["to_dataset"]]
     if away.empty:
         return
     st.markdown("**On other datasets**")
     models = away["model_id"].unique()
-    model_id = chosen.model_id if chosen.model_id in models else away["model_id"].value_counts().idxmax()
+    model_id = next((name for name in (chosen.model_id, best) if name in models), str(models[0]))
     mine = found[found["model_id"] == model_id]
     datasets = sorted(mine["from_dataset"].unique())
     grid = mine.pivot(index="from_dataset", columns="to_dataset", values="coverage").reindex(
