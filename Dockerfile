@@ -3,7 +3,7 @@
 FROM node:22-slim AS browser
 WORKDIR /atlas
 COPY package.json package-lock.json .npmrc ./
-RUN mkdir -p app/static && npm ci --no-fund --no-audit && npm run static
+RUN mkdir -p app/static && npm ci --omit=dev --no-fund --no-audit && npm run static
 
 FROM python:3.11-slim
 WORKDIR /atlas
@@ -19,4 +19,4 @@ COPY --from=browser /atlas/app/static/ app/static/
 USER atlas
 EXPOSE 8501
 HEALTHCHECK CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8501/_stcore/health')"]
-CMD ["python", "-m", "streamlit", "run", "app/main.py", "--server.port", "8501", "--server.address", "0.0.0.0"]
+CMD ["python", "-m", "streamlit", "run", "app/server.py", "--server.port", "8501", "--server.address", "0.0.0.0"]

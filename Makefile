@@ -16,7 +16,7 @@ demo: setup ## set up, predict the embedded dataset with CHGNet for real, build 
 	$(PY) -m precompute bench --model chgnet-0.3.0
 	$(PY) -m precompute build
 ifneq ($(SERVE),0)
-	$(PY) -m streamlit run app/main.py --server.port $(PORT)
+	$(PY) -m streamlit run app/server.py --server.port $(PORT)
 endif
 
 setup: .venv/.complete app/static/3Dmol.es6-min.js

@@ -14,8 +14,8 @@ def heed(key: str, options: Iterable[str], shown: Callable[[str], str] = str) ->
     """Check what the address asks of a choice, before its widget takes the address over.
 
     Streamlit knows an option of an address by the name that the choice shows, and quietly takes the first option in
-    place of any other value. This takes ids as well, and refuses what is neither. Choices that were drawn before are
-    left alone.
+    place of any other value. This writes the name in place of an id, and refuses what is neither. Choices that were
+    drawn before are left alone.
 
     Args:
         key: Of the widget, and of the parameter.
@@ -25,9 +25,7 @@ def heed(key: str, options: Iterable[str], shown: Callable[[str], str] = str) ->
     Raises:
         ScopeError: The address asks for something that is no option; the message names it.
     """
-    asked = _asked(key, options, shown)
-    if asked:
-        st.session_state[key] = asked[0]
+    heed_many(key, options, shown)
 
 
 def heed_many(key: str, options: Iterable[str], shown: Callable[[str], str] = str) -> None:
@@ -41,20 +39,44 @@ def heed_many(key: str, options: Iterable[str], shown: Callable[[str], str] = st
     Raises:
         ScopeError: The address asks for something that is no option; the message names it.
     """
-    asked = _asked(key, options, shown)
-    if asked:
-        st.session_state[key] = asked
-
-
-def _asked(key: str, options: Iterable[str], shown: Callable[[str], str]) -> list[str]:
-    """Options that the address asks for, where one is named by its id; otherwise Streamlit reads the address."""
     if key in st.session_state:
-        return []
+        return
     names = {shown(option): option for option in options}
     if sentences := unknown(key, names):
         raise ScopeError(" ".join(sentences))
     asked = st.query_params.get_all(key)
-    return [names.get(value, value) for value in asked] if set(asked) - set(names) else []
+    if set(asked) - set(names):
+        # Set as the widget's state instead, the value would vanish from the address.
+        st.query_params[key] = [value if value in names else shown(value) for value in asked]
+        st.rerun()
+
+
+def begin_with(key: str, options: Iterable[str], registered: Iterable[str], otherwise: list[str]) -> list[str]:
+    """What a choice of several begins with, where its options change with other choices.
+
+    Such a choice cannot be bound to the address, since Streamlit refuses what the address had before the change.
+
+    Args:
+        key: Of the parameter.
+        options: The values that the choice can have now.
+        registered: All values that there are; others are refused.
+        otherwise: To begin with where the address asks for none of the options.
+
+    Raises:
+        ScopeError: The address asks for something that there is not; the message names it.
+    """
+    if sentences := unknown(key, {name: name for name in registered}):
+        raise ScopeError(" ".join(sentences))
+    known = set(options)
+    return [value for value in st.query_params.get_all(key) if value in known] or otherwise
+
+
+def keep(key: str, values: list[str], otherwise: list[str]) -> None:
+    """Write a choice of several into the address, or leave it out where it is what the page begins with."""
+    if values == otherwise:
+        st.query_params.pop(key, None)
+    else:
+        st.query_params[key] = values
 
 
 def unknown(key: str, names: Mapping[str, str]) -> list[str]:

@@ -25,8 +25,9 @@ MakeFigure = Callable[[base.Ink], go.Figure]
 PNG_SCALE = 300 / 96  # 300 dpi at CSS pixels
 REPORT_WIDTH = 900
 FILE_NAME_LENGTH = 60  # characters of the conditions in a file name
-SOURCE_LINE_LENGTH = 92  # characters that the smallest figure of the app has room for
+SOURCE_LINE_LENGTH = 76  # characters that a figure in a window of 420 pixels has room for
 MIME_TYPES = {"csv": "text/csv", "html": "text/html", "png": "image/png", "svg": "image/svg+xml"}
+_NAMED = 3  # ids that are written out
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
@@ -58,26 +59,27 @@ class Provenance:
         """Ids, count, version, date and citation, one each."""
         today = datetime.datetime.now(datetime.UTC).date().isoformat()
         return [
-            *([f"Model: {_some(self.models)}"] if self.models else []),
-            f"Dataset: {', '.join([_some(self.datasets) or 'all', *self.conditions])}",
+            *([_named("Model", self.models)] if self.models else []),
+            ", ".join([_named("Dataset", self.datasets) if self.datasets else "Dataset: all", *self.conditions]),
             f"n = {self.n}",
             f"Defect Atlas, data {self.data_version}, {today}",
             *([f"Reference data: {self.citation}"] if self.citation else []),
         ]
 
     def source_line(self) -> str:
-        """The same in at most three short lines, with the citation cut to author and DOI."""
+        """The same in short lines, four of them at most, with the citation cut to author and DOI."""
         *parts, last = self.parts()
         lines = [""]
         for part in [*parts, _short_citation(last)]:
             joined = f"{lines[-1]} · {part}".removeprefix(" · ")
             lines = [*lines, part] if len(joined) > SOURCE_LINE_LENGTH else [*lines[:-1], joined]
-        return "<br>".join(lines[:3])
+        return "<br>".join(lines[:4])
 
     def file_name(self, extension: str) -> str:
         """`<page>_<model>_<dataset>_<conditions>_<version>.<extension>`."""
         conditions = "-".join(self.conditions)[:FILE_NAME_LENGTH]
-        names = [self.page, _some(self.models, 1), _some(self.datasets, 1), conditions, self.data_version]
+        ids = [_some_of("models", self.models), _some_of("datasets", self.datasets)]
+        names = [self.page, *ids, conditions, self.data_version]
         return "_".join(re.sub(r"[^\w.-]+", "-", name) for name in names if name) + f".{extension}"
 
 
@@ -88,9 +90,14 @@ def _short_citation(citation: str) -> str:
     return f"{author} et al., {doi[0]}" if doi and comma else citation
 
 
-def _some(ids: tuple[str, ...], most: int = 3) -> str:
-    """The ids, or how many there are if they do not fit a line."""
-    return ", ".join(ids) if len(ids) <= most else f"{len(ids)} of them"
+def _named(noun: str, ids: tuple[str, ...]) -> str:
+    """The ids after their noun, or how many there are if they do not fit a line."""
+    return f"{noun}: {', '.join(ids)}" if len(ids) <= _NAMED else f"{len(ids)} {noun.lower()}s"
+
+
+def _some_of(nouns: str, ids: tuple[str, ...]) -> str:
+    """The only id, or how many there are, for a file name."""
+    return ids[0] if len(ids) == 1 else f"{len(ids)}-{nouns}" if ids else ""
 
 
 def camera(provenance: Provenance) -> dict[str, Any]:

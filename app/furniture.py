@@ -1,19 +1,25 @@
 """Pieces that every page shares: headings, numbers, figures with their Export menu, empty states, the footer."""
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import export
+from app import export, theme
 from app.figures import base
 from app.selection import Selection
 from app.wording import citation, dataset_label, model_labels, summary_note
 from engine.queries import catalog, error_metrics
 from engine.queries.scope import Scope
+
+_LONG = 240  # characters of a text that a narrow column would draw out
+
+_COMMAND = re.compile(r"`python -m|`npm|\bmake demo")
 
 FAVICON = str(Path(__file__).parent / "static" / "favicon.svg")
 
@@ -43,11 +49,6 @@ def warn_of_leakage(dataset_ids: Sequence[str]) -> None:
             st.caption(f":material/warning: {row.label} and training data: {row.leakage}")
 
 
-def ink() -> base.Ink:
-    """Colours of the theme that the browser shows now."""
-    return base.ink_of(st.context.theme.type)
-
-
 def provenance(page: str, title: str, models: Iterable[str], scope: Scope, n: str) -> export.Provenance:
     """Origin of a figure over the configurations of a scope; it cites the dataset where there is only one."""
     return export.Provenance(
@@ -62,8 +63,38 @@ def provenance(page: str, title: str, models: Iterable[str], scope: Scope, n: st
     )
 
 
+def provenance_beside(
+    page: str, title: str, models: Iterable[str], reference: str, n: str, citation: str = ""
+) -> export.Provenance:
+    """Origin of a figure whose reference is no dataset of the registry.
+
+    Args:
+        page: Address of the page.
+        title: Title of the figure.
+        models: Model ids.
+        reference: What stands in the place of a dataset, in words.
+        n: Number of samples with their noun.
+        citation: Whom to cite for the reference.
+    """
+    return export.Provenance(page, title, tuple(models), (reference,), n, catalog.store_info().data_version, citation)
+
+
+def name_tab(title: str) -> None:
+    """What the browser's tab and history show."""
+    st.set_page_config(page_title=f"{title} · Defect Atlas")
+
+
+def say_updated() -> None:
+    """Say that the numbers come from a newer build of the data than those that the visitor saw before."""
+    version = catalog.store_info().data_version
+    if st.session_state.setdefault("data_version", version) != version:
+        st.session_state["data_version"] = version
+        st.info(f"The data were updated to version {version} since you opened this page. Numbers may have changed.")
+
+
 def header(title: str, lead: str) -> DeltaGenerator:
     """Title and the page's question; returns the place at its right for the Export menu."""
+    name_tab(title)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.title(title, anchor=False, width="stretch")
         slot = st.container(width="content")
@@ -100,20 +131,32 @@ def numbers(values: Sequence[tuple[str, str, str]]) -> None:
 
 
 def details(values: Sequence[tuple[str, str]]) -> None:
-    """Label and text (Markdown) side by side, as many in a row as there is room for; empty ones are left out."""
+    """Label and text (Markdown) side by side, as many in a row as there is room for; empty ones are left out.
+
+    A long text has the width of two.
+    """
     with st.container(horizontal=True, gap="small"):
         for label, text in values:
             if text:
-                with st.container(width=225, gap=None):
+                with st.container(width=225 if len(text) < _LONG else 466, gap=None):
                     st.caption(label)
                     st.markdown(text)
 
 
 def empty(title: str, reason: str) -> None:
-    """Show, in place of a chart, why there is nothing and what to do next."""
+    """Show, in place of a chart, why there is nothing and what to do next.
+
+    Sentences with a command of the shell help those alone who run the app, so they are folded away.
+    """
+    sentences = re.split(r"(?<=[.]) (?=[A-Z])", reason)
+    commands = [sentence for sentence in sentences if _COMMAND.search(sentence)]
     with st.container(border=True):
         st.markdown(f"**{title}**")
-        st.markdown(reason)
+        if rest := " ".join(sentence for sentence in sentences if sentence not in commands):
+            st.markdown(rest)
+        if commands:
+            with st.expander("For those who run this app"):
+                st.markdown(" ".join(commands))
 
 
 def no_atoms(dataset_id: str) -> bool:
@@ -132,9 +175,8 @@ def not_run(chosen: Selection) -> None:
     model, dataset = model_labels()[chosen.model_id], dataset_label(chosen.dataset_id)
     empty(
         f"No numbers of {model} for {dataset}",
-        f"Choose another model or dataset at the left ({dataset} has numbers of {listed or 'no model'}), or "
-        "run "
-        f"`python -m precompute run --model {chosen.model_id} --dataset {chosen.dataset_id}` and then "
+        f"Choose another model or dataset at the left ({dataset} has numbers of {listed or 'no model'}). "
+        f"Run `python -m precompute run --model {chosen.model_id} --dataset {chosen.dataset_id}` and then "
         "`python -m precompute build`.",
     )
 
@@ -172,16 +214,38 @@ def figure(
     if slot is not None:
         with slot:
             export.menu(make, table, origin, has_camera=is_first)
-    return st.plotly_chart(
-        make(ink()),
-        width=width,
-        theme=None,
-        key=key,
-        alt=alt,
-        config=export.camera(origin),
-        on_select=on_select,
-        selection_mode=selection_mode,
-    )
+    drawn = make(theme.ink())
+    with _place_of(drawn, key, width):
+        return st.plotly_chart(
+            base.without_title(drawn),
+            width=width,
+            theme=None,
+            key=key,
+            alt=alt,
+            config=export.camera(origin),
+            on_select=on_select,
+            selection_mode=selection_mode,
+        )
+
+
+def _place_of(drawn: go.Figure, key: str, width: int | Literal["stretch"]) -> DeltaGenerator:
+    """The figure's title, as text that wraps in a narrow window, and the place of the chart below it.
+
+    A chart that needs more width than the window has scrolls in its place, and the page stays as wide as the window.
+    """
+    place = "chart-" + re.sub(r"[^a-z0-9]+", "-", key.lower())
+    least = base.least_width(drawn)
+    with st.container(gap=None, width=width):
+        if title := drawn.layout.title.text:
+            st.markdown(f"**{_literal(title.removeprefix('<b>').removesuffix('</b>'))}**")
+        if least:
+            st.html(f"<style>.st-key-{place} {{overflow-x: auto}} .st-key-{place} > * {{min-width: {least}px}}</style>")
+        return st.container(key=place)
+
+
+def _literal(text: str) -> str:
+    """The text without a meaning in Markdown."""
+    return re.sub(r"([\\`*_{}\[\]<>#$~|:])", r"\\\1", text)
 
 
 def clicked(key: str) -> list[Any]:
@@ -200,7 +264,7 @@ def footer() -> None:
     info = catalog.store_info()
     st.divider()
     st.caption(
-        f"Defect Atlas · data version `{info.data_version}`, built {info.built_at} UTC from commit "
-        f"`{info.git_commit[:12]}` · errors are predicted minus reference (DFT); RMSE with 95 % "
+        f"Defect Atlas · data version {info.data_version}, built {info.built_at} UTC from commit "
+        f"{info.git_commit[:12]} · errors are predicted minus reference (DFT); RMSE with 95 % "
         "bounds"
     )

@@ -3,7 +3,7 @@
 The shared choices (model, models to compare, dataset, quantity) are widgets of this script and not of a page,
 because a widget bound to the URL loses its parameter when the page that owns it is left.
 
-Run it with `python -m streamlit run app/main.py`.
+`app/server.py` serves it, beside the HTTP API.
 """
 
 import sys
@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import streamlit as st
 
-from app import furniture, selection
+from app import commands, furniture, selection, theme
 from engine.errors import ScopeError, StoreError
 from engine.store import connection
 
@@ -30,6 +30,7 @@ class PageEntry:
         url_path: Address below the root; empty for the start page.
         icon: Material icon, bundled with Streamlit.
         section: Heading in the navigation.
+        heeds: Choices of the sidebar that change it.
         is_listed: Whether the navigation shows it; an old address that leads on is not shown.
     """
 
@@ -39,24 +40,56 @@ class PageEntry:
     icon: str
     section: str
     is_listed: bool = True
+    heeds: tuple[str, ...] = selection.CHOICES
 
 
 PAGES = (
     PageEntry("views/overview.py", "Overview", "", ":material/grid_view:", "Compare"),
-    PageEntry("views/ranking.py", "Ranking", "ranking", ":material/leaderboard:", "Compare"),
+    PageEntry(
+        "views/ranking.py", "Ranking", "ranking", ":material/leaderboard:", "Compare", heeds=("quantity", "seen")
+    ),
     PageEntry("views/elements.py", "Elements", "elements", ":material/apps:", "Compare"),
     PageEntry("views/parity.py", "Parity", "parity", ":material/scatter_plot:", "Compare"),
     PageEntry("views/cost.py", "Cost", "cost", ":material/timer:", "Compare"),
     PageEntry("views/uncertainty.py", "Uncertainty", "uncertainty", ":material/rule:", "Compare"),
-    PageEntry("views/defect_energies.py", "Defect energies", "defect-energies", ":material/join_inner:", "Compare"),
+    PageEntry(
+        "views/defect_energies.py",
+        "Defect energies",
+        "defect-energies",
+        ":material/join_inner:",
+        "Compare",
+        heeds=("model", "compare", "dataset", "seen"),
+    ),
     PageEntry("views/specialised.py", "Specialised", "specialised", ":material/target:", "Compare"),
-    PageEntry("views/environments.py", "Environments", "environments", ":material/bubble_chart:", "Compare"),
-    PageEntry("views/datasets.py", "Datasets", "datasets", ":material/database:", "Look closer"),
-    PageEntry("views/model.py", "Models", "models", ":material/badge:", "Look closer"),
-    PageEntry("views/structure.py", "Structure", "structure", ":material/deployed_code:", "Look closer"),
-    PageEntry("views/predict.py", "Predict", "predict", ":material/play_circle:", "Look closer"),
-    PageEntry("views/claims.py", "Claims", "claims", ":material/fact_check:", "Reference"),
-    PageEntry("views/about.py", "Data & methods", "about", ":material/menu_book:", "Reference"),
+    PageEntry(
+        "views/environments.py",
+        "Environments",
+        "environments",
+        ":material/bubble_chart:",
+        "Compare",
+        heeds=("model", "compare", "dataset", "seen"),
+    ),
+    PageEntry(
+        "views/datasets.py",
+        "Datasets",
+        "datasets",
+        ":material/database:",
+        "Look closer",
+        heeds=("model", "dataset", "seen"),
+    ),
+    PageEntry("views/model.py", "Models", "models", ":material/badge:", "Look closer", heeds=("seen",)),
+    PageEntry(
+        "views/structure.py",
+        "Structure",
+        "structure",
+        ":material/deployed_code:",
+        "Look closer",
+        heeds=("model", "dataset", "quantity", "seen"),
+    ),
+    PageEntry("views/predict.py", "Predict", "predict", ":material/play_circle:", "Look closer", heeds=()),
+    PageEntry("views/claims.py", "Claims", "claims", ":material/fact_check:", "Reference", heeds=()),
+    PageEntry("views/sql.py", "SQL", "sql", ":material/terminal:", "Reference", heeds=()),
+    PageEntry("views/about.py", "Data & methods", "about", ":material/menu_book:", "Reference", heeds=()),
     PageEntry("views/solutes.py", "Solutes", "solutes", ":material/join_inner:", "Compare", is_listed=False),
 )
 
@@ -64,10 +97,13 @@ PAGES = (
 def main() -> None:
     """Draw the navigation, the sidebar and the chosen page."""
     st.set_page_config(page_title="Defect Atlas", page_icon=furniture.FAVICON, layout="wide")
-    page = st.navigation(_navigation())
+    # Streamlit hides all but ten of so many pages behind a button.
+    page = st.navigation(_navigation(), expanded=True)
+    furniture.name_tab(page.title)
     try:
         connection.version()
-        selection.sidebar(page.url_path)
+        furniture.say_updated()
+        selection.sidebar(page.url_path, _heeded(page.url_path))
     except StoreError as error:
         st.title("Defect Atlas", anchor=False)
         furniture.empty("No results to show yet", str(error))
@@ -77,10 +113,18 @@ def main() -> None:
         furniture.empty("The address asks for something that is not here", str(error))
         st.stop()
     try:
-        page.run()
+        with connection.recording() as asked:
+            page.run()
+        commands.expander(asked)
     except ScopeError as error:
         furniture.empty("The address asks for something that is not here", str(error))
     furniture.footer()
+    theme.watch()
+
+
+def _heeded(url_path: str) -> tuple[str, ...]:
+    """Choices of the sidebar that change a page."""
+    return next(entry.heeds for entry in PAGES if entry.url_path == url_path)
 
 
 def _navigation() -> dict[str, list[st.Page]]:

@@ -1,6 +1,6 @@
 """The sidebar's choices, and the switches that several pages share."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import streamlit as st
@@ -32,6 +32,9 @@ MOST_COMPARED = 4
 
 ALIGNMENT_LABELS = {"raw": "Raw", "per_element": "Aligned", "crystal": "Crystal"}
 """What the switch shows; Streamlit wants these in the address too."""
+
+CHOICES = ("model", "compare", "dataset", "quantity", "seen")
+"""The shared choices, by key."""
 
 _EMPTY_STORE = "The results store holds no predictions yet. Run: make demo"
 
@@ -82,11 +85,12 @@ def _scope(dataset_id: str) -> Scope:
     return Scope.from_address(asked | {"dataset": [dataset_id]}, known)
 
 
-def sidebar(page: str) -> None:
+def sidebar(page: str, heeded: Collection[str] = CHOICES) -> None:
     """The shared choices; each is a parameter of the address, so that a link reproduces the page.
 
     Args:
         page: Address of the page that is shown, below the root.
+        heeded: Choices that change the page; the others are shown grey.
 
     Raises:
         StoreError: No model has numbers for any dataset.
@@ -109,6 +113,7 @@ def sidebar(page: str) -> None:
             index=model_ids.index(_default_model(tuple(model_ids), dataset_ids[0])),
             key="model",
             bind="query-params",
+            disabled="model" not in heeded,
             help="Models that were run on at least one dataset.",
         )
         st.multiselect(
@@ -117,10 +122,20 @@ def sidebar(page: str) -> None:
             key="compare",
             bind="query-params",
             max_selections=MOST_COMPARED,
+            disabled="compare" not in heeded,
             placeholder=f"up to {MOST_COMPARED} models",
         )
-        st.selectbox("Dataset", dataset_ids, key="dataset", bind="query-params", on_change=_forget_group)
-        _what_counts()
+        st.selectbox(
+            "Dataset",
+            dataset_ids,
+            key="dataset",
+            bind="query-params",
+            on_change=_forget_group,
+            disabled="dataset" not in heeded,
+        )
+        _what_counts(heeded)
+        if set(heeded) != set(CHOICES):
+            st.caption("Grey: choices that this page does not depend on.")
         model_id, dataset_id = st.session_state["model"], st.session_state["dataset"]
         if left not in dataset_ids:
             st.caption(f":material/warning: No model has numbers for {dataset_label(left)}, so it is not shown here.")
@@ -133,7 +148,7 @@ def sidebar(page: str) -> None:
     _check_conditions(selection().scope)
 
 
-def _what_counts() -> None:
+def _what_counts(heeded: Collection[str]) -> None:
     """Which error is shown, and whether data that a model was trained on count."""
     st.segmented_control(
         "Quantity",
@@ -143,12 +158,14 @@ def _what_counts() -> None:
         format_func=str.capitalize,
         key="quantity",
         bind="query-params",
+        disabled="quantity" not in heeded,
         width="stretch",
     )
     st.toggle(
         SEEN_SWITCH,
         key="seen",
         bind="query-params",
+        disabled="seen" not in heeded,
         help="Errors on data that a model was trained on are no test of it. Such models are marked "
         f"“{SEEN}” and left out of headlines, rankings and fronts; this brings them in.",
     )

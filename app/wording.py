@@ -30,6 +30,7 @@ ZEROS = {"mp": "that of the Materials Project", "matpes": "that of MatPES", "own
 WHERE_WHY = "Why: Datasets, Compatibility."
 
 _LISTED = 8  # names in a sentence
+_WITH_COUNTS = 4  # names that have numbers beside them
 
 # Of `engine.registry.compatibility`, each with its sign.
 STATES = {
@@ -98,17 +99,21 @@ def noise_of(dataset_id: str, quantity: str) -> float | None:
 
 @cached
 def noise_note(dataset_id: str) -> str:
-    """The noise of a dataset's own DFT labels, and how it was measured; empty where not known."""
+    """The noise of a dataset's own DFT labels; empty where not known."""
     known = [(noise_of(dataset_id, quantity), QUANTITIES[metric.noise].unit) for quantity, metric in METRICS.items()]
     values = [f"{significant(value, 2)} {unit}" for value, unit in known if value is not None]
     if not values:
         return ""
-    how = catalog.datasets().set_index("dataset_id").loc[dataset_id, "noise_note"]
     return (
         f"The DFT labels of {dataset_label(dataset_id)} are good to about {' and '.join(values)}. Smaller errors do "
-        "not "
-        f"tell models apart. {how}"
+        "not tell models apart."
     )
+
+
+def noise_measured(dataset_id: str) -> str:
+    """The same, with how it was measured; empty where not known."""
+    note = noise_note(dataset_id)
+    return f"{note} {catalog.datasets().set_index('dataset_id').loc[dataset_id, 'noise_note']}" if note else ""
 
 
 def energy_note(here: pd.DataFrame) -> str:
@@ -211,9 +216,9 @@ def no_energy(alignment: str) -> str:
 
 def counts(row: pd.Series | Mapping[str, Any]) -> str:
     """How many configurations a model's numbers rest on, such as `200 of 4,513` or `20 of 47, 27 failed`."""
-    n, n_expected, n_failed = int(row["n_configs"]), int(row["n_expected"]), int(row["n_failed"])
+    n, n_expected = int(row["n_configs"]), int(row["n_expected"])
     text = f"{n:,}" if n == n_expected else f"{n:,} of {n_expected:,}"
-    return f"{text}, {n_failed:,} failed" if n_failed else text
+    return f"{text}, {missing}" if (missing := base.lacking(row)) else text
 
 
 @cached
@@ -277,7 +282,7 @@ def comparison_note(here: pd.DataFrame) -> str:
         else:
             parts.append(f"Compared on all {n:,} configurations.")
     if len(others):
-        names = "; ".join(f"{row['label']} ({counts(row)})" for row in others.to_dict("records"))
+        names = listed((f"{row['label']} ({counts(row)})" for row in others.to_dict("records")), _WITH_COUNTS)
         parts.append(f"Not ranked, since they share too few or failed on too many: {names}.")
     if len(level):
         parts.append(f"Not ranked, since their labels mean something else: {listed(level['label'])}.")

@@ -46,6 +46,10 @@ class DataFolder:
         """Local environments of a dataset: classes of atoms, and SOAP vectors of a sample."""
         return self.root / "environments" / f"{dataset_id}.parquet"
 
+    def vacancies(self, model_id: str, fingerprint: str) -> Path:
+        """Folder with vacancies that a model relaxed, one file per metal and quantity."""
+        return self.root / "vacancies" / model_id / fingerprint
+
     @property
     def costs(self) -> Path:
         """Folder with measured costs, one JSON file per model and device."""
@@ -83,6 +87,11 @@ def as_written(path: Path) -> tuple[Path, int]:
 def embedded_predictions(dataset_id: str, model_id: str) -> Path:
     """Predictions that come with the repository."""
     return EMBEDDED / "predictions" / dataset_id / f"{model_id}.parquet"
+
+
+def embedded_vacancies(model_id: str) -> Path:
+    """Vacancies that a model relaxed, as they come with the repository."""
+    return EMBEDDED / "vacancies" / f"{model_id}.parquet"
 
 
 def embedded_summary(dataset_id: str) -> Path:

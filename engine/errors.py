@@ -31,6 +31,10 @@ class DatasetError(EngineError):
     """A configuration file cannot be read or holds impossible data."""
 
 
+class LabelError(DatasetError):
+    """The labels of a file cannot be used as they are; its structures can."""
+
+
 class PredictionError(EngineError):
     """Predictions to import do not fit the dataset."""
 
@@ -57,6 +61,10 @@ class MetricError(EngineError):
 
 class ScopeError(EngineError):
     """A choice of configurations has an unknown or impossible value."""
+
+
+class QueryError(EngineError):
+    """A statement of a visitor cannot be answered."""
 
 
 class StoreError(EngineError):

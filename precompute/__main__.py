@@ -32,6 +32,7 @@ from precompute.commands import (
     table,
 )
 from precompute.dft import run as dft
+from precompute.jobs import vacancies
 
 
 def main() -> int:
@@ -92,12 +93,17 @@ def _parser() -> argparse.ArgumentParser:
     command(build)
     sub = command(bench)
     sub.add_argument("--again", action="store_true", help="measure again what was measured")
+    sub.add_argument(
+        "--cells", type=int, default=5, metavar="N", help="N x N x N primitive cells (default 5: the paper's 125 atoms)"
+    )
     sub = command(predict)
     sub.add_argument("file", metavar="FILE", help="POSCAR, CIF or extended XYZ")
     sub.add_argument("--json", action="store_true")
     _add_relaxation(command(relax))
+    vacancies.add_arguments(command(vacancies.main, "vacancies"))
     sub = command(embed)
     sub.add_argument("--summary", action="store_true", help="errors, metrics and ranks of datasets without their atoms")
+    sub.add_argument("--vacancies", action="store_true", help="vacancies that models relaxed")
     _add_tables(command(table))
     command(sql).add_argument("statement", metavar="SELECT", help="one statement on the tables of the store")
     sub = command(dft.main, "reference")
@@ -110,6 +116,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_run(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--limit", type=int, metavar="N", help="a reproducible sample of N configurations of each dataset")
+    sub.add_argument("--group", action="append", metavar="NAME", help="repeatable: only these groups of structures")
     sub.add_argument(
         "--reactions",
         action="store_true",
@@ -124,6 +131,7 @@ def _add_run(sub: argparse.ArgumentParser) -> None:
 
 def _add_tables(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--matrix", action="store_true", help="force RMSE of every model on every dataset")
+    sub.add_argument("--query", metavar="QUERY", help="what a query of the app finds, as the pages print it")
     sub.add_argument(
         "--reactions", choices=KINDS, help="defect energies of a kind; with --model one by one, else ranks"
     )

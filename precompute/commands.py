@@ -18,7 +18,7 @@ from engine.registry.datasets import Dataset, select_datasets
 from engine.registry.models import Model, families, get_model, select_models
 from engine.registry.reactions import needed_configurations
 from engine.relaxations import RelaxationOptions
-from engine.shards import merged
+from engine.shards import merged, sample
 from engine.store.reactions import dataset_reactions, listed_reactions
 from precompute import progress
 from precompute.acquire.datasets import configurations_of, fetch_dataset
@@ -33,7 +33,7 @@ from precompute.jobs.executors import command_line, run_with_parsl
 from precompute.jobs.prediction import predict_upload, read_file
 from precompute.jobs.reaction_tables import reaction_tables
 from precompute.jobs.relaxation import numbers, relax_structure, write_structures
-from precompute.jobs.tables import markdown_matrix, markdown_rows, markdown_table
+from precompute.jobs.tables import markdown_matrix, markdown_query, markdown_rows, markdown_table
 from precompute.workers import worker_envs
 from precompute.workers.worker_envs import why_not_runnable
 
@@ -113,7 +113,11 @@ def run(arguments: argparse.Namespace) -> int:
         raise SettingsError(f"--limit is {arguments.limit}, expected at least 1.")
     if arguments.limit is not None and arguments.reactions:
         raise SettingsError("--reactions needs all parts of a defect energy, so it cannot go with --limit.")
+    if arguments.group and (arguments.reactions or arguments.executor == "parsl"):
+        raise SettingsError("--group goes with neither --reactions nor --executor parsl.")
     datasets = {d.dataset_id: _to_run(d, folder, arguments) for d in _fetched(arguments.dataset, folder)}
+    if arguments.group and not any(datasets.values()):
+        raise SettingsError(f"None of these datasets has a group named {' or '.join(arguments.group)}.")
     if arguments.reactions and not any(datasets.values()):
         raise SettingsError(
             "These datasets hold no part of a defect energy; engine/registry/reaction_groups.toml names those that do."
@@ -156,6 +160,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _to_run(dataset: Dataset, folder: DataFolder, arguments: argparse.Namespace) -> list[Configuration]:
     """Configurations of a dataset that `run` was asked for."""
+    if arguments.group:
+        chosen = [c for c in configurations_of(dataset, folder) if c.group_name in arguments.group]
+        return chosen if arguments.limit is None else sample(chosen, arguments.limit)
     configurations = configurations_of(dataset, folder, arguments.limit)
     if not arguments.reactions:
         return configurations
@@ -242,12 +249,12 @@ def bench(arguments: argparse.Namespace) -> int:
     folder, occasion = DataFolder.default(), measuring.new_occasion()
     for model in select_models(arguments.model or ["all"]):
         reason = why_not_runnable(model, folder)
-        if not reason and measuring.is_measured(model, folder) and not arguments.again:
+        if not reason and measuring.is_measured(model, folder, arguments.cells) and not arguments.again:
             reason = "measured before; --again repeats it"
         if reason:
             say(f"{model.model_id}: skipped. {reason}")
             continue
-        cost = measuring.bench(model, folder, device=arguments.device, occasion=occasion)
+        cost = measuring.bench(model, folder, device=arguments.device, occasion=occasion, n_cells=arguments.cells)
         say(
             f"{model.model_id}: {cost.ms_per_step:.1f} ms per step of {cost.n_atoms} atoms, "
             f"{cost.us_per_atom_step:.0f} µs per atom, {cost.peak_memory_mb:.0f} MB ({cost.hardware})"
@@ -300,8 +307,13 @@ def relax(arguments: argparse.Namespace) -> int:
 
 
 def embed(arguments: argparse.Namespace) -> int:
-    """Put predictions on embedded datasets, costs, or summaries of others into the repository (for its maintainers)."""
+    """Put predictions, costs, relaxed vacancies or summaries of datasets into the repository (for its maintainers)."""
     folder = DataFolder.default()
+    if arguments.vacancies:
+        for model in select_models(arguments.model or ["all"]):
+            if path := embedding.embed_vacancies(model, folder):
+                say(f"{path.name}: {path.stat().st_size / 1e3:.0f} kB")
+        return 0
     if arguments.summary:
         for dataset in select_datasets(arguments.dataset or [DEFAULT_DATASET]):
             size = sum(path.stat().st_size for path in embedding.embed_summary(dataset, folder))
@@ -319,8 +331,8 @@ def embed(arguments: argparse.Namespace) -> int:
 
 def table(arguments: argparse.Namespace) -> int:
     """Print the errors of all models on datasets as a Markdown table, from the built store."""
-    if arguments.matrix:
-        for line in markdown_matrix():
+    if arguments.matrix or arguments.query:
+        for line in markdown_query(arguments.query) if arguments.query else markdown_matrix():
             print(line)
         return 0
     if arguments.reactions:

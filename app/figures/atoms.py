@@ -50,7 +50,8 @@ def atom_scatter(
             selected={"marker": {"opacity": 0.7}},
             unselected={"marker": {"opacity": 0.7}},
             customdata=table[["atom", "element"]].to_numpy(),
-            hovertemplate="<b>%{customdata[1]} %{customdata[0]}</b><br>x %{x:.4g}, y %{y:.4g}<extra></extra>",
+            hovertemplate=f"<b>%{{customdata[1]}} %{{customdata[0]}}</b><br>{x_title}: %{{x:.4g}}<br>{y_title}: "
+            "%{y:.4g}<extra></extra>",
         )
     )
     figure.update_layout(

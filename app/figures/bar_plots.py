@@ -20,15 +20,17 @@ def dataset_bars(table: pd.DataFrame, ink: Ink, title: str, source: str, *, colo
     Bars end at the limit beyond which a model is useless, and say their value.
 
     Args:
-        table: head (of the row), n_configs, n_failed, n_expected, why_not_energy and why_not_force (why the model has
-            no rank by that error whatever others do; empty where it may have one, else the bar is grey), both RMSE
-            with bounds, NaN where all configurations failed, and the noise of both references, NaN where not measured.
+        table: head (of the row), n_configs, n_failed, n_outside, n_expected, why_not_energy and why_not_force (why the
+            model has no rank by that error whatever others do; empty where it may have one, else the bar is grey), both
+            RMSE with bounds, NaN where no configuration has a result, and the noise of both references, NaN where not
+            measured.
         ink: Theme.
         title: Title of the figure.
         source: Provenance line.
         colour: Of the bars.
     """
     figure = base.base_figure(ink, title, source, 190 + ROW_HEIGHT * len(table), left=210, right=16)
+    base.set_least_width(figure, 620)
     for quantity, (axis, domain) in _PANELS.items():
         column = METRICS[quantity].rmse
         limit = _limit(table, quantity)
@@ -157,13 +159,13 @@ def _numbers(
 def _text(row: pd.Series, column: str, limit: float) -> str:
     value = row[column]
     if not np.isfinite(value):
-        return "no value" if row["n_configs"] else f"all {row['n_failed']:,} failed"
+        return "no value" if row["n_configs"] else f"all {base.lacking(row)}"
     shown = f"{value / 1000:,.0f}k" if value >= 10_000 else significant(value)
     return f"{shown} →" if value > limit else shown
 
 
 def _head(row: pd.Series, ink: Ink) -> str:
-    n = f"{row['n_configs']:,} of {row['n_expected']:,}" + (f", {row['n_failed']:,} failed" if row["n_failed"] else "")
+    n = ", ".join(filter(None, [f"{row['n_configs']:,} of {row['n_expected']:,}", base.lacking(row)]))
     return f"{row['head']}<br><span style='font-size:11px;color:{ink.muted}'>{n}</span>"
 
 
@@ -172,6 +174,6 @@ def _hover(row: pd.Series, column: str, kind: str) -> str:
     return (
         f"<b>{row['head']}</b><br>{quantity.label} {significant(row[column])} {quantity.unit}"
         f"<br>95 % bounds {significant(row[f'{column}_lo'])} to {significant(row[f'{column}_hi'])}"
-        f"<br>n = {row['n_configs']:,} of {row['n_expected']:,}, failed {row['n_failed']:,}"
+        f"<br>n = {row['n_configs']:,} of {row['n_expected']:,}{', ' * bool(row['n_failed'])}{base.lacking(row)}"
         + (f"<br>not ranked: {base.wrapped(row[f'why_not_{kind}'])}" if row[f"why_not_{kind}"] else "")
     )

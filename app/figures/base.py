@@ -48,7 +48,7 @@ ARCHITECTURE_COLOURS = {
     "orb": "#e69f00",
     "sevennet": "#56b4e9",
     "chgnet": "#cc79a7",
-    "nequix": "#f0e442",
+    "nequix": "#998700",  # Okabe and Ito's yellow is lost on white
 }
 OTHER_COLOUR = "#8a949e"
 
@@ -67,6 +67,21 @@ IMPORTED_MARK = "†"
 OWN_MARK = "‡"  # energies that count from another zero
 LEVEL_MARK = "¶"  # labels of another level of theory, so no rank
 NOISE_LABEL = "noise of the DFT labels"
+
+
+OUTSIDE = "out of scope"  # configurations with elements that the model was not made for
+
+
+def lacking(row: Any) -> str:
+    """Why configurations have no result, such as `3 failed, 20 with elements that it was not made for`.
+
+    Args:
+        row: A mapping with n_failed, and n_outside where it is known.
+    """
+    n_outside = int(row.get("n_outside", 0))
+    n_failed = int(row["n_failed"]) - n_outside
+    parts = [f"{n_failed:,} failed"] if n_failed else []
+    return ", ".join(parts + ([f"{n_outside:,} {OUTSIDE}"] if n_outside else []))
 
 
 def ink_of(theme: str | None) -> Ink:
@@ -124,10 +139,11 @@ def base_figure(ink: Ink, title: str, source: str, height: int, *, left: int = 7
         right: Margin, pixels.
     """
     figure = go.Figure()
+    more = _more_room(source)
     figure.update_layout(
         template=template(ink),
-        height=height,
-        margin={"l": left, "r": right, "t": 52, "b": 98},
+        height=height + more,
+        margin={"l": left, "r": right, "t": 52, "b": 98 + more},
         title={
             "text": f"<b>{title}</b>",
             "font": {"size": 14, "color": ink.text},
@@ -187,8 +203,14 @@ def text_on(colour: str) -> str:
     return "#000000" if linear @ [0.2126, 0.7152, 0.0722] > 0.179 else "#ffffff"
 
 
+def beside(pixels: int | None = None) -> dict[str, Any]:
+    """Where a colour bar is: at the right of the plot, along it or as many pixels long from its top."""
+    length = {"len": 0.9} if pixels is None else {"len": pixels, "lenmode": "pixels", "y": 1, "yanchor": "top"}
+    return {"x": 1.01, "xanchor": "left", "thickness": 12, "outlinewidth": 0} | length
+
+
 def log_colour_bar(
-    ink: Ink, title: str, scale: list[str], limits: tuple[float, float], *, x: float, length: float = 0.9
+    ink: Ink, title: str, scale: list[str], limits: tuple[float, float], *, pixels: int | None = None
 ) -> go.Scatter:
     """An invisible trace that carries a logarithmic colour bar; its ends are marked as open."""
     ticks = ticks_125(*limits)
@@ -213,11 +235,7 @@ def log_colour_bar(
                 "tickvals": np.log10(ticks).tolist(),
                 "ticktext": texts,
                 "tickfont": {"size": 11, "color": ink.muted},
-                "outlinewidth": 0,
-                "thickness": 12,
-                "len": length,
-                "x": x,
-                "xanchor": "left",
+                **beside(pixels),
             },
         },
     )
@@ -249,6 +267,41 @@ def move_source(figure: go.Figure, yshift: int) -> None:
     figure.update_annotations(yshift=yshift, selector={"name": "source"})
 
 
+def set_margins(figure: go.Figure, top: int, bottom: int) -> None:
+    """Margins above and below, with more room for a source of more than three lines.
+
+    Args:
+        figure: As `base_figure` made it.
+        top: Pixels.
+        bottom: Pixels, for a source of at most three lines.
+    """
+    source = next(figure.select_annotations(selector={"name": "source"})).text
+    figure.update_layout(margin={"t": top, "b": bottom + _more_room(source)})
+
+
+def _more_room(source: str) -> int:
+    """Pixels that the lines of a source need beyond three of them."""
+    return 14 * max(0, source.count("<br>") - 2)
+
+
+def set_least_width(figure: go.Figure, pixels: int) -> None:
+    """Say how wide the figure must be to be read; in a narrower window its place scrolls sideways."""
+    figure.update_layout(meta={"least_width": pixels})
+
+
+def least_width(figure: go.Figure) -> int:
+    """What `set_least_width` was told; 0 without it."""
+    return int((figure.layout.meta or {}).get("least_width", 0))
+
+
+def without_title(figure: go.Figure) -> go.Figure:
+    """The figure for a page, which writes the title above it in text that wraps."""
+    figure.update_layout(title_text="")
+    if figure.layout.legend.yref != "container":
+        figure.update_layout(height=figure.layout.height - 16, margin={"t": figure.layout.margin.t - 16})
+    return figure
+
+
 def log_span(low: ArrayLike, high: ArrayLike, pad: float) -> tuple[float, float]:
     """Ends of a logarithmic axis in decades, with a margin of the share `pad`.
 
@@ -278,6 +331,14 @@ def log_axis(figure: go.Figure, axis: str, span: tuple[float, float], title: str
             }
         }
     )
+
+
+def legend_above(figure: go.Figure, n_names: int) -> None:
+    """Names above the plot, with room for them: two fit a line of a narrow window."""
+    room = 22 * -(-n_names // 2)
+    legend = {"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "itemsizing": "constant", "font_size": 12}
+    margins, height = figure.layout.margin, figure.layout.height
+    figure.update_layout(showlegend=True, legend=legend, margin={"t": margins.t + room}, height=height + room)
 
 
 def diagonal(ends: Sequence[float], ink: Ink) -> go.Scatter:

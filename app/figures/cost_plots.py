@@ -126,6 +126,7 @@ def pareto(
     high = np.fmax(table[column + "_hi"].to_numpy(dtype=float), y)
     x_range, y_range = base.log_span(x, x, 0.12), _with_noise(base.log_span(low, high, 0.12), noise)
     figure = base.base_figure(ink, title, source, int(_HEIGHT) + 150)
+    base.set_least_width(figure, int(_WIDTH))  # where labels were placed so that none covers another
     if len(front):
         _draw_front(figure, table.iloc[front], column, 10 ** x_range[1], ink)
     figure.add_trace(_cost_markers(table, x, y, low, high, column, ink, highlight))

@@ -38,7 +38,7 @@ def element_table(table: pd.DataFrame, ink: Ink, title: str, source: str, *, fra
     fills |= dict(
         zip(table["element"], base.log_colours(table["n_configs"].tolist(), COUNT_SCALE, (1.0, top)), strict=True)
     )
-    figure = base.base_figure(ink, title, source, 560, left=10, right=90)
+    figure = base.base_figure(ink, title, source, 560, left=10)
     figure.add_trace(
         periodic_table.element_tiles(
             list(fills.values()),
@@ -49,12 +49,12 @@ def element_table(table: pd.DataFrame, ink: Ink, title: str, source: str, *, fra
             {"color": ink.accent, "width": [2.5 if s in framed else 0 for s in symbols]},
         )
     )
-    figure.add_trace(base.log_colour_bar(ink, "Configurations", COUNT_SCALE, (1.0, top), x=1.01, length=0.95))
+    figure.add_trace(base.log_colour_bar(ink, "Configurations", COUNT_SCALE, (1.0, top)))
     for text, row in (("57–71", 6), ("89–103", 7)):
         figure.add_annotation(
             x=3, y=-row, text=text, showarrow=False, font={"size": 11, "color": ink.muted}, name="range"
         )
-    return periodic_table.framed(figure)
+    return periodic_table.framed(figure, tile=34)
 
 
 def _count(n: int) -> str:
@@ -98,6 +98,7 @@ def histograms(panels: Sequence[Panel], ink: Ink, title: str, source: str) -> go
     """
     n_rows = (len(panels) + 1) // 2
     figure = base.base_figure(ink, title, source, 150 + PANEL_HEIGHT * n_rows, left=64)
+    base.set_least_width(figure, 600)
     grid = make_subplots(rows=n_rows, cols=2, horizontal_spacing=0.1, vertical_spacing=0.32 / n_rows)
     figure.update_layout({name: grid.layout[name] for name in grid.layout if name[1:].startswith("axis")})
     for k, panel in enumerate(panels):

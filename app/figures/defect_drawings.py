@@ -71,7 +71,8 @@ def drawings(cells: Sequence[Drawn], ink: Ink, title: str, source: str) -> go.Fi
         _panel(figure, drawn, place, ink, is_first=number == 0)
         axis = "" if number == 0 else str(number + 1)
         figure.update_yaxes(scaleanchor=f"x{axis}", **place)
-        head = {"text": f"<b>{drawn.group_name}</b><br>{drawn.formula}", "font": {"size": 12, "color": ink.text}}
+        name, below = (drawn.head, f"{len(drawn.symbols)} atoms") if drawn.head else (drawn.group_name, drawn.formula)
+        head = {"text": f"<b>{name}</b><br>{below}", "font": {"size": 12, "color": ink.text}}
         figure.add_annotation(
             head, x=0.5, y=1, xref="x domain", yref="y domain", yanchor="bottom", showarrow=False, **place
         )

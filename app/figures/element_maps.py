@@ -42,7 +42,7 @@ def error_map(
         text=[_short(value) for value in table["error"]],
         hover=[f"{unit.label} {significant(v)} {unit.unit}" for v in table["error"]],
     )
-    bar = base.log_colour_bar(ink, unit.title(), base.SCALES[quantity], limits, x=1.01)
+    bar = base.log_colour_bar(ink, unit.title(), base.SCALES[quantity], limits)
     return _map(cells, bar, ink, title, source)
 
 
@@ -76,8 +76,7 @@ def difference_map(table: pd.DataFrame, quantity: str, ink: Ink, title: str, sou
             "colorbar": {
                 "title": {"text": f"Difference ({unit})", "side": "right", "font": {"size": 12, "color": ink.text}},
                 "tickvals": ticks, "ticktext": [_signed(tick) for tick in ticks],
-                "tickfont": {"size": 11, "color": ink.muted}, "outlinewidth": 0, "thickness": 12, "len": 0.9,
-                "x": 1.01, "xanchor": "left",
+                "tickfont": {"size": 11, "color": ink.muted}, **base.beside(),
             },
         },
     )  # fmt: skip
@@ -126,7 +125,8 @@ def winner_map(
         trace.showlegend = False
     room = 24 + 19 * min(len(marks), 12)  # of a legend of as many lines as a narrow window needs
     legend = {"orientation": "h", "x": 0, "y": -0.01, "yanchor": "top", "font": {"size": 11}}
-    figure.update_layout(showlegend=True, legend=legend, height=424 + room, margin={"r": 20, "b": room + 54})
+    figure.update_layout(showlegend=True, legend=legend, height=figure.layout.height - 6 + room, margin={"r": 20})
+    base.set_margins(figure, figure.layout.margin.t, room + 54)
     base.move_source(figure, -room)
     return figure
 
@@ -157,7 +157,7 @@ def _map(cells: pd.DataFrame, bar: go.Scatter, ink: Ink, title: str, source: str
     known = {row.element: row for row in cells.itertuples()}
     symbols = chemical_symbols[1:]
     fills = [known[s].fill if s in known else ink.blank for s in symbols]
-    figure = base.base_figure(ink, title, source, 430, left=4, right=80)
+    figure = base.base_figure(ink, title, source, 430, left=4)
     figure.add_trace(
         periodic_table.element_tiles(
             fills,

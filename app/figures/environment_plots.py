@@ -6,11 +6,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from numpy.typing import NDArray
 
 from app.figures import base
 from app.figures.base import Ink
 from engine.numerics.local_environments import CLASSES
+from engine.quantities import significant
 from engine.queries.environments import EnvironmentMap
+
+FloatArray = NDArray[np.float64]
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#e69f00", "#56b4e9", "#cc79a7", "#8a949e")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "triangle-down", "star")
@@ -46,19 +50,10 @@ def environment_map(
         _draw_values(figure, atoms, colour_by, ink)
     for axis, name, share in zip((figure.update_xaxes, figure.update_yaxes), ("1", "2"), found.explained, strict=True):
         axis(title_text=f"Principal component {name} ({share:.0%} of the variance)")
-    figure.update_layout(
-        showlegend=colour_by in _KINDS,
-        dragmode="pan",
-        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "itemsizing": "constant", "font_size": 12},
-        margin_t=_legend_room(atoms[colour_by].nunique() if colour_by in _KINDS else 0),
-        height=620 + _legend_room(atoms[colour_by].nunique() if colour_by in _KINDS else 0) - 52,
-    )
+    figure.update_layout(dragmode="pan")
+    if colour_by in _KINDS:
+        base.legend_above(figure, atoms[colour_by].nunique())
     return figure
-
-
-def _legend_room(n_names: int) -> int:
-    """Height above the plot for title and legend, pixels: two names fit a line of a narrow window."""
-    return 52 + 22 * -(-n_names // 2)
 
 
 def _points(rows: pd.DataFrame, marker: dict[str, Any], name: str) -> go.Scattergl:
@@ -84,7 +79,7 @@ def _draw_values(figure: go.Figure, atoms: pd.DataFrame, column: str, ink: Ink) 
     colours = base.log_colours((known[column] * 1000).tolist(), base.SCALES["force"], _LIMITS)
     figure.add_trace(_points(known, {"color": colours, "line": {"width": 0.5, "color": ink.muted}}, column))
     head = "Force error (meV/Å)" if column == "force_error" else "Force deviation (meV/Å)"
-    figure.add_trace(base.log_colour_bar(ink, head, base.SCALES["force"], _LIMITS, x=1.01))
+    figure.add_trace(base.log_colour_bar(ink, head, base.SCALES["force"], _LIMITS))
     figure.update_layout(margin_r=96)
 
 
@@ -110,6 +105,7 @@ def outside_matrix(table: pd.DataFrame, names: Sequence[str], ink: Ink, title: s
         source: Provenance line.
     """
     figure = base.base_figure(ink, title, source, 190 + 34 * len(names), left=150, right=24)
+    base.set_least_width(figure, 174 + 30 * len(names))
     shares = np.full((len(names), len(names)), np.nan)
     shares[table["one"], table["other"]] = 100 * table["share"]
     texts = [["" if np.isnan(value) else f"{value:.0f}" for value in row] for row in shares]
@@ -131,10 +127,11 @@ def outside_matrix(table: pd.DataFrame, names: Sequence[str], ink: Ink, title: s
 
 
 def class_bars(table: pd.DataFrame, column: str, axis_title: str, ink: Ink, title: str, source: str) -> go.Figure:
-    """One quantity by class of local environment, a group of bars for each model.
+    """One quantity by class of local environment, a group of bars for each model, with its bounds where it has any.
 
     Args:
-        table: label, class_name and the column; models in the order that they are drawn.
+        table: label, class_name and the column, with `_lo` and `_hi` of it where there are bounds; models in the order
+            that they are drawn.
         column: `force_rmse_mev_per_ang` or `force_slope`.
         axis_title: Title of the axis of values.
         ink: Theme.
@@ -145,15 +142,25 @@ def class_bars(table: pd.DataFrame, column: str, axis_title: str, ink: Ink, titl
     figure = base.base_figure(ink, title, source, 230 + 62 * len(models), left=206)
     for class_name in reversed(CLASSES):  # bars of one model go upwards
         rows = table[table["class_name"] == class_name]
+        low, high = _bounds(rows, column)
         figure.add_trace(
             go.Bar(
-                x=rows[column], y=rows["label"], orientation="h", name=class_name,
+                x=rows[column], y=rows["label"], orientation="h", name=class_name, offsetgroup=class_name,
                 marker_color=CLASS_COLOURS[class_name],
-                text=[f"{value:.0f}" if column != "force_slope" else f"{value:.2f}" for value in rows[column]],
-                textposition="outside", cliponaxis=False, textfont={"size": 11, "color": ink.text},
-                customdata=rows[["n_atoms", "n_configs"]].to_numpy(),
-                hovertemplate="%{y}, " + class_name
-                + ": %{x:.3g}<br>%{customdata[0]:,} atoms of %{customdata[1]:,} configurations<extra></extra>",
+                error_x={
+                    "type": "data", "symmetric": False, "array": np.nan_to_num(high - rows[column]),
+                    "arrayminus": np.nan_to_num(rows[column] - low), "color": ink.text, "thickness": 1, "width": 3,
+                },
+                hovertext=[_class_hover(row, column) for _, row in rows.iterrows()],
+                hovertemplate="%{hovertext}<extra></extra>",
+            )
+        )  # fmt: skip
+        figure.add_trace(
+            go.Scatter(  # beyond the bounds, where no line crosses the numbers
+                x=np.fmax(rows[column], high), y=rows["label"], orientation="h", mode="text", offsetgroup=class_name,
+                text=[f" {value:.0f}" if column != "force_slope" else f" {value:.2f}" for value in rows[column]],
+                textposition="middle right", cliponaxis=False, textfont={"size": 11, "color": ink.text},
+                showlegend=False, hoverinfo="skip",
             )
         )  # fmt: skip
     if column == "force_slope":
@@ -161,7 +168,23 @@ def class_bars(table: pd.DataFrame, column: str, axis_title: str, ink: Ink, titl
     figure.update_xaxes(title_text=axis_title, fixedrange=True)
     figure.update_yaxes(categoryorder="array", categoryarray=models[::-1], fixedrange=True, showgrid=False)
     figure.update_layout(
-        barmode="group", bargap=0.2, showlegend=True, margin_t=126,
+        barmode="group", bargap=0.2, scattermode="group", scattergap=0.2, showlegend=True, margin_t=126,
         legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "traceorder": "reversed"},
     )  # fmt: skip
     return figure
+
+
+def _bounds(rows: pd.DataFrame, column: str) -> tuple[FloatArray, FloatArray]:
+    """Bounds of each row, NaN where it has none, each of shape (n_rows,)."""
+    if f"{column}_lo" not in rows:
+        return np.full(len(rows), np.nan), np.full(len(rows), np.nan)
+    return rows[f"{column}_lo"].to_numpy(dtype=float), rows[f"{column}_hi"].to_numpy(dtype=float)
+
+
+def _class_hover(row: pd.Series, column: str) -> str:
+    low, high = (row.get(f"{column}_{end}", np.nan) for end in ("lo", "hi"))
+    bounds = "" if pd.isna(low) else f"<br>95 % bounds {significant(low)} to {significant(high)}"
+    return (
+        f"{row['label']}, {row['class_name']}: {significant(row[column])}{bounds}"
+        f"<br>{row['n_atoms']:,} atoms of {row['n_configs']:,} configurations"
+    )

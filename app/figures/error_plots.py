@@ -1,6 +1,6 @@
 """Figures of errors: residual and parity against the reference, and error against an ensemble's deviation."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -132,6 +132,7 @@ def residual(
     noise: float | None = None,
     is_comparable: bool = True,
     colour: str = base.ARCHITECTURE_COLOURS["eqv2"],
+    by_group: bool = False,
     height: int = 560,
 ) -> go.Figure:
     """Errors (or predictions) against the reference, as density or as points, with 5, 50 and 95 % lines.
@@ -147,14 +148,17 @@ def residual(
         noise: Of the reference, in display units; two lines in a residual figure that reaches so far.
         is_comparable: Whether the energies may be compared with the reference as they are; otherwise all is grey.
         colour: Of single samples.
+        by_group: Whether single samples have the colour of their group instead; rare groups share one.
         height: Pixels.
     """
     frame = frame or frame_of([samples], quantity, view)
-    figure = base.base_figure(ink, title, source, height, left=76, right=96)
+    is_density = isinstance(samples, Density)
+    figure = base.base_figure(ink, title, source, height, left=76, right=96 if is_density else 24)
     if isinstance(samples, Density):
         _draw_density(figure, samples, quantity, ink, view, frame, is_comparable=is_comparable)
     else:
-        _draw_points(figure, samples, quantity, ink, view, frame, colour if is_comparable else ink.muted)
+        parts = _by_group(samples) if by_group and is_comparable else {"": samples}
+        _draw_points(figure, samples, parts, quantity, ink, view, frame, colour if is_comparable else ink.muted)
     if noise is not None and view == "residual" and _is_visible(noise, frame):
         _mark_noise(figure, noise, frame, ink)
     x_title, y_title = _axis_titles(quantity, view)
@@ -275,26 +279,45 @@ def _quantile_traces(
             _line_label(figure, end_x, end_y, name, ink, span)
 
 
+def _by_group(points: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The samples of each of the largest groups, by its name, and those of all others together."""
+    groups = points["group_name"].value_counts()
+    most = len(base.SERIES_COLOURS)
+    named = groups.index[: most if len(groups) <= most else most - 1]
+    names = points["group_name"].where(points["group_name"].isin(named), f"{len(groups) - len(named)} other groups")
+    parts = {name: points[names == name] for name in named}
+    return parts | {name: points[names == name] for name in set(names) - set(named)}
+
+
 def _draw_points(
-    figure: go.Figure, points: pd.DataFrame, quantity: str, ink: Ink, view: str, frame: Frame, colour: str
-) -> None:
+    figure: go.Figure, points: pd.DataFrame, parts: Mapping[str, pd.DataFrame], quantity: str, ink: Ink, view: str,
+    frame: Frame, colour: str,
+) -> None:  # fmt: skip
     values = _ordinates(points, quantity, view)
-    figure.add_trace(
-        go.Scatter(
-            x=points["reference"],
-            y=values,
-            mode="markers",
-            marker={"size": 6, "color": colour, "opacity": 0.6, "line": {"width": 0.5, "color": ink.muted}},
-            customdata=points[["config_id", "group_name"]].to_numpy(),
-            hovertemplate="<b>%{customdata[0]}</b><br>%{customdata[1]}<br>x %{x:.4f}, y %{y:.4g}<extra></extra>",
-            unselected={"marker": {"opacity": 0.25}},
+    x_title, y_title = _axis_titles(quantity, view)
+    for number, (name, part) in enumerate(parts.items()):
+        marker = base.series_marker(number, 0.7) if name else {"size": 6, "color": colour, "opacity": 0.6}
+        figure.add_trace(
+            go.Scatter(
+                x=part["reference"],
+                y=_ordinates(part, quantity, view),
+                mode="markers",
+                name=f"{name} ({len(part):,})",
+                marker=marker | {"size": 6, "line": {"width": 0.5, "color": ink.muted}},
+                customdata=part[["config_id", "group_name"]].to_numpy(),
+                hovertemplate=f"<b>%{{customdata[0]}}</b><br>%{{customdata[1]}}<br>{x_title}: %{{x:.4f}}<br>{y_title}: "
+                "%{y:.4g}<extra></extra>",
+                unselected={"marker": {"opacity": 0.25}},
+            )
         )
-    )
+    if len(parts) > 1:
+        base.legend_above(figure, len(parts))
     _mark_truth(figure, view, *frame.x, ink)
     if view == "residual" and len(points) >= 20:
         quantiles = np.quantile(values, [0.05, 0.5, 0.95])
         lines = np.repeat(quantiles[:, None], 2, axis=1)
         _quantile_traces(figure, np.array(frame.x), lines, ink, frame.x)
+    figure.for_each_trace(lambda trace: trace.update(showlegend=False), selector=lambda trace: trace.mode == "lines")
 
 
 def _ordinates(points: pd.DataFrame, quantity: str, view: str) -> FloatArray:

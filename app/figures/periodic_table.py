@@ -12,6 +12,10 @@ from app.figures import base
 from app.figures.base import Ink
 from engine.quantities import QUANTITIES, significant
 
+_MOST_TICKS = 9  # of a colour bar
+
+_GAP = (0.13, 0.65)  # ends of the free place between beryllium and boron, as shares of the width
+
 
 def grid_position(symbol: str) -> tuple[float, float]:
     """Column (1 to 18) and row (1 to 9, the f block below the table) of an element."""
@@ -80,7 +84,8 @@ def _value_tiles(
         hovertext=[
             f"<b>{atomic_names[atomic_numbers[row.element]]}</b><br>{unit}: "
             f"{significant(getattr(row, column))}"
-            f"<br>n = {_resting(row, quantity):,} configurations, failed {row.n_failed:,}"
+            f"<br>n = {_resting(row, quantity):,} of {row.n_expected:,} configurations"
+            f"{', ' * bool(row.n_failed)}{base.lacking(row._asdict())}"
             + ("" if pd.notna(getattr(row, column)) else f"<br>{base.wrapped(_why_none(row, quantity))}")
             + ("<br>grey: not comparable or no test; below it is said why" if row.element in grey else "")
             for row in known.itertuples()
@@ -137,12 +142,32 @@ def element_tiles(
     )
 
 
-def framed(figure: go.Figure, *, top: int = 44, bottom: int = 54) -> go.Figure:
-    """The figure without axes around the whole table, with room for title and source, pixels."""
+def framed(figure: go.Figure, *, top: int = 44, bottom: int = 54, tile: int = 28) -> go.Figure:
+    """The figure without axes around the whole table, with room for title and source, pixels.
+
+    Colour bars lie in the gap above the transition metals, so that the table has the whole width.
+
+    Args:
+        figure: With its tiles and colour bars.
+        top: Margin, pixels.
+        bottom: Margin, pixels.
+        tile: Least width of a tile, pixels.
+    """
+    base.set_least_width(figure, 18 * tile)
     base.hide_axes(figure)
     figure.update_xaxes(range=[0.4, 18.6])
     figure.update_yaxes(range=[-10, -0.4])
-    figure.update_layout(barmode="overlay", dragmode=False, margin={"t": top, "b": bottom})
+    figure.update_layout(barmode="overlay", dragmode=False, margin={"r": 10})
+    bars = [trace for trace in figure.data if trace.marker.showscale]
+    for k, trace in enumerate(bars):
+        place = {"x": _GAP[0], "xanchor": "left", "len": _GAP[1] - _GAP[0], "y": 1 - 0.16 * k, "yanchor": "top"}
+        trace.marker.colorbar.update({"orientation": "h", "xpad": 0, "ypad": 0, "tickangle": 0, **place})
+        trace.marker.colorbar.title.side = "top"
+        ticks, texts = trace.marker.colorbar.tickvals, trace.marker.colorbar.ticktext
+        if len(ticks) > _MOST_TICKS:
+            kept = [k for k, text in enumerate(texts) if text.strip("≤≥ ").startswith("1")]
+            trace.marker.colorbar.update(tickvals=[ticks[k] for k in kept], ticktext=[texts[k] for k in kept])
+    base.set_margins(figure, top, bottom)
     base.move_source(figure, -6)
     return figure
 
@@ -161,8 +186,8 @@ def periodic_table(
     """Errors by element on the periodic table: symbol above, one coloured value per quantity below.
 
     Args:
-        table: element, n_configs, n_failed and the value columns; n_energy, the configurations that energy errors rest
-            on, and why_none, the reason where there is none, if they are known.
+        table: element, n_configs, n_failed, n_outside, n_expected and the value columns; n_energy, the configurations
+            that energy errors rest on, and why_none, the reason where there is none, if they are known.
         columns: Quantity (`energy`, `force`) to column; one fills the tile, two share it.
         ink: Theme.
         title: Title of the figure.
@@ -172,21 +197,14 @@ def periodic_table(
         grey: By quantity, elements whose errors cannot be compared or are no test of the model.
     """
     limits = limits or base.LIMITS
-    figure = base.base_figure(ink, title, source, 640, left=10, right=60 + 80 * len(columns))
+    figure = base.base_figure(ink, title, source, 640, left=10)
     figure.add_trace(_symbol_tiles(table, ink))
     width = 0.94 / len(columns)
     for k, (quantity, column) in enumerate(columns.items()):
         hidden = (grey or {}).get(quantity, ())
         figure.add_trace(_value_tiles(table, quantity, column, limits[quantity], -0.47 + k * width, width, ink, hidden))
-        bar = base.log_colour_bar(
-            ink,
-            QUANTITIES[column].title(),
-            base.SCALES[quantity],
-            limits[quantity],
-            x=1.01 + 0.085 * k,
-            length=0.95,
-        )
-        figure.add_trace(bar)
+        figure.add_trace(base.log_colour_bar(ink, QUANTITIES[column].title(), base.SCALES[quantity], limits[quantity]))
+    figure.add_trace(_share_lines(table, ink))
     for text, row in (("57–71", 6), ("89–103", 7)):
         figure.add_annotation(
             x=3, y=-row, text=text, showarrow=False, font={"size": 11, "color": ink.muted}, name="range"
@@ -201,14 +219,31 @@ def periodic_table(
             y1=-y + 0.48,
             line={"color": ink.accent, "width": 3},
         )
-    return framed(figure)
+    return framed(figure, tile=36)
+
+
+def _share_lines(table: pd.DataFrame, ink: Ink) -> go.Bar:
+    """A line above each tile that rests on a part of the element's configurations, as long as that part."""
+    partial = table[(table["n_configs"] > 0) & (table["n_configs"] < table["n_expected"])]
+    shares = (partial["n_configs"] / partial["n_expected"]).to_numpy(dtype=float)
+    places = [grid_position(symbol) for symbol in partial["element"]]
+    return go.Bar(
+        x=[x - 0.47 + 0.47 * share for (x, _), share in zip(places, shares, strict=True)],
+        base=[-y + 0.41 for _, y in places],
+        y=[0.06] * len(places),
+        width=0.94 * shares,
+        marker={"color": ink.accent, "line": {"width": 0}},
+        customdata=partial[["element"]].to_numpy(),
+        hoverinfo="skip",
+    )
 
 
 def _symbol_tiles(table: pd.DataFrame, ink: Ink) -> go.Bar:
     """The neutral part of all tiles: the strip with the symbol, or the whole tile where there is no value."""
     rows = table.set_index("element")
     with_value = set(table.loc[table["n_configs"] > 0, "element"])
-    failed = set(table.loc[table["n_failed"] > 0, "element"]) - with_value
+    lacking = dict(zip(table["element"], map(base.lacking, table.to_dict("records")), strict=True))
+    failed = set(table.loc[table["n_failed"] > table["n_outside"], "element"]) - with_value
     symbols = chemical_symbols[1:]
     places = [grid_position(symbol) for symbol in symbols]
     return go.Bar(
@@ -242,8 +277,7 @@ def _symbol_tiles(table: pd.DataFrame, ink: Ink) -> go.Bar:
         },
         customdata=[[s] for s in symbols],
         hovertext=[
-            f"<b>{atomic_names[z]}</b><br>"
-            + (f"all {rows.loc[s, 'n_failed']:,} failed" if s in failed else "" if s in with_value else "no data")
+            f"<b>{atomic_names[z]}</b><br>" + ("" if s in with_value else lacking.get(s) or "no data")
             for z, s in enumerate(symbols, start=1)
         ],
         hovertemplate="%{hovertext}<extra></extra>",

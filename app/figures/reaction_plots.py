@@ -38,7 +38,7 @@ def metals(
         source: Provenance line.
         selected: Element to frame.
     """
-    figure = base.base_figure(ink, title, source, 480, left=10, right=70)
+    figure = base.base_figure(ink, title, source, 480, left=10)
     known = {row.element: row for row in table.itertuples()}
     fills, texts, hovers, inks = [], [], [], []
     for symbol in chemical_symbols[1:]:
@@ -50,7 +50,6 @@ def metals(
         texts.append(_tile_text(symbol, row, has_error))
         inks.append(base.text_on(fill) if has_error else ink.muted)
         hovers.append(_tile_hover(symbol, row, unit))
-    # A narrow window has tiles of 17 pixels.
     tiles = periodic_table.element_tiles(fills, texts, inks, hovers, 9)
     shown = {"marker": {"opacity": 1}}
     tiles.update(customdata=[[symbol] for symbol in chemical_symbols[1:]], selected=shown, unselected=shown)
@@ -101,11 +100,7 @@ def _colour_bar(title: str, limit: float, ink: Ink) -> go.Scatter:
         "tickvals": [-limit, 0, limit],
         "ticktext": [f"≤ −{limit:g}", "0", f"≥ {limit:g}"],
         "tickfont": {"size": 11, "color": ink.muted},
-        "outlinewidth": 0,
-        "thickness": 12,
-        "len": 0.9,
-        "x": 1.01,
-        "xanchor": "left",
+        **base.beside(),
     }
     marker = {"color": [0], "colorscale": SIGNED, "cmin": -limit, "cmax": limit, "showscale": True, "colorbar": bar}
     return go.Scatter(x=[None], y=[None], mode="markers", hoverinfo="skip", marker=marker)
@@ -131,6 +126,7 @@ def parity(table: pd.DataFrame, kinds: Mapping[str, str], ink: Ink, title: str, 
         vertical_spacing=0.3 / n_rows,
         figure=base.base_figure(ink, title, source, height, left=70),
     )
+    base.set_least_width(figure, 320 * n_columns)  # titles of panels side by side
     for number, (kind, name) in enumerate(kinds.items()):
         place = {"row": number // n_columns + 1, "col": number % n_columns + 1}
         here = table[table["kind"] == kind]
@@ -225,6 +221,7 @@ def ranking(table: pd.DataFrame, unit: str, ink: Ink, title: str, source: str) -
         source: Provenance line.
     """
     figure = base.base_figure(ink, title, source, 150 + _ROW * len(table), left=280, right=30)
+    base.set_least_width(figure, 540)
     values = table["rmse"].to_numpy(dtype=float)
     values = np.maximum(values, max(1e-4 * values.max(), 1e-6))  # no error at all has no place on the axis
     low, high = (table[name].to_numpy(dtype=float) for name in ("rmse_lo", "rmse_hi"))
@@ -262,6 +259,53 @@ def ranking(table: pd.DataFrame, unit: str, ink: Ink, title: str, source: str) -
     )
     figure.update_layout(dragmode=False)
     return figure
+
+
+def relaxed_vacancies(table: pd.DataFrame, quantity: str, ink: Ink, title: str, source: str) -> go.Figure:
+    """Energies of vacancies that models relaxed against published ones; one colour and symbol a model.
+
+    Args:
+        table: Rows of `queries.relaxed_vacancies.relaxed_vacancies` with an energy, of at least one model.
+        quantity: Name of the energy.
+        ink: Theme.
+        title: Title of the figure.
+        source: Provenance line.
+    """
+    figure = base.base_figure(ink, title, source, 560, left=70)
+    values = table[["published", "energy"]].to_numpy(dtype=float)
+    pad = 0.05 * (values.max() - values.min()) or 0.1
+    ends = float(values.min()) - pad, float(values.max()) + pad
+    figure.add_trace(base.diagonal(ends, ink))
+    for number, (_, rows) in enumerate(table.groupby("model_id", sort=False)):
+        symbol = base.SERIES_SYMBOLS[number % len(base.SERIES_SYMBOLS)]
+        is_hcp = rows["structure"] == "hcp"
+        figure.add_trace(
+            go.Scatter(
+                x=rows["published"],
+                y=rows["energy"],
+                mode="markers",
+                name=str(rows["label"].iloc[0]),
+                marker={
+                    "size": 9, "symbol": [f"{symbol}-open" if hollow else symbol for hollow in is_hcp],
+                    "color": base.SERIES_COLOURS[number % len(base.SERIES_COLOURS)], "opacity": 0.85,
+                },
+                hovertext=[_vacancy_hover(row) for _, row in rows.iterrows()],
+                hovertemplate="%{hovertext}<extra></extra>",
+            )
+        )  # fmt: skip
+    figure.update_xaxes(title_text=f"{quantity}, published (eV)", range=ends)
+    figure.update_yaxes(title_text=f"{quantity}, relaxed by the model (eV)", range=ends)
+    _legend(figure)
+    return figure
+
+
+def _vacancy_hover(row: pd.Series) -> str:
+    return (
+        f"<b>{row['element']}</b> {row['structure']}, {row['label']}"
+        f"<br>published {significant(row['published'])} eV, relaxed {significant(row['energy'])} eV"
+        f"<br>before atoms moved {significant(row['unrelaxed_energy'])} eV, {row['n_sites']} sites"
+        f"<br>volume of the crystal {100 * row['volume_error']:+.1f} %"
+    )
 
 
 def vacancies(table: pd.DataFrame, labels: Mapping[str, str], ink: Ink, title: str, source: str) -> go.Figure:

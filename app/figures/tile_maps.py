@@ -21,23 +21,32 @@ FEW_COLUMNS = 5  # with more, cells are too narrow for a note
 
 _HEAD_ROOM = 110  # characters that all heads together have room for side by side
 
+_BAR_LENGTH = 300  # pixels of a colour bar, which a table of many models would draw out
+
 _LEAN = 45  # degrees, to the left, where the names of the rows leave room
 
 
-def cell_state(n_configs: float, n_failed: float, is_together: bool) -> str:
-    """`missing`, `failed` (all), `apart` (over other configurations), `partial` (some failed) or `ok`."""
+def cell_state(n_configs: float, n_failed: float, is_together: bool, n_outside: float = 0) -> str:
+    """What a cell has to say.
+
+    Returns:
+        `missing`, `failed` (all), `outside` (without a result, since the model was not made for the elements), `apart`
+        (over other configurations), `partial` (some failed) or `ok`.
+    """
     if not n_configs:
-        return "failed" if n_failed else "missing"
+        return "failed" if n_failed > n_outside else "outside" if n_outside else "missing"
     if not is_together:
         return "apart"
-    return "partial" if n_failed else "ok"
+    return "partial" if n_failed > n_outside else "ok"
 
 
 def _cell_text(row: Mapping[Hashable, Any], column: str, *, is_narrow: bool) -> str:
     if row["state"] == "missing":
         return "" if is_narrow else str(row["nothing"])
+    if row["state"] == "outside":
+        return "○" if is_narrow else base.OUTSIDE
     if row["state"] == "failed":
-        return "✕" if is_narrow else f"{row['n_failed']:.0f} failed"
+        return "✕" if is_narrow else base.lacking(row)
     if pd.isna(row[column]):
         return "–"
     value = _compact(row[column])
@@ -50,7 +59,7 @@ def _cell_text(row: Mapping[Hashable, Any], column: str, *, is_narrow: bool) -> 
     if "imported" in str(row["origin"]):
         value = f"<i>{value}</i>{base.IMPORTED_MARK}"
     notes = {
-        "partial": f"{row['n_failed']:,.0f} failed",
+        "partial": base.lacking(row),
         "apart": f"{row['n_configs']:,.0f} of {row['n_expected']:,.0f}",
     }
     if is_narrow:
@@ -75,12 +84,12 @@ def _cell_hover(row: Mapping[Hashable, Any], column: str) -> str:
     numbers = (
         f"{QUANTITIES[column].label} {significant(row[column])} {QUANTITIES[column].unit}"
         f"<br>95 % bounds {significant(row[column + '_lo'])} to {significant(row[column + '_hi'])}<br>"
-        if row["state"] != "failed"
+        if row["n_configs"]
         else ""
     )
     return (
-        f"{head}<br>{numbers}n = {row['n_configs']:,.0f} of {row['n_expected']:,.0f}{shared}{_resting(row, column)}, "
-        f"failed {row['n_failed']:,.0f}<br>{row['origin']}{source}{note}"
+        f"{head}<br>{numbers}n = {row['n_configs']:,.0f} of {row['n_expected']:,.0f}{shared}{_resting(row, column)}"
+        f"{', ' * bool(row['n_failed'])}{base.lacking(row)}<br>{row['origin']}{source}{note}"
         + (
             ""
             if row["comparable"]
@@ -146,14 +155,14 @@ def matrix_cells(metrics: pd.DataFrame, models: pd.DataFrame, datasets: pd.DataF
     """
     pairs = grid(models, datasets if "nothing" in datasets else datasets.assign(nothing="not run"))
     cells = pairs.merge(metrics.drop(columns=["label", "dataset_label"]), on=["model_id", "dataset_id"], how="left")
-    numbers = ["n_configs", "n_own", "n_failed", "n_expected", "n_energy", "n_force", "n_clusters"]
+    numbers = ["n_configs", "n_own", "n_failed", "n_outside", "n_expected", "n_energy", "n_force", "n_clusters"]
     cells[numbers] = cells[numbers].fillna(0)
     cells["is_ranked"] = cells["is_ranked"].eq(True)
     cells["is_seen"] = cells["is_seen"].eq(True)
     cells["comparable"] = ~cells["comparable"].eq(False)
     has_share = _has_configurations_of_the_ranked(cells) & cells["cause"].ne("share")
     is_together = cells["is_ranked"] | has_share
-    states = zip(cells["n_configs"], cells["n_failed"], is_together, strict=True)
+    states = zip(cells["n_configs"], cells["n_failed"], is_together, cells["n_outside"], strict=True)
     return cells.assign(state=[cell_state(*row) for row in states])
 
 
@@ -195,11 +204,11 @@ def matrix(cells: pd.DataFrame, quantity: str, ink: Ink, title: str, source: str
         fill=fills,
         text=[_cell_text(row, column, is_narrow=is_narrow) for row in rows],
         hover=[_cell_hover(row, column) for row in rows],
-        is_framed=cells["n_failed"] > 0,
+        is_framed=cells["n_failed"] > cells["n_outside"],
         is_hatched=cells["state"] == "failed",
     )
     bar = base.log_colour_bar(
-        ink, QUANTITIES[column].title(), base.SCALES[quantity], base.LIMITS[quantity], x=1.01, length=1
+        ink, QUANTITIES[column].title(), base.SCALES[quantity], base.LIMITS[quantity], pixels=_BAR_LENGTH
     )
     return _tiles(cells, bar, ink, title, source)
 
@@ -211,8 +220,8 @@ def coverage(cells: pd.DataFrame, ink: Ink, title: str, source: str) -> go.Figur
     """Models (rows) by datasets (columns): how many configurations have a result, coloured by their share.
 
     Args:
-        cells: model_id, label, dataset_id, dataset_label, row, column, n_configs, n_failed, n_expected, origin,
-            source, `why` (empty where the model was run) and `mark` (the text of a cell without a run).
+        cells: model_id, label, dataset_id, dataset_label, row, column, n_configs, n_failed, n_outside, n_expected,
+            origin, source, `why` (empty where the model was run) and `mark` (the text of a cell without a run).
         ink: Theme.
         title: Title of the figure.
         source: Provenance line.
@@ -228,8 +237,8 @@ def coverage(cells: pd.DataFrame, ink: Ink, title: str, source: str) -> go.Figur
         fill=fills,
         text=[_coverage_text(row) for row in cells.itertuples()],
         hover=[_coverage_hover(row) for row in cells.itertuples()],
-        is_framed=cells["n_failed"] > 0,
-        is_hatched=is_run & ~has_result,
+        is_framed=cells["n_failed"] > cells["n_outside"],
+        is_hatched=is_run & ~has_result & (cells["n_failed"] > cells["n_outside"]),
     )  # fmt: skip
     bar = go.Scatter(
         x=[None], y=[None], mode="markers", hoverinfo="skip",
@@ -237,8 +246,7 @@ def coverage(cells: pd.DataFrame, ink: Ink, title: str, source: str) -> go.Figur
             "color": [0], "cmin": 0, "cmax": 1, "colorscale": COVERAGE_SCALE, "showscale": True,
             "colorbar": {
                 "title": {"text": "Share of the dataset", "side": "right", "font": {"size": 12, "color": ink.text}},
-                "tickformat": ".0%", "tickfont": {"size": 11, "color": ink.muted}, "outlinewidth": 0,
-                "thickness": 12, "len": 1, "x": 1.01, "xanchor": "left",
+                "tickformat": ".0%", "tickfont": {"size": 11, "color": ink.muted}, **base.beside(_BAR_LENGTH),
             },
         },
     )  # fmt: skip
@@ -249,7 +257,7 @@ def _coverage_text(row: Any) -> str:
     if row.why:
         return str(row.mark)
     if not row.n_configs:
-        return "✕"
+        return "✕" if row.n_failed > row.n_outside else "○"
     is_imported = "imported" in str(row.origin)
     return f"<i>{row.n_configs:,}</i>{base.IMPORTED_MARK}" if is_imported else f"{row.n_configs:,}"
 
@@ -258,8 +266,8 @@ def _coverage_hover(row: Any) -> str:
     head = f"<b>{row.label}</b> on <b>{row.dataset_label}</b><br>"
     if row.why:
         return head + base.wrapped(row.why)
-    failed = f", {row.n_failed:,} failed" if row.n_failed else ""
-    return f"{head}{row.n_configs:,} of {row.n_expected:,} configurations{failed}<br>{row.origin}"
+    n_of = f"{row.n_configs:,} of {row.n_expected:,} configurations"
+    return f"{head}{', '.join(filter(None, [n_of, base.lacking(row._asdict())]))}<br>{row.origin}"
 
 
 # Told apart by sign as well as by colour.
@@ -324,7 +332,10 @@ def _tiles(cells: pd.DataFrame, bar: go.Scatter, ink: Ink, title: str, source: s
         tickfont={"color": ink.text},
     )
     figure.update_yaxes(tickfont={"color": ink.text, "size": 13})
-    figure.update_layout(margin={"t": top, "b": 54}, dragmode=False)
+    figure.update_layout(dragmode=False)
+    base.set_margins(figure, top, 54)
+    column = 46 if n_columns > FEW_COLUMNS else 80
+    base.set_least_width(figure, 310 + n_columns * (column if is_leaning else max(column, 7 * longest + 6)))
     base.move_source(figure, -6)
     return figure
 

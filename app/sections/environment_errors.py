@@ -14,6 +14,15 @@ _QUANTITIES = {
     "force_slope": "Slope of predicted over reference forces",
 }
 
+_BOUNDS = (
+    " Bars of force errors have 95 % bounds over independent clusters of configurations, for classes with atoms in at "
+    "least six clusters."
+)
+_NO_BOUNDS = (
+    " These numbers have no bounds: the class occurs in fewer than six independent clusters, or the summary in the "
+    "repository is from before bounds by class."
+)
+
 
 def show(chosen: selection.Selection) -> None:
     """Force RMSE and slope of models by class of environment, and of the chosen model by group and class.
@@ -42,7 +51,8 @@ def show(chosen: selection.Selection) -> None:
     listed = ", ".join(f"{row.n_atoms:,} {row.class_name}" for row in counts.itertuples())
     st.caption(f"Atoms of {wording.place(chosen.scope)}: {listed}. All atoms count here, not only the sampled ones.")
     with st.expander("All models by class"):
-        columns = ["label", "class_name", "n_configs", "n_atoms", *_QUANTITIES]
+        bounds = ["force_rmse_mev_per_ang_lo", "force_rmse_mev_per_ang_hi"]
+        columns = ["label", "class_name", "n_configs", "n_clusters", "n_atoms", *bounds, *_QUANTITIES]
         tables.table_view(table[columns], "classes-of-models", {"class_name": "Class"})
     _by_group(chosen)
 
@@ -81,6 +91,7 @@ def _bars(shown: pd.DataFrame, column: str, chosen: selection.Selection) -> None
         "Shown are the models of the sidebar. After them come the models with the smallest force error that have "
         "results "
         f"for the most atoms and were not trained on these data.{part}"
+        + (_BOUNDS if shown["force_rmse_mev_per_ang_lo"].notna().any() else _NO_BOUNDS)
     )
     furniture.captions(wording.seen_note(shown.drop_duplicates("model_id")))
 

@@ -7,7 +7,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from app import address, furniture, tables, wording
-from app.figures import tile_maps
+from app.figures import base, tile_maps
 from engine.queries import catalog
 from engine.queries.scope import Scope
 
@@ -18,21 +18,23 @@ MARKS = {"no-data": "–", "cannot-run": "✕", "not-run": ""}
 
 def filtered(models: pd.DataFrame) -> pd.DataFrame:
     """The models that fit the search and the filters."""
+    names = sorted(models["family"].unique())
+    address.heed_many("family", names)
+    address.heed("state", STATES, STATES.__getitem__)
+    address.heed_switch("paper")
     with furniture.controls():
         words = st.text_input(
-            "Search", key="find", persist_state="session", placeholder="name, id or training set", width=240
+            "Search", key="find", bind="query-params", placeholder="name, id or training set", width=240
         )
-        families = st.multiselect(
-            "Family", sorted(models["family"].unique()), key="family", persist_state="session", width=240
-        )
+        families = st.multiselect("Family", names, key="family", bind="query-params", width=240)
         state = st.segmented_control(
             "State", list(STATES), default=ANY, required=True, format_func=STATES.__getitem__, key="state",
-            persist_state="session",
+            bind="query-params",
         )  # fmt: skip
         is_of_paper = st.toggle(
             "Table 1 of the paper only",
             key="paper",
-            persist_state="session",
+            bind="query-params",
             help="The 26 models of Shuang et al. (2025).",
         )
     text = models["label"] + " " + models["model_id"] + " " + models["training_sets"].map(" ".join)
@@ -108,11 +110,18 @@ def model_list(models: pd.DataFrame) -> None:
 def coverage(models: pd.DataFrame, slot: DeltaGenerator) -> None:
     """Which model was run on how much of which dataset, and why not."""
     st.subheader("Coverage: models and datasets", anchor=False)
-    address.heed_switch("absent")
-    everything = st.toggle(
-        "Datasets that are not here too", key="absent", bind="query-params",
-        help="Datasets of the registry that are not public, not fetched or not read yet.",
-    )  # fmt: skip
+    address.heed_switch("absent", "unrun")
+    with furniture.controls():
+        everything = st.toggle(
+            "Datasets that are not here too", key="absent", bind="query-params",
+            help="Datasets of the registry that are not public, not fetched or not read yet.",
+        )  # fmt: skip
+        unrun = st.toggle(
+            "Models without numbers too", key="unrun", bind="query-params",
+            help="Models that were run on no dataset here. The table above has all models.",
+        )  # fmt: skip
+    with_numbers = models[models["n_datasets"] > 0]
+    models = models if unrun or with_numbers.empty else with_numbers
     datasets = catalog.datasets()
     is_here = datasets["available"].fillna(False).astype(bool)
     datasets = datasets if everything else datasets[is_here]
@@ -146,9 +155,9 @@ def coverage(models: pd.DataFrame, slot: DeltaGenerator) -> None:
     )
     st.caption(
         "Click on a cell for its model's page. Numbers: configurations with a result; the dataset has those in "
-        "brackets. "
-        "† and italics: imported. Red frame: some "
-        f"failed; {MARKS['cannot-run']} hatched: all failed. Pale {MARKS['cannot-run']}: the model has no loader yet. "
+        "brackets. † and italics: imported. Red frame: some failed; "
+        f"{MARKS['cannot-run']} hatched: all failed. ○: {base.OUTSIDE}, the model was not made for any of the "
+        f"configurations. Pale {MARKS['cannot-run']}: the model has no loader yet. "
         f"{MARKS['no-data']}: the dataset is not here. Pale and blank: can be run, but was not. The pointer and the "
         "table give the reason."
     )

@@ -368,7 +368,7 @@ function addTools(view) {
     view.tools.append(button(axis, `Look along ${axis}`, when(() => lookAlong(view, axis))));
   }
   view.tools.append(button("Reset", "Reset the view", when(() => fit(view, DEFAULT_VIEW, true))));
-  view.tools.append(button("PNG", "Download this view as a picture, three times the screen's size", when(() => savePng(view))));
+  view.tools.append(button("PNG", "PNG: Download this view as a picture, three times the screen's size", when(() => savePng(view))));
   view.gl.title = HELP;
 }
 

@@ -32,7 +32,7 @@ LONGEST_ARROW = 2.5  # Å in the picture; longer ones reach past the neighbours
 _HERE = Path(__file__).parent
 _HTML = (
     '<div class="av"><div class="av-frame">'
-    '<div class="av-gl" tabindex="0" role="img"></div>'
+    '<div class="av-gl" tabindex="0" role="img" aria-label="A structure that is being drawn"></div>'
     '<div class="av-ring" hidden></div><div class="av-tag" hidden></div><div class="av-bar"></div>'
     '<div class="av-tools" role="toolbar" aria-label="View"></div>'
     '<div class="av-status" role="status" aria-live="polite"></div>'
@@ -218,7 +218,8 @@ def _kind(number: int) -> dict[str, object]:
     """Symbol, colour and drawn radius (Å) of an element; spheres of neighbours just fail to touch."""
     return {
         "symbol": chemical_symbols[number],
-        "color": to_hex(jmol_colors[number]),
+        # Jmol names no colours beyond meitnerium.
+        "color": to_hex(jmol_colors[number] if number < len(jmol_colors) else jmol_colors[0]),
         "radius": 0.72 * float(covalent_radii[number]),
     }
 

@@ -41,7 +41,8 @@ DEFINITIONS = """
 - **§ trained on this**: training data of the model hold configurations of the dataset, certainly or likely. Its errors
   there are no test of it, so headlines, rankings and Pareto fronts leave it out. The configurations that models share
   do not depend on it. The switch at the left brings it in. The registry says which training sets hold which groups.
-- **Missing** means not run, **failed** means run without a result. Neither is zero; both are counted.
+- **Missing** means not run, **failed** means run without a result, and **out of scope** means that the configuration
+  has elements that the model was not made for. None of them is zero; all are counted.
 """
 
 

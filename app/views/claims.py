@@ -1,14 +1,13 @@
 """Claims: what the paper states, measured again on what is here; what disagrees comes first."""
 
-import json
 import shlex
 from functools import partial
-from pathlib import Path
 
 import pandas as pd
 import streamlit as st
 
 from app import address, export, furniture, selection, tables
+from app.sections.claim_views import view_of
 from engine.queries import catalog
 from engine.queries.claims import claims
 from engine.registry.claims import DIFFERS, INCONSISTENCY, OWN, PAPER, REPRODUCED, UNTESTED, VERDICTS, WITHIN
@@ -92,8 +91,10 @@ def _page_of(shown: pd.DataFrame) -> None:
     n_pages = -(-len(shown) // ON_A_PAGE)
     page = 1
     if n_pages > 1:
+        key = f"page-{n_pages}"
+        address.heed(key, map(str, range(1, n_pages + 1)))
         page = st.segmented_control(
-            f"{len(shown)} statements", range(1, n_pages + 1), default=1, required=True, key=f"page-{n_pages}"
+            f"{len(shown)} statements", range(1, n_pages + 1), default=1, required=True, key=key, bind="query-params"
         )
     for _, claim in shown.iloc[(page - 1) * ON_A_PAGE : page * ON_A_PAGE].iterrows():
         _card(claim)
@@ -106,10 +107,17 @@ def _card(claim: pd.Series) -> None:
         st.markdown(f"{MARKS[claim['verdict']]} **{claim['text']}**")
         st.markdown("  \n".join(_lines(claim)))
         st.caption(f"{claim['claim_id']} · {place}" if claim["paper_text"] is not None else str(claim["claim_id"]))
-        if claim["verdict"] == UNTESTED:
-            return
         with st.container(horizontal=True, vertical_alignment="center"):
-            _link(claim)
+            view = view_of(claim)
+            st.page_link(
+                view.page,
+                label=view.label,
+                icon=":material/open_in_new:",
+                query_params=view.parameters,
+                width="content",
+            )
+            if claim["verdict"] == UNTESTED:
+                return
             with st.popover("Repeat", icon=":material/terminal:", type="tertiary"):
                 _commands(claim)
 
@@ -134,16 +142,6 @@ def _lines(claim: pd.Series) -> list[str]:
 def _plain(text: str) -> str:
     """Text without Markdown's dollars and tildes."""
     return text.replace("$", r"\$").replace("~", r"\~")
-
-
-def _link(claim: pd.Series) -> None:
-    """The view that shows the numbers of a statement."""
-    page = f"views/{claim['page']}.py"
-    if claim["page"] and (Path(__file__).parents[1] / page).is_file():
-        asked = json.loads(claim["address"])
-        for key in {"align", "zero"} & set(asked):
-            asked[key] = [selection.ALIGNMENT_LABELS[name] for name in asked[key]]
-        st.page_link(page, label="See the numbers", icon=":material/open_in_new:", query_params=asked)
 
 
 def _commands(claim: pd.Series) -> None:

@@ -157,14 +157,14 @@ def _without_timing(timings: pd.DataFrame, chosen: selection.Selection) -> None:
     if len(missing):
         st.caption(
             f"Not shown, because their cost was not measured here (imported numbers carry no timing): "
-            f"{', '.join(missing)}."
+            f"{wording.listed(missing)}."
         )
 
 
 def _nothing_in_common(timings: pd.DataFrame, chosen: selection.Selection) -> None:
     furniture.empty(
         f"No timed model has numbers for {wording.dataset_label(chosen.dataset_id)}",
-        f"Timed: {', '.join(timings['label'])}. Choose another dataset, or run "
+        f"Timed: {', '.join(timings['label'])}. Choose another dataset. Run "
         f"`python -m precompute run --dataset {chosen.dataset_id} --model {timings['model_id'].iloc[0]}`.",
     )
 

@@ -186,7 +186,7 @@ def _card(dataset: pd.Series, datasets: pd.DataFrame) -> None:
             ("Pseudopotentials and settings", dataset["potentials"]),
             ("Spin and +U", f"spin {dataset['spin']}, {_plus_u(dataset['hubbard_u'])}"),
             ("Zero of energy", f"{wording.ZEROS[dataset['energy_reference']]}. {dataset['comparable_note']}"),
-            ("Noise of the labels", wording.noise_note(dataset["dataset_id"])),
+            ("Noise of the labels", wording.noise_measured(dataset["dataset_id"])),
             ("Seen in training", wording.seen_in_training(dataset)),
             ("Licence", dataset["license"]),
             ("Cite", dataset["citation"]),

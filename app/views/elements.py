@@ -169,8 +169,9 @@ def _table(
         on_select=_choose_element,
     )
     st.caption(
-        f"Pale: no data. A dash: no such error; the pointer says why. Small number: configurations. Hatched: all "
-        f"configurations failed. Colours are logarithmic. {_coverage(pairs)}"
+        "Pale: no data. A dash: no such error; the pointer says why. Small number: configurations. Line above a tile: "
+        "the share of the element's configurations that have a result, where it is not all. Hatched: all failed. "
+        f"Colours are logarithmic. {_coverage(pairs)}"
     )
     furniture.captions(
         wording.why_not(pairs) if len(scope.dataset_ids) == 1 else _other_zeros(pairs),
@@ -184,7 +185,7 @@ def _table(
 
 def _coverage(here: pd.DataFrame) -> str:
     """How many configurations the table counts."""
-    pooled = here[["n_configs", "n_failed", "n_expected"]].sum()
+    pooled = here[["n_configs", "n_failed", "n_outside", "n_expected"]].sum()
     sets = f"of the {len(here)} datasets that it was run on" if len(here) > 1 else "of the dataset"
     return f"{wording.counts(pooled)} configurations {sets}."
 
@@ -223,7 +224,11 @@ def _pairs(model_id: str, scope: Scope) -> pd.DataFrame:
 def _choose_element() -> None:
     tile = furniture.clicked("periodic-table")
     if tile:
-        st.query_params["el"] = tile[0]
+        st.query_params["el"] = st.session_state["element"] = tile[0]
+
+
+def _name_element() -> None:
+    st.query_params["el"] = st.session_state["element"]
 
 
 def _compared(chosen: selection.Selection, table: pd.DataFrame, columns: dict[str, str], everything: bool) -> None:
@@ -267,7 +272,13 @@ def _compared(chosen: selection.Selection, table: pd.DataFrame, columns: dict[st
 
 
 def _configurations(chosen: selection.Selection, element: str, alignment: str, scope: Scope) -> None:
-    st.subheader(f"Configurations with {element}, largest {chosen.quantity} error first", anchor=False)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.subheader(f"Configurations with {element}, largest {chosen.quantity} error first", anchor=False)
+        st.session_state["element"] = element  # of a link or a tile
+        st.selectbox(
+            "Element", chemical_symbols[1:], key="element", on_change=_name_element, width=110,
+            help="The same as a click on a tile.",
+        )  # fmt: skip
     with_element = scope.narrowed(elements=(element,))
     table = configurations.worst_configurations(chosen.model_id, with_element, chosen.quantity, alignment)
     if len(table):

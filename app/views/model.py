@@ -97,7 +97,8 @@ def _headline(model: pd.Series) -> None:
         ("Datasets with numbers", f"{model['n_datasets']}", f"of {n_here} here"),
     ]
     if len(metrics):
-        values.append(("Configurations", f"{metrics['n_configs'].sum():,}", f"{metrics['n_failed'].sum():,} failed"))
+        below = base.lacking(metrics[["n_failed", "n_outside"]].sum()) or "none failed"
+        values.append(("Configurations", f"{metrics['n_configs'].sum():,}", below))
     if len(costs):
         values.append(_cost_in_short(costs))
     furniture.numbers(values)
@@ -286,8 +287,15 @@ def _weakest(model: pd.Series, with_seen: bool) -> None:
 def _failures(model: pd.Series) -> None:
     st.subheader("Failures", anchor=False)
     failures = catalog.failure_counts(model["model_id"])
+    n_outside = int(failures.loc[failures["is_outside"], "n_failed"].sum())
+    failures = failures[~failures["is_outside"]]
+    if n_outside:
+        known = ", ".join(model["elements"])
+        st.markdown(f"{n_outside:,} configurations have elements that it was not made for. It knows {known}.")
     if failures.empty:
-        st.markdown("None: every configuration that it was run on has a result.")
+        st.markdown(
+            "None" + (" of the others." if n_outside else ": every configuration that it was run on has a result.")
+        )
         return
     n = int(failures["n_failed"].sum())
     reasons = failures["reason"].nunique()

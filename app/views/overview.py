@@ -4,13 +4,15 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import furniture, links, selection, tables, wording
+from app import address, furniture, links, selection, tables, wording
 from app.figures import base, tile_maps
 from engine.numerics.comparison import UNRANKED
 from engine.quantities import ALIGNMENTS, METRICS, QUANTITIES, significant
-from engine.queries import catalog, error_metrics
+from engine.queries import catalog, error_metrics, specialised
 from engine.queries.ranks import ranks
 from engine.queries.scope import Scope
+
+_ROWS = 24  # of the matrix, at first
 
 
 def show() -> None:
@@ -22,7 +24,9 @@ def show() -> None:
         "Root mean square error per model and dataset.",
     )
     metric = METRICS[chosen.quantity]
-    with furniture.controls():
+    address.heed_switch("rows")
+    controls = furniture.controls()
+    with controls:
         alignment = selection.alignment_switch()
         is_shared = selection.comparison_switch()
     read = error_metrics.shared_metrics if is_shared else error_metrics.dataset_metrics
@@ -32,7 +36,7 @@ def show() -> None:
     metrics = metrics.assign(source=[wording.source_name(s, link=False) or None for s in metrics["source"]])
     metrics = wording.judged(metrics, is_raw=chosen.quantity == "energy" and alignment == "raw")
     _headline(metrics, chosen, metric.rmse, of_matrix, is_shared)
-    _matrix(metrics, chosen, of_matrix, is_shared, slot)
+    _matrix(_shown(metrics, metric.rmse, chosen, controls), chosen, of_matrix, is_shared, slot)
     here = read(alignment, chosen.scope, quantity=chosen.quantity, with_seen=chosen.with_seen)
     here = here.assign(source=[wording.source_name(s, link=False) or None for s in here["source"]])
     _ranking(here, chosen, alignment, is_shared)
@@ -72,20 +76,52 @@ def _headline(metrics: pd.DataFrame, chosen: selection.Selection, column: str, a
             (
                 "Predictions",
                 f"{totals['n_ok']:,}",
-                f"{totals['n_failed']:,} more failed" if totals["n_failed"] else "none failed",
+                base.lacking(totals) or "none failed",
             ),
         ]
     )
 
 
+def _shown(
+    metrics: pd.DataFrame, column: str, chosen: selection.Selection, controls: DeltaGenerator
+) -> pd.DataFrame:  # fmt: skip
+    """The metrics of the models that come first and of the chosen ones, or of all where the switch says so."""
+    order = _ordered(metrics, column, chosen.dataset_id)["model_id"]
+    if len(order) > _ROWS:
+        with controls:
+            everything = st.toggle(
+                f"All {len(order)} models",
+                key="rows",
+                bind="query-params",
+                help=f"Without it the {_ROWS} models that come first: those with the smallest errors on the dataset at "
+                "the left, then those that are near the best of another dataset, and the chosen ones.",
+            )
+        if not everything:
+            return metrics[metrics["model_id"].isin([*order.head(_ROWS), chosen.model_id, *chosen.compare])]
+    return metrics
+
+
 def _ordered(metrics: pd.DataFrame, column: str, dataset_id: str) -> pd.DataFrame:
-    """Models with numbers, those with the lowest error on the chosen dataset first."""
-    here = metrics[(metrics["dataset_id"] == dataset_id) & metrics["is_ranked"]]
+    """Models with numbers, those with the lowest error on the chosen dataset first.
+
+    Those without a rank there follow by their smallest ratio to the best model of another dataset, and those that were
+    made for few elements after the universal ones.
+    """
+    ranked = metrics[metrics["is_ranked"] & metrics["comparable"]]
+    here = ranked[ranked["dataset_id"] == dataset_id].set_index("model_id")[column]
+    best = ranked[column] / ranked.groupby("dataset_id")[column].transform("min")
+    ratio = best.groupby(ranked["model_id"]).min()
     models = metrics.drop_duplicates("model_id")[["model_id", "label"]]
+    registered = catalog.models()
+    few = registered.loc[registered["elements"].map(len) <= specialised.FEW, "model_id"]
     return (
-        models.assign(rank=models["model_id"].map(here.set_index("model_id")[column]))
-        .sort_values(["rank", "label"])
-        .drop(columns="rank")
+        models.assign(
+            error=models["model_id"].map(here),
+            ratio=models["model_id"].map(ratio),
+            is_last=models["model_id"].map(ratio).isna() | models["model_id"].isin(few),
+        )
+        .sort_values(["error", "is_last", "ratio", "label"])
+        .drop(columns=["error", "is_last", "ratio"])
     )
 
 
@@ -123,10 +159,12 @@ def _matrix(
         "Click on a cell for its parity chart. Coloured: ranked in its column. † and italics: numbers imported from "
         "another group. Red frame: some configurations failed. Hatched: all failed. Pale: not run. Grey, in brackets "
         "or with a star: over other configurations than the rest of its column, so not ranked. A dash: no such error. "
+        f"○: {base.OUTSIDE}, all of its configurations have elements that the model was not made for. "
         + (f"{wording.LEVEL}. " if (cells["cause"].eq("level") & cells["comparable"]).any() else "")
         + ("Columns are compared on the configurations that their models share. " if is_shared else "")
         + (f"{wording.GREY} The pointer says why. " if not cells["comparable"].all() else "")
         + ("No crystal: the dataset has no perfect crystal to count energies from. " if alignment == "crystal" else "")
+        + _far_off(cells, column, chosen.quantity)
         + (_seen_in_matrix(chosen) if cells["is_seen"].any() else "")
     )
     bounds = [f"{column}_lo", f"{column}_hi"]
@@ -146,6 +184,19 @@ def _seen_in_matrix(chosen: selection.Selection) -> str:
     if chosen.with_seen:
         return f"{wording.SEEN}, and ranked since the switch at the left is on."
     return f"{wording.SEEN}: grey and not ranked; the switch “{wording.SEEN_SWITCH}” at the left brings them in."
+
+
+def _far_off(cells: pd.DataFrame, column: str, quantity: str) -> str:
+    """Names the datasets on which even the best ranked model is of no use, which may be a matter of the labels."""
+    limit, unit = base.LIMITS[quantity][1], QUANTITIES[column].unit
+    best = cells[cells["is_ranked"] & cells["comparable"]].groupby("dataset_label")[column].min()
+    names = [f"{name} ({significant(value)})" for name, value in best[best > limit].items()]
+    if not names:
+        return ""
+    return (
+        f"No ranked model is below {limit:.0f} {unit} on {wording.listed(names)}: labels or structures are unlike "
+        "those that models learn from; the page Datasets says what they are. "
+    )
 
 
 def _open_cell() -> None:
@@ -171,7 +222,9 @@ def _ranking(here: pd.DataFrame, chosen: selection.Selection, alignment: str, is
     macro = _macro_columns(chosen)
     table = table.merge(_macro(table, alignment, chosen, macro), how="left")
     columns = _columns(table, macro)
-    heads = {f"{metric.rmse}_bounds": "95 % bounds" for metric in METRICS.values()} | {
+    heads = {
+        f"{metric.rmse}_bounds": f"95 % bounds, {QUANTITIES[metric.rmse].symbol}" for metric in METRICS.values()
+    } | {
         "ranks": st.column_config.TextColumn(
             "#",
             width=56,
@@ -189,11 +242,16 @@ def _ranking(here: pd.DataFrame, chosen: selection.Selection, alignment: str, is
             "Mean over metals and kinds", help=QUANTITIES[name].description, format="%.1f"
         )
     place = st.container(horizontal=True, vertical_alignment="center")
-    row = tables.chosen_row(table[["model_id", *columns]], "ranking", heads, columns=columns, height="content")
+    row = tables.chosen_row(table[["model_id", *columns]], "ranking", heads, columns=columns, height=_height(table))
     with place:
         links.model_link(row["model_id"])
         st.caption("Choose a row for the page of another model.")
     _notes(here, chosen, alignment, is_shared)
+
+
+def _height(table: pd.DataFrame) -> int:
+    """Of the ranking in pixels; many models scroll in it."""
+    return 35 * (min(len(table), _ROWS) + 1) + 3
 
 
 def _ranked(here: pd.DataFrame, chosen: selection.Selection, alignment: str, is_shared: bool) -> pd.DataFrame:

@@ -26,7 +26,7 @@ def show() -> None:
         f"Parity: {model} on {dataset}",
         "Where does the prediction differ from the reference? Drag a box on the chart to list its configurations.",
     )
-    scope, axes = _controls(chosen)
+    scope, axes, by_group = _controls(chosen)
     chosen = dataclasses.replace(chosen, scope=scope)
     metrics = error_metrics.dataset_metrics(axes.alignment, scope, quantity=axes.quantity)
     row = metrics[metrics["model_id"] == chosen.model_id]
@@ -59,7 +59,14 @@ def show() -> None:
     seen = set(pairs.loc[pairs["is_seen"], "model_id"])
     figures = {
         model_id: _figure(
-            chosen, model_id, found, axes, frame, is_comparable=model_id not in apart, is_seen=model_id in seen
+            chosen,
+            model_id,
+            found,
+            axes,
+            frame,
+            is_comparable=model_id not in apart,
+            is_seen=model_id in seen,
+            by_group=by_group,
         )
         for model_id, found in samples.items()
         if found is not None
@@ -70,10 +77,10 @@ def show() -> None:
         energy_overlay.show(chosen, scope, axes.alignment, sorted(seen))
 
 
-def _controls(chosen: selection.Selection) -> tuple[Scope, Axes]:
-    """The choices of the page: a group, and what the chart shows."""
+def _controls(chosen: selection.Selection) -> tuple[Scope, Axes, bool]:
+    """The choices of the page: a group, what the chart shows, and whether colours tell groups."""
     address.heed("view", ["residual", "parity"], str.capitalize)
-    address.heed_switch("full")
+    address.heed_switch("full", "groups")
     with furniture.controls():
         view = st.segmented_control(
             "View",
@@ -92,7 +99,14 @@ def _controls(chosen: selection.Selection) -> tuple[Scope, Axes]:
             bind="query-params",
             help="Show the outermost 0.05 % at each side as well.",
         )
-    return scope, Axes(chosen.quantity, alignment, view, full_range)
+        by_group = chosen.quantity == "energy" and st.toggle(
+            "Colour by group",
+            value=True,
+            key="groups",
+            bind="query-params",
+            help="Of structures, as the dataset has them.",
+        )
+    return scope, Axes(chosen.quantity, alignment, view, full_range), by_group
 
 
 def _headline(row: pd.Series, chosen: selection.Selection) -> None:
@@ -107,7 +121,7 @@ def _headline(row: pd.Series, chosen: selection.Selection) -> None:
         (
             "Configurations",
             f"{row['n_configs']:,.0f}",
-            f"of {row['n_expected']:,.0f}, {row['n_failed']:,.0f} failed",
+            f"of {row['n_expected']:,.0f}, {base.lacking(row) or '0 failed'}",
         ),
         ("Origin", str(row["origin"]), wording.SEEN if row["is_seen"] else wording.source_name(row["source"])),
     ]
@@ -126,6 +140,7 @@ def _figure(
     *,
     is_comparable: bool,
     is_seen: bool,
+    by_group: bool,
 ) -> tuple[partial[go.Figure], export.Provenance]:
     """How to draw one model's figure, still without colours and height, and where it comes from."""
     words = f", {ALIGNMENTS[axes.alignment]}" if chosen.quantity == "energy" else ""
@@ -149,6 +164,7 @@ def _figure(
         noise=wording.noise_of(chosen.dataset_id, chosen.quantity) if is_comparable else None,
         is_comparable=is_comparable,
         colour=base.model_colour(model_id),
+        by_group=by_group,
     )
     return draw, origin
 

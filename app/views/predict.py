@@ -14,6 +14,7 @@ from ase.data import chemical_symbols
 from streamlit.delta_generator import DeltaGenerator
 
 from app import export, furniture, selection, wording
+from app.live import predictor as shared_predictor
 from app.structures import parts
 from app.structures.atomview import AtomColors, atomview
 from app.structures.live_results import LiveResults, rms
@@ -47,7 +48,7 @@ def show() -> None:
         "Predict", "What do several potentials predict for your own structure, and where do they disagree?"
     )
     furniture.say_unheeded(selection.selection().scope)
-    predictor = _predictor()
+    predictor = shared_predictor()
     job = st.query_params.get("job", "")
     # Not columns: below some width the picture goes under the choices.
     page = st.container(horizontal=True, gap="large")
@@ -68,12 +69,6 @@ def show() -> None:
     else:
         with right:
             _preview(configuration)
-
-
-@st.cache_resource(show_spinner=False, on_release=lambda predictor: predictor.close())
-def _predictor() -> live.LivePredictor:
-    """One queue and one set of warm models for all visitors."""
-    return live.LivePredictor.default()
 
 
 # Choices
@@ -135,7 +130,7 @@ def _looked_at(geometry_hash: str, _configuration: Configuration) -> Upload:
 @st.cache_data(ttl=60.0, show_spinner=False)
 def _live_models() -> list[live.LiveModel]:
     """Checked once a minute: it hashes weights on disk."""
-    return _predictor().models()
+    return shared_predictor().models()
 
 
 def _labels() -> dict[str, str]:

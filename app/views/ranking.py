@@ -146,7 +146,8 @@ def _differs(found: dict[str, UnionRanking], dataset_ids: tuple[str, ...]) -> No
     names = wording.listed(wording.dataset_label(name) for name in dataset_ids)
     furniture.rebuilds(
         "5",
-        f"{names} stand in for the paper's ten datasets, of which MoNbTaW makes 69 % of the configurations. Here are "
+        f"{names} {'stands' if len(dataset_ids) == 1 else 'stand'} in for the paper's ten datasets, of which MoNbTaW "
+        "makes 69 % of the configurations. Here are "
         f"{counts} in place of 26 models. Ranks are intervals.",
     )
 
@@ -190,7 +191,7 @@ def _why_empty(ranking: UnionRanking) -> str:
         "level": "Labels of models and datasets count from different zeros of energy; choose Aligned",
         "seen": f"All models were trained on some of these data; the switch “{wording.SEEN_SWITCH}” brings them in",
     }.get(cause.iloc[0] if len(cause) else "", "No model shares enough errors with the others")
-    return f"{why} ({each}). Take a dataset out, or run more models: `python -m precompute run --model all`."
+    return f"{why} ({each}). Take a dataset out. Run more models: `python -m precompute run --model all`."
 
 
 def _datasets(ranking: UnionRanking, quantity: str) -> None:

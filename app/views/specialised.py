@@ -3,10 +3,10 @@
 import pandas as pd
 import streamlit as st
 
-from app import furniture, selection, tables, wording
+from app import address, furniture, selection, tables, wording
 from app.figures import group_plots
-from engine.quantities import METRICS, significant
-from engine.queries import specialised
+from engine.quantities import METRICS, QUANTITIES, significant
+from engine.queries import catalog, specialised
 
 N_UNIVERSAL = 3
 MOST = 6
@@ -77,7 +77,7 @@ def _none(place: str, dataset_id: str, *, has_few: bool) -> None:
     lacking = "universal" if has_few else "specialised"
     furniture.empty(
         f"No {lacking} model has forces on {place}",
-        f"Choose another dataset at the left, or run one: `python -m precompute run --dataset {dataset_id} --model ID` "
+        f"Choose another dataset at the left. Run one: `python -m precompute run --dataset {dataset_id} --model ID` "
         "and then `python -m precompute build`; `python -m precompute models` lists the ids.",
     )
 
@@ -96,18 +96,21 @@ def _models(known: pd.DataFrame, first: list[str], chosen: selection.Selection) 
     best = specialised.best_universal(chosen.scope, first[0], N_UNIVERSAL)
     default = list(dict.fromkeys([*first, *asked, *best]))[:MOST]
     options = known.sort_values(["is_specialised", "label"], ascending=[False, True])["model_id"].tolist()
+    begin = address.begin_with("models", options, catalog.models()["model_id"], default)[:MOST]
     with furniture.controls():
         picked: list[str] = st.multiselect(
-            "Models", options, default=default, format_func=labels.__getitem__, max_selections=MOST,
+            "Models", options, default=begin, format_func=labels.__getitem__, max_selections=MOST,
             key=f"specialised-{chosen.scope.describe()}-{'-'.join(default)}",
             help="The figure is over the configurations that all of these models have forces for.",
         )  # fmt: skip
+    address.keep("models", picked or default, default)
     return picked or default
 
 
 def _verdict(table: pd.DataFrame, quantity: str, *, with_seen: bool) -> None:
     """In how many groups a universal model has the smallest error, among models that may be compared."""
     column = METRICS[quantity].rmse
+    unit = QUANTITIES[column].unit
     fair = table if with_seen else table[~table["is_seen"]]
     if fair["is_specialised"].nunique() < 2:
         st.markdown("No verdict: without models that were trained on these data, one of the two kinds is missing.")
@@ -116,7 +119,8 @@ def _verdict(table: pd.DataFrame, quantity: str, *, with_seen: bool) -> None:
     wins = best[~best["is_specialised"]]
     others = best.loc[best["is_specialised"], ["group_name", "label", "n_configs", column]]
     listed = ", ".join(
-        f"{row.group_name} ({row.label}, {significant(row[-1])}, n = {row.n_configs})" for row in others.itertuples()
+        f"{row.group_name} ({row.label}, {significant(row[-1])} {unit}, n = {row.n_configs})"
+        for row in others.itertuples()
     )
     st.markdown(
         f"**In {len(wins)} of {len(best)} groups the smallest {quantity} error is that of a universal model.**"

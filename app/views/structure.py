@@ -16,6 +16,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from app import address, export, furniture, selection, wording
 from app.figures import atoms, base
+from app.sections import configuration_facts
 from app.sections.every_model import every_model
 from app.structures import files, parts
 from app.structures.atomview import DEVIATION_COLORS, Arrow, AtomColors, atomview, largest_arrows
@@ -37,18 +38,24 @@ COLORS = {"error": "Error", "uncertainty": "Uncertainty", "force": "Force", "ele
 def show() -> None:
     """Choice of a configuration, its facts, the linked viewer, chart and table, and every model's errors."""
     chosen = selection.selection()
+    top = st.container()  # the title depends on the order, which the switch below it sets
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        alignment = selection.alignment_switch()
+        controls = st.container(horizontal=True, vertical_alignment="bottom")
     ranking = configurations.worst_configurations(
-        chosen.model_id, chosen.scope, chosen.quantity, "raw", limit=LIST_LIMIT
+        chosen.model_id, chosen.scope, chosen.quantity, alignment, limit=LIST_LIMIT
     )
     config_id = _config_id(chosen, ranking)
     model = wording.model_labels()[chosen.model_id]
     if config_id is None:
-        furniture.header("Structure", "Which atoms does a model get wrong?")
+        with top:
+            furniture.header("Structure", "Which atoms does a model get wrong?")
         furniture.not_run(chosen)
         return
-    slot = furniture.header(
-        f"Structure: {config_id}", f"Which atoms does {model} get wrong, and did the ensemble know?"
-    )
+    with top:
+        slot = furniture.header(
+            f"Structure: {config_id}", f"Which atoms does {model} get wrong, and did the ensemble know?"
+        )
     configuration = configurations.configuration(chosen.dataset_id, config_id)
     if configuration is None:
         if furniture.no_atoms(chosen.dataset_id):
@@ -58,7 +65,7 @@ def show() -> None:
             "Take `cfg` out of the address, or choose the dataset that it belongs to at the left.",
         )
         return
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with controls:
         _configuration_controls(chosen, ranking, config_id)
         ensemble_id, ensemble = _ensemble(chosen.dataset_id)
         save = st.container(width="content")
@@ -76,7 +83,7 @@ def show() -> None:
     address.heed("color", COLORS, COLORS.__getitem__)
     address.heed_switch("arrows", "focus")
     parts.say_no_atom(configuration.n_atoms)
-    _facts(sight)
+    configuration_facts.show(sight, alignment)
     _linked_views(sight, slot, save, _within(ensemble_id, ensemble, chosen.dataset_id))
     every_model(chosen, config_id)
     st.page_link(
@@ -91,11 +98,12 @@ def show() -> None:
 
 
 def _config_id(chosen: selection.Selection, ranking: pd.DataFrame) -> str | None:
-    """The configuration of the address, else the model's worst one of the scope."""
+    """The configuration of the address, else the one with the largest force error, since atoms are shown by it."""
     asked = st.query_params.get("cfg")
     if asked or ranking.empty:
         return asked
-    worst = str(ranking["config_id"].iloc[0])
+    by_force = ranking.sort_values("force_rmse", ascending=False, kind="stable", na_position="last")
+    worst = str(by_force["config_id"].iloc[0])
     st.query_params["cfg"] = worst
     return worst
 
@@ -114,7 +122,7 @@ def _configuration_controls(chosen: selection.Selection, ranking: pd.DataFrame, 
         for rank, (name, group) in enumerate(zip(ranked, ranking["group_name"], strict=True), start=1)
     }
     position = options.index(config_id)
-    key = f"cfg-{chosen.dataset_id}-{chosen.model_id}-{chosen.quantity}-{config_id}"
+    key = f"cfg-{chosen.dataset_id}-{chosen.model_id}-{chosen.quantity}-{position}-{config_id}"
     st.selectbox(
         f"Configuration, worst {chosen.quantity} first",
         options,
@@ -138,7 +146,7 @@ def _say_what_is_missing(chosen: selection.Selection, model: str, prediction: Pr
     if prediction is None:
         furniture.empty(
             f"{model} has not been run on this configuration",
-            "The reference is shown alone. Choose another model at the left, or run "
+            "The reference is shown alone. Choose another model at the left. Run "
             f"`python -m precompute run --model {chosen.model_id} --dataset {chosen.dataset_id}` and then "
             "`python -m precompute build`.",
         )
@@ -216,56 +224,6 @@ def _say_without_colour(options: Sequence[str]) -> None:
     for name in COLORS.keys() - set(options):
         if asked & {name, COLORS[name]}:
             st.caption(f":material/warning: There is no {COLORS[name].lower()} to colour these atoms by.")
-
-
-def _facts(sight: Sight) -> None:
-    c, p = sight.configuration, sight.prediction
-    reference = None if c.energy is None else c.energy / c.n_atoms
-    predicted = None if p is None or p.energy is None else p.energy / c.n_atoms
-    difference = None if sight.energy_error is None else 1000 * sight.energy_error
-    errors = sight.force_errors
-    rmse = None if errors is None else 1000 * float(np.sqrt(np.mean(errors**2)))
-    worst = None if errors is None else 1000 * float(np.linalg.norm(errors, axis=1).max())
-    row = _own_row(sight)
-    aligned, crystal = (
-        None if row is None else _in_milli(row[f"energy_error_per_atom_{name}"]) for name in ("aligned", "crystal")
-    )
-    against = f", against the crystal: {_signed(crystal)}" if wording.has_crystal(sight.dataset_id) else ""
-    model = wording.seen_marked(wording.model_labels()[sight.model_id], row is not None and row["is_seen"])
-    furniture.numbers(
-        [
-            (sight.formula, f"{c.n_atoms} atoms", f"group {c.group_name}"),
-            ("Reference energy (eV/atom)", _fixed(reference), wording.dataset_label(sight.dataset_id)),
-            ("Predicted energy (eV/atom)", _fixed(predicted), model),
-            ("Energy error, raw (meV/atom)", _signed(difference), f"aligned: {_signed(aligned)}{against}"),
-            ("Force RMSE (meV/Å)", significant(rmse), f"n = {c.n_atoms:,} atoms, worst atom {significant(worst)}"),
-        ]
-    )
-    furniture.captions(
-        " ".join(
-            wording.energy_meaning(name) for name in ("raw", "per_element", "crystal") if name != "crystal" or against
-        ),
-        wording.one_composition_note(sight.dataset_id, "per_element"),
-    )
-
-
-def _own_row(sight: Sight) -> pd.Series | None:
-    """The store's row of the model on the configuration."""
-    table = configurations.models_on_configuration(sight.dataset_id, sight.configuration.config_id)
-    row = table[table["model_id"] == sight.model_id]
-    return None if row.empty else row.iloc[0]
-
-
-def _in_milli(value: float | None) -> float | None:
-    return None if value is None or pd.isna(value) else 1000 * float(value)
-
-
-def _fixed(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4f}".replace("-", "−")
-
-
-def _signed(value: float | None) -> str:
-    return "–" if value is None else f"{'−' if value < 0 else '+'}{significant(abs(value))}"
 
 
 # The three linked views

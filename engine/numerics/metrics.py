@@ -98,6 +98,21 @@ def rmse_bounds(
     return float(np.sqrt(ratio) * np.exp(-step)), float(np.sqrt(ratio) * np.exp(step))
 
 
+def mae_bounds(sizes: ArrayLike, clusters: Sequence[object] | NDArray[np.int64] | None = None) -> tuple[float, float]:
+    """95 % bounds of a mean absolute error over clusters, by the same estimator as `rmse_bounds`.
+
+    Args:
+        sizes: Absolute errors, shape (n,).
+        clusters: Label of each error; those that share one count as one draw.
+
+    Returns:
+        Bounds in the unit of the errors; both NaN for fewer than `MIN_CLUSTERS` clusters.
+    """
+    values = _finite(sizes)
+    low, high = rmse_bounds(values, np.ones(len(values)), clusters)  # of the root of the mean
+    return low**2, high**2
+
+
 @functools.lru_cache(maxsize=4)
 def draws(n: int, n_resamples: int = N_RESAMPLES, seed: int = 0) -> FloatArray:
     """Number of draws of each of n clusters, shape (n_resamples, n); the same for all models on a dataset."""

@@ -19,6 +19,10 @@ class StoreInfo:
     git_commit: str
 
 
+OUTSIDE = "p.status <> 'ok' and coalesce(len(m.elements) > 0 and not list_has_all(m.elements, c.elements), false)"
+"""SQL: prediction `p` of model `m` for configuration `c` failed since the model was not made for its elements."""
+
+
 @cached
 def store_info() -> StoreInfo:
     """Version, time and commit of the build."""
@@ -83,18 +87,25 @@ def groups(dataset_id: str) -> pd.DataFrame:
 
 @cached
 def totals() -> dict[str, int]:
-    """Sizes of the store: configurations, predictions that are there, and failed ones."""
+    """Sizes of the store.
+
+    Returns:
+        n_configs, n_atoms, n_ok (predictions that are there), n_failed, and n_outside: those of n_failed with elements
+        that the model was not made for.
+    """
     row = connection.row(
-        """
+        f"""
         select (select count(*) from configurations where in_dataset) as n_configs,
             (select coalesce(sum(n_atoms), 0) from configurations where in_dataset) as n_atoms,
             count(*) filter (where status = 'ok') as n_ok,
-            count(*) filter (where status <> 'ok') as n_failed
+            count(*) filter (where status <> 'ok') as n_failed,
+            (select count(*) from predictions p join configurations c using (dataset_id, config_id)
+                join models m using (model_id) where {OUTSIDE}) as n_outside
         from predictions
         """
     )
     assert row is not None  # an aggregate without grouping always gives one row
-    return dict(zip(("n_configs", "n_atoms", "n_ok", "n_failed"), map(int, row), strict=True))
+    return dict(zip(("n_configs", "n_atoms", "n_ok", "n_failed", "n_outside"), map(int, row), strict=True))
 
 
 @cached
@@ -125,13 +136,15 @@ def coverage() -> pd.DataFrame:
 
     Returns:
         One row per pair of model and dataset: model_id, label, family, dataset_id, dataset_label, n_configs (with a
-        result), n_failed, n_expected (of the dataset), origin, source, and `why`: empty where the model was run,
+        result), n_failed, n_outside (those of them with elements that the model was not made for), n_expected (of the
+        dataset), origin, source, and `why`: empty where the model was run,
         else why it was not, with the next step.
     """
     return connection.frame(
-        """
+        f"""
         select m.model_id, m.label, m.family, d.dataset_id, d.label as dataset_label,
             coalesce(x.n_configs, 0) as n_configs, coalesce(x.n_failed, 0) as n_failed,
+            coalesce(o.n_outside, 0) as n_outside,
             d.n_configs as n_expected, r.origin, r.source,
             case when x.model_id is not null then ''
                 when not d.available then d.reason
@@ -144,6 +157,11 @@ def coverage() -> pd.DataFrame:
             select model_id, dataset_id, n_configs, n_failed from dataset_metrics
             where group_name = 'all' and alignment = 'raw'
         ) x using (model_id, dataset_id)
+        left join (
+            select p.model_id, p.dataset_id, count(*) as n_outside
+            from predictions p join configurations c using (dataset_id, config_id) join models m using (model_id)
+            where {OUTSIDE} and c.in_dataset group by p.model_id, p.dataset_id
+        ) o using (model_id, dataset_id)
         left join (
             select model_id, dataset_id, string_agg(distinct origin, ' + ' order by origin) as origin,
                 string_agg(distinct source, '; ' order by source) as source
@@ -220,13 +238,20 @@ def failures(scope: Scope | None = None, model_id: str | None = None) -> pd.Data
 
 @cached
 def failure_counts(model_id: str) -> pd.DataFrame:
-    """Failures of one model by reason: dataset_id, dataset_label, reason, n_failed, config_id (one of them)."""
+    """Failures of one model by reason.
+
+    Returns:
+        dataset_id, dataset_label, reason, is_outside (the model was not made for the elements), n_failed, config_id
+        (one of them).
+    """
     return connection.frame(
-        """
-        select p.dataset_id, d.label as dataset_label, p.reason, count(*) as n_failed, min(p.config_id) as config_id
-        from predictions p join datasets d using (dataset_id)
+        f"""
+        select p.dataset_id, d.label as dataset_label, p.reason, {OUTSIDE} as is_outside, count(*) as n_failed,
+            min(p.config_id) as config_id
+        from predictions p join datasets d using (dataset_id) join configurations c using (dataset_id, config_id)
+            join models m using (model_id)
         where p.model_id = $model and p.status <> 'ok'
-        group by p.dataset_id, d.label, p.reason
+        group by p.dataset_id, d.label, p.reason, is_outside
         order by n_failed desc, p.dataset_id, p.reason
         """,
         {"model": model_id},

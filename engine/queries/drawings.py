@@ -1,6 +1,7 @@
-"""One structure of each group of a dataset with the class of each atom, to be drawn."""
+"""Structures with the class of each atom, to be drawn: one of each group of a dataset, and those made by rule."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from ase.data import chemical_symbols
@@ -23,6 +24,8 @@ class Drawn:
         positions: Shape (n_atoms, 3), Å.
         cell: One lattice vector a row, Å.
         classes: Class of local environment, one per atom.
+        head: Name to show above it, of a structure that belongs to no dataset.
+        rule: How such a structure was made.
     """
 
     group_name: str
@@ -32,6 +35,8 @@ class Drawn:
     positions: NDArray[np.float64]
     cell: NDArray[np.float64]
     classes: list[str]
+    head: str = ""
+    rule: str = ""
 
 
 @cached
@@ -47,15 +52,23 @@ def one_of_each_group(dataset_id: str) -> list[Drawn]:
         """,
         {"dataset": dataset_id},
     )
-    return [
-        Drawn(
-            row.group_name,
-            row.config_id,
-            row.formula,
-            [chemical_symbols[number] for number in row.numbers],
-            np.asarray(row.positions, dtype=float).reshape(-1, 3),
-            np.asarray(row.cell, dtype=float).reshape(3, 3),
-            [CLASSES[k] for k in row.classes],
-        )
-        for row in table.itertuples()
-    ]
+    return [Drawn(row.group_name, row.config_id, row.formula, *_atoms(row)) for row in table.itertuples()]
+
+
+@cached
+def drawn_by_rule() -> list[Drawn]:
+    """The defects of the paper's drawings, made by rule and without energies."""
+    table = connection.frame(
+        "select name, label, rule, numbers, positions, cell, classes from drawn_defects order by position"
+    )
+    return [Drawn("", row.name, "", *_atoms(row), head=row.label, rule=row.rule) for row in table.itertuples()]
+
+
+def _atoms(row: Any) -> tuple[list[str], NDArray[np.float64], NDArray[np.float64], list[str]]:
+    """Symbols, positions, cell and classes of a row."""
+    return (
+        [chemical_symbols[number] for number in row.numbers],
+        np.asarray(row.positions, dtype=float).reshape(-1, 3),
+        np.asarray(row.cell, dtype=float).reshape(3, 3),
+        [CLASSES[k] for k in row.classes],
+    )

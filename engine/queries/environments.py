@@ -159,12 +159,13 @@ def class_metrics(dataset_id: str, group: str = ALL) -> pd.DataFrame:
         group: One of its groups, or all that count.
 
     Returns:
-        model_id, label, class_name, n_configs, n_atoms, force_rmse_mev_per_ang, force_slope, is_seen, seen_reason.
+        model_id, label, class_name, n_configs, n_clusters, n_atoms, force_rmse_mev_per_ang with its 95 % bounds _lo and
+        _hi, force_slope, is_seen, seen_reason. Bounds are missing for few clusters, and in older summaries.
     """
     table = connection.frame(
         """
-        select k.model_id, m.label, k.dataset_id, k.class_name, k.n_configs, k.n_atoms, k.force_rmse_mev_per_ang,
-            k.force_slope
+        select k.model_id, m.label, k.dataset_id, k.class_name, k.n_configs, k.n_clusters, k.n_atoms,
+            k.force_rmse_mev_per_ang, k.force_rmse_mev_per_ang_lo, k.force_rmse_mev_per_ang_hi, k.force_slope
         from class_metrics k join models m using (model_id)
         where k.dataset_id = $dataset and k.group_name = $group order by m.label, k.class_name
         """,
@@ -178,11 +179,13 @@ def softening(dataset_id: str, model_id: str) -> pd.DataFrame:
     """Slope of predicted over reference forces and force RMSE of one model, by group of a dataset and class.
 
     Returns:
-        group_name (`all` for the dataset), class_name, n_configs, n_atoms, force_rmse_mev_per_ang, force_slope.
+        group_name (`all` for the dataset), class_name, n_configs, n_clusters, n_atoms, force_rmse_mev_per_ang with its
+        95 % bounds _lo and _hi, force_slope.
     """
     return connection.frame(
         """
-        select group_name, class_name, n_configs, n_atoms, force_rmse_mev_per_ang, force_slope
+        select group_name, class_name, n_configs, n_clusters, n_atoms, force_rmse_mev_per_ang,
+            force_rmse_mev_per_ang_lo, force_rmse_mev_per_ang_hi, force_slope
         from class_metrics where dataset_id = $dataset and model_id = $model
         order by group_name <> 'all', group_name, class_name
         """,

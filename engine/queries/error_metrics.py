@@ -53,7 +53,8 @@ def dataset_metrics(
         One row per (dataset, model): the columns of `dataset_metrics`, the model's and the dataset's label, family,
         training_sets, energy_noise_per_atom and force_noise of the dataset (missing where not measured), `origin`
         (`computed`, `imported` or both), `source` and `note` of imported numbers, `n_own` (the same as n_configs
-        here), `n_expected` (configurations of the scope), `is_seen` and `seen_reason` as `training.seen` gives them,
+        here), `n_expected` (configurations of the scope), `n_outside` (of n_failed, those with elements that the model
+        was not made for), `is_seen` and `seen_reason` as `training.seen` gives them,
         `is_ranked` (it was run on each of them, failed on few, was not trained on them, and its labels mean the same)
         and `cause` of not being ranked, a key of `comparison.UNRANKED`.
     """
@@ -88,6 +89,8 @@ def _own_metrics(alignment: str, scope: Scope) -> pd.DataFrame:
         return summaries[summaries["dataset_id"].isin(scope.dataset_ids)].reset_index(drop=True)
     metrics = _summaries(alignment, scope.group) if scope.is_summarised else _computed(alignment, scope)
     table = metrics.merge(_pairs_described(scope), on=["dataset_id", "model_id"])
+    table = table.merge(_outside(scope), on=["dataset_id", "model_id"], how="left")
+    table["n_outside"] = table["n_outside"].fillna(0).astype(int)
     n_tried = table["n_configs"] + table["n_failed"]
     is_ranked = (n_tried >= table["n_expected"]) & (table["n_failed"] <= comparison.MAX_FAILED_SHARE * n_tried)
     return training.with_seen_columns(table.assign(n_own=table["n_configs"], is_ranked=is_ranked), scope)
@@ -125,6 +128,19 @@ def _computed(alignment: str, scope: Scope) -> pd.DataFrame:
     table = table.assign(group_name=scope.group, alignment=alignment, **counts)
     table = table.merge(_summaries(alignment, ALL)[[*keys, "energy_note"]], on=keys, how="left")
     return table[[*keys, "group_name", "alignment", "n_configs", "n_failed", *METRIC_COLUMNS, "energy_note"]]
+
+
+def _outside(scope: Scope) -> pd.DataFrame:
+    """How many configurations of each dataset have elements that a model was not made for, so that it failed."""
+    return connection.frame(
+        f"""
+        select p.dataset_id, p.model_id, count(*) as n_outside
+        from predictions p join configurations c using (dataset_id, config_id) join models m using (model_id)
+        where {catalog.OUTSIDE} and {scope.predicate("c")}
+        group by p.dataset_id, p.model_id order by p.dataset_id, p.model_id
+        """,
+        scope.bindings(),
+    )
 
 
 def _pairs_described(scope: Scope) -> pd.DataFrame:
@@ -297,18 +313,27 @@ def element_metrics(model_id: str, scope: Scope = EVERYTHING) -> pd.DataFrame:
 
     Returns:
         element, n_configs, energy_rmse_mev_per_atom, energy_rmse_mev_per_atom_aligned,
-        energy_rmse_mev_per_atom_crystal, force_rmse_mev_per_ang, n_failed, and the configurations that the three energy
-        errors rest on: n_raw, n_aligned and n_crystal. An element whose configurations all failed has n_configs 0 and
-        no errors.
+        energy_rmse_mev_per_atom_crystal, force_rmse_mev_per_ang, n_failed, n_outside (those of them with elements
+        that the model was not made for), n_expected (all of the datasets that it was run on), and the configurations
+        that the three energy errors rest on: n_raw, n_aligned and n_crystal. An element whose configurations all failed
+        has n_configs 0 and no errors.
     """
     return connection.frame(
         f"""
         with failed as (
-            select element, count(*) as n_failed
+            select element, count(*) as n_failed, count(*) filter (is_outside) as n_outside
             from (
-                select unnest(c.elements) as element
-                from predictions p join configurations c using (dataset_id, config_id)
+                select unnest(c.elements) as element, {catalog.OUTSIDE} as is_outside
+                from predictions p join configurations c using (dataset_id, config_id) join models m using (model_id)
                 where p.model_id = $model and p.status <> 'ok' and {scope.predicate("c")}
+            )
+            group by element
+        ), wanted as (
+            select element, count(*) as n_expected
+            from (
+                select unnest(c.elements) as element from configurations c
+                where {scope.predicate("c")}
+                    and c.dataset_id in (select dataset_id from dataset_metrics where model_id = $model)
             )
             group by element
         ), energies as (
@@ -335,9 +360,11 @@ def element_metrics(model_id: str, scope: Scope = EVERYTHING) -> pd.DataFrame:
         )
         select element, coalesce(n_configs, 0) as n_configs, energy_rmse_mev_per_atom,
             energy_rmse_mev_per_atom_aligned, energy_rmse_mev_per_atom_crystal, force_rmse_mev_per_ang,
-            coalesce(n_failed, 0) as n_failed, coalesce(n_raw, 0) as n_raw, coalesce(n_aligned, 0) as n_aligned,
+            coalesce(n_failed, 0) as n_failed, coalesce(n_outside, 0) as n_outside,
+            coalesce(n_expected, 0) as n_expected, coalesce(n_raw, 0) as n_raw, coalesce(n_aligned, 0) as n_aligned,
             coalesce(n_crystal, 0) as n_crystal
         from energies full join forces using (element) full join failed using (element)
+        left join wanted using (element)
         order by element
         """,
         {"model": model_id} | scope.bindings(),

@@ -5,12 +5,15 @@ then further on labels of the Materials Project. Where the pseudopotentials chan
 differ.
 """
 
+from collections.abc import Collection
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from engine.numerics.slopes import ratio_of_sums
-from engine.queries import catalog, training
+from engine.numerics.metrics import MIN_CLUSTERS
+from engine.numerics.slopes import Sums, contrast, ratio_of_sums
+from engine.queries import catalog, specialised, training
 from engine.queries.scope import EVERYTHING, Scope
 from engine.store import connection
 from engine.store.connection import cached
@@ -23,7 +26,7 @@ LEAST_FORCE = 0.01
 COLUMNS = [
     "dataset_id", "dataset_label", "elements", "omat24_model", "other_model", "n_configs", "n_clusters", "slope_omat24",
     "slope_omat24_lo", "slope_omat24_hi", "slope_other", "slope_other_lo", "slope_other_hi", "ratio", "ratio_lo",
-    "ratio_hi",
+    "ratio_hi", "contrast", "contrast_lo", "contrast_hi",
 ]  # fmt: skip
 
 
@@ -49,16 +52,18 @@ def potentials_and_forces(scope: Scope = EVERYTHING) -> pd.DataFrame:
     Returns:
         The columns `COLUMNS`: names of the models, slopes of predicted over reference force components and the ratio
         of the first over the second, each with 95 % bounds (missing for few clusters); the ratio furthest from 1 first.
-        Datasets that one of the two was trained on are left out.
+        The contrast is the ratio over the median of those on datasets that share no element with this one. Datasets
+        that one of the two was trained on are left out.
     """
     labels = catalog.models().set_index("model_id")["label"]
     rows = []
     for pair in model_pairs():
-        sums = _sums(pair, scope)
-        for (dataset_id, dataset_label), part in sums.groupby(["dataset_id", "dataset_label"]):
-            about = {"dataset_id": dataset_id, "dataset_label": dataset_label, "elements": part["elements"].iloc[0]}
+        parts = dict(list(_sums(pair, scope).groupby("dataset_id")))
+        for dataset_id, part in parts.items():
+            first = part.iloc[0]
+            about = {"dataset_id": dataset_id, "dataset_label": first["dataset_label"], "elements": first["elements"]}
             names = {"omat24_model": labels[pair[0]], "other_model": labels[pair[1]]}
-            rows.append(about | names | _slopes(part))
+            rows.append(about | names | _slopes(part) | _contrast(part, parts.values()))
     table = pd.DataFrame(rows, columns=COLUMNS)
     return table.sort_values("ratio", key=lambda ratio: -(ratio - 1.0).abs(), ignore_index=True)
 
@@ -102,6 +107,48 @@ def slopes(scope: Scope) -> pd.DataFrame:
     return table.loc[~table["is_seen"], names].reset_index(drop=True)
 
 
+LABELS = ["OMat24", "OMat24, then the Materials Project", "the Materials Project", "MatPES"]
+"""What models learnt forces from; the second learnt labels of the Materials Project last."""
+
+
+@cached
+def slopes_by_labels(scope: Scope = EVERYTHING) -> pd.DataFrame:
+    """Range of the slopes of forces over universal models that learnt the same labels, on each dataset of one element.
+
+    Args:
+        scope: Which configurations.
+
+    Returns:
+        dataset_id, dataset_label, elements, learnt (one of `LABELS`), n_models, n_families, lowest and highest slope,
+        and n_configs, the fewest that one of the models has; by element, dataset and labels. Models that were trained
+        on the dataset are left out.
+    """
+    found = connection.frame(
+        f"""
+        select e.dataset_id, d.label as dataset_label, d.elements[1] as elements, e.model_id, m.family,
+            m.energy_reference, list_contains(m.trained_on, $omat24) as has_omat24, count(*) as n_configs,
+            sum(e.reference_dot_predicted) / sum(e.reference_dot_reference) as slope
+        from errors e join models m using (model_id) join datasets d using (dataset_id)
+        where len(d.elements) = 1 and len(m.elements) > $few and {scope.predicate("e")}
+            and list_contains($references, m.energy_reference)
+            and e.reference_dot_predicted is not null and e.reference_dot_reference > 3 * e.n_atoms * $least ** 2
+        group by all order by all
+        """,
+        {"omat24": OMAT24, "few": specialised.FEW, "references": list(REFERENCES), "least": LEAST_FORCE}
+        | scope.bindings(),
+    )
+    found = training.with_seen_columns(found, scope)
+    found = found[~found["is_seen"]]
+    is_mp, has_omat24 = found["energy_reference"] == MATERIALS_PROJECT, found["has_omat24"]
+    learnt = np.select([~is_mp & has_omat24, is_mp & has_omat24, is_mp], LABELS[:3], LABELS[3])
+    keys = ["elements", "dataset_id", "dataset_label"]
+    table = found.assign(learnt=pd.Categorical(learnt, LABELS)).groupby([*keys, "learnt"], observed=True)
+    return table.agg(
+        n_models=("model_id", "nunique"), n_families=("family", "nunique"), lowest=("slope", "min"),
+        highest=("slope", "max"), n_configs=("n_configs", "min"),
+    ).reset_index()  # fmt: skip
+
+
 def _sums(pair: tuple[str, str], scope: Scope) -> pd.DataFrame:
     """Sums over the force components of each configuration that both have, without what either was fitted to."""
     found = connection.frame(
@@ -136,3 +183,18 @@ def _slopes(part: pd.DataFrame) -> dict[str, Any]:
         value, low, high = ratio_of_sums(columns[above], columns[below], clusters)
         found |= {name: value, f"{name}_lo": low, f"{name}_hi": high}
     return found
+
+
+def _contrast(part: pd.DataFrame, parts: Collection[pd.DataFrame]) -> dict[str, float]:
+    """The ratio of slopes on one dataset over the median of those on datasets without any of its elements."""
+    elements = set(part["elements"].iloc[0].split())
+    others = [other for other in parts if not elements & set(other["elements"].iloc[0].split())]
+    others = [other for other in others if other["cluster_name"].nunique() >= MIN_CLUSTERS]
+    found = contrast(_ratio(part), [_ratio(other) for other in others]) if others else (float("nan"),) * 3
+    return dict(zip(("contrast", "contrast_lo", "contrast_hi"), found, strict=True))
+
+
+def _ratio(part: pd.DataFrame) -> Sums:
+    """What the ratio of slopes is made of: the sums of the squared reference cancel."""
+    columns = (part[name].to_numpy(dtype=float) for name in ("first_dot", "other_dot"))
+    return Sums(*columns, part["cluster_name"].to_numpy(dtype=str))

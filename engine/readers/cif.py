@@ -19,6 +19,7 @@ from ase.data import chemical_symbols
 from engine.errors import DatasetError
 from engine.readers.cif_sites import MAX_NUMBER, Site, read_sites
 from engine.readers.cif_symmetry import Symmetry, first_text, possible_symmetries
+from engine.readers.other_formats import other_format
 from engine.readers.readings import MAX_ATOMS, Check, Reading, refuse_many
 from engine.readers.symbols import symbol_number
 from engine.records import FloatArray
@@ -136,7 +137,8 @@ def _block(name: str, text: str) -> gemmi.cif.Block:
     except (ValueError, RuntimeError) as error:
         found = re.match(r"\S*?:?(\d+)(?::\d+\(\d+\)| in data_\S*): (.*)", str(error))
         detail = f"line {found[1]}: {found[2]}" if found else " ".join(str(error).split())
-        raise DatasetError(f"{name} does not follow the syntax of CIF ({detail[:160]}). Mend it there.") from None
+        broken = f"{name} does not follow the syntax of CIF ({detail[:160]}). Mend it there."
+        raise DatasetError(other_format(name, text.encode()) or broken) from None
     blocks = [block for block in document if list(block.find_values("_atom_site_fract_x"))]
     if len(blocks) == 1:
         return blocks[0]

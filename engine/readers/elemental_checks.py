@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.readers.plausibility import Finding, Verdict
+from engine.readers.plausibility import Finding, Verdict, composition
 from engine.readers.second_moment import Estimate, estimate
 from engine.records import Configuration, FloatArray
 
@@ -26,6 +26,9 @@ MIN_FORCE, MIN_ENERGY, MIN_STRESS = 0.1, 0.02, 2e-3
 
 MAX_ENERGY = 3.0
 """Overlapping atoms and lone ones are beyond a rough potential, eV/atom."""
+
+FAR = 4.0
+"""How far an energy may be from those of its composition and from the estimate, eV/atom."""
 
 MIN_ENERGIES = 6
 LIKE, UNLIKE = 0.7, 0.2
@@ -60,6 +63,8 @@ def examine_against_elements(configurations: Sequence[Configuration]) -> list[Fi
     """
     pairs = [_Pair(c, rough) for c in _sample(configurations) if (rough := estimate(c)) is not None]
     findings = [finding for check in (_energies, _forces, _shears) if (finding := check(pairs)) is not None]
+    if (odd := _lone_energies(configurations)) is not None:
+        findings.append(odd)
     if findings:
         return findings
     text = "not checked: no configurations with elements, displacements and energies that a rough potential can judge"
@@ -78,11 +83,11 @@ def _sample(configurations: Sequence[Configuration]) -> list[Configuration]:
 
 
 def _energies(pairs: Sequence[_Pair]) -> Finding | None:
-    """Whether energies within a composition differ as the estimate does."""
-    groups: dict[bytes, list[tuple[float, float]]] = defaultdict(list)
+    """Whether energies per atom within a composition, in cells of any size, differ as the estimate does."""
+    groups: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for c, rough in pairs:
         if c.energy is not None:
-            groups[np.sort(c.numbers).tobytes()].append((c.energy / c.n_atoms, rough.energy / c.n_atoms))
+            groups[composition(c)].append((c.energy / c.n_atoms, rough.energy / c.n_atoms))
     several = [np.array(rows) for rows in groups.values() if len(rows) > 1]
     moved = np.concatenate([rows - np.median(rows, axis=0) for rows in several]) if several else np.zeros((0, 2))
     moved = moved[(np.abs(moved[:, 1]) > MIN_ENERGY) & (np.abs(moved[:, 1]) < MAX_ENERGY)]
@@ -91,6 +96,29 @@ def _energies(pairs: Sequence[_Pair]) -> Finding | None:
     likeness = _likeness(moved[:, 0], moved[:, 1])
     factor = float(moved[:, 0] @ moved[:, 1] / (moved[:, 1] @ moved[:, 1]))
     return _judge("Energies", likeness, abs(factor), len(moved), _ENERGY_UNITS)
+
+
+def _lone_energies(configurations: Sequence[Configuration]) -> Finding | None:
+    """Single energies far from all others of their composition, although the structure is not."""
+    groups: dict[str, list[tuple[float, Configuration]]] = defaultdict(list)
+    for c in configurations:
+        if c.energy is not None and c.n_atoms > 1:
+            groups[composition(c)].append((c.energy / c.n_atoms, c))
+    odd: list[tuple[str, float]] = []
+    for members in (rows for rows in groups.values() if len(rows) >= MIN_ENERGIES):
+        middle = sorted(members, key=lambda row: row[0])[len(members) // 2]
+        usual = estimate(middle[1])
+        for energy, c in (row for row in members if abs(row[0] - middle[0]) > FAR):
+            rough = None if usual is None or len(odd) >= MAX_SAMPLE else estimate(c)
+            if usual is not None and rough is not None:
+                expected = rough.energy / c.n_atoms - usual.energy / middle[1].n_atoms
+                if abs(expected) < FAR / 2 and abs(energy - middle[0] - expected) > FAR:
+                    odd.append((c.config_id, energy - middle[0]))
+    if not odd:
+        return None
+    first, energy = odd[0]
+    text = f"'{first}' is {energy:+.1f} eV/atom from others of its composition, for no reason in its structure"
+    return Finding("Single energies", "warning", text + (f"; {len(odd)} such configurations" if len(odd) > 1 else ""))
 
 
 def _forces(pairs: Sequence[_Pair]) -> Finding | None:

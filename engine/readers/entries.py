@@ -1,4 +1,4 @@
-"""Entries of a set that are probably no results: zeros for forces, lengths in bohr, a stress of a molecule."""
+"""Entries of a set that are probably no results: zeros for forces, lengths in bohr, crystals without periodicity."""
 
 from collections.abc import Sequence
 
@@ -13,6 +13,9 @@ MAX_SAMPLE = 50
 LOOSE = 1.6
 """Nearest neighbours in a solid are within this share of their covalent radii; bohr makes it 1.9 times as large."""
 
+FULL = 20.0
+"""Volume of a cell over the cubes of its covalent radii: 4 to 10 in metals, above 20 only with much vacuum."""
+
 _REACH = 8.0
 
 
@@ -22,7 +25,7 @@ def examine_entries(configurations: Sequence[Configuration]) -> list[Finding]:
     Args:
         configurations: All configurations of the set.
     """
-    texts = (_zero_forces(configurations), _long_distances(configurations), _stress_of_open_cells(configurations))
+    texts = (_zero_forces(configurations), _long_distances(configurations), _open_crystals(configurations))
     return [Finding("Entries", "warning", text) for text in texts if text]
 
 
@@ -58,11 +61,22 @@ def _nearest_share(configuration: Configuration) -> float:
     return float(near.distances[i] / covalent_radii[pair].sum())
 
 
-def _stress_of_open_cells(configurations: Sequence[Configuration]) -> str:
-    odd = [c for c in configurations if not any(c.pbc) and c.cell.any() and c.stress is not None and c.stress.any()]
+def _open_crystals(configurations: Sequence[Configuration]) -> str:
+    """Crystals that were written without their periodicity: a cell of the size of its atoms, or one with a stress."""
+    odd = [c for c in configurations if not any(c.pbc) and c.cell.any() and (_has_stress(c) or _is_full(c))]
     if not odd:
         return ""
     return (
-        f"{len(odd)} configurations have a cell and a stress but are periodic in no direction (such as "
+        f"{len(odd)} configurations have the cell or the stress of a crystal but are periodic in no direction (such as "
         f"'{odd[0].config_id}'): models will see clusters. Write pbc=\"T T T\" where they are crystals"
     )
+
+
+def _has_stress(configuration: Configuration) -> bool:
+    return configuration.stress is not None and bool(configuration.stress.any())
+
+
+def _is_full(configuration: Configuration) -> bool:
+    """Whether the cell is no larger than its atoms need, as that of a crystal or of a slab."""
+    volume = abs(float(np.linalg.det(configuration.cell)))
+    return 0 < volume < FULL * float((covalent_radii[configuration.numbers] ** 3).sum())

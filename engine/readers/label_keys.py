@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from engine.errors import DatasetError
+from engine.errors import LabelError
 from engine.readers.ingestion import without_fortran
 from engine.records import FloatArray
 
@@ -150,11 +150,11 @@ def refuse_gradients(file: str, columns: Sequence[str], has_forces: bool) -> Non
         has_forces: Whether forces are read, or were left out on purpose.
 
     Raises:
-        DatasetError: There are gradients alone.
+        LabelError: There are gradients alone.
     """
     found = [name for name in columns if _GRADIENT.search(name.lower())]
     if found and not has_forces:
-        raise DatasetError(
+        raise LabelError(
             f"{file} holds {found[0]!r} and no forces. A gradient of the energy is minus the force: write the column "
             "forces with the opposite sign, or leave it out with --forces-key none."
         )
@@ -164,18 +164,18 @@ def refuse_other_units(file: str, frame: Labels, chosen: Keys) -> None:
     """Refuse labels whose name, or a key of their frame such as `energy_unit`, says another unit than eV and Å.
 
     Raises:
-        DatasetError: So it is.
+        LabelError: So it is.
     """
     for name in filter(None, dataclasses.astuple(chosen)):
         if said := _UNITS.search(re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()):
-            raise DatasetError(
+            raise LabelError(
                 f"{file}: the name {name!r} says that its unit is {said[1]}; expected eV, eV/Å and eV/Å³ (positive in "
                 "tension). Convert the values and rename it."
             )
     for name, value in frame.info.items():
         is_unit = re.fullmatch(r"(?:energy|forces?|stress|virial|length|positions?)?_?units?", name.lower())
         if is_unit and not _OURS.fullmatch(value.strip().lower()):
-            raise DatasetError(
+            raise LabelError(
                 f"{file}: {name}={value[:30]!r}, expected eV, eV/Å and eV/Å³. Convert the values, and change that key."
             )
 
@@ -216,7 +216,7 @@ def choose_keys(file: str, frames: Sequence[Labels], given: Keys) -> Keys:
         given: What the user said; `none` leaves a label out.
 
     Raises:
-        DatasetError: A key that was given is not there, or the file does not say which of several labels are meant.
+        LabelError: A key that was given is not there, or the file does not say which of several labels are meant.
     """
     found = label_keys(frames)
     _check_given(file, frames, given)
@@ -250,7 +250,7 @@ def refuse_other_energies(where: str, energy: float | None, values: Mapping[str,
         values: What else the row holds, by name.
 
     Raises:
-        DatasetError: An energy among the values is another.
+        LabelError: An energy among the values is another.
     """
     for name, value in values.items():
         key = classify(name)
@@ -258,7 +258,7 @@ def refuse_other_energies(where: str, energy: float | None, values: Mapping[str,
         if not is_energy or isinstance(value, bool) or not isinstance(value, int | float):
             continue
         if energy is None or abs(value - energy) > SAME_ENERGY * max(1.0, abs(energy) * 1e-2):
-            raise DatasetError(
+            raise LabelError(
                 f"{where}: it holds {name!r} ({value:.6g}) beside 'energy' ({energy}), and nothing says which is the "
                 "reference; give a file with one energy, called 'energy'."
             )
@@ -273,7 +273,7 @@ def _check_given(file: str, frames: Sequence[Labels], given: Keys) -> None:
         if not any(name in names for names in present):
             known = list(dict.fromkeys(word for names in present for word in names))
             where = "columns of three numbers" if quantity == "forces" else "keys"
-            raise DatasetError(
+            raise LabelError(
                 f"{file}: {OPTIONS[quantity]} {name!r} is in no configuration; its {where} are {_listed(known[:20])}."
             )
 
@@ -284,7 +284,7 @@ def _energy(file: str, frames: Sequence[Labels], found: Mapping[str, list[LabelK
     if not keys:
         return ""
     if not any(key.is_usual for key in keys):
-        raise DatasetError(
+        raise LabelError(
             f"{file}: its energies are called {_listed([key.name for key in keys])}, which is not taken unasked. "
             f"Say which is the reference, such as {_advice(keys[0], found)}."
         )
@@ -306,7 +306,7 @@ def _forces(
     if not same:
         if len(keys) == 1 and len(found["energy"]) <= 1 and (keys[0].is_usual or not energy):
             return keys[0].name
-        raise DatasetError(
+        raise LabelError(
             f"{file}: it does not say which forces belong to {energy or 'its energies'!r}; there are "
             f"{_listed([key.name for key in keys])}. Say which with --forces-key NAME, or --forces-key none."
         )
@@ -379,7 +379,7 @@ def _tensors_differ(frames: Sequence[Labels], first: str, other: str) -> str:
     return ""
 
 
-def _question(file: str, found: Mapping[str, list[LabelKey]], problem: str) -> DatasetError:
+def _question(file: str, found: Mapping[str, list[LabelKey]], problem: str) -> LabelError:
     """The question which of several labels are meant."""
     energies = found["energy"]
     sets = "; ".join(" with ".join(map(repr, _set(key, found))) for key in energies) or _listed(
@@ -387,7 +387,7 @@ def _question(file: str, found: Mapping[str, list[LabelKey]], problem: str) -> D
     )
     keys = energies or found["forces"]
     likely = next((key for key in keys if key.origin in REFERENCE_ORIGINS), keys[0])
-    return DatasetError(
+    return LabelError(
         f"{file} holds more than one set of labels: {sets}. They are not the same: {problem}. "
         f"Say which are the reference, such as {_advice(likely, found)}."
     )

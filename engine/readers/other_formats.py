@@ -67,6 +67,14 @@ _OTHERS = (
     ),
     OtherFormat("a netCDF file", _starts(b"CDF\x01", b"CDF\x02", b"CDF\x05"), _LAST),
     OtherFormat("an ASE database (SQLite)", _starts(b"SQLite format 3"), _ROW),
+    OtherFormat(
+        "a pointer of Git LFS",
+        _starts(b"version https://git-lfs"),
+        "Fetch the file that it stands for: git lfs pull, or download it once more",
+    ),
+    OtherFormat(
+        "a web page (HTML)", _starts(b"<!DOCTYPE html", b"<!doctype html", b"<html"), "Download the file itself"
+    ),
     OtherFormat("a PDF or a picture", _starts(b"%PDF", b"\x89PNG", b"\xff\xd8\xff"), "Give the file of the atoms"),
     OtherFormat(
         "an MTP file (.cfg of MLIP)",
@@ -85,6 +93,8 @@ _OTHERS = (
     OtherFormat("an output of Quantum ESPRESSO", _has(r"Program PWSCF"), _LAST),
     OtherFormat("an input of FHI-aims", _has(r"^\s*(?:lattice_vector|atom_frac|atom)\s"), _CONVERT),
     OtherFormat("a CASTEP cell", _has(r"^\s*%(?i:block)\s"), _CONVERT),
+    OtherFormat("an output of CASTEP", _has(r"\bCASTEP\b|CCC   AA    SSS  TTTTT"), _LAST),
+    OtherFormat("a file of DFTB+ (.gen)", _has(r"\A\s*\d+\s+[CSFH]\s*$"), _CONVERT),
     OtherFormat("a SHELX file (.res)", _has(r"^(?:TITL|CELL)\s"), _CONVERT),
     OtherFormat("a CP2K input", _has(r"^\s*&(?:GLOBAL|FORCE_EVAL|CELL)\b"), _ATOMS_AND_CELL),
     OtherFormat("an output of CP2K", _has(r"^\s*CP2K\|"), _ATOMS_AND_CELL),

@@ -138,7 +138,7 @@ def energies(configurations: Sequence[Configuration]) -> Finding:
     # Within one composition, where the zero of each element cannot matter.
     spans = defaultdict(list)
     for (c, _), value in zip(found, per_atom, strict=True):
-        spans[_composition(c)].append(float(value))
+        spans[composition(c)].append(float(value))
     span = max(max(values) - min(values) for values in spans.values())
     if span > MAX_ENERGY_SPAN:
         owner = found[int(np.abs(per_atom).argmax())][0].config_id
@@ -235,7 +235,7 @@ def _look_opposite(configurations: Sequence[Configuration]) -> str:
     groups: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for c in configurations:
         if c.stress is not None and all(c.pbc):
-            groups[_composition(c)].append((np.log(_volume(c) / c.n_atoms), float(c.stress[:3].mean())))
+            groups[composition(c)].append((np.log(_volume(c) / c.n_atoms), float(c.stress[:3].mean())))
     telling = [np.array(pairs).T for pairs in groups.values() if len(pairs) >= MIN_PAIRS_TO_REFUSE]
     found = [(x, y) for x, y in telling if np.ptp(x) > MIN_VOLUME_CHANGE and np.std(y) > 0]
     if not found or np.median([np.corrcoef(x, y)[0, 1] for x, y in found]) > -0.7:
@@ -432,7 +432,7 @@ def _energy_span(members: Sequence[Configuration]) -> float:
     return max(values) - min(values) if values else 0.0
 
 
-def _composition(c: Configuration) -> str:
+def composition(c: Configuration) -> str:
     """Elements and their shares, such as `Mo:0.500 W:0.500`."""
     counts = Counter(c.numbers.tolist())
     return " ".join(f"{chemical_symbols[z]}:{counts[z] / c.n_atoms:.3f}" for z in sorted(counts))

@@ -86,7 +86,8 @@ def _numbers(name: str, lines: Sequence[str], index: int, n: int, what: str) -> 
     if len(parts) == n:
         return parts
     shown = lines[index].strip()[:60]
-    raise DatasetError(f"{name}: line {index + 1} should hold {what}, {n} numbers, and is {shown!r}.")
+    advice = " Write points for decimals and spaces between numbers." if "," in shown else ""
+    raise DatasetError(f"{name}: line {index + 1} should hold {what}, {n} numbers, and is {shown!r}.{advice}")
 
 
 def _number(word: str) -> float | None:

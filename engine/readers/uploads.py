@@ -11,11 +11,12 @@ from pathlib import Path, PurePath
 
 import numpy as np
 
-from engine.errors import DatasetError
+from engine.errors import DatasetError, LabelError
 from engine.readers.checks import check_structure, refuse_impossible
 from engine.readers.cif import read_cif
 from engine.readers.comments import parse_comment
 from engine.readers.extxyz import read_extxyz
+from engine.readers.label_keys import NONE
 from engine.readers.other_formats import other_format
 from engine.readers.poscar import read_poscar
 from engine.readers.readings import Check, Reading, Upload, refuse_many
@@ -160,14 +161,26 @@ def _read_extxyz(name: str, text: str) -> Reading:
         # The reader names the file in its messages, so give it the name that the person knows.
         path = Path(folder) / re.sub(r"[^\w.+-]", "_", name)
         path.write_text(text, encoding="utf-8")
-        (found,) = read_extxyz(path)
+        found, checks = _labelled(path)
     is_known = any(key.lower() == "lattice" for key in parse_comment(comment))
     if not found.cell.any() and not is_known and _CELL_WORDS.search(comment):
         raise DatasetError(
             f"{name}: its comment line speaks of a cell that is not understood. Write it as "
             'Lattice="ax ay az bx by bz cx cy cz".'
         )
-    return Reading(found.numbers.tolist(), found.positions, found.cell, found.pbc, _xyz_checks(comment, found), found)
+    checks = [*_xyz_checks(comment, found), *checks]
+    return Reading(found.numbers.tolist(), found.positions, found.cell, found.pbc, checks, found)
+
+
+def _labelled(path: Path) -> tuple[Configuration, list[Check]]:
+    """The structure with its labels; without them, and with a warning, where it is not clear which are meant."""
+    try:
+        (found,) = read_extxyz(path)
+    except LabelError as error:
+        (found,) = read_extxyz(path, **dict.fromkeys(("energy_key", "forces_key", "stress_key", "virial_key"), NONE))
+        reason, _, _ = str(error).partition(". ")
+        return found, [Check("Labels", False, f"{reason}. The prediction is compared with none of them")]
+    return found, []
 
 
 def _refuse_frames(name: str, lines: list[str]) -> None:

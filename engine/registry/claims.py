@@ -43,6 +43,7 @@ MEASURES = {
     "order": ("order", "dataset", "quantity"),
     "rank-correlation": ("order", "dataset", "quantity"),
     "subset-ratio": ("models", "dataset", "quantity"),
+    "atoms-ratio": ("models", "dataset", "elements"),
     "noise-ratio": ("models", "dataset", "quantity"),
     "bias": ("models", "dataset"),
     "reaction": ("models", "dataset", "reaction"),
@@ -53,6 +54,8 @@ MEASURES = {
     "cost-ratio": ("models", "against"),
     "cost-order": ("order",),
     "cost-trend": ("dataset", "quantity"),
+    "cost-exponent": ("models",),
+    "dft-ratio": ("models",),
     "front": ("models", "dataset", "quantity"),
 }
 
@@ -71,7 +74,7 @@ class Measure:
         dataset: Id of the dataset.
         group: Group of its structures.
         against_group: Group in the denominator of a subset ratio.
-        elements: Pure metals to take one by one; none for all configurations together.
+        elements: Pure metals to take one by one, or elements of atoms; none for all configurations together.
         against_elements: Pure metals in the denominator of a subset ratio.
         quantity: energy, force or slope.
         alignment: Of energies.

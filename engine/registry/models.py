@@ -37,6 +37,8 @@ EXTERNAL = "external"
 """Family of models that nothing here can load."""
 
 _ID = re.compile(r"[a-z0-9]+([.-][a-z0-9]+)*")
+_PACKED_CODE = (".nequip.zip",)
+"""Names of checkpoint files that run code of their own when they are loaded."""
 
 
 @dataclass(frozen=True)
@@ -241,3 +243,5 @@ def _check(model: Model, where: str) -> None:
             raise RegistryError(f"{where}: file {file.name!r} needs either a url or a package_file.")
         if file.sha256 and not SHA256.fullmatch(file.sha256):
             raise RegistryError(f"{where}: sha256 of {file.name!r} is not 64 hexadecimal digits.")
+        if not file.sha256 and file.name.endswith(_PACKED_CODE):
+            raise RegistryError(f"{where}: {file.name!r} runs its own code when it is loaded, so state its sha256.")

@@ -13,17 +13,22 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
+from engine.cells.drawings import Drawing
 from engine.errors import StoreError
-from engine.records import Configuration
+from engine.records import Configuration, RunRecord, flat
 from engine.registry.datasets import Dataset
 from engine.registry.ensembles import Ensemble
 from engine.registry.leakage import COUNTED, leakages
 from engine.registry.levels_of_theory import LevelOfTheory, load_levels
 from engine.registry.models import Model
+from engine.registry.published_vacancies import counted_vacancies
 from engine.registry.reactions import Reaction
 from engine.registry.training_sets import all_inside, load_training_sets
+from engine.relaxed_vacancies import RelaxedVacancy
 from engine.store.agreement import Samples, agreement_rows, calibration_rows, samples_of
 from engine.store.connection import SCHEMA_VERSION
 from engine.store.environments import Environments, class_table, insert_class_metrics, sample_table
@@ -135,7 +140,34 @@ class StoreBuilder:
 
     def add_costs(self, costs: Iterable[Cost]) -> None:
         """Write measured costs."""
-        self._insert("costs", [asdict(cost) for cost in costs])
+        self._insert("costs", [asdict(cost) | {"measured_at": cost.measured_at or None} for cost in costs])
+
+    def add_vacancies(self, rows: Iterable[tuple[RelaxedVacancy, RunRecord]]) -> None:
+        """Write vacancies that models relaxed, each beside the published value of its metal and structure."""
+        published = {(one.element, one.structure): one for one in counted_vacancies()}
+        self._insert(
+            "relaxed_vacancies",
+            [
+                asdict(row)
+                | columns(record, "hardware", "packages")
+                | {"started_at": record.started_at or None, "published": one.value(row.quantity),
+                   "published_volume": one.volume}
+                for row, record in rows
+                if (one := published.get((row.element, row.structure))) is not None
+            ],
+        )  # fmt: skip
+
+    def add_drawings(self, drawn: Iterable[tuple[Drawing, NDArray[np.uint8]]]) -> None:
+        """Write structures to look at, each with the class of every atom as a place in `CLASSES`."""
+        self._insert(
+            "drawn_defects",
+            [
+                {"position": place, "numbers": one.atoms.numbers.tolist(), "positions": flat(one.atoms.positions),
+                 "cell": flat(one.atoms.cell.array), "classes": classes.tolist()}
+                | columns(one, "name", "label", "rule")
+                for place, (one, classes) in enumerate(drawn)
+            ],
+        )  # fmt: skip
 
     def add_claims(self, claims: Iterable[Mapping[str, Any]]) -> None:
         """Write statements of the paper beside what is measured here."""

@@ -45,6 +45,7 @@ DO: Mapping[str, Callable[[Store, Measure], Finding | str]] = {
     "order": order_measures.order,
     "rank-correlation": order_measures.rank_correlation,
     "subset-ratio": error_measures.subset_ratio,
+    "atoms-ratio": error_measures.atoms_ratio,
     "noise-ratio": error_measures.noise_ratio,
     "bias": error_measures.bias,
     "reaction": fact_measures.reaction,
@@ -55,6 +56,8 @@ DO: Mapping[str, Callable[[Store, Measure], Finding | str]] = {
     "cost-ratio": cost_measures.cost_ratio,
     "cost-order": cost_measures.cost_order,
     "cost-trend": cost_measures.cost_trend,
+    "cost-exponent": cost_measures.cost_exponent,
+    "dft-ratio": cost_measures.dft_ratio,
     "front": cost_measures.front,
 }
 

@@ -9,13 +9,16 @@ caller can change the remembered one.
 import functools
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
 import duckdb
 import pandas as pd
+import pyarrow.parquet as pq
 
 from engine.data_folder import ROOT, DataFolder
 from engine.errors import StoreError
@@ -28,6 +31,7 @@ SETTINGS: dict[str, str | bool | int | float | list[str]] = {"threads": 2, "memo
 
 SCHEMA_VERSION = 8  # of schema.sql: what the store writes and the app reads
 TIMEOUT_SECONDS = 20.0
+PARQUET_ROWS = 50_000  # in memory at a time while a table is written
 DatabaseError = duckdb.Error  # for callers that know no database
 
 _NEXT_STEP = "Run: make demo"
@@ -35,6 +39,53 @@ _MAX_OPEN = 2  # a build stays open beside its successor, so that queries that s
 _GATE = threading.Semaphore(2)
 _OPEN_LOCK = threading.Lock()
 _OPEN: dict[str, duckdb.DuckDBPyConnection] = {}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question to the store that gave numbers of a page.
+
+    Attributes:
+        what: A remembered function, or a statement.
+        positional: Positional arguments of the function.
+        named: Its named arguments, or the bindings of the statement.
+    """
+
+    what: Callable[..., Any] | str
+    positional: tuple[Any, ...] = ()
+    named: Mapping[str, Any] = field(default_factory=dict)
+
+
+_ASKED: ContextVar[list[Asked] | None] = ContextVar("asked", default=None)
+
+
+@contextmanager
+def recording() -> Iterator[list[Asked]]:
+    """Collect what is asked of the store in this block, whether or not the answer is remembered.
+
+    What one question asks in turn is not collected.
+    """
+    asked: list[Asked] = []
+    token = _ASKED.set(asked)
+    try:
+        yield asked
+    finally:
+        _ASKED.reset(token)
+
+
+@contextmanager
+def _answering(question: Asked) -> Iterator[None]:
+    """Note a question; what is asked in the block belongs to its answer."""
+    asked = _ASKED.get()
+    if asked is None:
+        yield
+        return
+    asked.append(question)
+    token = _ASKED.set(None)
+    try:
+        yield
+    finally:
+        _ASKED.reset(token)
 
 
 def store_path() -> Path:
@@ -104,14 +155,28 @@ def _cursor() -> Iterator[duckdb.DuckDBPyConnection]:
 
 def frame(sql: str, parameters: dict[str, Any] | None = None) -> pd.DataFrame:
     """All rows of a statement with named parameters."""
-    with _cursor() as cursor:
+    with _answering(Asked(sql, named=parameters or {})), _cursor() as cursor:
         return cursor.execute(sql, parameters or {}).df()
 
 
 def row(sql: str, parameters: dict[str, Any] | None = None) -> tuple[Any, ...] | None:
     """The first row of a statement with named parameters."""
-    with _cursor() as cursor:
+    with _answering(Asked(sql, named=parameters or {})), _cursor() as cursor:
         return cursor.execute(sql, parameters or {}).fetchone()
+
+
+def write_parquet(table: str, path: Path) -> None:
+    """Write one table of the store to a file, batch by batch.
+
+    Args:
+        table: Its name, one of those that DuckDB lists.
+        path: The file to write.
+    """
+    with _cursor() as cursor:
+        batches = cursor.sql(f'select * from "{table}"').to_arrow_reader(PARQUET_ROWS)
+        with pq.ParquetWriter(path, batches.schema, compression="zstd") as writer:
+            for batch in batches:
+                writer.write_batch(batch)
 
 
 def cached(function: Callable[P, R]) -> Callable[P, R]:
@@ -123,7 +188,8 @@ def cached(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        result = remembered(version(), *args, **cast(Any, kwargs))
+        with _answering(Asked(function, args, kwargs)):
+            result = remembered(version(), *args, **cast(Any, kwargs))
         return result.copy(deep=False) if isinstance(result, pd.DataFrame) else result
 
     return call

@@ -1,14 +1,21 @@
-"""Measures of statements about cost: ratios, orders and Pareto fronts of time per atom and step."""
+"""Measures of statements about cost: ratios, orders, exponents and Pareto fronts of time per atom and step."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
+from scipy.stats import linregress
+from scipy.stats import t as student
 
 from engine.numerics.pareto import pareto_front
 from engine.numerics.uncertainty import spearman
 from engine.quantities import significant
 from engine.registry.claims import Measure
-from engine.store.findings import Finding, Number, Store, view, written_out
+from engine.store.findings import Finding, Number, Store, judged, spoken, view
+from engine.store.rows import DFT
+from engine.store.statements import written_out
+
+PAPER_ATOMS = 125  # of the cell that the paper timed
 
 # The cheapest batch of each model on the machine that most models were timed on.
 _COSTS = """
@@ -19,6 +26,23 @@ with machines as (
 select model_id, min(us_per_atom_step) / 1000 as ms, any_value(hardware)
 from costs join machines using (hardware, n_threads, n_atoms)
 where device = $device and us_per_atom_step > 0 group by model_id order by ms, model_id
+"""
+
+# Times on one thread by number of atoms, of models that were timed on cells of at least three sizes.
+_SIZES = """
+select model_id, hardware, list(n_atoms order by n_atoms) as sizes, list(ms_per_step order by n_atoms) as ms from costs
+where device = $device and n_threads = 1 and batch = 1 and ms_per_step > 0 and list_contains($models, model_id)
+group by model_id, hardware having count(distinct n_atoms) >= 3 order by model_id, hardware
+"""
+
+# Our own DFT on the largest cells, and the models on the machine that most were timed on.
+_AGAINST_DFT = """
+with models as ({costs}), dft as (
+    select n_atoms, median(us_per_atom_step) / 1000 as ms, count(*) as n from costs
+    where model_id = $dft and device = 'cpu' group by n_atoms order by n_atoms desc limit 1
+)
+select m.model_id, d.ms / m.ms as ratio, d.n_atoms, d.ms, m.ms from models m, dft d
+where list_contains($models, m.model_id) order by ratio, m.model_id
 """
 
 
@@ -58,6 +82,47 @@ def cost_trend(store: Store, measure: Measure) -> Finding | str:
     value = spearman(np.array(list(costs.values())), np.array([errors[model] for model in costs]))
     words = f"Spearman {significant(value)} of cost and error over {len(costs)} models"
     return _finding(measure, Number("", value, n=len(costs)), "Spearman", words, tuple(costs))
+
+
+def cost_exponent(store: Store, measure: Measure) -> Finding | str:
+    """Exponent of the number of atoms in the time of a step, by a straight line through the logarithms of both.
+
+    Its 95 % bounds come from the scatter about that line (Student's t).
+    """
+    named = {"device": measure.device, "models": list(measure.models)}
+    numbers = []
+    for model, _, sizes, ms in store.rows(_SIZES, named):
+        line = linregress(np.log(sizes), np.log(ms))
+        half = float(student.ppf(0.975, len(sizes) - 2) * line.stderr)
+        slope = float(line.slope)
+        numbers.append(Number(store.labels[model], slope, slope - half, slope + half, len(sizes)))
+    if not numbers:
+        return f"Nobody timed {store.names(measure.models)} on cells of three sizes."
+    words = f"exponent of {spoken(measure, numbers, '')}"
+    models = tuple(model for model in measure.models if store.labels.get(model) in {number.name for number in numbers})
+    sql = written_out(_SIZES, named)
+    return Finding(judged(measure, numbers), "", "cell sizes", words, sql, "cost", {}, models)
+
+
+def dft_ratio(store: Store, measure: Measure) -> Finding | str:
+    """Time of our own DFT per atom over that of models, on its largest cell.
+
+    The upper bound of a ratio is what the cube, of which DFT's cost is known to grow, makes of it on the paper's cell.
+    """
+    named = {"device": measure.device, "dft": DFT, "models": list(measure.models)}
+    sql = _AGAINST_DFT.format(costs=_COSTS)
+    rows = store.rows(sql, named)
+    if not rows:
+        return f"The store has no times of DFT beside those of {store.names(measure.models)}."
+    growth = max(1.0, PAPER_ATOMS / rows[0][2]) ** 2  # per atom, the cube is a square
+    numbers = [Number(store.labels[model], ratio, ratio, ratio * growth, 1) for model, ratio, *_ in rows]
+    words = (
+        f"{spoken(measure, numbers, 'times')}; DFT takes {significant(rows[0][3] / 1000)} s per atom of "
+        f"{rows[0][2]}, and the upper bound is that of {PAPER_ATOMS} atoms by the cube"
+    )
+    models = tuple(row[0] for row in rows)
+    number = replace(judged(measure, numbers), n=len(numbers))
+    return Finding(number, "times", "models", words, written_out(sql, named), "cost", {}, models)
 
 
 def front(store: Store, measure: Measure) -> Finding | str:

@@ -2,14 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import duckdb
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
 from engine.numerics.local_environments import CLASSES
+from engine.numerics.metrics import MEV, rmse_bounds
 from engine.records import Configuration
 
 
@@ -67,26 +70,44 @@ def sample_table(
 
 def insert_class_metrics(connection: duckdb.DuckDBPyConnection, dataset_id: str) -> None:
     """Fill `class_metrics` of a dataset from its force errors and classes, which are there already."""
-    connection.execute(
+    sums = connection.execute(
         """
-        insert into class_metrics by name
-        with atoms as (
-            select f.dataset_id, f.model_id, f.config_id, c.group_name, f.in_dataset,
-                list_extract($names, k.classes[f.atom_index + 1] + 1) as class_name,
-                f.error_x ** 2 + f.error_y ** 2 + f.error_z ** 2 as squared_error,
-                f.reference_x ** 2 + f.reference_y ** 2 + f.reference_z ** 2 as squared_reference,
-                f.reference_x * f.error_x + f.reference_y * f.error_y + f.reference_z * f.error_z as mixed
-            from force_errors f
-            join environment_classes k using (dataset_id, config_id)
-            join configurations c using (dataset_id, config_id)
-            where f.dataset_id = $dataset
-        ), grouped as (
-            select * from atoms union all by name select * replace ('all' as group_name) from atoms where in_dataset
-        )
-        select dataset_id, model_id, group_name, class_name, count(distinct config_id) as n_configs,
-            count(*) as n_atoms, 1000 * sqrt(sum(squared_error) / count(*) / 3) as force_rmse_mev_per_ang,
-            1 + sum(mixed) / nullif(sum(squared_reference), 0) as force_slope
-        from grouped group by all order by all
+        select f.model_id, c.group_name, f.in_dataset, f.config_id, any_value(c.cluster_name) as cluster_name,
+            list_extract($names, k.classes[f.atom_index + 1] + 1) as class_name, count(*) as n_atoms,
+            sum(f.error_x ** 2 + f.error_y ** 2 + f.error_z ** 2) as squared_error,
+            sum(f.reference_x ** 2 + f.reference_y ** 2 + f.reference_z ** 2) as squared_reference,
+            sum(f.reference_x * f.error_x + f.reference_y * f.error_y + f.reference_z * f.error_z) as mixed
+        from force_errors f
+        join environment_classes k using (dataset_id, config_id)
+        join configurations c using (dataset_id, config_id)
+        where f.dataset_id = $dataset
+        group by f.model_id, c.group_name, f.in_dataset, f.config_id, class_name order by all
         """,
         {"dataset": dataset_id, "names": list(CLASSES)},
-    )
+    ).df()
+    whole = sums[sums["in_dataset"]].assign(group_name="all")
+    rows = [
+        {"dataset_id": dataset_id, "model_id": model_id, "group_name": group, "class_name": name} | _class_errors(part)
+        for (model_id, group, name), part in pd.concat([sums, whole]).groupby(["model_id", "group_name", "class_name"])
+    ]
+    if rows:
+        connection.register("class_rows", pa.Table.from_pylist(rows))
+        connection.execute("insert into class_metrics by name select * from class_rows")
+        connection.unregister("class_rows")
+
+
+def _class_errors(part: pd.DataFrame) -> dict[str, Any]:
+    """Errors over the atoms of one class, from sums over those of each configuration; squares are in eV²/Å²."""
+    n_components = 3.0 * part["n_atoms"].to_numpy(dtype=float)
+    squares, reference = part["squared_error"].to_numpy(dtype=float), float(part["squared_reference"].sum())
+    clusters = part["cluster_name"].to_numpy(dtype=str)
+    low, high = (MEV * bound for bound in rmse_bounds(squares, n_components, clusters))
+    return {
+        "n_configs": part["config_id"].nunique(),
+        "n_atoms": int(part["n_atoms"].sum()),
+        "force_rmse_mev_per_ang": MEV * float(np.sqrt(squares.sum() / n_components.sum())),
+        "force_slope": 1 + float(part["mixed"].sum()) / reference if reference > 0 else None,
+        "force_rmse_mev_per_ang_lo": low if np.isfinite(low) else None,
+        "force_rmse_mev_per_ang_hi": high if np.isfinite(high) else None,
+        "n_clusters": len(np.unique(clusters)),
+    }

@@ -1,6 +1,7 @@
 """Measures of statements about the size of errors, from metrics and errors of configurations."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,8 @@ from numpy.typing import NDArray
 from engine.numerics.metrics import MEV, rmse_bounds
 from engine.quantities import significant
 from engine.registry.claims import Measure
-from engine.store.findings import UNITS, Finding, Number, Store, judged, spoken, view, written_out
+from engine.store.findings import UNITS, Finding, Number, Store, judged, spoken, view
+from engine.store.statements import written_out
 
 FloatArray = NDArray[np.float64]
 
@@ -104,6 +106,29 @@ def subset_ratio(store: Store, measure: Measure) -> Finding | str:
     both = {model: parts for model, parts in by_model.items() if len(parts) == 2}
     numbers = [Number(store.labels[m], p[1][0] / p[2][0], n=p[1][1] + p[2][1]) for m, p in both.items()]
     return _numbers_found(store, measure, numbers, list(both), written_out(sql, named | _models(measure)), "times")
+
+
+def atoms_ratio(store: Store, measure: Measure) -> Finding | str:
+    """Force error of a model on the atoms of each of some elements, over that on all other atoms."""
+    sql = """with s as (
+            select f.model_id, case when list_contains($elements, f.element) then f.element else '' end as element,
+                avg(f.error_x ** 2 + f.error_y ** 2 + f.error_z ** 2) as square, count(*) as n
+            from force_errors f join configurations c using (dataset_id, config_id)
+            where f.dataset_id = $dataset and f.in_dataset and $group in ('all', c.group_name)
+                and list_contains($models, f.model_id) group by all
+        )
+        select a.model_id, a.element, sqrt(a.square / b.square) as ratio, a.n
+        from s a join s b using (model_id) where a.element <> '' and b.element = '' order by all"""
+    named = {"dataset": measure.dataset, "group": measure.group, "elements": list(measure.elements)}
+    found = _found(store, measure, sql, named)
+    is_one = len(measure.models) == 1
+    numbers = [
+        Number(element if is_one else f"{store.labels[model]} on {element}", ratio, n=n)
+        for model, element, ratio, n in found
+    ]
+    models = sorted({row[0] for row in found})
+    finding = _numbers_found(store, measure, numbers, models, written_out(sql, named | _models(measure)), "times")
+    return finding if isinstance(finding, str) else replace(finding, n_what="atoms", page="elements")
 
 
 def _of_elements(store: Store, measure: Measure) -> Finding | str:

@@ -6,7 +6,8 @@ from engine.errors import RegistryError
 from engine.numerics.metrics import MEV
 from engine.registry.claims import Measure
 from engine.registry.reactions import KINDS
-from engine.store.findings import Finding, Number, Store, judged, spoken, view, written_out
+from engine.store.findings import Finding, Number, Store, judged, spoken, view
+from engine.store.statements import written_out
 
 TABLES = {"models": "model", "datasets": "about", "training_sets": "about", "levels_of_theory": "about"}
 """Tables that hold facts, with the page that shows them."""

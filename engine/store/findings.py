@@ -1,6 +1,5 @@
-"""Results of the measures of a statement, and the SQL that repeats them."""
+"""Results of the measures of a statement."""
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -85,23 +84,6 @@ class Store:
         labels = [self.labels.get(model_id, model_id) for model_id in model_ids]
         more = f" and {len(labels) - LISTED} more" if len(labels) > LISTED else ""
         return ", ".join(labels[:LISTED]) + more
-
-
-def written_out(sql: str, bindings: Mapping[str, Any]) -> str:
-    """A statement on one line with its values in place, for people to repeat.
-
-    Example:
-        >>> written_out("select a from t where b = $x and list_contains($y, c)", {"x": 1, "y": ["a", "b"]})
-        "select a from t where b = 1 and list_contains(['a', 'b'], c)"
-    """
-    flat = " ".join(sql.split())
-    return re.sub(r"\$(\w+)", lambda match: _literal(bindings[match[1]]), flat)
-
-
-def _literal(value: object) -> str:
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_literal, value))}]"
-    return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else str(value)
 
 
 def miss(measure: Measure, value: float) -> float:

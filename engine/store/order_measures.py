@@ -13,7 +13,8 @@ from engine.numerics.uncertainty import spearman
 from engine.quantities import significant
 from engine.registry.claims import Measure
 from engine.store.error_measures import FloatArray, lacks, scope, square_and_size, within
-from engine.store.findings import LISTED, UNITS, Finding, Number, Store, ranking, view, written_out
+from engine.store.findings import LISTED, UNITS, Finding, Number, Store, ranking, view
+from engine.store.statements import written_out
 
 WIDE = 0.5  # of the configurations of the model with most: a smaller sample does not narrow what all others share
 

@@ -63,9 +63,13 @@ class Run:
     note: str = ""
 
 
+DFT = "dft-gpaw"
+"""Stands for a model in costs of our own DFT calculations."""
+
+
 @dataclass(frozen=True)
 class Cost:
-    """Measured time of one model for one evaluation of energy, forces and stress.
+    """Measured time of one model, or of our own DFT, for one evaluation of energy, forces and stress.
 
     Attributes:
         occasion: Name of the round of measurements; the date of `measured_at` where the file names none.

@@ -206,10 +206,27 @@ create table environments (
 
 create table environment_settings (dataset_id varchar, setting varchar, atoms_per_group integer);
 
--- Force errors over the atoms of one class. n_configs: configurations that have such atoms and a prediction.
+-- Force errors over the atoms of one class, with 95 % bounds over clusters. n_configs: configurations that have such atoms
+-- and a prediction. Bounds are null for few clusters, and where a summary is of a version without them.
 create table class_metrics (
     dataset_id varchar, model_id varchar, group_name varchar, class_name varchar, n_configs integer, n_atoms bigint,
-    force_rmse_mev_per_ang double, force_slope double
+    force_rmse_mev_per_ang double, force_slope double, force_rmse_mev_per_ang_lo double,
+    force_rmse_mev_per_ang_hi double, n_clusters integer
+);
+
+-- Vacancies that models relaxed themselves (engine/relaxed_vacancies.py), energies in eV. published: the value of the
+-- literature for the same metal and structure.
+create table relaxed_vacancies (
+    model_id varchar, element varchar, structure varchar, n_sites integer, quantity varchar, status varchar,
+    reason varchar, energy double, unrelaxed_energy double, published double, total_energy double,
+    crystal_energy_per_atom double, a double, c double, published_volume double, largest_displacement double,
+    max_force double, n_steps integer, wall_seconds double, hardware varchar, packages varchar, started_at timestamp
+);
+
+-- Structures that are drawn and have no energies (engine/cells/drawings.py). rule: how each was made.
+create table drawn_defects (
+    position integer, name varchar, label varchar, rule varchar, numbers smallint[], positions double[], cell double[],
+    classes utinyint[]
 );
 
 -- Defect energies (engine/registry/reactions.py): sums over parts of coefficient times total energy, whose atoms balance.

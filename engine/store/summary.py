@@ -2,8 +2,8 @@
 
 With a summary, a fresh clone ranks, maps and compares models on a dataset before its files are fetched, where the
 licence allows it. A summary has errors of each configuration, metrics, ranks and the spread of ensembles. It has no
-positions, forces and errors of single components. It fits one version of the schema; a build leaves out a summary of
-another version, which must be made again.
+positions, forces and errors of single components. It fits the version of the schema that it was made for, and those
+that differ from it only by columns that a build can fill; a build leaves out any other, which must be made again.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ OPEN_LICENSES = ("MIT", "BSD-3-Clause", "CC-BY-4.0")
 
 _VERSION = b"schema_version"
 
-# Versions of summaries that a build takes: 8 added tables, so that a summary of 7 lacks them and nothing else.
+# Versions of summaries that a build can take. Those of 7 lack columns that follow from others, or stay empty, and tables of agreement and intervals.
 _READABLE = ("7", str(SCHEMA_VERSION))
 
 _HERE = "dataset_id = $dataset"

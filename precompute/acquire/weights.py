@@ -116,6 +116,13 @@ class Checkpoint:
         return sorted(self.folder.predictions(dataset_id, self.model.model_id, self.fingerprint).glob("*.parquet"))
 
     @property
+    def vacancies(self) -> list[Path]:
+        """Files of vacancies that this model relaxed here; none for a family without a lock."""
+        if not (FAMILIES / f"{self.model.family}.lock").is_file():
+            return []
+        return sorted(self.folder.vacancies(self.model.model_id, self.fingerprint).glob("*.parquet"))
+
+    @property
     def _downloads(self) -> list[CheckpointFile]:
         return [file for file in self.model.files if file.package_file is None]
 

@@ -2,10 +2,11 @@
 
 As in the paper's Fig. 7 the cell has 125 atoms of bcc W (5 x 5 x 5 primitive cells), displaced a little anew for
 every step, so that nothing can be reused from the step before. The worker itself takes the time, one thread, after
-two steps that are not counted (compilation, caches).
+two steps that are not counted (compilation, caches). Cells of other sizes show how the time grows with the atoms.
 """
 
 import json
+import re
 import statistics
 import time
 import uuid
@@ -32,7 +33,9 @@ YARDSTICK_NUMBERS = 1_000_000
 YARDSTICK_TRIES = 5
 
 
-def bench(model: Model, folder: DataFolder, *, device: str, occasion: str, n_threads: int = 1) -> Cost:
+def bench(
+    model: Model, folder: DataFolder, *, device: str, occasion: str, n_threads: int = 1, n_cells: int = N_CELLS
+) -> Cost:
     """Measure one model on this machine and keep the result in the data folder.
 
     Args:
@@ -41,6 +44,7 @@ def bench(model: Model, folder: DataFolder, *, device: str, occasion: str, n_thr
         device: auto, cpu or cuda.
         occasion: From `new_occasion`; the same for all models measured by one command.
         n_threads: Threads of the numerical libraries.
+        n_cells: Primitive cells along each edge of the supercell.
 
     Returns:
         Median over the counted steps.
@@ -48,7 +52,7 @@ def bench(model: Model, folder: DataFolder, *, device: str, occasion: str, n_thr
     Raises:
         WorkerError: The model cannot be loaded, or fails on the cell.
     """
-    configurations = _steps(model)
+    configurations = _steps(model, n_cells)
     with Pool(folder, device=device, n_threads=n_threads) as pool, pool.borrow(model) as loaded:
         done = loaded.evaluate(configurations, retry=False)
         record = loaded.worker.record
@@ -96,15 +100,21 @@ def yardstick_ms() -> float:
     return 1e3 * min(seconds() for _ in range(YARDSTICK_TRIES))
 
 
-def is_measured(model: Model, folder: DataFolder) -> bool:
-    """Whether this data folder holds a cost of the model already."""
-    return any(folder.costs.glob(f"{model.model_id}-*.json"))
+def is_measured(model: Model, folder: DataFolder, n_cells: int = N_CELLS) -> bool:
+    """Whether this data folder holds a cost of the model on that supercell already."""
+    name = re.compile(rf"{re.escape(model.model_id)}-(cpu|cuda)-\d+{_suffix(n_cells**3)}\.json")
+    return any(name.fullmatch(path.name) for path in folder.costs.glob("*.json"))
 
 
-def _steps(model: Model) -> list[Configuration]:
+def _suffix(n_atoms: int) -> str:
+    """End of a file's name: none for the cell of the paper."""
+    return "" if n_atoms == N_CELLS**3 else f"-{n_atoms}"
+
+
+def _steps(model: Model, n_cells: int) -> list[Configuration]:
     """The cell once per step; EMT knows no W, so its cell is Cu."""
     cell = bulk("Cu", "fcc", a=3.61) if model.family == "emt" else bulk("W", "bcc", a=3.165)
-    atoms: Atoms = cell.repeat(N_CELLS)
+    atoms: Atoms = cell.repeat(n_cells)
     generator = np.random.default_rng(0)
     return [
         Configuration(
@@ -120,5 +130,5 @@ def _steps(model: Model) -> list[Configuration]:
 
 
 def _keep(cost: Cost, folder: DataFolder) -> None:
-    path = folder.costs / f"{cost.model_id}-{cost.device}-{cost.n_threads}.json"
+    path = folder.costs / f"{cost.model_id}-{cost.device}-{cost.n_threads}{_suffix(cost.n_atoms)}.json"
     write_text(path, json.dumps(asdict(cost), indent=1) + "\n")

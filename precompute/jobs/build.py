@@ -8,16 +8,27 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from engine.data_folder import EMBEDDED, ROOT, DataFolder, embedded_predictions, embedded_summary
+from engine.cells.drawings import Drawing, drawings
+from engine.data_folder import (
+    EMBEDDED,
+    ROOT,
+    DataFolder,
+    embedded_predictions,
+    embedded_summary,
+    embedded_vacancies,
+)
 from engine.errors import StoreError
-from engine.numerics.local_environments import SOAP_SETTING
+from engine.numerics.local_environments import SOAP_SETTING, classify, scaled
 from engine.records import Prediction, RunRecord, check_predictions, read_run_record
 from engine.registry import compatibility
 from engine.registry.datasets import Dataset, load_datasets
 from engine.registry.ensembles import load_ensembles
 from engine.registry.models import Model, load_models
+from engine.relaxed_vacancies import RelaxedVacancy
 from engine.shards import done_keys, merged
 from engine.store.builder import StoreBuilder, database_errors, publish, verify
 from engine.store.claims import measure_claims
@@ -27,6 +38,8 @@ from engine.store.summary import read_summary
 from precompute.acquire.datasets import configurations_of
 from precompute.acquire.weights import Checkpoint
 from precompute.jobs.describe import PER_GROUP, describe
+from precompute.jobs.dft_times import dft_costs
+from precompute.jobs.vacancies import merged as merged_vacancies
 
 
 @dataclass(frozen=True)
@@ -103,7 +116,9 @@ def _fill(builder: StoreBuilder, folder: DataFolder) -> tuple[list[str], list[st
     if not lines:
         raise StoreError("No dataset is here to build from. Run: python -m precompute fetch --dataset open-defects")
     builder.add_reactions(comparable)
-    builder.add_costs(_costs(folder, left_out))
+    builder.add_vacancies(_vacancies(models.values(), folder, left_out))
+    builder.add_drawings((one, _classes(one)) for one in drawings())
+    builder.add_costs([*_costs(folder, left_out), *dft_costs()])
     builder.add_claims(measure_claims(builder.connection))
     return lines, left_out
 
@@ -231,6 +246,28 @@ def _runs(dataset: Dataset, model: Model, paths: Iterable[Path]) -> Iterator[Run
             options=record.options,
             note=record.note,
         )
+
+
+def _classes(drawing: Drawing) -> NDArray[np.uint8]:
+    """Class of local environment of each atom."""
+    atoms = drawing.atoms
+    return classify(scaled(atoms.numbers, atoms.positions, atoms.cell.array, (True, True, True)))
+
+
+def _vacancies(
+    models: Iterable[Model], folder: DataFolder, left_out: list[str]
+) -> Iterator[tuple[RelaxedVacancy, RunRecord]]:
+    """Vacancies that models relaxed here, and those that came with the repository for what was not."""
+    for model in models:
+        shipped = embedded_vacancies(model.model_id)
+        paths = [*([shipped] if shipped.is_file() else []), *Checkpoint(model, folder).vacancies]
+        rows: dict[str, tuple[RelaxedVacancy, RunRecord]] = {}
+        for path in paths:
+            try:
+                rows |= merged_vacancies([path])
+            except (OSError, ValueError) as error:  # ArrowInvalid is a ValueError
+                left_out.append(f"{path} cannot be read ({error}); delete it and relax the vacancy again")
+        yield from (rows[name] for name in sorted(rows))
 
 
 def _costs(folder: DataFolder, left_out: list[str]) -> Iterator[Cost]:

@@ -3,16 +3,18 @@
 import dataclasses
 from pathlib import Path
 
-from engine.data_folder import EMBEDDED, DataFolder, embedded_predictions, embedded_summary
+from engine.data_folder import EMBEDDED, DataFolder, embedded_predictions, embedded_summary, embedded_vacancies
 from engine.errors import PredictionError, StoreError
 from engine.files import write_text
 from engine.records import read_run_record, write_predictions
 from engine.registry.datasets import Dataset
 from engine.registry.models import Model
+from engine.relaxed_vacancies import write_vacancies
 from engine.shards import merged
 from engine.store.summary import OPEN_LICENSES, write_summary
 from precompute.acquire.datasets import configurations_of
 from precompute.acquire.weights import Checkpoint
+from precompute.jobs.vacancies import merged as merged_vacancies
 
 
 def embed(dataset: Dataset, model: Model, folder: DataFolder) -> Path | None:
@@ -60,6 +62,22 @@ def embed_summary(dataset: Dataset, folder: DataFolder) -> list[Path]:
             f"{', '.join(OPEN_LICENSES)} alone."
         )
     return write_summary(folder.store, dataset.dataset_id, embedded_summary(dataset.dataset_id))
+
+
+def embed_vacancies(model: Model, folder: DataFolder) -> Path | None:
+    """Write the vacancies that a model relaxed here into one file of the repository.
+
+    Returns:
+        The file, or None where the model relaxed none here.
+    """
+    rows = merged_vacancies(Checkpoint(model, folder).vacancies)
+    if not rows:
+        return None
+    found = [rows[name] for name in sorted(rows)]
+    seconds = sum(row.wall_seconds or 0.0 for row, _ in found)
+    target = embedded_vacancies(model.model_id)
+    write_vacancies(target, [row for row, _ in found], dataclasses.replace(found[0][1], wall_seconds=seconds))
+    return target
 
 
 def embed_costs(model: Model, folder: DataFolder) -> list[Path]:

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 
+import numpy as np
 import pandas as pd
 
 from engine.errors import StoreError
 from engine.quantities import interval
-from engine.queries import error_metrics
+from engine.queries import error_metrics, expressions
 from engine.queries.ranks import ranks
 from engine.queries.scope import Scope
 from engine.queries.training import SEEN_MARK
@@ -137,8 +138,31 @@ def markdown_rows(statement: str) -> Iterator[str]:
     """
     if not statement.strip(" ;\n"):
         raise StoreError('Expected one statement, such as "select * from datasets", got none.')
-    rows = connection.frame(statement)
-    yield f"| {' | '.join(rows.columns)} |"
+    yield from _lines(connection.frame(statement))
+
+
+def _lines(rows: pd.DataFrame) -> Iterator[str]:
+    """A table as Markdown, all digits of its numbers."""
+    yield f"| {' | '.join(map(str, rows.columns))} |"
     yield "|" + "---|" * len(rows.columns)
     for row in rows.itertuples(index=False):
-        yield f"| {' | '.join(map(str, row))} |"
+        yield f"| {' | '.join(map(_cell_text, row))} |"
+
+
+def _cell_text(value: object) -> str:
+    """A value in full; numpy would leave out the middle of a long array."""
+    return str(value.tolist() if isinstance(value, np.ndarray) else value)
+
+
+def markdown_query(text: str) -> Iterator[str]:
+    """What a query of the app finds, as Markdown tables, each after its name where there are several.
+
+    Args:
+        text: As the pages print it, such as `catalog.costs()`.
+
+    Raises:
+        StoreError: There is no store, or no such query.
+    """
+    for name, found in expressions.as_tables(expressions.answer(text)):
+        yield from (["", f"{name}:", ""] if name else [])
+        yield from _lines(found)

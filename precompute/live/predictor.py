@@ -80,6 +80,7 @@ class TaskState:
         record: Origin of the result: device, hardware, package versions, checksum.
         seconds: Time since the task began or, once it ended, time that it took, s.
         is_cached: The result was there already.
+        place: Place in the queue, 1 for the next one; 0 when it does not wait.
     """
 
     model_id: str
@@ -89,6 +90,7 @@ class TaskState:
     record: dict[str, str]
     seconds: float
     is_cached: bool
+    place: int = 0
 
     @property
     def is_open(self) -> bool:
@@ -116,7 +118,7 @@ class _Task:
         self.state, self.message = state, message
         self.seconds = 0.0 if self.started is None else time.monotonic() - self.started
 
-    def snapshot(self) -> TaskState:
+    def snapshot(self, place: int = 0) -> TaskState:
         running = self.state in OPEN_STATES and self.started is not None
         seconds = time.monotonic() - self.started if running and self.started else self.seconds
         return TaskState(
@@ -127,6 +129,7 @@ class _Task:
             self.record,
             seconds,
             self.is_cached,
+            place,
         )
 
 
@@ -225,7 +228,8 @@ class LivePredictor:
         """Progress of a job, one entry per model in the order asked; empty for a job that is forgotten."""
         with self._changed:
             _, tasks = self._jobs.get(job, ("", ()))
-            return [task.snapshot() for task in tasks]
+            places = {id(task): place for place, task in enumerate(self._queue, 1)}
+            return [task.snapshot(places.get(id(task), 0)) for task in tasks]
 
     def cancel(self, job: str) -> None:
         """End a job's open tasks; a model that was computing is unloaded."""

@@ -1,5 +1,6 @@
 """Open the app without a browser, and read what a page says."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -22,6 +23,15 @@ def start_at(**parameters: str) -> AppTest:
     at = AppTest.from_file(str(APP / "main.py"), default_timeout=60)
     at.query_params.update(parameters)
     return at.run()
+
+
+def open_link(page: str, parameters: Mapping[str, list[str]]) -> AppTest:
+    """A page as a link with an address opens it: the sidebar takes its part of the address first."""
+    at = AppTest.from_file(str(APP / "main.py"), default_timeout=60)
+    at.query_params.update(parameters)
+    at.run()
+    at.query_params.update(parameters)
+    return at.switch_page(page).run()
 
 
 def text_of(at: AppTest) -> str:

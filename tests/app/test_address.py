@@ -8,14 +8,14 @@ from app.main import PAGES
 from tests.app.opening import open_app, start_at, text_of
 
 CHOICES = {
-    "": ("align", "on"),
+    "": ("align", "on", "rows"),
     "ranking": ("part", "union", "zero"),
     "ranking?union=al-cu&union=fe": ("average",),
     "ranking?part=Best of each": ("by",),
     "ranking?part=Best of each&by=Kind of structures&union=al-cu&union=fe": ("of",),
     "elements": ("show", "el", "pooled", "rescale", "view"),
     "elements?view=Two models": ("boundaries",),
-    "parity": ("view", "full", "group"),
+    "parity": ("view", "full", "groups", "group"),
     "cost": ("machine",),
     "uncertainty": ("ensemble", "spread", "apart-emt-morse", "samples-energy", "measure", "above-energy_aligned", "by"),
     "uncertainty?ensemble=chosen": ("members",),
@@ -23,7 +23,7 @@ CHOICES = {
     "environments": ("fit-al-cu", "project", "colour", "by-class"),
     "datasets": ("part", "alone"),
     "datasets?part=Compatibility": ("registry",),
-    "models": ("absent",),
+    "models": ("absent", "unrun", "state", "family", "paper"),
     "structure": ("ensemble", "color", "arrows", "focus"),
 }
 SHARED = ("model", "compare", "dataset", "quantity", "seen", "atoms", "energy", "forces", "elements", "with", "group")

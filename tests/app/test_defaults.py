@@ -41,7 +41,7 @@ def test_ranks_are_intervals_on_all_of_each_model_too(crystal_store):
 def test_cells_of_another_level_of_theory_are_grey_and_marked():
     metrics = pd.DataFrame({
         "model_id": ["a", "b"], "label": ["A", "B"], "dataset_id": "d", "dataset_label": "D", "n_configs": 9,
-        "n_own": 9, "n_failed": 0, "n_expected": 9, "n_energy": 9, "n_force": 9, "n_clusters": 3,
+        "n_own": 9, "n_failed": 0, "n_outside": 0, "n_expected": 9, "n_energy": 9, "n_force": 9, "n_clusters": 3,
         "is_ranked": [True, False], "is_seen": False, "seen_reason": "", "comparable": True, "why_not": "",
         "cause": ["", "level"], "note": "", "force_rmse_mev_per_ang": [50.0, 20.0], "energy_note": "",
         "force_rmse_mev_per_ang_lo": 1.0, "force_rmse_mev_per_ang_hi": 99.0, "origin": "computed", "source": None,

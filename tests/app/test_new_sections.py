@@ -1,13 +1,17 @@
 """Sections that rebuild figures of the paper: overlay of energies, pooled uncertainty, drawings."""
 
 import json
+import shutil
 
+import duckdb
 import numpy as np
 import pytest
 
 from app.figures import defect_drawings
+from engine.cells.drawings import drawings as drawn_cells
 from engine.queries import drawings
 from engine.queries.drawings import Drawn
+from engine.store.builder import StoreBuilder
 from tests.app.opening import open_app, table_with, text_of
 
 
@@ -61,3 +65,17 @@ def test_images_fill_the_window_and_are_told_from_the_atom():
     assert len(points) == 16
     assert set(owners.tolist()) == {0}
     assert is_home.sum() == 1
+
+
+def test_the_papers_defects_are_drawn_first_and_said_to_be_drawings(store_folder, tmp_path, monkeypatch):
+    """They come from cells made by rule; a store without them draws the dataset's groups alone."""
+    shutil.copyfile((store_folder / "results.duckdb").resolve(), tmp_path / "results.duckdb")
+    made = drawn_cells()
+    builder = StoreBuilder.__new__(StoreBuilder)
+    with duckdb.connect(str(tmp_path / "results.duckdb")) as builder.connection:
+        builder.add_drawings((one, np.zeros(len(one.atoms), dtype=np.uint8)) for one in made)
+    monkeypatch.setenv("DEFECT_ATLAS_DATA", str(tmp_path))
+    at = open_app("views/defect_energies.py")
+    assert not at.exception, at.exception
+    assert "these cells are drawings. No DFT was run on them" in text_of(at)
+    assert table_with(at, "Rule")["Defect"].tolist() == [one.label for one in made]

@@ -62,6 +62,24 @@ def con():
             " values (?, 'cpu', 'here', 1, 125, ?)",
             [model, 1000.0 * row_],
         )
+        for size in (8, 64, 512):  # 1, 2 and 4 atoms along each edge, eight times the atoms and the time
+            con.execute(
+                "insert into costs (model_id, device, hardware, n_threads, n_atoms, batch, ms_per_step)"
+                " values (?, 'cpu', 'here', 1, ?, 1, ?)",
+                [model, size, float(size) ** row_],
+            )
+    # 5 s per atom of 25, on another cell than the models
+    con.execute(
+        "insert into costs (model_id, device, hardware, n_threads, n_atoms, us_per_atom_step)"
+        " values ('dft-gpaw', 'cpu', 'there', 1, 5, 1e6), ('dft-gpaw', 'cpu', 'there', 1, 25, 5e6)"
+    )
+    # bad: two atoms of Fe off by 3 and 4 meV/Å, three of W by 1; all in c0
+    con.execute(
+        "insert into force_errors (dataset_id, model_id, config_id, atom_index, element, in_dataset,"
+        " error_x, error_y, error_z) values ('hand', 'bad', 'c0', 0, 'Fe', true, 3, 0, 0),"
+        " ('hand', 'bad', 'c0', 1, 'Fe', true, 0, 4, 0), ('hand', 'bad', 'c0', 2, 'W', true, 1, 0, 0),"
+        " ('hand', 'bad', 'c0', 3, 'W', true, 0, 1, 0), ('hand', 'bad', 'c0', 4, 'W', true, 0, 0, 1)"
+    )
     con.execute("insert into datasets (dataset_id, energy_noise_per_atom) values ('hand', 0.0005)")
     for k in range(N):
         con.execute(
@@ -141,6 +159,15 @@ EXPECTED = {
     ),
     "stated": (Measure("stated", says="11", elsewhere="12", place="The caption"), 0.0),
     "cost-ratio": (Measure("cost-ratio", models=("bad",), against=("good",), at_most=9), 2.0),
+    # mean squares: (9 + 16) / 2 of Fe over 1 of W
+    "atoms-ratio": (
+        Measure("atoms-ratio", models=("bad",), dataset="hand", elements=("Fe",), quantity="force", at_least=1),
+        math.sqrt(12.5),
+    ),
+    # good grows with the atoms, bad with their square
+    "cost-exponent": (Measure("cost-exponent", models=("good", "bad"), equals=1, tolerance=0.1), 2.0),
+    # 5 s over 1 and over 2 ms; the slower model decides
+    "dft-ratio": (Measure("dft-ratio", models=("good", "bad"), at_least=3000), 2500.0),
     "cost-order": (Measure("cost-order", order=(("good",), ("bad",)), at_least=1), 1.0),
 }  # fmt: skip
 
@@ -157,6 +184,14 @@ def test_the_statement_of_a_finding_can_be_repeated(con, store, measure, _expect
     sql = DO[measure.kind](store, measure).sql
     assert bool(sql) == (measure.kind != "stated")
     assert not sql or con.execute(sql).fetchall()
+
+
+def test_a_ratio_to_dft_on_a_smaller_cell_reaches_to_the_cube_on_the_cell_of_the_paper(store):
+    measure, _ = EXPECTED["dft-ratio"]
+    finding = DO["dft-ratio"](store, measure)
+    assert finding.number.low == finding.number.value
+    assert finding.number.high == pytest.approx(2500 * (125 / 25) ** 2)  # the cube of the cell is a square per atom
+    assert verdict(measure, finding) == WITHIN  # 2500 is below 3000, 62500 is not
 
 
 def test_every_kind_of_measure_is_carried_out():

@@ -10,6 +10,7 @@ from ase.calculators.emt import EMT
 
 from engine.readers.elemental_checks import examine_against_elements
 from engine.readers.elements import solid
+from engine.readers.entries import examine_entries
 from engine.readers.second_moment import estimate
 from engine.records import Configuration
 
@@ -127,3 +128,58 @@ def test_a_rough_crystal_has_its_cohesion_and_next_to_no_pressure(symbol, a):
 
     assert found.energy == pytest.approx(-cohesion, rel=0.03)
     assert np.abs(found.virial).max() / volume < 0.1 * modulus
+
+
+def test_energies_of_cells_of_different_sizes_are_compared_per_atom():
+    cells = []
+    for n in range(1, 8):
+        atoms = bulk("Cu", "fcc", cubic=True) * (n, 1, 1)
+        atoms.set_cell(atoms.cell.array * (0.94 + 0.02 * n), scale_atoms=True)
+        atoms.calc = EMT()
+        cells.append(configuration(atoms, f"n{n}", atoms.get_potential_energy() / HARTREE))
+
+    (finding, *_) = examine_against_elements(cells)
+
+    assert (finding.name, finding.verdict) == ("Energies against elements", "refused")
+    assert "Hartree" in finding.text
+
+
+@pytest.mark.parametrize(("shift", "is_told"), [(40.0, True), (-40.0, True), (4.0, False)])
+def test_a_single_energy_far_from_all_others_is_named(shift, is_told):
+    right, odd = labelled("Cu"), labelled("Cu")[7]
+    cells = [*right[:7], dataclasses.replace(odd, energy=odd.energy + shift), *right[8:]]
+
+    told = [finding.text for finding in examine_against_elements(cells) if finding.name == "Single energies"]
+
+    assert bool(told) is is_told
+    assert not told or "'c7'" in told[0]
+
+
+def test_a_pressed_crystal_is_high_for_a_reason():
+    atoms = bulk("Cu", "fcc", cubic=True) * (2, 1, 1)
+    atoms.set_cell(atoms.cell.array * 0.7, scale_atoms=True)
+    atoms.calc = EMT()
+    cells = [*labelled("Cu"), configuration(atoms, "pressed", atoms.get_potential_energy())]
+
+    assert "Single energies" not in {finding.name for finding in examine_against_elements(cells)}
+
+
+def configuration(atoms, name: str, energy: float) -> Configuration:
+    """A periodic configuration with an energy alone."""
+    return Configuration(
+        name, "all", atoms.numbers, atoms.positions, atoms.cell.array, (True, True, True), energy, None, None
+    )
+
+
+@pytest.mark.parametrize(("vacuum", "is_told"), [(0.0, True), (1.0, True), (15.0, False)])
+def test_crystals_written_without_periodicity_are_told_from_clusters_in_a_box(vacuum, is_told):
+    atoms = bulk("Cu", "fcc", cubic=True) * (2, 2, 2)
+    atoms.center(vacuum=vacuum) if vacuum else None
+    open_cell = Configuration(
+        "c", "all", atoms.numbers, atoms.positions, atoms.cell.array, (False, False, False), -100.0, None, None
+    )
+
+    told = [finding.text for finding in examine_entries([open_cell])]
+
+    assert bool(told) is is_told
+    assert not told or 'pbc="T T T"' in told[0]

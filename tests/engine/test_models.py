@@ -96,7 +96,7 @@ WRONG = {
     "number in a list": (ENTRY.replace('["mptrj"]', "[1]"), r"training_sets\[0\]: expected str"),
     "true for a count": (ENTRY + "n_parameters = true\n", "n_parameters: expected int, got True"),
     "unknown key in a file": (ENTRY.replace("url =", "uri ="), r"files\[0\]: unknown key 'uri'"),
-    "unknown family": (ENTRY.replace('"nequix"', '"nequip"'), "family: 'nequip' is not one of"),
+    "unknown family": (ENTRY.replace('"nequix"', '"nequim"'), "family: 'nequim' is not one of"),
     "option of another family": (ENTRY + 'options = { modal = "PBE" }\n', "family nequix: 'modal' is not"),
     "unknown level": (ENTRY.replace('"mp-pbe"', '"mp-pb"'), "'toy-1'.*'mp-pb' is not in.*closest: 'mp-pbe'"),
     "no level": (ENTRY.replace('level_of_theory = "mp-pbe"\n', ""), "'toy-1': key 'level_of_theory' is missing"),
@@ -108,6 +108,10 @@ WRONG = {
     "no source": (
         ENTRY.replace(', url = "https://example.org/toy.nqx"', ""),
         "either a url or a package_file",
+    ),
+    "packed code without a checksum": (
+        ENTRY.replace("toy.nqx", "toy.nequip.zip").replace("nequix", "nequip"),
+        "'toy.nequip.zip' runs its own code when it is loaded, so state its sha256",
     ),
     "short checksum": (ENTRY.replace('sha256 = ""', 'sha256 = "ab"'), "not 64 hexadecimal digits"),
     "capitals in the id": (ENTRY.replace("toy-1", "Toy_1"), "'Toy_1': an id is kebab-case"),

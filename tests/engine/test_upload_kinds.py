@@ -446,3 +446,33 @@ def test_magnetic_files_are_refused(head):
 @pytest.mark.parametrize("tag", ["_cell_length_a 3", "_cell_angle_beta 90"])
 def test_a_tag_given_twice_is_refused_with_its_line(tag):
     assert "line 8: duplicate tag" in refusal("a.cif", cif((2.87,) * 3, CUBIC, tag, "Fe1 Fe 0 0 0"))
+
+
+# Files of another kind under a name that is read, and labels that are not clear
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("w.cif", "<!DOCTYPE html><html><body>404</body></html>", "a web page"),
+        ("w.xyz", "version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 12\n", "Git LFS"),
+        ("w.cif", "version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 12\n", "Git LFS"),
+        ("w.castep", " |      CCC   AA    SSS  TTTTT  EEEEE  PPPP        |\n", "an output of CASTEP"),
+        ("w.gen", "2 S\nW\n1 1 0 0 0\n2 1 1.6 1.6 1.6\n0 0 0\n3.2 0 0\n0 3.2 0\n0 0 3.2\n", "DFTB+"),
+        ("POSCAR", "W\n1\n3 0 0\n0 3 0\n0 0 3\nW\n1\nDirect\n0,0 0,0 0,0\n", "points for decimals"),
+    ],
+)
+def test_a_file_of_another_kind_is_named(name, text, said):
+    assert said in refusal(name, text)
+
+
+CELL = 'Lattice="3.2 0 0 0 3.2 0 0 0 3.2" Properties=species:S:1:pos:R:3'
+
+
+@pytest.mark.parametrize(
+    "labels", ["energy=-25 dft_energy=-26", "mace_energy=-25.1 pbe_energy=-25", "energy_hartree=-1"]
+)
+def test_a_structure_with_unclear_labels_is_read_without_them(labels):
+    upload = read("w.xyz", f"2\n{CELL} {labels}\nW 0 0 0\nW 1.6 1.6 1.6\n")
+    assert upload.configuration.energy is None
+    assert "compared with none" in warned(upload)

@@ -57,6 +57,14 @@ def calculator(family: str, checkpoint: str, options: dict):
         load = torch.load
         torch.load = lambda *a, **k: load(*a, **(k | {"weights_only": False}))  # its files of then are pickles
         return PESCalculator(matgl.load_model(checkpoint), stress_weight=1 / 160.21766208)
+    if family == "nequip":
+        from nequip.integrations.ase import NequIPCalculator
+
+        return NequIPCalculator._from_saved_model(checkpoint, device="cpu", chemical_species_to_atom_type_map=True)
+    if family == "diep":
+        from diep.pretrained import make_calculator
+
+        return make_calculator(checkpoint or None)
     if family == "nep":
         from calorine.calculators import CPUNEP
 

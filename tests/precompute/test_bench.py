@@ -43,6 +43,16 @@ def test_a_new_cost_names_its_occasion_and_its_yardstick(folder):
     assert kept["us_per_atom_step"] == pytest.approx(kept["ms_per_step"] * 1e3 / 125)
 
 
+def test_a_cell_of_another_size_has_a_file_of_its_own(folder):
+    emt = get_model("emt")
+    bench.bench(emt, folder, device="cpu", occasion="one", n_cells=2)
+    assert [path.name for path in folder.costs.iterdir()] == ["emt-cpu-1-8.json"]
+    assert (bench.is_measured(emt, folder, 2), bench.is_measured(emt, folder)) == (True, False)
+    bench.bench(emt, folder, device="cpu", occasion="one")
+    assert bench.is_measured(emt, folder)
+    assert {json.loads(path.read_text())["n_atoms"] for path in folder.costs.iterdir()} == {8, 125}
+
+
 def test_two_occasions_of_one_second_are_two():
     assert bench.new_occasion() != bench.new_occasion()
 

@@ -6,6 +6,7 @@ import pytest
 from ase.build import bulk
 
 from engine.data_folder import DataFolder
+from engine.numerics.metrics import rmse_bounds
 from engine.records import Configuration
 from engine.store.builder import SCHEMA
 from engine.store.environments import insert_class_metrics
@@ -52,7 +53,9 @@ def test_a_sample_has_no_more_atoms_of_a_group_than_asked_and_is_the_same_every_
 def test_errors_by_class_are_of_its_atoms_alone():
     con = duckdb.connect()
     con.execute(SCHEMA.read_text(encoding="utf-8"))
-    con.execute("insert into configurations (dataset_id, config_id, group_name) values ('w', 'a', 'gb')")
+    con.execute(
+        "insert into configurations (dataset_id, config_id, group_name, cluster_name) values ('w', 'a', 'gb', '')"
+    )
     con.execute("insert into environment_classes values ('w', 'a', [0, 2, 2])")
     # Two surface atoms: squares of errors 0.09 + 0.27 over six components; reference 1 and 2 along x.
     rows = [(0, 1.0, 0.0, 0.0), (1, 1.0, -0.3, 0.0), (2, 2.0, -0.3, float(np.sqrt(0.18)))]
@@ -66,8 +69,37 @@ def test_errors_by_class_are_of_its_atoms_alone():
         "select * exclude (dataset_id, model_id) from class_metrics where group_name = 'all'"
     ).fetchall()
     by_class = {row[1]: row[2:] for row in found}
-    assert by_class["bulk-like"] == (1, 1, 0.0, 1.0)
-    n_configs, n_atoms, rmse, slope = by_class["surface"]
+    assert by_class["bulk-like"] == (1, 1, 0.0, 1.0, None, None, 1)  # no bounds from one cluster
+    n_configs, n_atoms, rmse, slope, *_ = by_class["surface"]
     assert (n_configs, n_atoms) == (1, 2)
     assert rmse == pytest.approx(1000 * np.sqrt(0.36 / 6), rel=1e-5)
     assert slope == pytest.approx(1 - (0.3 + 0.6) / 5, rel=1e-5)  # predicted 0.7 and 1.7: (0.7 + 3.4) / 5
+
+
+def test_bounds_by_class_are_those_of_the_clusters_of_its_atoms():
+    """Eight configurations in seven clusters, each with a bulk-like atom that is right and one at a surface."""
+    con = duckdb.connect()
+    con.execute(SCHEMA.read_text(encoding="utf-8"))
+    errors = [0.1, 0.2, 0.3, 0.1, 0.2, 0.3, 0.4, 0.5]
+    clusters = ["a", "b", "c", "d", "e", "f", "g", "g"]
+    for k, (error, cluster) in enumerate(zip(errors, clusters, strict=True)):
+        name = str(k)
+        con.execute(
+            "insert into configurations (dataset_id, config_id, group_name, cluster_name) values ('w', $n, 'gb', $c)",
+            {"n": name, "c": cluster},
+        )
+        con.execute("insert into environment_classes values ('w', $n, [0, 2])", {"n": name})
+        for atom, along in ((0, 0.0), (1, error)):
+            con.execute(
+                "insert into force_errors values ('w', 'm', $n, $a, 'W', true, 1, 0, 0, $x, 0, 0)",
+                {"n": name, "a": atom, "x": along},
+            )
+    insert_class_metrics(con, "w")
+    columns = "force_rmse_mev_per_ang, force_rmse_mev_per_ang_lo, force_rmse_mev_per_ang_hi, n_clusters"
+    found = con.execute(
+        f"select {columns} from class_metrics where class_name = 'surface' order by group_name"
+    ).fetchall()
+    low, high = rmse_bounds(np.square(errors), np.full(8, 3.0), clusters)
+    rmse = np.sqrt(np.square(errors).sum() / 24)
+    assert found == [pytest.approx((1000 * rmse, 1000 * low, 1000 * high, 7), rel=1e-6)] * 2  # of all, and of the group
+    assert low < rmse < high

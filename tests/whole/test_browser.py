@@ -4,15 +4,7 @@ Every test runs on one server with the small store of `conftest.py`, whose numbe
 worker environments of this machine. Each page visited must show no exception and ask nobody else for a thing.
 """
 
-import os
 import re
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from io import BytesIO, StringIO
 from pathlib import Path
@@ -22,24 +14,14 @@ import pytest
 from ase.build import bulk
 from ase.io import read
 from PIL import Image
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from engine.data_folder import DataFolder
 from precompute.workers import worker_envs
+from tests.whole.serving import PATIENCE, serve, settle, visit
 
 pytestmark = pytest.mark.browser
 
-ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-PATIENCE = 60_000  # ms; software rendering on a busy machine
 VIEWER = ".av-gl[data-ready]"
 
 
@@ -49,44 +31,8 @@ def server(store_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     data = tmp_path_factory.mktemp("served")
     (data / "results.duckdb").symlink_to((store_folder / "results.duckdb").resolve())
     (data / "worker_envs").symlink_to((DataFolder.default().root / "worker_envs").resolve())
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    log = (data / "server.log").open("wb")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "streamlit", "run", "app/main.py",
-         "--server.port", str(port), "--server.address", "127.0.0.1"],
-        cwd=ROOT, env=os.environ | {"DEFECT_ATLAS_DATA": str(data)}, stdout=log, stderr=log,
-    )  # fmt: skip
-    try:
-        _wait_until_healthy(f"http://127.0.0.1:{port}/_stcore/health", process)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
-        log.close()
-
-
-def _wait_until_healthy(address: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            with urllib.request.urlopen(address, timeout=2):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.3)
-    pytest.fail(f"the server did not start (exit code {process.poll()})")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Debian's or the desktop's Chromium; nothing is downloaded."""
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine; Debian: apt-get install chromium")
-    with sync_playwright() as playwright:
-        made = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=ARGUMENTS)
-        yield made
-        made.close()
+    with serve(data) as address:
+        yield address
 
 
 @pytest.fixture
@@ -108,20 +54,6 @@ def page(browser: Browser, server: str) -> Iterator[Page]:
 
 def _is_outside(url: str) -> bool:
     return not url.startswith(("data:", "blob:")) and not re.match(r"(http|ws)://127\.0\.0\.1:", url)
-
-
-def visit(page: Page, address: str, wanted: str) -> None:
-    """Open a page and wait for what is wanted, or for the exception that hides it."""
-    page.goto(address)
-    page.wait_for_selector(f"{wanted}, [data-testid=stException]")
-    settle(page)
-
-
-def settle(page: Page) -> None:
-    """Wait until no script runs."""
-    page.wait_for_timeout(250)
-    page.wait_for_function("() => !document.querySelector('[data-testid=stStatusWidget]')")
-    page.wait_for_timeout(400)
 
 
 def pixels(target: Locator) -> np.ndarray:
@@ -289,6 +221,21 @@ def test_a_lost_graphics_context_can_be_drawn_again(page):
     assert np.abs(pixels(gl).astype(int) - before).mean() < 2
 
 
+def test_twenty_visits_of_pages_with_a_viewer_leave_no_error_of_graphics(page):
+    """A viewer that is left behind keeps rendering, until the browser has no graphics contexts left."""
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text) if "gl" in message.text.lower() else None)
+    visit(page, "/structure?model=morse&quantity=Force", VIEWER)
+
+    for name in ("Datasets", "Structure") * 10:
+        page.get_by_test_id("stSidebarNav").get_by_role("link", name=name).click()
+        expect(page.get_by_role("heading", name=re.compile(f"^{name}"))).to_be_visible(timeout=PATIENCE)
+        page.wait_for_selector(VIEWER)
+
+    assert [text for text in said if "error" in text.lower() or "context" in text.lower()] == []
+    assert page.locator("canvas").count() <= 4  # of one page, with its charts
+
+
 def test_picture_of_the_viewer_is_saved_at_three_times_its_size(page):
     visit(page, "/structure?model=morse&quantity=Force", VIEWER)
     size = page.locator(VIEWER).evaluate("gl => [gl.clientWidth, gl.clientHeight]")
@@ -402,3 +349,19 @@ def test_a_dataset_of_a_link_is_shown_and_another_chosen_by_keyboard(page):
     expect(page.get_by_role("heading", name="Overview", exact=True)).to_be_visible(timeout=PATIENCE)
     settle(page)
     expect(page.get_by_text(re.compile("Ranking on (Al-Cu|Fe)"))).to_be_visible(timeout=PATIENCE)
+
+
+def test_the_api_answers_on_the_port_of_the_pages(page, server):
+    answer = page.request.get(f"{server}/api/v1/metrics?dataset=al-cu")
+
+    assert answer.ok
+    assert {row["model_id"] for row in answer.json()} >= {"emt", "morse"}
+
+
+def test_a_question_in_sql_is_answered_and_its_rows_saved(page):
+    visit(page, "/sql?sql=select+model_id+from+models+order+by+model_id", "[data-testid=stDataFrame]")
+
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="CSV", exact=True).click()
+
+    assert "emt" in Path(saved.value.path()).read_text()

@@ -14,9 +14,10 @@ from app.figures import base, reaction_plots
 from engine.data_folder import DataFolder
 from engine.queries import reactions
 from engine.queries.scope import Scope
-from engine.records import Configuration, Prediction, write_configurations
+from engine.records import Configuration, Prediction, RunRecord, write_configurations
 from engine.registry.datasets import get_dataset, load_datasets
 from engine.registry.models import FAMILIES, load_models
+from engine.relaxed_vacancies import FORMATION, RelaxedVacancy
 from engine.store.builder import StoreBuilder, publish
 from engine.store.ranking import Comparable
 from engine.store.rows import Results, Run
@@ -57,6 +58,14 @@ def _own_cells(values: Mapping[str, float]) -> list[Configuration]:
     return list(cells.values())
 
 
+FAILED = ["label", "element", "structure", "quantity", "reason"]
+RELAXED = [
+    RelaxedVacancy("emt", "Al", "fcc", 32, FORMATION, "ok", energy=0.71, unrelaxed_energy=0.8, a=4.0),
+    RelaxedVacancy("emt", "Cu", "fcc", 32, FORMATION, "ok", energy=1.17, unrelaxed_energy=1.3, a=3.6),
+    RelaxedVacancy("emt", "Ni", "fcc", 32, FORMATION, "failed", "the vacancy did not converge in 100 steps"),
+]
+
+
 @pytest.fixture(scope="module")
 def solute_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with five bindings: `emt` has all, 0.1 eV too high; `chgnet-0.3.0` has those of Al and fails on W.
@@ -89,6 +98,7 @@ def solute_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         [Results(model_id, [(row, f"run-{model_id}") for row in rows]) for model_id, rows in predictions.items()],
     )
     builder.add_reactions(Comparable(physics={("emt", "open-defects"), ("chgnet-0.3.0", "open-defects")}))
+    builder.add_vacancies((row, RunRecord()) for row in RELAXED)
     builder.finish()
     publish(folder / "results-solutes.duckdb", folder / "results.duckdb")
     return folder
@@ -196,15 +206,28 @@ def test_the_page_shows_numbers_charts_and_tables():
 @pytest.mark.usefixtures("solutes")
 def test_the_page_opens_on_vacancies_beside_published_ones():
     at = _page()
-    assert "Beside published, relaxed vacancies" in _text(at)
-    published = next(frame.value for frame in at.dataframe if "published" in frame.value.columns)
+    assert "Beside our small unrelaxed cells" in _text(at)
+    published = next(frame.value for frame in at.dataframe if "our DFT, unrelaxed" in frame.value.columns)
     here = published[(published["element"] == "Al") & (published["structure"] == "fcc")]
     assert here[["published", "migration"]].to_numpy().tolist() == [[0.61, 0.58]]
     assert here["our DFT, unrelaxed"].tolist() == [1.0]  # -27 + 7/8 x 32
 
 
 @pytest.mark.usefixtures("solutes")
-@pytest.mark.parametrize("name", ["kind", "of", "unconverged"])
+def test_relaxed_vacancies_stand_beside_published_ones_with_errors_and_failures():
+    at = _page()
+    assert "Relaxed vacancies beside published ones" in _text(at)
+    models = next(frame.value for frame in at.dataframe if "mae_shared" in frame.value.columns).set_index("label")
+    emt = models.loc["EMT (ASE)"]
+    assert (emt["n"], emt["n_failed"], emt["mae"]) == (2, 1, 0.1)  # 0.61 and 1.07 are published
+    failed = next(frame.value for frame in at.dataframe if list(frame.value.columns) == FAILED)
+    assert failed["reason"].tolist() == ["the vacancy did not converge in 100 steps"]
+    at.segmented_control(key="vacancy").set_value("migration").run()
+    assert "No migration energy relaxed by a model" in _text(at)
+
+
+@pytest.mark.usefixtures("solutes")
+@pytest.mark.parametrize("name", ["kind", "of", "unconverged", "vacancy"])
 def test_a_wrong_value_of_a_choice_is_named(name):
     assert f"{name}=nonsense" in _text(open_app("views/defect_energies.py", **{name: "nonsense"}))
 
@@ -273,6 +296,15 @@ def test_run_can_be_told_to_compute_only_the_parts(folder, monkeypatch):
     status, planned = _planned(folder, monkeypatch, "--reactions", "--dataset", "open-defects")
     assert status == 0
     assert planned == {f"cu-fcc-{name}" for name in ("solute-01", "solute-02", "vacancy-01", "bulk-03")}
+
+
+@pytest.mark.skipif(not (FAMILIES / "emt.lock").is_file(), reason="needs the lock of the family emt")
+def test_run_can_be_told_to_compute_only_some_groups(folder, monkeypatch, capsys):
+    chosen = ("--dataset", "open-defects", "--group")
+    assert _planned(folder, monkeypatch, *chosen, "bulk") == (0, {"cu-other"})
+    assert len(_planned(folder, monkeypatch, *chosen, "solute", "--limit", "1")[1]) == 1
+    assert _planned(folder, monkeypatch, *chosen, "gb") == (1, set())
+    assert "None of these datasets has a group named gb" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

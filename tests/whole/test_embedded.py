@@ -11,6 +11,8 @@ from engine.readers.extxyz import read_extxyz
 from engine.records import read_predictions, read_run_record
 from engine.registry.datasets import get_dataset
 from engine.registry.models import get_model
+from engine.registry.published_vacancies import counted_vacancies
+from engine.relaxed_vacancies import FORMATION, read_vacancies
 from engine.store.rows import Cost
 from precompute.acquire.weights import Checkpoint
 
@@ -66,3 +68,27 @@ def test_the_dataset_is_the_registered_one(configurations):
     symbols = {chemical_symbols[number] for c in configurations.values() for number in c.numbers}
     assert symbols == set(get_dataset("open-defects").elements)
     assert len({name.split("-")[0] for name in configurations}) >= 20
+
+
+VACANCIES = sorted((EMBEDDED / "vacancies").glob("*.parquet"))
+
+
+@pytest.mark.parametrize("path", VACANCIES, ids=lambda path: path.stem)
+def test_relaxed_vacancies_are_of_todays_adapter_and_of_published_metals(path):
+    rows, record = read_vacancies(path), read_run_record(path)
+    assert record.model_id == path.stem
+    assert record.fingerprint == Checkpoint(get_model(path.stem), DataFolder.default()).fingerprint
+    assert record.packages
+    published = {(one.element, one.structure) for one in counted_vacancies()}
+    assert {(row.element, row.structure) for row in rows} <= published
+    assert len({row.file_name for row in rows}) == len(rows)
+    for row in rows:
+        assert (row.status == "ok") == (row.energy is not None and np.isfinite(row.energy)) == (not row.reason)
+    assert any(row.quantity == FORMATION and row.status == "ok" for row in rows)
+
+
+def test_vacancies_of_universal_and_classical_models_are_there():
+    assert {path.stem for path in VACANCIES} >= {
+        "chgnet-0.3.0", "eam-zhou-2004", "nep-unep-v1", "nequix-mp-1", "nequix-omat-1", "sevennet-0",
+        "tensornet-matpes-pbe-2025.1",
+    }  # fmt: skip

@@ -14,6 +14,7 @@ RULES = {
     "engine.files": set(),
     "engine.records": {"engine.files"},
     "engine.relaxations": {"engine.records"},
+    "engine.relaxed_vacancies": {"engine.records"},
     "engine.data_folder": set(),
     "engine.shards": {"engine.records"},
     "engine.families": set(),
@@ -23,11 +24,12 @@ RULES = {
     "engine.readers": {"engine.errors", "engine.records"},
     "engine.registry": {"engine.data_folder", "engine.errors", "engine.readers"},
     "engine.store": {
-        "engine.data_folder", "engine.errors", "engine.numerics", "engine.quantities", "engine.records",
-        "engine.registry",
+        "engine.cells.drawings", "engine.data_folder", "engine.errors", "engine.numerics", "engine.quantities",
+        "engine.records", "engine.registry", "engine.relaxed_vacancies",
     },
     "engine.queries": {
-        "engine.errors", "engine.numerics", "engine.records", "engine.registry", "engine.store.connection",
+        "engine.errors", "engine.numerics", "engine.records", "engine.registry", "engine.relaxed_vacancies",
+        "engine.store.connection",
     },
     "precompute.progress": {"engine.shards"},
     "precompute.acquire": {
@@ -62,10 +64,12 @@ RULES = {
     "precompute.__main__": {
         "engine.data_folder", "engine.errors", "engine.registry.reactions", "engine.relaxations",
         "engine.store.connection", "precompute.acquire", "precompute.commands", "precompute.dft",
+        "precompute.jobs.vacancies",
     },
     "app.figures": {"engine.numerics", "engine.quantities", "engine.queries", "engine.records"},
     "app.structures": {"app.figures", "engine.queries", "engine.readers", "engine.records", "precompute.live"},
     "app.address": {"engine.errors", "engine.queries.scope"},
+    "app.theme": {"app.figures"},
     "app.export": {"app.figures", "engine.queries", "engine.quantities"},
     "app.links": {"app.wording", "engine.queries.scope"},
     "app.wording": {
@@ -78,19 +82,28 @@ RULES = {
         "engine.store.connection",
     },
     "app.furniture": {
-        "app.export", "app.figures", "app.links", "app.selection", "app.tables", "app.wording", "engine.queries",
+        "app.export", "app.figures", "app.links", "app.selection", "app.tables", "app.theme", "app.wording",
+        "engine.queries",
     },
     "app.sections": {
-        "app.address", "app.export", "app.figures", "app.furniture", "app.links", "app.selection", "app.tables",
-        "app.wording", "engine.quantities", "engine.queries", "engine.registry",
+        "app.address", "app.export", "app.figures", "app.furniture", "app.links", "app.selection", "app.structures",
+        "app.tables", "app.wording", "engine.quantities", "engine.queries", "engine.registry",
     },
     "app.views": {
         "app.address", "app.export", "app.figures", "app.furniture", "app.links", "app.sections", "app.selection",
         "app.structures", "app.tables", "app.wording", "engine.errors", "engine.numerics", "engine.quantities",
-        "engine.queries", "engine.readers", "engine.records", "engine.registry", "engine.store.connection",
-        "precompute.live",
+        "app.live", "engine.queries", "engine.readers", "engine.records", "engine.registry", "engine.store.connection",
+        "engine.store.visitor_queries", "precompute.live",
     },
-    "app.main": {"app.furniture", "app.selection", "engine.errors", "engine.store.connection"},
+    "app.live": {"precompute.live"},
+    "app.api": {
+        "app.live", "engine.errors", "engine.queries", "engine.readers", "engine.store.connection", "precompute.live",
+    },
+    "app.server": {"app.api"},
+    "app.commands": {"engine.queries.expressions", "engine.store.connection", "engine.store.statements"},
+    "app.main": {
+        "app.commands", "app.furniture", "app.selection", "app.theme", "engine.errors", "engine.store.connection",
+    },
 }  # fmt: skip
 SIBLINGS_APART = {"app.views", "engine.families"}  # files of these folders do not import each other
 FORBIDDEN_OUTSIDE = {  # package -> the only folder that may import it

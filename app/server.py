@@ -1,0 +1,17 @@
+"""The server: the pages of `main.py` and the HTTP API behind one port.
+
+Run it with `python -m streamlit run app/server.py`.
+"""
+
+import sys
+from pathlib import Path
+
+# `streamlit run` puts only this folder on the import path; `python -m streamlit run` adds the root itself.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import streamlit as st
+from starlette.routing import Mount
+
+from app.api import make_api
+
+app = st.App(str(Path(__file__).with_name("main.py")), routes=[Mount("/api/v1", app=make_api())])
