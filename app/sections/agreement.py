@@ -83,6 +83,7 @@ def show(ensemble: pd.Series, chosen: Selection) -> None:
         chosen: The sidebar's choices.
     """
     st.subheader("Does it rank errors, and does it have their size?", anchor=False)
+    furniture.say_unheeded(chosen.scope, "This and the intervals are of the whole dataset and do not heed")
     choice = controls(chosen)
     is_chosen = ensemble["ensemble_id"] == CHOSEN
     models = tuple(ensemble["model_ids"])
