@@ -192,6 +192,7 @@ def figure(
     on_select: Callable[[], None] | Literal["rerun", "ignore"] = "ignore",
     selection_mode: Literal["points", "box"] = "points",
     width: int | Literal["stretch"] = "stretch",
+    is_first: bool = True,
 ) -> Any:
     """A chart with its data below and, in `slot`, the Export menu.
 
@@ -205,13 +206,14 @@ def figure(
         on_select: `rerun` or a callback, which make the chart clickable.
         selection_mode: `points` or `box`.
         width: Pixels, or `stretch`.
+        is_first: Whether no other chart of the page has an Export menu; only the first one's chooses for the camera.
 
     Returns:
         What `st.plotly_chart` returns.
     """
     if slot is not None:
         with slot:
-            export.menu(make, table, origin)
+            export.menu(make, table, origin, has_camera=is_first)
     drawn = make(theme.ink())
     with _place_of(drawn, key, width):
         return st.plotly_chart(

@@ -8,9 +8,11 @@ from streamlit.delta_generator import DeltaGenerator
 
 from app import address, export, furniture, selection, tables, wording
 from app.figures import error_plots
-from app.sections import pooled_uncertainty
+from app.sections import agreement as agreement_section
+from app.sections import intervals, pooled_uncertainty
+from app.sections.agreement import CHOSEN
 from engine.quantities import significant
-from engine.queries import catalog, spread, training
+from engine.queries import agreement, catalog, spread, training
 from engine.queries.scope import Scope
 
 
@@ -22,25 +24,61 @@ def show() -> None:
         f"Uncertainty: {chosen.quantity} on {label}",
         "Does the disagreement of an ensemble tell where its mean is wrong?",
     )
-    ensembles = catalog.ensembles()
-    here = ensembles[[chosen.dataset_id in ids for ids in ensembles["dataset_ids"]]]
-    if here.empty:
-        _no_ensemble(ensembles, label)
+    here = agreement.ensembles_on(chosen.dataset_id)
+    models = agreement.choosable_models(chosen.dataset_id)
+    if here.empty and len(models) < 2:
+        _no_ensemble(label)
         return
     here = here.assign(seen=[_seen_members(row.model_ids, chosen.scope) for row in here.itertuples()])
-    here = here.sort_values("seen", key=lambda members: members.map(len) > 0, kind="stable")
-    address.heed("ensemble", here["ensemble_id"])
-    with furniture.controls():
-        ensemble_id = st.selectbox(
-            "Ensemble", here["ensemble_id"].tolist(), key="ensemble", bind="query-params", width=340
-        )
-    ensemble = here[here["ensemble_id"] == ensemble_id].iloc[0]
-    _headline(ensemble, chosen)
-    _chart(ensemble, chosen, slot)
+    here = here.sort_values(["has_atoms", "seen"], key=_places, kind="stable")
+    ensemble = _choice(here, models, chosen)
+    if ensemble is None:
+        return
+    if ensemble["has_atoms"]:
+        _headline(ensemble, chosen)
+        _chart(ensemble, chosen, slot)
     furniture.captions(wording.seen_note(ensemble["seen"]))
     _definitions(ensemble)
-    _most_uncertain(ensemble_id, chosen)
-    pooled_uncertainty.show(ensemble, chosen)
+    agreement_section.show(ensemble, chosen)
+    intervals.show(here, ensemble["ensemble_id"], chosen)
+    if ensemble["has_atoms"]:
+        _most_uncertain(ensemble["ensemble_id"], chosen)
+        pooled_uncertainty.show(ensemble, chosen)
+
+
+def _places(values: pd.Series) -> pd.Series:
+    """Sort keys: ensembles with numbers atom by atom first, then those without members trained on the data."""
+    return ~values if values.dtype == bool else values.map(len) > 0
+
+
+def _choice(here: pd.DataFrame, models: Sequence[str], chosen: selection.Selection) -> pd.Series | None:
+    """The ensemble that the address or the visitor asks for; None while fewer than two models are chosen."""
+    labels = dict(zip(here["ensemble_id"], here["label"], strict=True))
+    if len(models) > 1:
+        labels[CHOSEN] = "Models that I choose"
+    ids = list(labels)
+    address.heed("ensemble", ids, labels.__getitem__)
+    with furniture.controls():
+        ensemble_id = st.selectbox(
+            "Ensemble", ids, format_func=labels.__getitem__, key="ensemble", bind="query-params", width=340
+        )
+        if ensemble_id != CHOSEN:
+            return here[here["ensemble_id"] == ensemble_id].iloc[0]
+        names = wording.model_labels()
+        address.heed_many("members", models, lambda name: names.get(name, name))
+        members = st.multiselect(
+            "Members", list(models), default=list(models)[:3], key="members", bind="query-params",
+            format_func=lambda name: names.get(name, name), placeholder="at least two models", width=520,
+        )  # fmt: skip
+    if len(members) < 2:
+        furniture.empty("An ensemble has at least two models", "Choose two or more members above.")
+        return None
+    return pd.Series(
+        {"ensemble_id": CHOSEN, "label": f"{len(members)} chosen models", "model_ids": sorted(members),
+         "all_ids": sorted(members), "has_atoms": False, "weights": None, "source": "",
+         "weights_source": "Inverse to the force RMSE on the other half of the clusters.",
+         "seen": _seen_members(members, chosen.scope)}
+    )  # fmt: skip
 
 
 def _seen_members(model_ids: Sequence[str], scope: Scope) -> pd.DataFrame:
@@ -50,8 +88,8 @@ def _seen_members(model_ids: Sequence[str], scope: Scope) -> pd.DataFrame:
     return known.assign(label=known["model_id"].map(wording.model_labels()))
 
 
-def _no_ensemble(ensembles: pd.DataFrame, label: str) -> None:
-    known = sorted({wording.dataset_label(i) for ids in ensembles["dataset_ids"] for i in ids})
+def _no_ensemble(label: str) -> None:
+    known = sorted(wording.dataset_label(name) for name in agreement.datasets_with_ensembles())
     furniture.empty(
         f"No ensemble has numbers for {label}",
         f"Choose one of these datasets at the left: {', '.join(known)}."
@@ -140,8 +178,10 @@ def _definitions(ensemble: pd.Series) -> None:
     labels = wording.model_labels()
     seen = set(ensemble["seen"]["model_id"])
     members = ", ".join(wording.seen_marked(labels.get(name, name), name in seen) for name in ensemble["model_ids"])
+    absent = [labels.get(name, name) for name in ensemble["all_ids"] if name not in set(ensemble["model_ids"])]
+    lacks = f" Without {wording.listed(absent)}, which has no numbers here." if absent else ""
     st.markdown(
-        f"**Members:** {members}. Only configurations with a result of all members count.\n\n"
+        f"**Members:** {members}.{lacks} Only configurations with a result of all members count.\n\n"
         "dev(E) = max over members k of |Eₖ − ⟨E⟩| per atom, and dev(Fᵢ) = max over k of ‖Fᵢₖ − ⟨Fᵢ⟩‖ for "
         "atom i. "
         "The error is that of the ensemble mean against the reference. Below the dashed line the deviation is larger "
@@ -149,7 +189,10 @@ def _definitions(ensemble: pd.Series) -> None:
         "Atoms with forces zero by symmetry are left out, since every model is right there. Within one configuration "
         "the "
         "deviation ranks atoms less well than over a whole dataset: it tells bad structures from good ones rather than "
-        "bad atoms."
+        "bad atoms.\n\n"
+        "U = √(Σ wₖ maxᵢ ‖Fᵢₖ − ⟨Fᵢ⟩‖²) after Liu et al. (2025); for one atom without the maximum. Its weights are "
+        "inverse to the force RMSE of the members, with sum 1. "
+        f"{ensemble['weights_source']}"
     )
 
 

@@ -1,8 +1,9 @@
-"""Uncertainty of an ensemble of models: maximum deviation from the mean, and how well it ranks the error.
+"""Uncertainty of an ensemble of models: distances from the mean, and how well they rank the error.
 
 Source:
     Shuang et al. (2025), equations 1 and 2, after Lysogorskiy et al., Phys. Rev. Mater. 7, 043801 (2023),
-    doi:10.1103/PhysRevMaterials.7.043801.
+    doi:10.1103/PhysRevMaterials.7.043801 (maximum deviation); Liu et al., npj Comput. Mater. (2025), arXiv:2507.21297
+    (weighted deviation U).
 """
 
 from collections.abc import Iterable
@@ -145,3 +146,62 @@ def standard_deviations(energies: FloatArray, forces: FloatArray) -> tuple[float
     """
     squares = np.sum((forces - forces.mean(axis=0)) ** 2, axis=2)
     return float(np.std(energies)), np.sqrt(squares.mean(axis=0))
+
+
+def inverse_weights(force_rmse: FloatArray) -> FloatArray:
+    """Weights of members in U: inverse to their force RMSE (eV/Å), with sum 1, shape (n_models,).
+
+    Raises:
+        MetricError: A RMSE is not positive.
+
+    Example:
+        >>> inverse_weights(np.array([0.1, 0.3]))
+        array([0.75, 0.25])
+    """
+    if not (force_rmse > 0).all():
+        raise MetricError(f"a force RMSE of {force_rmse.min()} has no inverse")
+    inverse = 1.0 / force_rmse
+    return np.asarray(inverse / inverse.sum())
+
+
+def cross_fitted_weights(squares: FloatArray, counts: FloatArray, clusters: NDArray[np.int64]) -> FloatArray:
+    """Weights of members for each configuration, from their force RMSE on the other half of the clusters.
+
+    So no configuration's error has a part in its own uncertainty.
+
+    Args:
+        squares: Sum of squared force errors of each member on each configuration, shape (n_configs, n_models), eV²/Å².
+        counts: Force components of each configuration, shape (n_configs,).
+        clusters: Label of each configuration, shape (n_configs,); those of one label stay in one half.
+
+    Returns:
+        Shape (n_configs, n_models); equal weights where there is one cluster alone, or a member without any error.
+    """
+    names, index = np.unique(clusters, return_inverse=True)
+    half = np.random.default_rng(0).permutation(len(names))[index] % 2
+    weights = np.full(squares.shape, 1.0 / squares.shape[1])
+    for own in (0, 1):
+        other = half != own
+        if other.any() and (total := squares[other].sum(axis=0)).min() > 0:
+            weights[~other] = inverse_weights(np.sqrt(total / counts[other].sum()))
+    return weights
+
+
+def weighted_deviations(forces: FloatArray, weights: FloatArray) -> tuple[FloatArray, float]:
+    """Liu's U of each atom and of the configuration, eV/Å.
+
+    U = sqrt(sum_k w_k max_i |F_i^k - <F_i>|²) of a configuration; of an atom it is the same without the maximum. The
+    mean is not weighted, as in the source.
+
+    Args:
+        forces: Shape (n_models, n_atoms, 3), eV/Å.
+        weights: Shape (n_models,), with sum 1.
+
+    Example:
+        >>> forces = np.array([[[0.0, 0.0, 0.0], [2.0, 0.0, 0.0]], [[0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]])
+        >>> atoms, configuration = weighted_deviations(forces, np.array([0.5, 0.5]))
+        >>> atoms.tolist(), configuration
+        ([0.0, 1.0], 1.0)
+    """
+    squares = np.sum((forces - forces.mean(axis=0)) ** 2, axis=2)
+    return np.sqrt(weights @ squares), float(np.sqrt(weights @ squares.max(axis=1)))

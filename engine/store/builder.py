@@ -29,6 +29,7 @@ from engine.registry.published_vacancies import counted_vacancies
 from engine.registry.reactions import Reaction
 from engine.registry.training_sets import all_inside, load_training_sets
 from engine.relaxed_vacancies import RelaxedVacancy
+from engine.store.agreement import Samples, agreement_rows, calibration_rows, samples_of
 from engine.store.connection import SCHEMA_VERSION
 from engine.store.environments import Environments, class_table, insert_class_metrics, sample_table
 from engine.store.ranking import Comparable, macro_rows, rank_rows
@@ -44,7 +45,7 @@ from engine.store.rows import (
     summarised_configurations,
 )
 from engine.store.scoring import Frame, Score
-from engine.store.spread import correlation_rows, uncertainty_rows
+from engine.store.spread import correlation_rows, members_of, uncertainty_rows
 
 SCHEMA = Path(__file__).with_name("schema.sql")
 
@@ -217,8 +218,13 @@ class StoreBuilder:
         seen = {(model.model_id, group) for model, group, leak in found if leak.certainty in COUNTED}
         self._insert("ranks", list(rank_rows(frame, scored, comparable or Comparable(), seen)))
         self._insert("macro_metrics", list(macro_rows(frame, scored)))
+        spreads = {}
         for ensemble in ensembles:
-            self._add_ensemble(frame, ensemble, scored)
+            if samples := self._add_ensemble(frame, ensemble, scored):
+                spreads[ensemble.ensemble_id] = samples
+        for model_id, score in scored.items():
+            trained_on = frozenset(group for model, group in seen if model == model_id)
+            self._insert("calibrations", list(calibration_rows(frame, score, spreads, trained_on)))
 
     def add_environments(
         self, dataset: Dataset, configurations: Sequence[Configuration], found: Mapping[str, Environments],
@@ -261,15 +267,28 @@ class StoreBuilder:
         self._levels |= new.keys()
         self._insert("levels_of_theory", [asdict(level) for level in new.values()])
 
-    def _add_ensemble(self, frame: "Frame", ensemble: Ensemble, scored: Mapping[str, "Score"]) -> None:
-        members = [scored[model_id] for model_id in ensemble.models if model_id in scored]
-        if len(members) < len(ensemble.models):
-            return
-        row = columns(ensemble, "ensemble_id", "label", "source") | {"model_ids": list(ensemble.models)}
+    def _add_ensemble(self, frame: Frame, ensemble: Ensemble, scored: Mapping[str, Score]) -> list[Samples]:
+        """Write the spread of an ensemble beside its error, and return it."""
+        members = members_of(frame, ensemble, scored)
+        rows = [] if members is None else uncertainty_rows(frame, ensemble, members)
+        if members is None or not rows:
+            return []
+        row = columns(ensemble, "ensemble_id", "label", "source", "relation") | {"model_ids": list(ensemble.models)}
         self._add_ensemble_rows([row])
-        rows = uncertainty_rows(frame, ensemble, members)
         self._insert("uncertainties", rows)
         self._insert("ensemble_metrics", list(correlation_rows(rows)))
+        self._insert(
+            "ensemble_members",
+            [{"ensemble_id": ensemble.ensemble_id, "dataset_id": frame.dataset_id, "model_ids": members.model_ids,
+              "weights": members.weights[frame.inside].mean(axis=0).tolist(), "weights_source": members.source}],
+        )  # fmt: skip
+        samples = samples_of(frame, rows)
+        tables: dict[str, list[Mapping[str, Any]]] = {}
+        for table, found in agreement_rows(frame, ensemble.ensemble_id, samples):
+            tables.setdefault(table, []).append(found)
+        for table, found_rows in tables.items():
+            self._insert(table, found_rows)
+        return samples
 
     def _add_ensemble_rows(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Write ensembles that are not there yet."""

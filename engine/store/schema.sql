@@ -127,12 +127,55 @@ create table costs (
     occasion varchar, yardstick_ms double
 );
 
-create table ensembles (ensemble_id varchar primary key, label varchar, model_ids varchar[], source varchar);
+-- relation: one family, one training set or several families. model_ids: all members of the registry.
+create table ensembles (
+    ensemble_id varchar primary key, label varchar, model_ids varchar[], source varchar, relation varchar
+);
 
+-- Members of an ensemble that have results on a dataset, and their weights in U (mean over configurations).
+create table ensemble_members (
+    ensemble_id varchar, dataset_id varchar, model_ids varchar[], weights double[], weights_source varchar
+);
+
+-- deviation: the largest distance of a member from the mean. weighted: U, with the members' weights; worst_weighted: U of
+-- the configuration (engine/numerics/uncertainty.py). energy_* as the ensemble says, aligned_* about the offsets per element.
 create table uncertainties (
     ensemble_id varchar, dataset_id varchar, config_id varchar, energy_deviation double, energy_error double,
     force_deviation double[], force_error double[], is_zero_by_symmetry boolean[],
-    energy_standard_deviation double, force_standard_deviation double[]
+    energy_standard_deviation double, force_standard_deviation double[],
+    energy_weighted double, force_weighted double[], worst_weighted double, aligned_deviation double,
+    aligned_standard_deviation double, aligned_weighted double, aligned_error double
+);
+
+-- How well a deviation agrees with the error of the mean. quantity: energy, energy_aligned, force (atoms) or force_worst
+-- (configurations, by their worst atom). measure: maximum, standard or weighted. kind: of structures, or all.
+-- coverage: share of samples whose error is below the deviation. sharpness: RMS deviation. *_lo and *_hi: 95 % bounds of a
+-- bootstrap over clusters. threshold: of `auroc`, errors above it are to be told from those below.
+create table agreements (
+    ensemble_id varchar, dataset_id varchar, kind varchar, quantity varchar, measure varchar, n_samples bigint,
+    n_clusters integer, spearman double, spearman_lo double, spearman_hi double, coverage double, coverage_lo double,
+    coverage_hi double, sharpness double, rms_error double
+);
+create table detections (
+    ensemble_id varchar, dataset_id varchar, kind varchar, quantity varchar, measure varchar, threshold double,
+    share_above double, auroc double, auroc_lo double, auroc_hi double
+);
+-- Of all kinds together. Bins of rising deviation; RMS error where the shares `kept` remain, by deviation and at best.
+create table agreement_curves (
+    ensemble_id varchar, dataset_id varchar, quantity varchar, measure varchar, bin_deviations double[],
+    bin_errors double[], kept double[], rejection double[], best_rejection double[]
+);
+
+-- Calibrated intervals (engine/numerics/conformal.py): distribution of |error| / (standard deviation of the ensemble +
+-- floor), or of |error| where ensemble_id is empty, of one model. quantity: force (atoms) or energy (aligned, per atom).
+-- unit: what weighs the same and is left out, cluster or configuration. quantiles at PROBABILITIES. For each of `levels`:
+-- held_out, mean coverage of left-out units; held_out_configs, the same with each configuration weighing the same.
+-- lo, hi: 95 % bounds of held_out at 0.9. median_low, median_high: ends of the 90 % interval of the median sample.
+create table calibrations (
+    dataset_id varchar, model_id varchar, ensemble_id varchar, quantity varchar, kind varchar, unit varchar,
+    n_units integer, n_clusters integer, n_configs integer, n_samples bigint, floor double, quantiles float[],
+    levels double[], held_out double[], held_out_configs double[], held_out_lo double, held_out_hi double,
+    median_low double, median_high double
 );
 
 -- Rank correlation of deviation with error. force: over atoms, without the n_zero whose force is zero by symmetry;

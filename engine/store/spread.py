@@ -1,17 +1,21 @@
 """Spread of ensembles beside their error, as rows of the store."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from engine.numerics.uncertainty import (
+    cross_fitted_weights,
     energy_deviation,
     force_deviation,
+    inverse_weights,
     is_zero_by_symmetry,
     spearman,
     spearman_within,
     standard_deviations,
+    weighted_deviations,
 )
 from engine.registry.ensembles import Ensemble
 from engine.store.scoring import FloatArray, Frame, Score, not_none
@@ -19,36 +23,102 @@ from engine.store.scoring import FloatArray, Frame, Score, not_none
 ENOUGH = 3  # pairs, for a rank correlation
 
 
-def uncertainty_rows(frame: Frame, ensemble: Ensemble, members: Sequence[Score]) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class Members:
+    """The members of an ensemble that have results on a dataset, with their weights in U.
+
+    Attributes:
+        scores: Of the members.
+        weights: For each configuration of the frame, shape (n_configs, n_members).
+        source: Where the weights come from.
+    """
+
+    scores: Sequence[Score]
+    weights: FloatArray
+    source: str
+
+    @property
+    def model_ids(self) -> list[str]:
+        """Ids of the members, in the order of `scores`."""
+        return [score.model_id for score in self.scores]
+
+
+def members_of(frame: Frame, ensemble: Ensemble, scored: Mapping[str, Score]) -> Members | None:
+    """Members of an ensemble that were run on a dataset; None where they are too few.
+
+    Where the ensemble may lack some, one that was run on less than half of what another was run on is left out, since
+    only configurations that all members can do count.
+    """
+    found = [scored[model_id] for model_id in ensemble.models if model_id in scored]
+    sizes = [int(score.has("force").sum()) for score in found]
+    if ensemble.at_least:
+        found = [score for score, size in zip(found, sizes, strict=True) if 2 * size >= max(sizes)]
+    if len(found) < ensemble.n_needed:
+        return None
+    if ensemble.force_rmse:
+        known = dict(zip(ensemble.models, ensemble.force_rmse, strict=True))
+        weights = inverse_weights(np.array([known[score.model_id] for score in found]))
+        return Members(found, np.tile(weights, (len(frame.configurations), 1)), ensemble.force_rmse_source)
+    squares = np.array([3 * frame.n_atoms * score.force_sums["force_rmse"] ** 2 for score in found]).T
+    usable = np.isfinite(squares).all(axis=1) & frame.inside
+    weights = np.full(squares.shape, 1.0 / len(found))
+    if usable.any():
+        weights[usable] = cross_fitted_weights(squares[usable], 3.0 * frame.n_atoms[usable], frame.clusters[usable])
+    return Members(found, weights, "Inverse to the force RMSE on the other half of the clusters.")
+
+
+def uncertainty_rows(frame: Frame, ensemble: Ensemble, members: Members) -> list[dict[str, Any]]:
     """Deviation and error of every configuration of the dataset that all members can do."""
     rows = []
     for i in np.flatnonzero(frame.inside).tolist():
-        energies = np.array([member.energy[i] for member in members])
-        forces = [member.forces[i] for member in members]
-        if not np.isfinite(energies).all() or any(f is None for f in forces):
+        forces = [member.forces[i] for member in members.scores]
+        if any(f is None for f in forces):
             continue
-        if ensemble.alignment == "per_element":
-            energies = _aligned(frame, members, i)
-        reference = frame.energy[i] if np.isfinite(frame.energy[i]) else None
-        deviation, error = energy_deviation(energies, reference)
-        stacked, labels = np.array([not_none(f) for f in forces]), frame.configurations[i].forces
-        spread, force_error = force_deviation(stacked, labels)
-        energy_std, force_std = standard_deviations(energies, stacked)
         rows.append(
             {
                 "ensemble_id": ensemble.ensemble_id,
                 "dataset_id": frame.dataset_id,
                 "config_id": frame.configurations[i].config_id,
-                "energy_deviation": deviation,
-                "energy_error": error,
-                "force_deviation": spread.tolist(),
-                "force_error": None if force_error is None else force_error.tolist(),
-                "is_zero_by_symmetry": is_zero_by_symmetry(stacked, labels).tolist(),
-                "energy_standard_deviation": energy_std,
-                "force_standard_deviation": force_std.tolist(),
             }
+            | _energy_columns(frame, ensemble, members, i)
+            | _force_columns(frame, np.array([not_none(f) for f in forces]), members.weights[i], i)
         )
     return rows
+
+
+def _energy_columns(frame: Frame, ensemble: Ensemble, members: Members, i: int) -> dict[str, Any]:
+    """Spread and error of the energy of a configuration, eV/atom; without columns where a member has none."""
+    raw = np.array([member.energy[i] for member in members.scores])
+    if not np.isfinite(raw).all():
+        return {}
+    reference = frame.energy[i] if np.isfinite(frame.energy[i]) else None
+    aligned = _aligned(frame, members.scores, i)
+    found: dict[str, Any] = {}
+    for name, energies in (("energy", aligned if ensemble.alignment == "per_element" else raw), ("aligned", aligned)):
+        deviation, error = energy_deviation(energies, reference)
+        squares = (energies - energies.mean()) ** 2
+        found |= {
+            f"{name}_deviation": deviation,
+            f"{name}_standard_deviation": float(np.sqrt(squares.mean())),
+            f"{name}_weighted": float(np.sqrt(members.weights[i] @ squares)),
+            f"{name}_error": error,
+        }
+    return found
+
+
+def _force_columns(frame: Frame, forces: FloatArray, weights: FloatArray, i: int) -> dict[str, Any]:
+    """Spread and error of the forces on the atoms of a configuration, eV/Å; forces are (n_models, n_atoms, 3)."""
+    labels = frame.configurations[i].forces
+    deviation, error = force_deviation(forces, labels)
+    weighted, worst = weighted_deviations(forces, weights)
+    return {
+        "force_deviation": deviation.tolist(),
+        "force_error": None if error is None else error.tolist(),
+        "is_zero_by_symmetry": is_zero_by_symmetry(forces, labels).tolist(),
+        "force_standard_deviation": standard_deviations(np.zeros(len(forces)), forces)[1].tolist(),
+        "force_weighted": weighted.tolist(),
+        "worst_weighted": worst,
+    }
 
 
 def correlation_rows(rows: Sequence[dict[str, Any]]) -> Iterable[dict[str, Any]]:
@@ -56,7 +126,7 @@ def correlation_rows(rows: Sequence[dict[str, Any]]) -> Iterable[dict[str, Any]]
 
     Atoms whose force is zero by symmetry are left out.
     """
-    energies = [(row["energy_deviation"], row["energy_error"]) for row in rows if row["energy_error"] is not None]
+    energies = [(row["energy_deviation"], row["energy_error"]) for row in rows if row.get("energy_error") is not None]
     parts = [_moving_atoms(row) for row in rows if row["force_error"] is not None]
     if not rows:
         return

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from engine.errors import StoreError
 from engine.records import write_table
+from engine.registry.ensembles import load_ensembles
 from engine.store.connection import SCHEMA_VERSION, SETTINGS
 
 # Licences that let results on a dataset be passed on with its name; atoms and labels stay with their source anyway.
@@ -22,13 +23,18 @@ OPEN_LICENSES = ("MIT", "BSD-3-Clause", "CC-BY-4.0")
 
 _VERSION = b"schema_version"
 
-# Versions of summaries that a build can take. Those of 7 lack columns that follow from others, or stay empty.
+# Versions of summaries that a build can take. Those of 7 lack columns that follow from others, or stay empty, and the
+# tables of agreement and intervals.
 _READABLE = ("7", str(SCHEMA_VERSION))
 
 _HERE = "dataset_id = $dataset"
 _ENSEMBLES = "ensemble_id in (select ensemble_id from ensemble_metrics where dataset_id = $dataset)"
+_EMBEDDED = [one.ensemble_id for one in load_ensembles().values() if one.is_embedded]
 
-# What is kept of each table: columns, and condition. Errors are kept in single precision, 1e-6 of their value.
+# Tables in single precision, 1e-6 of their value.
+_SINGLE = ("errors", "agreements", "detections", "agreement_curves", "calibrations")
+
+# What is kept of each table: columns, and condition. One ensemble alone is kept atom by atom: each is 2 MB of W-g.
 _TABLES = {
     "datasets": ("dataset_id, n_configs, n_atoms, n_clusters, has_crystal, is_one_composition", _HERE),
     "configurations": ("* exclude (positions, cell, pbc, forces, stress, kind, energy_above, force_rms)", _HERE),
@@ -42,9 +48,15 @@ _TABLES = {
     "element_metrics": ("*", _HERE),
     "ensembles": ("*", _ENSEMBLES),
     "uncertainties": (
-        "* replace (force_deviation::float[] as force_deviation, force_error::float[] as force_error)",
-        _HERE,
+        """* exclude (force_weighted) replace (force_deviation::float[] as force_deviation,
+        force_error::float[] as force_error, force_standard_deviation::float[] as force_standard_deviation)""",
+        f"{_HERE} and list_contains([{', '.join(map(repr, _EMBEDDED))}], ensemble_id)",
     ),
+    "ensemble_members": ("*", _HERE),
+    "agreements": ("*", _HERE),
+    "detections": ("*", _HERE),
+    "agreement_curves": ("*", _HERE),
+    "calibrations": ("*", _HERE),
     "ensemble_metrics": ("*", _HERE),
     "environment_classes": ("*", _HERE),
     "environments": ("*", _HERE),
@@ -73,7 +85,7 @@ def write_summary(store: Path, dataset_id: str, folder: Path) -> list[Path]:
             found = connection.sql(
                 f"select {columns} from {table} where {condition} order by all", params={"dataset": dataset_id}
             ).to_arrow_table()
-            if table == "errors":
+            if table in _SINGLE:
                 found = _in_single_precision(found)
             path = folder / f"{table}.parquet"
             if found.num_rows == 0:
@@ -88,8 +100,8 @@ def write_summary(store: Path, dataset_id: str, folder: Path) -> list[Path]:
 
 def _in_single_precision(table: pa.Table) -> pa.Table:
     """The table with its float columns as float32."""
-    fields = [pa.field(f.name, pa.float32() if f.type == pa.float64() else f.type) for f in table.schema]
-    return table.cast(pa.schema(fields))
+    single = {pa.float64(): pa.float32(), pa.list_(pa.float64()): pa.list_(pa.float32())}
+    return table.cast(pa.schema([pa.field(f.name, single.get(f.type, f.type)) for f in table.schema]))
 
 
 def read_summary(folder: Path) -> Mapping[str, pa.Table]:

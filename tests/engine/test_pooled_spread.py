@@ -30,7 +30,9 @@ def two_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         con.execute("insert into datasets (dataset_id, paper_row) values ($d, $r)", {"d": name, "r": row})
         for k, (deviation, standard, error) in enumerate(rows):
             con.execute(
-                "insert into uncertainties values ('e', $d, $c, $dev, $err, [0.2, 0.0], [0.3, 0.0], [false, true], "
+                "insert into uncertainties (ensemble_id, dataset_id, config_id, energy_deviation, energy_error, "
+                "force_deviation, force_error, is_zero_by_symmetry, energy_standard_deviation, "
+                "force_standard_deviation) values ('e', $d, $c, $dev, $err, [0.2, 0.0], [0.3, 0.0], [false, true], "
                 "$std, [0.1, 0.0])",
                 {"d": name, "c": f"c{k}", "dev": deviation, "err": error, "std": standard},
             )
