@@ -44,7 +44,7 @@ def test_uncertainty_is_pooled_by_either_measure(store, measure):
 def test_defect_energies_draw_one_cell_of_each_group(store):
     at = open_app("views/defect_energies.py")
     assert not at.exception, at.exception
-    assert at.selectbox(key="drawn").options == ["rattled: al-01", "vacancy: al-00"]
+    assert at.selectbox(key="drawn-al-cu").options == ["rattled: al-01", "vacancy: al-00"]
 
 
 def test_the_largest_cell_of_a_group_is_drawn(store):
