@@ -222,8 +222,8 @@ def test_a_lost_graphics_context_can_be_drawn_again(page):
 
 
 @pytest.mark.xfail(
-    reason="3Dmol keeps one context for all viewers and draws with what a viewer that was left behind had in it: "
-    "the browser counts errors after twenty visits. Not mended yet.",
+    reason="The browser reports errors of WebGL in the course of twenty visits (seen with software rendering); the "
+    "cause is not known yet.",
     strict=False,
 )
 def test_twenty_visits_of_pages_with_a_viewer_leave_no_error_of_graphics(page):
