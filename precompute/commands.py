@@ -30,7 +30,7 @@ from precompute.jobs import embedding, runner
 from precompute.jobs.build import build as build_store
 from precompute.jobs.describe import describe as describe_environments
 from precompute.jobs.executors import command_line, run_with_parsl
-from precompute.jobs.prediction import predict_upload, read_file
+from precompute.jobs.prediction import predict_upload, prediction_line, read_file
 from precompute.jobs.reaction_tables import reaction_tables
 from precompute.jobs.relaxation import numbers, relax_structure, write_structures
 from precompute.jobs.tables import (
@@ -278,7 +278,7 @@ def predict(arguments: argparse.Namespace) -> int:
         print(json.dumps(rows, indent=1))
     else:
         for row in rows:
-            print(_prediction_line(row))
+            print(prediction_line(row))
     return 0 if all(row["status"] == "ok" for row in rows) else 1
 
 
@@ -430,16 +430,6 @@ def _mirror(arguments: argparse.Namespace) -> Path | None:
     if not path.is_dir():
         raise SettingsError(f"Mirror directory '{given}' does not exist.")
     return path
-
-
-def _prediction_line(row: Mapping[str, Any]) -> str:
-    """One model's prediction as a line of text."""
-    if row["status"] != "ok":
-        return f"{row['model_id']:28} failed: {row['reason']}"
-    return (
-        f"{row['model_id']:28} {row['energy']:.6f} eV   {row['energy_per_atom']:.6f} eV/atom   "
-        f"largest force {row['max_force']:.4f} eV/Å   {row['wall_seconds']:.2f} s"
-    )
 
 
 def _relaxation_line(row: Mapping[str, Any]) -> str:

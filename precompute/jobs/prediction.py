@@ -1,6 +1,6 @@
 """`python -m precompute predict`: some models predict one structure; no store is needed."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,16 @@ def predict_upload(
             yield row | {"status": "failed", "reason": str(error)}
             continue
         yield row | _numbers(prediction)
+
+
+def prediction_line(row: Mapping[str, Any]) -> str:
+    """One model's prediction as a line of text."""
+    if row["status"] != "ok":
+        return f"{row['model_id']:28} failed: {row['reason']}"
+    return (
+        f"{row['model_id']:28} {row['energy']:.6f} eV   {row['energy_per_atom']:.6f} eV/atom   "
+        f"largest force {row['max_force']:.4f} eV/Å   {row['wall_seconds']:.2f} s"
+    )
 
 
 def _numbers(prediction: Prediction) -> dict[str, Any]:
