@@ -93,10 +93,23 @@ function fail(view, error) {
 
 // ---- library and context
 
+// A viewer that left the page has no size, and 3Dmol would go on drawing into its empty buffers: dozens of errors a visit.
+function spareHidden(viewers) {
+  if (viewers.sparesHidden) return;
+  viewers.sparesHidden = true;
+  for (const name of ["resize", "show"]) {
+    const draws = viewers[name];
+    viewers[name] = function (...given) {
+      return this.container.clientWidth && this.container.clientHeight ? draws.apply(this, given) : this;
+    };
+  }
+}
+
 async function createViewer(view) {
   let library;
   try {
     library = await import(new URL(view.data.script, document.baseURI).href);
+    spareHidden(library.GLViewer.prototype);
   } catch (error) {
     fail(view, error);
     return false;
