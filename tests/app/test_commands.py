@@ -22,7 +22,11 @@ CHARTS = (  # pages with figures of the paper, its statements and defect energie
     "Overview", "Ranking", "Elements", "Parity", "Cost", "Uncertainty", "Defect energies", "Specialised",
     "Environments", "Datasets", "Claims",
 )  # fmt: skip
-MADE_HERE = {"Structure": {"atom", "reference_force", "predicted_force", "force_error"}}  # lengths of printed vectors
+MADE_HERE = {  # lengths of printed vectors, and sizes of printed drawings
+    "Structure": {"atom", "reference_force", "predicted_force", "force_error"},
+    "Defect energies": {"Atoms"},
+    "Solutes": {"Atoms"},
+}
 # The page SQL shows the statement that made its numbers, so it prints no command beside it.
 FACTORS = (1.0, 1e3, 1e-3, 1e2)  # eV to meV, µs to ms, shares to per cent
 

@@ -86,7 +86,7 @@ def con():
             "insert into configurations (dataset_id, config_id, elements, cluster_name) values ('hand', ?, ?, ?)",
             [f"c{k}", ["Fe"] if k < 5 else ["W"], f"cluster {k}"],
         )
-    con.execute("insert into ensembles values ('pair', 'Pair', ['good', 'bad'], '')")
+    con.execute("insert into ensembles values ('pair', 'Pair', ['good', 'bad'], '', '')")
     con.execute("insert into ensemble_metrics values ('pair', 'hand', 'energy', 10, 0, 0.4, null, null)")
     con.execute(
         "insert into uncertainties (ensemble_id, dataset_id, config_id, energy_deviation, energy_error,"

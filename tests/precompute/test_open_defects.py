@@ -2,6 +2,7 @@
 
 import csv
 from collections import Counter
+from dataclasses import replace
 
 import ase.io
 import numpy as np
@@ -82,7 +83,18 @@ def test_shipped_structures_are_those_of_the_generators(shipped):
         assert atoms.info["kpoints"] == "x".join(str(number) for number in job.kpoints)
         assert np.allclose(atoms.positions, job.atoms.positions, atol=1e-7)
         assert np.allclose(atoms.cell, job.atoms.cell, atol=1e-7)
-        assert atoms.info["fingerprint"] == job.content(SETTINGS)["fingerprint"]
+        assert collecting.is_result_of(atoms, job, SETTINGS)
+
+
+def test_last_digits_of_another_processor_leave_a_result_what_it_is_and_other_settings_do_not(shipped):
+    job = jobs_of("Co")["co-hcp-eos-01"]
+    moved, atoms = job.atoms.copy(), shipped["co-hcp-eos-01"]
+    moved.positions += 1e-16 * np.arange(6).reshape(2, 3)
+
+    assert collecting.is_result_of(atoms, replace(job, atoms=moved), SETTINGS)
+    assert not collecting.is_result_of(atoms, replace(job, atoms=moved, cutoff_ev=600.0), SETTINGS)
+    moved.positions[1, 0] += 1e-3
+    assert not collecting.is_result_of(atoms, replace(job, atoms=moved), SETTINGS)
 
 
 def test_every_parent_is_shipped(shipped):
