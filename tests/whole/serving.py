@@ -26,6 +26,7 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+EVERY = "DEFECT_ATLAS_EVERY_WAY"  # set to look at each page in all widths and themes, which takes many minutes
 PATIENCE = 60_000  # ms; software rendering on a busy machine
 
 

@@ -3,6 +3,7 @@
 axe-core comes with `npm ci`; without it these tests skip.
 """
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from app.main import PAGES
-from tests.whole.serving import PATIENCE, ROOT, serve, settle
+from tests.whole.serving import EVERY, PATIENCE, ROOT, serve, settle
 
 pytestmark = pytest.mark.browser
 
@@ -67,8 +68,16 @@ def _visit(page: Page, address: str, theme: Any = "light") -> None:
     settle(page)
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("address", ADDRESSES, ids=lambda value: value or "overview")
+THEMES = ("light", "dark")
+# Every page in one theme, the other one with `DEFECT_ATLAS_EVERY_WAY=1`.
+WAYS = [
+    (address, theme)
+    for k, address in enumerate(ADDRESSES)
+    for theme in (THEMES if os.environ.get(EVERY) else THEMES[k % 2 :][:1])
+]
+
+
+@pytest.mark.parametrize(("address", "theme"), WAYS, ids=lambda value: value or "overview")
 def test_no_page_breaks_a_rule_of_access_that_is_ours_to_keep(page, address, theme):
     if not AXE.is_file():
         pytest.skip("axe-core is not installed; run: npm ci")

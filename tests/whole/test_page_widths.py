@@ -2,7 +2,8 @@
 
 Each page is loaded once, then the window is resized and the theme changed, as a visitor would. The store is the small
 one of `conftest.py`, and in the narrowest window also one that holds summaries without atoms, as on a fresh clone.
-`DEFECT_ATLAS_FULL_STORE=DIR` runs the same on the store of that data folder.
+`DEFECT_ATLAS_FULL_STORE=DIR` runs the same on the store of that data folder. Two of the six ways are looked at each
+time, all of them with `DEFECT_ATLAS_EVERY_WAY=1`.
 """
 
 import os
@@ -16,7 +17,7 @@ from playwright.sync_api import Browser, Page, TimeoutError
 
 from app.main import PAGES
 from tests.conftest import build_summary_store
-from tests.whole.serving import PATIENCE, serve, settle
+from tests.whole.serving import EVERY, PATIENCE, serve, settle
 
 pytestmark = pytest.mark.browser
 
@@ -150,10 +151,12 @@ def _check(window: Window, address: str, width: int, theme: str) -> None:
     assert page.evaluate(FAULTS) == []
 
 
+USUAL_WAYS = ((420, "light"), (1024, "dark"))
 EVERY_WAY = [(address, width, theme) for address in ADDRESSES for theme in THEMES for width in WIDTHS]
+WAYS = EVERY_WAY if os.environ.get(EVERY) else [(address, *way) for address in ADDRESSES for way in USUAL_WAYS]
 
 
-@pytest.mark.parametrize(("address", "width", "theme"), EVERY_WAY, ids=lambda value: str(value) or "overview")
+@pytest.mark.parametrize(("address", "width", "theme"), WAYS, ids=lambda value: str(value) or "overview")
 def test_a_page_shows_all_of_itself(small, address, width, theme):
     _check(small, address, width, theme)
 
