@@ -50,6 +50,9 @@ OF_A_VALUE = (
     ("engine/store/connection.py", ""),
     ("app/figures/error_plots.py", "_draw_"),
 )
+OTHER_VALUES = ("precompute/jobs/vacancies.py",)
+"""Files that hand over values of another kind through the same functions: no stations of the value followed here."""
+
 HANDED_OVER = ("engine/records.py", "engine/files.py", "engine/data_folder.py")
 
 sys.path.insert(0, str(ROOT))
@@ -93,11 +96,10 @@ def followed(note: Callable[[str, str], object], stations: Stations) -> Iterator
             return
         once("entered", frame.f_code.co_filename)
         if _is_station(frame, stations):
-            stack: FrameType | None = frame
-            while stack is not None:
-                if _is_function(stack):
-                    once("on_the_way", stack.f_code.co_filename)
-                stack = stack.f_back
+            files = list(_functions_below(frame))
+            if not any(_of_ours(file) in OTHER_VALUES for file in files):
+                for file in files:
+                    once("on_the_way", file)
 
     threading.setprofile(profile)
     sys.setprofile(profile)
@@ -106,6 +108,15 @@ def followed(note: Callable[[str, str], object], stations: Stations) -> Iterator
     finally:
         sys.setprofile(None)
         threading.setprofile(None)
+
+
+def _functions_below(frame: FrameType) -> Iterator[str]:
+    """Files of the functions on the stack, from a frame down."""
+    stack: FrameType | None = frame
+    while stack is not None:
+        if _is_function(stack):
+            yield stack.f_code.co_filename
+        stack = stack.f_back
 
 
 def _is_function(frame: FrameType) -> bool:

@@ -59,7 +59,7 @@ def _statement() -> str:
         st.session_state["sql"] = st.query_params.get("sql", next(iter(EXAMPLES.values())))
     with st.form("ask", border=False):
         statement = st.text_area("Statement", key="sql", height=190, max_chars=20_000)
-        if st.form_submit_button("Answer", type="primary", icon=":material/play_arrow:"):
+        if st.form_submit_button("Answer", icon=":material/play_arrow:"):
             st.query_params["sql"] = statement
     return statement
 

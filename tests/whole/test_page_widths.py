@@ -107,7 +107,7 @@ class Window:
             page.wait_for_selector("h1, [data-testid=stException]")
             self.address = address
         with suppress(TimeoutError):  # the charts of the other theme are among the faults
-            page.wait_for_function(OF_ONE_THEME, timeout=PATIENCE / 4)
+            page.wait_for_function(OF_ONE_THEME, timeout=PATIENCE)
         settle(page)
 
 
