@@ -65,7 +65,7 @@ def test_a_build_reads_what_is_there_and_names_what_is_damaged(relaxed):
     left_out: list[str] = []
 
     found = list(building._vacancies(models, folder, left_out))
-    assert {row for row, _ in found} == set(rows)
+    assert {row for row, _ in found if row.element == "Cu"} == set(rows)  # other metals are shipped
     assert left_out and "Au-fcc-32" in left_out[0]
 
 
