@@ -145,7 +145,7 @@ def _check(window: Window, address: str, width: int, theme: str) -> None:
     window.show(address, width, theme)
     page = window.page
     assert page.locator("[data-testid=stException]").all_inner_texts() == []
-    picture = page.locator(".js-plotly-plot, [data-testid=stDataFrame], .av-gl").first
+    picture = page.locator(".js-plotly-plot:visible, [data-testid=stDataFrame]:visible, .av-gl:visible").first
     if address.partition("?")[0] not in WITHOUT_PICTURE and not page.get_by_text("No structures and forces").count():
         picture.wait_for(state="visible")
     assert page.evaluate(FAULTS) == []
