@@ -2,8 +2,8 @@
 
 Each page is loaded once, then the window is resized and the theme changed, as a visitor would. The store is the small
 one of `conftest.py`, and in the narrowest window also one that holds summaries without atoms, as on a fresh clone.
-`DEFECT_ATLAS_FULL_STORE=DIR` runs the same on the store of that data folder. Two of the six ways are looked at each
-time, all of them with `DEFECT_ATLAS_EVERY_WAY=1`.
+`DEFECT_ATLAS_FULL_STORE=DIR` runs the same on the store of that data folder. All of it runs only with
+`DEFECT_ATLAS_EVERY_WAY=1`, for it takes many minutes.
 """
 
 import os
@@ -19,7 +19,10 @@ from app.main import PAGES
 from tests.conftest import build_summary_store
 from tests.whole.serving import EVERY, PATIENCE, serve, settle
 
-pytestmark = pytest.mark.browser
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not os.environ.get(EVERY), reason=f"takes many minutes; set {EVERY}=1 to look at every page"),
+]
 
 FULL_STORE = "DEFECT_ATLAS_FULL_STORE"
 WIDTHS = (1440, 1024, 420)
