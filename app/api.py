@@ -153,17 +153,16 @@ def _job(job: str) -> Job:
 
 
 def _task(task: TaskState) -> Task:
-    found = task.prediction
-    has_result = found is not None and found.status == "ok"
+    found = task.prediction if task.prediction and task.prediction.status == "ok" else None
     return Task(
         model=task.model_id,
         state=task.state,
         place=task.place,
         message=task.message,
         seconds=round(task.seconds, 3),
-        energy=found.energy if has_result and found else None,
-        forces=found.forces.tolist() if has_result and found and found.forces is not None else None,
-        stress=found.stress.tolist() if has_result and found and found.stress is not None else None,
+        energy=found.energy if found else None,
+        forces=found.forces.tolist() if found and found.forces is not None else None,
+        stress=found.stress.tolist() if found and found.stress is not None else None,
         origin=task.record,
     )
 

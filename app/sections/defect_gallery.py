@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from app import address, furniture, tables, wording
+from app.export import Provenance
 from app.figures import defect_drawings
 from app.links import structure_link
 from app.selection import Selection
@@ -47,13 +48,7 @@ def _by_rule() -> None:
     origin = furniture.provenance_beside(
         "defects", title, [], "drawings, made by rule", f"{len(cells)} cells without energies"
     )
-    furniture.figure(
-        lambda ink: defect_drawings.drawings(cells, ink, title, origin.source_line()),
-        _table(cells),
-        origin,
-        f"{title}: flat views with periodic images, atoms coloured by class of local environment.",
-        key="drawn-defects",
-    )
+    _figure(cells, title, origin, "drawn-defects")
     furniture.rebuilds(
         "6 (a)",
         "these cells are drawings. No DFT was run on them, and no error of a model rests on them. The paper draws a "
@@ -66,6 +61,17 @@ def _by_rule() -> None:
         tables.table_view(table, "drawn-defects-rules", {"Rule": st.column_config.TextColumn(width="large")})
 
 
+def _figure(cells: Sequence[drawings.Drawn], title: str, origin: Provenance, key: str) -> None:
+    """Some cells as flat views, with their table."""
+    furniture.figure(
+        lambda ink: defect_drawings.drawings(cells, ink, title, origin.source_line()),
+        _table(cells),
+        origin,
+        f"{title}: flat views with periodic images, atoms coloured by class of local environment.",
+        key=key,
+    )
+
+
 def _of_dataset(chosen: Selection) -> None:
     """One cell of each group of a dataset; nothing where its environments are not described."""
     cells = drawings.one_of_each_group(chosen.dataset_id)[:MOST]
@@ -73,13 +79,7 @@ def _of_dataset(chosen: Selection) -> None:
         return
     title = f"One cell of each group of {wording.dataset_label(chosen.dataset_id)}"
     origin = furniture.provenance("defects", title, [], Scope.of(chosen.dataset_id), f"{len(cells)} cells")
-    furniture.figure(
-        lambda ink: defect_drawings.drawings(cells, ink, title, origin.source_line()),
-        _table(cells),
-        origin,
-        f"{title}: flat views with periodic images, atoms coloured by class of local environment.",
-        key="defect-drawings",
-    )
+    _figure(cells, title, origin, "defect-drawings")
     st.caption(
         "The largest cell of each group, seen near the shortest cell vector, with the longest one upwards. Full "
         "colour: atoms of the cell. Faint: periodic images. Squares: the rarer elements. The page Environments defines "

@@ -275,7 +275,7 @@ def settings_columns(job: Job) -> dict[str, str | float]:
     """What was varied."""
     return {
         "kpoints_per_inverse_angstrom": job.kpoint_density,
-        "kpoints": "x".join(str(number) for number in job.kpoints),
+        "kpoints": _mesh_text(job),
         "cutoff_ev": job.cutoff_ev,
     }
 

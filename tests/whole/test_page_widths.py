@@ -154,12 +154,10 @@ def _check(window: Window, address: str, width: int, theme: str) -> None:
     assert page.evaluate(FAULTS) == []
 
 
-USUAL_WAYS = ((420, "light"), (1024, "dark"))
 EVERY_WAY = [(address, width, theme) for address in ADDRESSES for theme in THEMES for width in WIDTHS]
-WAYS = EVERY_WAY if os.environ.get(EVERY) else [(address, *way) for address in ADDRESSES for way in USUAL_WAYS]
 
 
-@pytest.mark.parametrize(("address", "width", "theme"), WAYS, ids=lambda value: str(value) or "overview")
+@pytest.mark.parametrize(("address", "width", "theme"), EVERY_WAY, ids=lambda value: str(value) or "overview")
 def test_a_page_shows_all_of_itself(small, address, width, theme):
     _check(small, address, width, theme)
 
