@@ -206,11 +206,17 @@ def test_forces_follow_the_crystal(checked):
 
 
 def test_the_same_input_gives_the_same_numbers(checked):
+    # Threads of a kernel add in the order in which they end, and kernels treat the ends of arrays that are not aligned
+    # apart, so the last bits may differ: one bit was seen once (MACE, 6e-17 eV/Å).
     for name, first in checked.found.items():
         second = checked.again[name]
-        assert (first.status, first.energy) == (second.status, second.energy), name
+        assert first.status == second.status, name
         if first.status == "ok":
-            np.testing.assert_array_equal(first.forces, second.forces, err_msg=name)
+            bits = 8 * np.finfo(checked.dtype).eps
+            assert first.energy == pytest.approx(second.energy, rel=bits), name
+            np.testing.assert_allclose(
+                first.forces, second.forces, rtol=0, atol=bits * max(1.0, np.abs(first.forces).max()), err_msg=name
+            )
 
 
 def test_a_batch_gives_what_one_at_a_time_gives(checked):
