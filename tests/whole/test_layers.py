@@ -15,6 +15,7 @@ RULES = {
     "engine.records": {"engine.files"},
     "engine.relaxations": {"engine.records"},
     "engine.relaxed_vacancies": {"engine.records"},
+    "engine.volume_scans": {"engine.records"},
     "engine.data_folder": set(),
     "engine.shards": {"engine.records"},
     "engine.families": set(),
@@ -55,7 +56,7 @@ RULES = {
     "precompute.jobs": {"engine", "precompute.acquire", "precompute.progress", "precompute.workers"},
     "precompute.live": {
         "engine.data_folder", "engine.errors", "engine.numerics", "engine.readers", "engine.records",
-        "engine.registry", "precompute.acquire", "precompute.workers",
+        "engine.registry", "engine.relaxations", "engine.volume_scans", "precompute.acquire", "precompute.workers",
     },
     "precompute.commands": {
         "engine", "precompute.acquire", "precompute.dft", "precompute.jobs", "precompute.progress",
@@ -103,7 +104,8 @@ RULES = {
     "app.search": {"app.links", "engine.queries"},
     "app.live": {"precompute.live"},
     "app.api": {
-        "app.live", "engine.errors", "engine.queries", "engine.readers", "engine.store.connection", "precompute.live",
+        "app.live", "engine.errors", "engine.queries", "engine.readers", "engine.relaxations",
+        "engine.store.connection", "engine.volume_scans", "precompute.live",
     },
     "app.server": {"app.api"},
     "app.commands": {"engine.queries.expressions", "engine.store.connection", "engine.store.statements"},
