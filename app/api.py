@@ -51,17 +51,19 @@ Alignment = Literal["raw", "per_element", "crystal"]
 class RelaxationRequest(BaseModel):
     """How a structure is relaxed; within the limits that the page Predict has."""
 
-    fmax: float = Field(0.01, ge=LEAST_FORCE, le=LARGEST_FORCE, description="Largest force when relaxed, eV/Å.")
-    steps: int = Field(200, ge=1, le=MOST_STEPS, description="Largest number of steps.")
-    cell: Literal[CELLS] = Field("fixed", description="free: lengths and angles follow the stress.")  # type: ignore[valid-type]
-    optimizer: Literal[OPTIMIZERS] = Field("fire", description="Of ASE.")  # type: ignore[valid-type]
+    fmax: float = Field(default=0.01, ge=LEAST_FORCE, le=LARGEST_FORCE, description="Largest force when relaxed, eV/Å.")
+    steps: int = Field(default=200, ge=1, le=MOST_STEPS, description="Largest number of steps.")
+    cell: Literal[CELLS] = Field(default="fixed", description="free: lengths and angles follow the stress.")  # type: ignore[valid-type]
+    optimizer: Literal[OPTIMIZERS] = Field(default="fire", description="Of ASE.")  # type: ignore[valid-type]
 
 
 class ScanRequest(BaseModel):
     """At which volumes energies are computed for an equation of state."""
 
-    n_volumes: int = Field(9, ge=FEWEST, le=MOST, description="Number of volumes.")
-    strain: float = Field(0.06, ge=LEAST_RANGE, le=LARGEST_RANGE, description="Largest relative change of the volume.")
+    n_volumes: int = Field(default=9, ge=FEWEST, le=MOST, description="Number of volumes.")
+    strain: float = Field(
+        default=0.06, ge=LEAST_RANGE, le=LARGEST_RANGE, description="Largest relative change of the volume."
+    )
 
 
 class PredictionRequest(BaseModel):
@@ -101,11 +103,13 @@ class Curve(BaseModel):
 
     volumes: list[float]
     energies: list[float]
-    volume: float | None = Field(None, description="At the lowest energy, Å³.")
+    volume: float | None = Field(default=None, description="At the lowest energy, Å³.")
     bulk_modulus_gpa: float | None = None
     derivative: float | None = None
-    residual: float | None = Field(None, description="Root mean square distance of the energies from the curve, eV.")
-    reason: str = Field("", description="Why there is no curve.")
+    residual: float | None = Field(
+        default=None, description="Root mean square distance of the energies from the curve, eV."
+    )
+    reason: str = Field(default="", description="Why there is no curve.")
 
 
 class Remark(BaseModel):
@@ -127,14 +131,17 @@ class Task(BaseModel):
     energy: float | None = None
     forces: list[list[float]] | None = None
     stress: list[float] | None = None
-    n_done: int = Field(0, description="Steps or volumes that are done.")
+    n_done: int = Field(default=0, description="Steps or volumes that are done.")
     estimate: float | None = Field(
-        None, description="Seconds until the result, at most for a relaxation; none before the first one of a model."
+        default=None,
+        description="Seconds until the result, at most for a relaxation; none before the first one of a model.",
     )
     relaxation: RelaxedPath | None = None
     equation_of_state: Curve | None = None
-    defect_energy: float | None = Field(None, description="Energy above the perfect crystal that was given, eV.")
-    no_defect_energy: str | None = Field(None, description="Why there is none, where a crystal was given.")
+    defect_energy: float | None = Field(
+        default=None, description="Energy above the perfect crystal that was given, eV."
+    )
+    no_defect_energy: str | None = Field(default=None, description="Why there is none, where a crystal was given.")
     origin: dict[str, str] = Field({}, description="Device, hardware, package versions and checksum of the weights.")
 
 
@@ -194,11 +201,11 @@ def make_api() -> FastAPI:
 def predict(asked: PredictionRequest, request: Request) -> Job:
     """Queue a structure for some models; the job's id leads to its results."""
     upload = read_in_sandbox(asked.name, asked.structure.encode(errors="replace"))
-    crystal = None if asked.crystal is None else read_in_sandbox("crystal", asked.crystal.encode(errors="replace"))
+    crystal = None
+    if asked.crystal is not None:
+        crystal = read_in_sandbox("crystal", asked.crystal.encode(errors="replace")).configuration
     visitor = f"api-{request.client.host if request.client else 'unknown'}"
-    job = predictor().submit(
-        visitor, upload.configuration, asked.models, asked.calculation(), crystal and crystal.configuration
-    )
+    job = predictor().submit(visitor, upload.configuration, asked.models, asked.calculation(), crystal)
     remarks = [Remark(name=check.name, is_fine=check.is_fine, text=check.text) for check in upload.checks]
     return _job(job).model_copy(update={"remarks": remarks})
 

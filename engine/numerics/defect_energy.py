@@ -29,9 +29,9 @@ def n_crystals(numbers: NDArray[np.integer], crystal: NDArray[np.integer]) -> Fr
     if len(set(ratios.values())) == 1 and of_defect.keys() == of_crystal.keys():
         return next(iter(ratios.values()))
     raise MetricError(
-        f"the cell with the defect has {_formula(of_defect)} and the crystal {_formula(of_crystal)}, which is not the "
-        "same ratio of elements: the energy would depend on where atoms are taken from or put to (chemical potentials), "
-        "which a perfect crystal alone does not tell"
+        f"the cell with the defect has {_formula(of_defect)} and the crystal {_formula(of_crystal)}, which is not "
+        "the same ratio of elements: the energy would depend on where atoms are taken from or put to (chemical "
+        "potentials), which a perfect crystal alone does not tell"
     )
 
 
