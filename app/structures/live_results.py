@@ -1,7 +1,10 @@
 """Finished live predictions of one structure: mean, disagreement, error, and their tables."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
+from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
 from app.structures import files
@@ -33,6 +36,11 @@ class LiveResults:
             return None
         made = cls(configuration, tasks)
         return made if made.done else None
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """Symbols of the structure, by the alphabet."""
+        return elements_of(self.configuration)
 
     @property
     def mean(self) -> NDArray[np.float64]:
@@ -76,7 +84,7 @@ class LiveResults:
             table["force_error"] = 1000 * self.error
         return largest_first(table, ("force_deviation", "force_error", "mean_force"))
 
-    def model_table(self, models: dict[str, LiveModel]) -> pd.DataFrame:
+    def model_table(self, models: Mapping[str, LiveModel]) -> pd.DataFrame:
         """One row per finished model.
 
         Args:
@@ -122,6 +130,11 @@ class LiveResults:
             arrays={"REF_forces": c.forces, **forces, "force_deviation": self.deviation},
             info={"config_id": c.config_id, "REF_energy": c.energy, **energies},
         )  # fmt: skip
+
+
+def elements_of(configuration: Configuration) -> tuple[str, ...]:
+    """Symbols of a structure, by the alphabet."""
+    return tuple(sorted({chemical_symbols[number] for number in configuration.numbers.tolist()}))
 
 
 def rms(forces: NDArray[np.float64]) -> float:

@@ -69,7 +69,9 @@ RULES = {
         "precompute.jobs.vacancies",
     },
     "app.figures": {"engine.numerics", "engine.quantities", "engine.queries", "engine.records"},
-    "app.structures": {"app.figures", "engine.queries", "engine.readers", "engine.records", "precompute.live"},
+    "app.structures": {
+        "app.figures", "engine.queries", "engine.readers", "engine.records", "engine.relaxations", "precompute.live",
+    },
     "app.address": {"engine.errors", "engine.queries.scope"},
     "app.theme": {"app.figures"},
     "app.export": {"app.figures", "engine.queries", "engine.quantities"},
@@ -92,7 +94,8 @@ RULES = {
     },
     "app.sections": {
         "app.address", "app.export", "app.figures", "app.furniture", "app.links", "app.selection", "app.structures",
-        "app.tables", "app.wording", "engine.quantities", "engine.queries", "engine.registry",
+        "app.tables", "app.wording", "engine.numerics", "engine.quantities", "engine.queries", "engine.records",
+        "engine.registry", "engine.relaxations", "engine.volume_scans", "precompute.live",
     },
     "app.views": {
         "app.address", "app.conditions", "app.export", "app.figures", "app.furniture", "app.links", "app.sections",
