@@ -21,7 +21,7 @@ def relaxation_paths(table: pd.DataFrame, fmax: float, ink: Ink, title: str, sou
         title: Title of the figure.
         source: Provenance line.
     """
-    figure = base.base_figure(ink, title, source, 480)
+    figure = base.base_figure(ink, title, source, 480, left=90)
     figure.set_subplots(2, 1, shared_xaxes=True, vertical_spacing=0.08)
     for number, (model, rows) in enumerate(table.groupby("model", sort=False)):
         colour = base.SERIES_COLOURS[number % len(base.SERIES_COLOURS)]

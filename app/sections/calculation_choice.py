@@ -1,5 +1,7 @@
 """What is computed of a visitor's structure: a single point, a relaxation or an equation of state, with options."""
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from app import address
@@ -49,7 +51,7 @@ def _relaxation() -> RelaxationOptions:
         )  # fmt: skip
     with st.container(horizontal=True, vertical_alignment="bottom"):
         fmax = st.number_input(
-            "Largest force (eV/Å)", LEAST_FORCE, LARGEST_FORCE, 0.02, 0.01, format="%.3f", key="fmax",
+            "Largest force (eV/Å)", LEAST_FORCE, LARGEST_FORCE, 0.01, 0.01, format="%.3f", key="fmax",
             bind="query-params", width=170,
         )  # fmt: skip
         steps = st.number_input("Steps at most", 1, MOST_STEPS, 200, 50, key="steps", bind="query-params", width=150)
@@ -71,3 +73,23 @@ def _scan() -> VolumeScan:
         f"Birch-Murnaghan curve through them (ASE). A scan may take {CALCULATION_SECONDS:.0f} s per model."
     )
     return VolumeScan(int(n_volumes), percent / 100)
+
+
+def command(calculation: Calculation, model_ids: Sequence[str]) -> str:
+    """The command that computes the same from a file of the structure.
+
+    Args:
+        calculation: Of a job.
+        model_ids: Models that are done.
+    """
+    models = " ".join(f"--model {model_id}" for model_id in model_ids)
+    if calculation.task == RELAX:
+        one = calculation.relaxation
+        options = f"--fmax {one.fmax:g} --steps {one.steps} --cell {one.cell} --optimizer {one.optimizer}"
+        return f"python -m precompute relax FILE {models} {options}"
+    if calculation.task == EQUATION_OF_STATE:
+        scan = calculation.scan
+        return (
+            f"python -m precompute equation-of-state FILE {models} --strain {scan.strain:g} --volumes {scan.n_volumes}"
+        )
+    return f"python -m precompute predict FILE {models}"

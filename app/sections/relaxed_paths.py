@@ -1,7 +1,6 @@
 """Relaxations of a visitor's structure: trajectories to play and to download, and where each model ends."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -43,7 +42,12 @@ def show(
             "Model", list(done), default=next(iter(done)), required=True, format_func=labels.__getitem__, key="path",
             label_visibility="collapsed",
         )  # fmt: skip
-        _player(job.configuration, done[model_id], model_id, labels[model_id])
+        given, found = job.configuration, done[model_id]
+        _player(given, found, model_id, labels[model_id])
+        export.download(
+            "Trajectory, extended XYZ", lambda: files.path_to_extxyz(given, found, model_id),
+            origin.file_name(f"{model_id}.extxyz"), width="content",
+        )  # fmt: skip
     points = points_of(done, labels)
     fmax = job.calculation.relaxation.fmax
     furniture.figure(
@@ -56,17 +60,9 @@ def show(
     )
     table = table_of(job, tasks, labels)
     _show_table(table)
-    with slot:
-        save = export.download
-        given = job.configuration
-        for one, found in done.items():
-            name = origin.file_name(f"{one}.extxyz")
-            save(f"Trajectory, {labels[one]}", _path_maker(given, found, one), name, width="content")
-        save("CSV, models", lambda: export.to_csv(table, origin), origin.file_name("models.csv"), width="content")
-
-
-def _path_maker(given: Configuration, found: Relaxation, model_id: str) -> Any:
-    return lambda: files.path_to_extxyz(given, found, model_id)
+    export.download(
+        "CSV, models", lambda: export.to_csv(table, origin), origin.file_name("models.csv"), width="content"
+    )
 
 
 def _player(given: Configuration, found: Relaxation, model_id: str, label: str) -> None:

@@ -57,10 +57,7 @@ def show(
         "Fractional coordinates are kept at every volume, so atoms that would move inside the cell make the crystal "
         "look stiffer. The residual is the root mean square distance of the energies from the curve."
     )
-    with slot:
-        export.download(
-            "CSV, fits", lambda: export.to_csv(table, origin), origin.file_name("fits.csv"), width="content"
-        )
+    export.download("CSV, fits", lambda: export.to_csv(table, origin), origin.file_name("fits.csv"), width="content")
 
 
 def points_of(done: Sequence[TaskState], labels: Mapping[str, str]) -> pd.DataFrame:

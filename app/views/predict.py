@@ -33,7 +33,7 @@ from engine.readers.example_structures import examples
 from engine.readers.readings import MAX_ATOMS, Upload
 from engine.readers.sandbox import OverloadError, read_in_sandbox
 from engine.records import Configuration
-from precompute.live.calculations import CALCULATION_SECONDS, EQUATION_OF_STATE, RELAX, Calculation
+from precompute.live.calculations import CALCULATION_SECONDS, EQUATION_OF_STATE, RELAX, SINGLE_POINT, Calculation
 from precompute.live.predictor import LIMIT_SECONDS, MAX_JOBS_PER_SESSION, LivePredictor, uncovered_elements
 from precompute.live.tasks import DONE, Job, LiveModel
 
@@ -59,7 +59,7 @@ def show() -> None:
         configuration = None if structure is None else structure.configuration
         kind, asked = _asked(configuration)
         if structure is not None:
-            _checks(structure, asked.model_ids)
+            _checks(structure, asked.model_ids, is_compared=asked.calculation.task == SINGLE_POINT)
         _run_button(predictor, configuration, asked, name)
         _progress(predictor, name)
         _limits()
@@ -194,7 +194,7 @@ def _labels() -> dict[str, str]:
     return {model.model_id: model.label for model in _live_models()}
 
 
-def _checks(structure: Upload, model_ids: list[str]) -> None:
+def _checks(structure: Upload, model_ids: list[str], *, is_compared: bool) -> None:
     """What was understood and looked at before any computing, one line each."""
     configuration = structure.configuration
     lines = [(check.is_fine, check.name, parts.plain(check.text)) for check in structure.checks]
@@ -204,7 +204,7 @@ def _checks(structure: Upload, model_ids: list[str]) -> None:
     covered = "".join(f"; {models[m].label} knows {_coverage(models[m])}" for m in model_ids)
     formula = Atoms(configuration.numbers).get_chemical_formula("metal")
     lines.append((not missing, "Elements", "; ".join(missing) or f"{formula}: covered by every chosen model{covered}"))
-    if configuration.forces is not None or configuration.energy is not None:
+    if is_compared and (configuration.forces is not None or configuration.energy is not None):
         lines.append((True, "Reference", "the structure carries reference labels: errors will be shown"))
     st.markdown(
         "  \n".join(
@@ -294,13 +294,23 @@ def _show_results(
     predictor: LivePredictor, name: str, job: Job, kind: str, right: DeltaGenerator, slot: DeltaGenerator
 ) -> None:
     """What is there of a job, by what it computes."""
-    tasks, labels = predictor.tasks(name), _labels()
-    done = [task for task in tasks if task.state == DONE]
+    done = [task for task in predictor.tasks(name) if task.state == DONE]
     if not done:
         with right:
             _preview(job.configuration)
         return
     origin = _origin(job, [task.model_id for task in done])
+    _show_done(predictor, name, job, kind, right, slot, origin)
+    with st.expander("The same on your own machine", icon=":material/terminal:"):
+        st.code(calculation_choice.command(job.calculation, origin.models), language="bash", wrap_lines=True)
+
+
+def _show_done(
+    predictor: LivePredictor, name: str, job: Job, kind: str, right: DeltaGenerator, slot: DeltaGenerator,
+    origin: export.Provenance,
+) -> None:  # fmt: skip
+    """The results of a job with a model that is done."""
+    tasks, labels = predictor.tasks(name), _labels()
     if job.calculation.task == EQUATION_OF_STATE:
         with right:
             _preview(job.configuration)

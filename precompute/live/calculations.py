@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.errors import MetricError, SettingsError
+from engine.errors import DatasetError, MetricError, SettingsError
 from engine.numerics.equation_of_state import EquationOfState, fit
 from engine.records import Configuration, FloatArray
 from engine.relaxations import RelaxationOptions
@@ -46,7 +46,8 @@ class Calculation:
             configuration: The structure that it is for.
 
         Raises:
-            SettingsError: An option is beyond its limit, or the structure has not the cell that the task needs.
+            SettingsError: An option is beyond its limit.
+            DatasetError: The structure has not the cell that the task needs.
         """
         if self.task == SINGLE_POINT:
             return Calculation()
@@ -54,7 +55,7 @@ class Calculation:
             try:
                 self.scan.of(configuration)
             except ValueError as error:
-                raise SettingsError(str(error)) from error
+                raise DatasetError(str(error)) from error
             return Calculation(EQUATION_OF_STATE, scan=self.scan)
         if self.task != RELAX:
             raise SettingsError(f"task is '{self.task}', expected {', '.join(TASKS)}.")
@@ -64,7 +65,7 @@ class Calculation:
         if not LEAST_FORCE <= options.fmax <= LARGEST_FORCE:
             raise SettingsError(f"fmax is {options.fmax:g} eV/Å, expected {LEAST_FORCE:g} to {LARGEST_FORCE:g}.")
         if options.cell == "free" and not all(configuration.pbc):
-            raise SettingsError("A free cell needs a structure that is periodic in all three directions.")
+            raise DatasetError("A free cell needs a structure that is periodic in all three directions.")
         return Calculation(RELAX, dataclasses.replace(options, seconds=CALCULATION_SECONDS))
 
     @property

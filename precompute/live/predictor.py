@@ -135,6 +135,7 @@ class LivePredictor:
 
         Raises:
             SettingsError: Too many models, an option beyond its limit, or too many open jobs of this session or of all.
+            DatasetError: The structure has not the cell that the calculation needs.
             RegistryError: A model is unknown.
         """
         if not 1 <= len(set(model_ids)) <= MAX_MODELS_PER_JOB:

@@ -10,7 +10,7 @@ from ase.calculators.emt import EMT
 from ase.eos import EquationOfState
 from ase.optimize import FIRE
 
-from engine.errors import SettingsError
+from engine.errors import EngineError
 from engine.records import Configuration
 from engine.relaxations import RelaxationOptions
 from engine.volume_scans import VolumeScan, volume
@@ -124,7 +124,7 @@ def test_options_decide_what_is_the_same_result(predictor):
     ],
 )
 def test_what_is_beyond_a_limit_is_refused_in_a_sentence(predictor, calculation, pbc, said):
-    with pytest.raises(SettingsError, match=said):
+    with pytest.raises(EngineError, match=said):
         predictor.submit("me", configuration(vacancy(), (pbc, True, True)), ["emt"], calculation)
 
 
