@@ -170,7 +170,7 @@ def _cluster():
 def test_an_address_that_asks_for_what_there_is_not_is_answered_in_a_sentence(store, address):
     at = opened(**({"task": "relax"} | address))
     assert not at.exception
-    assert f"{list(address)[0]}={list(address.values())[0]}" in text(at)
+    assert f"{next(iter(address))}={next(iter(address.values()))}" in text(at)
 
 
 def test_lines_of_progress_say_place_step_and_time():
