@@ -34,7 +34,7 @@ from precompute.commands import (
     table,
 )
 from precompute.dft import run as dft
-from precompute.jobs import vacancies
+from precompute.jobs import doctor, vacancies
 
 
 def main() -> int:
@@ -111,6 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     sub = command(dft.main, "reference")
     dft.add_arguments(sub)
     user_datasets.add_arguments(command(user_datasets.main, "add-dataset"))
+    doctor.add_arguments(command(doctor.main, "doctor"))
     sub = command(status)
     sub.add_argument("--json", action="store_true")
     return parser
@@ -124,7 +125,12 @@ def _add_run(sub: argparse.ArgumentParser) -> None:
         action="store_true",
         help="only what defect energies are made of; without --dataset, of all datasets that are here",
     )
-    sub.add_argument("--jobs", type=int, metavar="N", help="worker processes at once (default: one per core)")
+    sub.add_argument(
+        "--jobs", type=int, metavar="N",
+        help="most worker processes at once (default: one per GPU and one per core left, for models without GPU)",
+    )  # fmt: skip
+    sub.add_argument("--per-device", type=int, default=1, metavar="N", help="workers that share a GPU (default 1)")
+    sub.add_argument("--cpu-jobs", type=int, metavar="N", help="workers on cores beside GPUs that take any model")
     sub.add_argument("--offline", action="store_true", help="start workers without any network")
     sub.add_argument("--memory-gb", type=float, default=0.0, metavar="GB", help="memory that each worker may use")
     sub.add_argument("--executor", choices=("local", "parsl"), default="local")

@@ -41,6 +41,7 @@ from precompute.jobs.tables import (
     markdown_table,
 )
 from precompute.workers import worker_envs
+from precompute.workers.devices import places
 from precompute.workers.worker_envs import why_not_runnable
 
 DEFAULT_DATASET = "open-defects"
@@ -148,8 +149,9 @@ def run(arguments: argparse.Namespace) -> int:
     outcome = runner.run(
         tasks,
         folder,
-        device=arguments.device,
-        n_slots=arguments.jobs,
+        places=places(
+            arguments.device, jobs=arguments.jobs, per_device=arguments.per_device, cpu_jobs=arguments.cpu_jobs
+        ),
         offline=arguments.offline,
         memory_gb=arguments.memory_gb,
     )
