@@ -2,6 +2,7 @@
 
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,6 +90,7 @@ def run(
     places: Sequence[Place],
     offline: bool = False,
     memory_gb: float = 0.0,
+    seconds: float | None = None,
 ) -> Outcome:
     """Work through tasks with one worker per place.
 
@@ -101,6 +103,7 @@ def run(
         places: Of the workers, from `devices.places`.
         offline: Start workers where there is no network at all.
         memory_gb: Address space of each worker; 0 for all there is.
+        seconds: Time after which no place takes anything new, s; None for until all is done.
 
     Returns:
         Counts, and the models that could not be loaded with the reason.
@@ -108,7 +111,7 @@ def run(
     tasks = [task for task in tasks if task.shards]
     n_planned = sum(len(shard.configurations) for task in tasks for shard, _ in task.shards)
     progress = Progress(n_planned, sum(task.n_atoms for task in tasks))
-    queue = _Queue(tasks)
+    queue = _Queue(tasks, None if seconds is None else time.monotonic() + seconds)
     for task in tasks:
         if not any(place.suits(task.model.family) for place in places):
             task.error = "no worker of this run takes its family; leave out --device cuda or --jobs"
@@ -125,13 +128,16 @@ def run(
 class _Queue:
     """Which model a place takes next, and which shard."""
 
-    def __init__(self, tasks: list[Task]) -> None:
+    def __init__(self, tasks: list[Task], deadline: float | None = None) -> None:
         self._tasks = tasks
+        self._deadline = deadline
         self._lock = threading.Lock()
 
     def take_model(self, place: Place) -> Task | None:
         """A model without a worker, else one with enough work for another; None when all that suits is taken."""
         with self._lock:
+            if self._is_over():
+                return None
             suitable = [task for task in self._tasks if place.suits(task.model.family)]
             open_tasks = [task for task in suitable if task.shards and not task.error]
             untouched = [task for task in open_tasks if task.n_workers == 0]
@@ -142,9 +148,12 @@ class _Queue:
             return task
 
     def take_shard(self, task: Task) -> tuple[Shard, Path] | None:
-        """Next shard of a model, None when there is none left or the model failed."""
+        """Next shard of a model, None when there is none left, the model failed or time is over."""
         with self._lock:
-            return task.shards.pop(0) if task.shards and not task.error else None
+            return task.shards.pop(0) if task.shards and not task.error and not self._is_over() else None
+
+    def _is_over(self) -> bool:
+        return self._deadline is not None and time.monotonic() > self._deadline
 
     def leave(self, task: Task, error: str = "") -> None:
         """A worker is done with a model."""
