@@ -26,7 +26,7 @@ def show(configuration: Configuration, atom: int, model_ids: Sequence[str], labe
     st.subheader(f"Benchmark environments nearest to atom {atom} ({symbol})", anchor=False)
     vector = _vectors(configuration.geometry_hash, configuration)[atom]
     for model_id in model_ids:
-        found = nearest(vector, symbol, model_id)
+        found = nearest(vector, symbol, model_id, beside=configuration.config_id)
         if len(found):
             break
     else:

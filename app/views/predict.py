@@ -53,7 +53,8 @@ def show() -> None:
     job = predictor.job(name)
     # Not columns: below some width the picture goes under the choices.
     page = st.container(horizontal=True, gap="large")
-    left, right = page.container(width=400), page.container(width="stretch")
+    left, right = page.container(width=400), page.container(width="stretch", key="picture")
+    st.html("<style>.st-key-picture {min-width: min(440px, 100%)}</style>")
     with left:
         structure = _structure(job.configuration if job else None)
         configuration = None if structure is None else structure.configuration

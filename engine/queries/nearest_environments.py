@@ -31,7 +31,7 @@ def with_errors(model_id: str) -> pd.DataFrame:
     return found[["place", "element", "force_error"]]
 
 
-def nearest(vector: NDArray[np.floating], element: str, model_id: str, n: int = 5) -> pd.DataFrame:
+def nearest(vector: NDArray[np.floating], element: str, model_id: str, n: int = 5, *, beside: str = "") -> pd.DataFrame:
     """Sampled atoms whose SOAP vectors are nearest, those of the same element where there are enough.
 
     Args:
@@ -39,6 +39,7 @@ def nearest(vector: NDArray[np.floating], element: str, model_id: str, n: int = 
         element: Symbol of the atom; SOAP here sees all atoms as one species.
         model_id: Whose errors are shown; atoms without one are left out.
         n: How many.
+        beside: Id of a configuration whose own atoms do not count, since it is the structure that is asked about.
 
     Returns:
         dataset_id, config_id, atom_index, element, formula, group_name, class_name, distance (0 to 1.42, without unit)
@@ -46,6 +47,8 @@ def nearest(vector: NDArray[np.floating], element: str, model_id: str, n: int = 
     """
     atoms, vectors = sampled(Scope())
     known = with_errors(model_id)
+    if beside:
+        known = known[atoms["config_id"].to_numpy()[known["place"].to_numpy(dtype=int)] != beside]
     same = known[known["element"] == element]
     known = same if len(same) >= ENOUGH else known
     if known.empty or vectors.shape[1:] != vector.shape:

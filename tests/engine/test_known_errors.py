@@ -112,6 +112,8 @@ def test_the_nearest_environment_of_a_sampled_atom_is_itself(store):
     assert found["force_error"].iloc[0] == pytest.approx(error[0])
     assert found["distance"].is_monotonic_increasing
     assert set(found["element"]) == {"Cu"}
+    others = nearest_environments.nearest(vectors[place], "Cu", "morse", beside=row["config_id"])
+    assert row["config_id"] not in set(others["config_id"])
 
 
 def test_no_environment_is_near_where_the_model_has_no_errors(store):
