@@ -24,7 +24,7 @@ def show(configuration: Configuration, atom: int, model_ids: Sequence[str], labe
     """
     symbol = chemical_symbols[int(configuration.numbers[atom])]
     st.subheader(f"Benchmark environments nearest to atom {atom} ({symbol})", anchor=False)
-    vector = _vectors(configuration.geometry_hash, configuration)[atom]
+    vector = vectors_of(configuration.geometry_hash, configuration)[atom]
     for model_id in model_ids:
         found = nearest(vector, symbol, model_id, beside=configuration.config_id)
         if len(found):
@@ -65,7 +65,7 @@ def show(configuration: Configuration, atom: int, model_ids: Sequence[str], labe
 
 
 @st.cache_data(max_entries=32, show_spinner="Describing local environments")
-def _vectors(geometry_hash: str, _configuration: Configuration) -> NDArray[np.float32]:
+def vectors_of(geometry_hash: str, _configuration: Configuration) -> NDArray[np.float32]:
     """SOAP vectors of all atoms; kept by the geometry."""
     c = _configuration
     return soap_vectors(scaled(c.numbers, c.positions, c.cell, c.pbc), range(c.n_atoms))

@@ -9,7 +9,7 @@ from ase.data import chemical_symbols
 from streamlit.delta_generator import DeltaGenerator
 
 from app import export, furniture, wording
-from app.sections import expected_errors, nearest_environments
+from app.sections import expected_errors, flagged_atoms, nearest_environments
 from app.sections.expected_errors import AtomErrors
 from app.structures import parts
 from app.structures.atomview import AtomColors, atomview
@@ -57,6 +57,7 @@ def show(
     _downloads(results, table, atoms, origin, slot)
     chosen = parts.selected_atom(results.configuration.n_atoms)
     nearest_environments.show(results.configuration, _worst(results) if chosen is None else chosen, done, labels)
+    flagged_atoms.show(results, of or done[0], labels)
 
 
 def _worst(results: LiveResults) -> int:

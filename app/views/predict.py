@@ -275,8 +275,9 @@ def _progress_lines(predictor: LivePredictor, name: str, n_open: int) -> None:
     if job is None:
         return
     tasks, crystals = predictor.tasks(name), predictor.crystal_tasks(name)
+    n_atoms = job.configuration.n_atoms
     with st.container(key="progress"):
-        st.markdown("  \n".join(live_progress.lines(tasks, crystals, _labels(), job.calculation.task)))
+        st.markdown("  \n".join(live_progress.lines(tasks, crystals, _labels(), job.calculation.task, n_atoms)))
     if sum(task.is_open for task in [*tasks, *crystals]) < n_open:
         st.rerun()
 

@@ -79,14 +79,14 @@ def known_errors(elements: tuple[str, ...], kind: str, model_ids: tuple[str, ...
 def _comparable(configurations: dict[str, set[str]]) -> tuple[list[str], set[str]]:
     """Models that are compared, and the configurations that they have in common: many models, and many of these.
 
-    From all models, the one with the fewest configurations goes in turn. Of the sets on this way, that counts
-    whose number of models times the logarithm of configurations is largest.
+    From all models, the one with the fewest configurations goes in turn. Of the sets on this way, that counts whose
+    number of models that have another to be compared with times the logarithm of configurations is largest.
     """
     models = sorted(configurations)
-    best: tuple[float, list[str], set[str]] = (-1.0, [], set())
+    best: tuple[float, list[str], set[str]] = (-2.0, [], set())
     while models:
         common = set.intersection(*(configurations[name] for name in models))
-        worth = len(models) * float(np.log1p(len(common)))
+        worth = (len(models) - 1) * float(np.log1p(len(common))) if common else -1.0
         best = max(best, (worth, list(models), common), key=lambda one: one[0])
         models.remove(min(models, key=lambda name: (len(configurations[name]), name)))
     return best[1], best[2]

@@ -1,5 +1,6 @@
 """The Predict page with real EMT workers: defaults, results by task, the job that survives, and what is refused."""
 
+import dataclasses
 import io
 import time
 from pathlib import Path
@@ -13,9 +14,10 @@ from ase.optimize import FIRE
 from streamlit.testing.v1 import AppTest
 
 from app.live import predictor
-from app.sections import calculation_choice, expected_errors, live_progress
+from app.sections import calculation_choice, expected_errors, flagged_atoms, live_progress
 from app.structures import files
 from engine.data_folder import DataFolder
+from engine.numerics.novelty import Flag
 from engine.queries.intervals import ELSEWHERE, NO_EVIDENCE, SAME_KIND, Expected
 from engine.records import Configuration
 from engine.relaxations import RelaxationOptions
@@ -173,7 +175,7 @@ def test_an_address_that_asks_for_what_there_is_not_is_answered_in_a_sentence(st
     assert f"{next(iter(address))}={next(iter(address.values()))}" in text(at)
 
 
-def test_lines_of_progress_say_place_step_and_time():
+def test_lines_of_progress_say_place_step_and_time(store):
     def state(name: str, **more):
         return TaskState("emt", name, "", None, {}, 0.0, False, **more)
 
@@ -183,7 +185,11 @@ def test_lines_of_progress_say_place_step_and_time():
     words = live_progress.line("EMT", steps, RELAX)
     assert words.endswith("computing, step 7 of at most 200, largest force 0.250 eV/Å, at most 40 s left")
     assert "3 of 9 volumes" in live_progress.line("EMT", state(DONE, n_done=3, n_most=9), EQUATION_OF_STATE)
-    assert "no estimate before" in live_progress.line("EMT", state(QUEUED, place=1), SINGLE_POINT)
+    waiting = state(QUEUED, place=1)
+    assert "no estimate before" in live_progress.line("EMT", waiting, SINGLE_POINT)
+    # 10 µs per atom and evaluation in the small store: 201,000 atoms take 2 s.
+    [guessed] = live_progress.lines([waiting], [], {"emt": "EMT"}, RELAX, 201_000)
+    assert "at most 2 s once it is loaded" in guessed
 
 
 def test_an_interval_comes_with_nominal_and_measured_coverage(store):
@@ -196,6 +202,16 @@ def test_an_interval_comes_with_nominal_and_measured_coverage(store):
     assert "no interval" in expected_errors.sentence("EMT", none, "vacancy", None)
     far = Expected(0.06, float("inf"), 0.9, nan, ELSEWHERE, "cluster", 40, 12, ("al-cu",))
     assert "**other elements only**" in expected_errors.sentence("EMT", far, "vacancy", None)
+
+
+def test_a_flag_is_shown_with_what_it_is_worth(store):
+    flag = Flag((0.1, 3.0), 5.0, 0.1, 1557, 36, 0.27, 0.61, 0.81, 0.88, 0.56, 0.89)
+    words = flagged_atoms.sentence(flag, 3, 15, "EMT", 2, ("al-cu",))
+    assert "**3 of 15 atoms** are flagged: an error of EMT above 100 meV/Å" in words
+    assert "61 % of flagged atoms had such an error (precision), and 81 % of the atoms" in words
+    assert "the distance adds nothing" in flagged_atoms.worth(flag)
+    better = dataclasses.replace(flag, auroc=0.95)
+    assert "adds nothing" not in flagged_atoms.worth(better)
 
 
 def test_a_trajectory_is_saved_frame_by_frame(tmp_path):

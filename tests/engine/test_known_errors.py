@@ -35,6 +35,12 @@ def test_models_are_compared_on_what_they_share(store):
     assert list(both.index) == ["emt", "morse"]
 
 
+def test_models_that_share_nothing_are_not_compared(store):
+    compared, shared = known_errors._comparable({"a": {"1", "2"}, "b": {"3"}, "c": {"3", "4", "5"}})
+    assert (compared, shared) == (["c"], {"3", "4", "5"})  # a and b share nothing, nor do a and c
+    assert known_errors._comparable({"a": {"1", "2"}, "b": {"2"}}) == (["a", "b"], {"2"})
+
+
 def test_elements_that_nobody_has_give_no_row(store):
     assert known_errors.known_errors(("Xe",), ALL, ("emt", "morse")).empty
 
