@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import streamlit as st
 from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.io import read, write
@@ -41,9 +42,11 @@ def store(store_folder, tmp_path, monkeypatch):
     (tmp_path / "results.duckdb").symlink_to((store_folder / "results.duckdb").resolve())
     (tmp_path / "worker_envs").symlink_to(BUILT.resolve())
     monkeypatch.setenv("DEFECT_ATLAS_DATA", str(tmp_path))
-    predictor.clear()
+    for kept in (predictor, st.cache_data):  # pages remember for a minute which models run, whatever the data folder
+        kept.clear()
     yield tmp_path
-    predictor.clear()
+    for kept in (predictor, st.cache_data):
+        kept.clear()
 
 
 def opened(**address: str) -> AppTest:
