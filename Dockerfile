@@ -18,5 +18,5 @@ COPY data/embedded data/embedded
 COPY --from=browser /atlas/app/static/ app/static/
 USER atlas
 EXPOSE 8501
-HEALTHCHECK CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8501/_stcore/health')"]
+HEALTHCHECK CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8501/healthz')"]
 CMD ["python", "-m", "streamlit", "run", "app/server.py", "--server.port", "8501", "--server.address", "0.0.0.0"]

@@ -105,7 +105,8 @@ RULES = {
     "app.api": {
         "app.live", "engine.errors", "engine.queries", "engine.readers", "engine.store.connection", "precompute.live",
     },
-    "app.server": {"app.api"},
+    "app.operations": {"app.live", "engine.errors", "engine.queries"},
+    "app.server": {"app.api", "app.operations"},
     "app.commands": {"engine.queries.expressions", "engine.store.connection", "engine.store.statements"},
     "app.main": {
         "app.commands", "app.furniture", "app.search", "app.selection", "app.theme", "engine.errors",
