@@ -1,5 +1,6 @@
 """Which model to take for elements, a kind of structure and conditions on the model, and why not the others."""
 
+import functools
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
 from engine.numerics.comparison import UNRANKED, choose_models
+from engine.numerics.conformal import unit_of
 from engine.numerics.metrics import MIN_CLUSTERS
 from engine.numerics.ranks import RankIntervals, rank_intervals
 from engine.queries import catalog
@@ -20,7 +22,9 @@ from engine.store import connection
 from engine.store.connection import cached
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
 
+MANY_MORE = 1.5  # times as many models must share one dataset to be compared there in place of all datasets
 ENOUGH_MODELS = 3  # so many must have an interval in a tier, or models are compared on the next one
 BEST = 3  # models that are recommended
 
@@ -88,7 +92,8 @@ def advice(
     """Compare all models on the nearest evidence that there is for some elements and a kind of structure.
 
     Models are compared on the nearest tier in which three of them have an interval, or else any has, by RMSE over the
-    configurations that they share; ranks are those of a paired bootstrap over clusters.
+    configurations that they share: of all datasets of the tier, or of one that many more models share. Ranks are those
+    of a paired bootstrap over clusters.
 
     Args:
         elements: Chemical symbols, at least one.
@@ -172,25 +177,64 @@ def _compared_on(table: pd.DataFrame) -> int | None:
 
 
 def _compare(found: Evidence, cells: Sequence[int], eligible: Collection[str], quantity: str) -> _Comparison | None:
-    """Models on what they share of some cells; None where nothing can be compared."""
-    rows = {m: found.rows(k, cells) for k, m in enumerate(found.model_ids) if m in eligible}
-    places = {m: found.configurations[own] for m, own in rows.items() if len(own)}
-    chosen, n_shared = choose_models(places, _failed([found.cells[k] for k in cells]))
-    if not n_shared:
+    """Models on what they share of some cells, or of those of one dataset where many more share it; None on nothing."""
+    by_dataset: dict[str, list[int]] = {}
+    for k in cells:
+        by_dataset.setdefault(found.cells[k].dataset_id, []).append(k)
+    parts = [list(cells), *(by_dataset.values() if len(by_dataset) > 1 else ())]
+    options = [_shared(found, part, eligible) for part in parts]
+    best = largest(
+        [(len(one), len(next(iter(one.values()), ())), _is_enough(found, one)) for one in options]
+    )  # fmt: skip
+    rows = options[best]
+    if not rows:
         return None
-    shared = places[chosen[0]]
-    for model_id in chosen[1:]:
-        shared = np.intersect1d(shared, places[model_id])
-    # Rows in the order of the shared configurations, the same for every model.
-    kept = [rows[m][np.argsort(places[m])][np.isin(np.sort(places[m]), shared)] for m in chosen]
-    counts = 3.0 * found.n_atoms[kept[0]] if quantity == "force" else np.ones(len(shared))
-    squares = np.array([counts * found.errors[own] ** 2 for own in kept])
+    first = next(iter(rows.values()))
+    counts = 3.0 * found.n_atoms[first] if quantity == "force" else np.ones(len(first))
+    squares = np.array([counts * found.errors[own] ** 2 for own in rows.values()])
     rmse = np.sqrt(squares.sum(axis=1) / counts.sum())
     order = np.argsort(rmse, kind="stable")
-    ranks = rank_intervals(squares[order], counts, found.clusters[kept[0]])
-    first = _number(found, chosen[0])
-    datasets = {found.cells[k].dataset_id for k in cells if np.isin(found.rows(first, [k]), kept[0]).any()}
-    return _Comparison([chosen[k] for k in order], rmse[order], ranks, n_shared, tuple(sorted(datasets)))
+    ranks = rank_intervals(squares[order], counts, found.clusters[first])
+    number = _number(found, next(iter(rows)))
+    datasets = {found.cells[k].dataset_id for k in parts[best] if np.isin(found.rows(number, [k]), first).any()}
+    names = list(rows)
+    return _Comparison([names[k] for k in order], rmse[order], ranks, len(first), tuple(sorted(datasets)))
+
+
+def largest(options: Sequence[tuple[int, int, bool]]) -> int:
+    """Which set of configurations to compare models on.
+
+    The first one, all datasets, unless half as many models again or more share another one. Of those the one with most
+    models, and of these with most configurations. One that is too small for an interval counts as if it had no model.
+
+    Args:
+        options: Number of models that share it, of configurations that they share, and whether these are enough.
+
+    Example:
+        >>> largest([(4, 32, True), (5, 12, True)]), largest([(4, 32, True), (6, 12, True)]), largest([(4, 32, True), (9, 3, False)])
+        (0, 1, 0)
+    """
+    sizes = [(n_models * is_enough, n_shared) for n_models, n_shared, is_enough in options]
+    best = max(range(len(sizes)), key=lambda k: sizes[k])
+    return best if sizes[best][0] >= MANY_MORE * max(sizes[0][0], 1) else 0
+
+
+def _shared(found: Evidence, cells: Sequence[int], eligible: Collection[str]) -> dict[str, IntArray]:
+    """By model that can be compared on some cells, its rows there that all of them share, in one order."""
+    rows = {m: found.rows(k, cells) for k, m in enumerate(found.model_ids) if m in eligible}
+    rows = {m: own[np.argsort(found.configurations[own])] for m, own in rows.items() if len(own)}
+    places = {m: found.configurations[own] for m, own in rows.items()}
+    chosen, n_shared = choose_models(places, _failed([found.cells[k] for k in cells]))
+    if not n_shared:
+        return {}
+    shared = functools.reduce(np.intersect1d, (places[m] for m in chosen))
+    return {m: rows[m][np.isin(places[m], shared)] for m in chosen}
+
+
+def _is_enough(found: Evidence, rows: Mapping[str, IntArray]) -> bool:
+    """Whether shared configurations are enough for an interval."""
+    first = next(iter(rows.values()), np.zeros(0, dtype=np.int64))
+    return unit_of(len(np.unique(found.clusters[first])), len(first)) is not None
 
 
 def _number(found: Evidence, model_id: str) -> int:

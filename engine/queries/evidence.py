@@ -36,6 +36,8 @@ POOLS = {
 }
 """By tier, whose configurations are evidence: those of nearer tiers too, where they fit its name."""
 
+_FAVOURITE = (frozenset({"W"}), "grain-boundary")
+
 _CELL = "dataset_id, elements, kind"
 
 _COLUMNS = {"force": ("force_rmse", "raw"), "energy": ("energy_error_per_atom_aligned", "per_element")}
@@ -327,3 +329,16 @@ def coverage_by_tier(quantity: str) -> pd.DataFrame:
         **{name: (name, "mean") for name in ("coverage", "median", "high", "rmse")},
     )  # fmt: skip
     return found.sort_values(["tier", "unit"], ignore_index=True)
+
+
+@cached
+def first_question() -> tuple[tuple[str, ...], str]:
+    """Elements and kind that a visitor who asked nothing is shown: grain boundaries of W, or what there is most of."""
+    found = evidence("force")
+    favourite = [k for k, cell in enumerate(found.cells) if (cell.elements, cell.kind) == _FAVOURITE]
+    if favourite and found.n_rows[:, favourite].any():
+        return ("W",), "grain-boundary"
+    if not found.cells:
+        return ("W",), "grain-boundary"
+    most = found.cells[int(found.n_rows.sum(axis=0).argmax())]
+    return tuple(sorted(most.elements)), most.kind
