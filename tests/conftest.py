@@ -314,9 +314,9 @@ def summary_store(store_folder: Path, tmp_path: Path, monkeypatch: pytest.Monkey
 def build_evidence_store(folder: Path) -> Path:
     """Write a store whose intervals can be worked out by head: grain boundaries of W and Mo, each a cluster of its own.
 
-    On the twenty of W, `first` is off by 0.01, 0.02, ... 0.20 eV/Å per component, `second` by twice and `third` by three
-    times as much; on the twelve of Mo all three by 0.1 on ten, and by 0.5 on two. The 24 screw dislocations of W lie in two cells:
-    there `third` is off by 0.1, all others by 0.2. Energies are off by nothing.
+    On the twenty of W, `first` is off by 0.01, 0.02, ... 0.20 eV/Å per component, `second` by twice and `third` by
+    three times as much; on the twelve of Mo all three by 0.1 on ten, and by 0.5 on two. The 24 screw dislocations of W
+    lie in two cells: there `third` is off by 0.1, all others by 0.2. Energies are off by nothing.
     `direct` is as good as `second` but has no energy behind its forces; `trained` was trained on those of W, `r2scan`
     has labels of another functional, and `molybdenum` knows Mo alone.
     """
@@ -325,7 +325,8 @@ def build_evidence_store(folder: Path) -> Path:
     tungsten = [dataclasses.replace(grain, config_id=f"w-{k:02d}", cell=(3.0 + k) * np.eye(3)) for k in range(20)]
     other = [dataclasses.replace(c, config_id=f"mo-{k:02d}", numbers=np.array([42]))
              for k, c in enumerate(tungsten[:12])]  # fmt: skip
-    tungsten += [dataclasses.replace(grain, config_id=f"x-{k:02d}", group_name="screw", cell=(50.0 + 9 * (k % 2)) * np.eye(3))
+    screw = dataclasses.replace(grain, group_name="screw")
+    tungsten += [dataclasses.replace(screw, config_id=f"x-{k:02d}", cell=(50.0 + 9 * (k % 2)) * np.eye(3))
                  for k in range(24)]  # fmt: skip
     models = {
         "first": 1, "second": 2, "third": 3, "direct": 2, "trained": 1, "r2scan": 1, "molybdenum": 1,
@@ -357,8 +358,10 @@ def build_evidence_store(folder: Path) -> Path:
         builder.add_results(dataset, cells, results, comparable=same)
     builder.add_costs(
         Cost(model, "cpu", "test machine", 1, n, 1, ms, 1e3 * ms / n, memory, "computed", "2026-01-01 00:00:00")
-        for model, n, ms, memory in (("first", 100, 50.0, 300.0), ("first", 200, 120.0, 500.0), ("second", 100, 1.0, 90.0))
-    )
+        for model, n, ms, memory in (
+            ("first", 100, 50.0, 300.0), ("first", 200, 120.0, 500.0), ("second", 100, 1.0, 90.0)
+        )
+    )  # fmt: skip
     builder.finish()
     publish(folder / "results-evidence.duckdb", folder / "results.duckdb")
     return folder

@@ -77,5 +77,6 @@ def _hover(row: Any, unit: str) -> str:
     """One model's interval in words."""
     return (
         f"<b>{row.label}</b><br>90 % of configurations: up to {significant(row.high)} {unit}"
-        f"<br>half of them: up to {significant(row.median)} {unit}<br>RMSE where compared: {significant(row.rmse)} {unit}"
+        f"<br>half of them: up to {significant(row.median)} {unit}"
+        f"<br>RMSE where compared: {significant(row.rmse)} {unit}"
     )

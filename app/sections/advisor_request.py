@@ -10,15 +10,13 @@ from dataclasses import dataclass
 import streamlit as st
 from ase.data import atomic_numbers, chemical_symbols
 
-from app import furniture
-from engine.errors import ScopeError
-from engine.queries import catalog, timings
+from app import address, furniture
+from engine.queries import timings
 from engine.queries.evidence import first_question
 from engine.queries.scope import unknown_values
-from engine.registry.kinds import load_kinds
 from engine.registry.kinds import label as kind_label
+from engine.registry.kinds import load_kinds
 from engine.registry.licences import LICENCES
-from engine.store.connection import cached
 
 ANY = "any"
 OWN_MACHINE = "own"
@@ -105,12 +103,10 @@ def draw() -> Request:
     )  # fmt: skip
 
 
-@cached
 def _options() -> dict[str, list[str]]:
     """Values that each choice can have, by parameter."""
-    symbols = {symbol for row in catalog.models()["elements"] for symbol in row} or set(chemical_symbols[1:])
     return {
-        "alloy": sorted(symbols | set(first_question()[0]), key=atomic_numbers.__getitem__),
+        "alloy": chemical_symbols[1:],
         "defect": [ANY, *load_kinds()],
         "hardware": [*timings.machines(), OWN_MACHINE],
         "licence": list(LICENCES),
@@ -119,7 +115,6 @@ def _options() -> dict[str, list[str]]:
     }
 
 
-@cached
 def _defaults() -> dict[str, list[str]]:
     """What the page begins with, as the address would have it."""
     elements, kind = first_question()
@@ -135,11 +130,10 @@ def _take_address(defaults: Mapping[str, list[str]], options: Mapping[str, list[
     is_drawn = key("alloy") in st.session_state
     if is_drawn and asked == st.session_state.get(_KNOWN):
         return
-    values: Mapping[str, list[str]] = defaults | asked
+    values: Mapping[str, list[str]] = {**defaults, **asked}
     if not asked and not is_drawn:  # back from another page, by the navigation
         values = st.session_state.get(_IN_FORCE, defaults)
-    if sentences := unknown_values(values, options) + _wrong_numbers(values):
-        raise ScopeError(" ".join(sentences))
+    address.refuse(unknown_values(values, options) + _wrong_numbers(values))
     for name, given in values.items():
         if name == "alloy":
             st.session_state[key(name)] = list(dict.fromkeys(given))
@@ -152,7 +146,8 @@ def _wrong_numbers(values: Mapping[str, list[str]]) -> list[str]:
     return [
         f"{name}={given[-1]}: expected a whole number from {low} to {high}. Change or remove it in the address."
         for name, (low, high) in _NUMBERS.items()
-        if (given := values[name]) and not (given[-1].isascii() and given[-1].isdigit() and low <= int(given[-1]) <= high)
+        if (given := values[name])
+        and not (given[-1].isascii() and given[-1].isdigit() and low <= int(given[-1]) <= high)
     ]
 
 

@@ -35,9 +35,7 @@ def show() -> None:
     if not asked.elements:
         furniture.empty("Which elements?", "Choose at least one element above.")
         return
-    found = advice(
-        asked.elements, asked.kind, asked.quantity, asked.licence, only_conservative=asked.only_conservative
-    )
+    found = advice(asked.elements, asked.kind, asked.quantity, asked.licence, only_conservative=asked.only_conservative)
     if found.tier is None:
         furniture.empty(
             f"No evidence for {_what(asked)}",
@@ -114,7 +112,8 @@ def _chart(found: Advice, asked: Request, slot: DeltaGenerator) -> None:
         "model_id": table["model_id"], "label": table["label"], "is_best": table["cause"].eq(""),
         "rank": table["rank"], "rank_hi": table["rank_hi"],
         **{name: 1e3 * table[f"{quantity}_{name}"] for name in ("median", "high")}, "rmse": 1e3 * table["rmse"],
-        "tier": [tier_label(tier, asked.kind) if pd.notna(tier) else "no evidence" for tier in table[f"{quantity}_tier"]],
+        "tier": [tier_label(tier, asked.kind) if pd.notna(tier) else "no evidence"
+                 for tier in table[f"{quantity}_tier"]],
     }).reset_index(drop=True)  # fmt: skip
     n = f"{found.n_shared:,} shared configurations"
     origin = furniture.provenance("advisor", title, shown["model_id"], Scope.of(*found.dataset_ids), n)
@@ -128,8 +127,8 @@ def _chart(found: Advice, asked: Request, slot: DeltaGenerator) -> None:
     )
     st.caption(
         f"Bars: {100 * NOMINAL:.0f} % of configurations are expected below the end, in {unit}, from each model's own "
-        "nearest evidence; line: half of them. Dot: RMSE on the shared configurations, by which models are ordered. Grey "
-        "numbers: 95 % interval of the rank. Coloured: recommended."
+        "nearest evidence; line: half of them. Dot: RMSE on the shared configurations, by which models are ordered. "
+        "Grey numbers: 95 % interval of the rank. Coloured: recommended."
         + (f" The first {_ROWS} of {found.models['rmse'].notna().sum()}." if len(shown) == _ROWS else "")
     )
 
@@ -181,9 +180,9 @@ def _tiers(found: Advice, asked: Request) -> None:
         tables.table_view(table, "advice-tiers", heads, height="content")
         st.caption(
             "Models are compared on the first tier in which three of them have an interval. An interval takes at least "
-            "ten independent clusters, or twenty configurations of fewer clusters. Configurations that a model was trained "
-            "on, or whose labels mean something else than its own, are no evidence, and forces that vanish by symmetry "
-            "are none for forces. An expected error is that of the first tier that gives a model an interval."
+            "ten independent clusters, or twenty configurations of fewer clusters. Configurations that a model was "
+            "trained on, or whose labels mean something else than its own, are no evidence, and forces that vanish by "
+            "symmetry are none for forces. An expected error is that of the first tier that gives a model an interval."
         )
 
 
@@ -199,15 +198,14 @@ def _coverage(found: Advice, asked: Request) -> None:
         return
     own = table[(table["quantity"] == asked.quantity)]
     low, high = 100 * own["coverage_lo"].min(), 100 * own["coverage_hi"].max()
-    mean = 100 * (own["coverage"] * own["n_datasets"]).sum() / max(own["n_datasets"].sum(), 1)
     here = own[own["tier"] == found.tier]
-    at_tier = f" On the tier of this advice: {100 * here['coverage'].mean():.0f} %." if len(here) else (
-        " No dataset here tests the tier of this advice."
-    )  # fmt: skip
+    at_tier = " No dataset here tests the tier of this advice."
+    if len(here):
+        at_tier = f" On the tier of this advice: {_mean(here):.0f} %."
     st.markdown(
-        f"They promise {100 * NOMINAL:.0f} % and do not keep it from one dataset to another: with each dataset left out in "
-        f"turn and asked for as you did, {mean:.0f} % of its {asked.quantity} errors lay inside on average over datasets, and "
-        f"{low:.0f} to {high:.0f} % on single ones.{at_tier}"
+        f"They promise {100 * NOMINAL:.0f} % and do not keep it from one dataset to another: with each dataset left "
+        f"out in turn and asked for as you did, {_mean(own):.0f} % of its {asked.quantity} errors lay inside on average "
+        f"over datasets, and {low:.0f} to {high:.0f} % on single ones.{at_tier}"
     )
     shown = pd.DataFrame({
         "quantity": table["quantity"], "tier": table["label"], "unit": table["unit"],
@@ -231,9 +229,14 @@ def _coverage(found: Advice, asked: Request) -> None:
     tables.table_view(shown, "advice-coverage", heads, height="content")
     st.caption(
         "Every combination of elements and kind in a dataset is asked for as if there were only the other datasets. "
-        "Shares and sizes are means over models and then over datasets. Unit: what counts once, an independent cluster, or "
-        "a configuration where clusters are fewer than ten."
+        "Shares and sizes are means over models and then over datasets. Unit: what counts once, an independent "
+        "cluster, or a configuration where clusters are fewer than ten."
     )
+
+
+def _mean(tiers: pd.DataFrame) -> float:
+    """Coverage over all datasets of some tiers, %."""
+    return float(100 * (tiers["coverage"] * tiers["n_datasets"]).sum() / tiers["n_datasets"].sum())
 
 
 show()

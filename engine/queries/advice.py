@@ -183,14 +183,12 @@ def _compare(found: Evidence, cells: Sequence[int], eligible: Collection[str], q
         by_dataset.setdefault(found.cells[k].dataset_id, []).append(k)
     parts = [list(cells), *(by_dataset.values() if len(by_dataset) > 1 else ())]
     options = [_shared(found, part, eligible) for part in parts]
-    best = largest(
-        [(len(one), len(next(iter(one.values()), ())), _is_enough(found, one)) for one in options]
-    )  # fmt: skip
+    best = largest([(len(one), len(next(iter(one.values()), ())), _is_enough(found, one)) for one in options])
     rows = options[best]
     if not rows:
         return None
     first = next(iter(rows.values()))
-    counts = 3.0 * found.n_atoms[first] if quantity == "force" else np.ones(len(first))
+    counts: FloatArray = 3.0 * found.n_atoms[first].astype(float) if quantity == "force" else np.ones(len(first))
     squares = np.array([counts * found.errors[own] ** 2 for own in rows.values()])
     rmse = np.sqrt(squares.sum(axis=1) / counts.sum())
     order = np.argsort(rmse, kind="stable")
@@ -211,8 +209,10 @@ def largest(options: Sequence[tuple[int, int, bool]]) -> int:
         options: Number of models that share it, of configurations that they share, and whether these are enough.
 
     Example:
-        >>> largest([(4, 32, True), (5, 12, True)]), largest([(4, 32, True), (6, 12, True)]), largest([(4, 32, True), (9, 3, False)])
-        (0, 1, 0)
+        >>> largest([(4, 32, True), (5, 12, True)]), largest([(4, 32, True), (6, 12, True)])
+        (0, 1)
+        >>> largest([(4, 32, True), (9, 3, False)])
+        0
     """
     sizes = [(n_models * is_enough, n_shared) for n_models, n_shared, is_enough in options]
     best = max(range(len(sizes)), key=lambda k: sizes[k])
@@ -291,9 +291,7 @@ def _place(near: _Comparison | None, wide: _Comparison | None, model_id: str) ->
     return row
 
 
-def _intervals(
-    known: Mapping[str, Evidence], tiers: Mapping[str, list[int | None]], model_id: str
-) -> dict[str, Any]:
+def _intervals(known: Mapping[str, Evidence], tiers: Mapping[str, list[int | None]], model_id: str) -> dict[str, Any]:
     """The nearest interval of each quantity."""
     row: dict[str, Any] = {}
     for quantity, found in known.items():
@@ -308,7 +306,8 @@ def _intervals(
         tier, one = best
         row |= {f"{quantity}_tier": tier, f"{quantity}_median": one.median, f"{quantity}_high": one.high,
                 f"{quantity}_unit": one.unit, f"{quantity}_n_configs": one.n_configs,
-                f"{quantity}_n_clusters": one.n_clusters, f"{quantity}_datasets": ", ".join(one.dataset_ids)}  # fmt: skip
+                f"{quantity}_n_clusters": one.n_clusters,
+                f"{quantity}_datasets": ", ".join(one.dataset_ids)}  # fmt: skip
     return row
 
 

@@ -279,8 +279,8 @@ def left_out(quantity: str) -> pd.DataFrame:
 
     Returns:
         One row per tier, unit and dataset that was left out: tier, label, unit, dataset_id, n_models, n_configs, and
-        means over models of coverage, median and high (of the intervals, eV/Å or eV/atom) and rmse (of the errors), each
-        configuration of a model weighing the same.
+        means over models of coverage, median and high (of the intervals, eV/Å or eV/atom) and rmse (of the errors),
+        each configuration of a model weighing the same.
     """
     table = pd.DataFrame(_checks(evidence(quantity)))
     if table.empty:
@@ -311,7 +311,8 @@ def _checks(known: Evidence) -> Iterator[dict[str, object]]:
             yield {
                 "tier": tier, "unit": interval.unit, "dataset_id": cell.dataset_id, "model_id": model_id,
                 "n_configs": len(errors), "coverage": float((errors <= interval.high).sum()),
-                "median": len(errors) * interval.median, "high": len(errors) * interval.high, "squares": float((errors**2).sum()),
+                "median": len(errors) * interval.median, "high": len(errors) * interval.high,
+                "squares": float((errors**2).sum()),
             }  # fmt: skip
 
 
