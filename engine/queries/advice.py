@@ -119,7 +119,7 @@ def advice(
     for row in models.itertuples():
         cause, reason = barred[row.model_id]
         if not cause and (near is None or row.model_id not in near.model_ids):
-            cause, reason = _unranked(found, row.model_id, tiers, tier, kind)
+            cause, reason = _unranked(found, row.model_id, tiers, tier, kind, near.dataset_ids if near else ())
         rows.append({"model_id": row.model_id, "label": row.label, "cause": cause, "reason": reason,
                      **_place(near, wide, row.model_id), **_intervals(known, all_tiers, row.model_id)})  # fmt: skip
     answer = pd.DataFrame(rows, columns=_MODEL_COLUMNS)
@@ -312,18 +312,21 @@ def _intervals(known: Mapping[str, Evidence], tiers: Mapping[str, list[int | Non
 
 
 def _unranked(
-    found: Evidence, model_id: str, tiers: list[int | None], tier: int | None, kind: str | None
+    found: Evidence, model_id: str, tiers: list[int | None], tier: int | None, kind: str | None,
+    compared: Collection[str],
 ) -> tuple[str, str]:
     """Why a model that may be recommended is not compared with the others, and the sentence."""
     if tier is None:
         return "none", "No model has evidence for this."
     numbers = pool(tiers, tier)
     cells = {found.cells[k] for k in numbers}
-    if model_id in found.model_ids and found.n_rows[_number(found, model_id), numbers].any():
-        return "share", UNRANKED["share"]
+    has_rows = model_id in found.model_ids and bool(found.n_rows[_number(found, model_id), numbers].any())
     for cause in ("level", "seen"):
-        if where := {cell.dataset_id for cell in found.barred.get((model_id, cause), ()) if cell in cells}:
+        barred = {cell.dataset_id for cell in found.barred.get((model_id, cause), ()) if cell in cells}
+        if where := barred & set(compared) if has_rows else barred:
             return cause, f"{UNRANKED[cause]} ({', '.join(sorted(where))})"
+    if has_rows:
+        return "share", UNRANKED["share"]
     if _failed(cells).get(model_id):
         return "failed", "It failed on these configurations."
     best = found.nearest(_number(found, model_id), tiers) if model_id in found.model_ids else None

@@ -64,6 +64,6 @@ def test_few_clusters_tell_no_models_apart_and_the_next_tier_does(evidence_store
 def test_all_datasets_count_unless_many_more_models_share_one(evidence_store):
     found = advice(("Mo", "W"), "grain-boundary")  # four models share both datasets, and one more that of Mo
     assert (found.n_shared, found.dataset_ids) == (32, ("mo-gb", "w-gb"))
-    assert causes(found)["trained"] == "share"
+    assert causes(found)["trained"] == "seen"
     assert largest([(4, 32, True), (5, 12, True), (6, 12, True), (7, 11, False)]) == 2
     assert largest([(0, 0, False), (1, 20, True)]) == 0  # one model alone is no comparison worth another dataset

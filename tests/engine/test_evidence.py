@@ -55,6 +55,8 @@ def test_left_out_datasets_are_compared_with_the_interval_of_the_others(evidence
     assert table.loc["mo-gb", "coverage"] == pytest.approx((10 + 10 + 12 + 10) / 12 / 4)
     assert table.loc["mo-gb", "high"] == pytest.approx((0.19 + 0.38 + 0.57 + 0.38) / 4, abs=1e-6)
     assert table.loc["mo-gb", "n_models"] == 4
+    # Of ten errors of 0.1 and two of 0.5 the quantile at 0.9 (place 9.9 of 11) lies 0.9 of the way between the two.
+    assert table.loc["mo-gb", "true_high"] == pytest.approx(0.1 + 0.9 * 0.4, abs=1e-6)
     # From Mo: ceil(0.9 (12 + 1)) = 12, the largest of twelve, 0.5; of W, 16 of 20 errors of the third lie below.
     assert table.loc["w-gb", "high"] == pytest.approx(0.5, abs=1e-6)
     assert table.loc["w-gb", "coverage"] == pytest.approx((20 + 20 + 16 + 20) / 20 / 4)
