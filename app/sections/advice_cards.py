@@ -1,5 +1,6 @@
 """Cards of the recommended models: what error to expect and why, what it costs, and how to begin."""
 
+import textwrap
 from typing import Any
 
 import pandas as pd
@@ -87,7 +88,7 @@ def _rank(row: dict[str, Any], found: Advice, asked: Request) -> str:
     if found.wide_tier is not None and pd.notna(row["wide_rank"]):
         wide = tier_label(found.wide_tier, asked.kind)
         text += (
-            f"; {found.n_clusters} clusters tell no models apart. On {wide} ({found.n_wide_clusters} clusters): "
+            f"; {found.n_clusters} cluster{'s' * (found.n_clusters != 1)} cannot tell models apart. On {wide} ({found.n_wide_clusters} clusters): "
             f"{interval(row['wide_rank'], row['wide_rank_hi'])}"
         )
     return text
@@ -157,10 +158,11 @@ def _begin(model_id: str, asked: Request) -> None:
         with ase:
             script = snippets.ase_script(model)
             st.caption(
-                "What this project runs, with the versions it was tested with. `uv run` installs what its head lists; "
-                "the last lines are yours to change."
+                "What this project runs, with the versions it was tested with. `uv run` installs what the head of the "
+                "script lists; these are its last lines, and yours to change:"
             )
-            st.code(script.partition('if __name__ == "__main__":')[2].partition("\n")[2], language="python")
+            last = script.partition('if __name__ == "__main__":')[2].partition("\n")[2]
+            st.code(textwrap.dedent(last), language="python")
             st.download_button(
                 "Download the whole script", script, f"{model_id}.py", "text/x-python", key=f"script-{model_id}",
                 on_click="ignore", icon=":material/download:",

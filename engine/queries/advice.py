@@ -312,7 +312,11 @@ def _intervals(known: Mapping[str, Evidence], tiers: Mapping[str, list[int | Non
 
 
 def _unranked(
-    found: Evidence, model_id: str, tiers: list[int | None], tier: int | None, kind: str | None,
+    found: Evidence,
+    model_id: str,
+    tiers: list[int | None],
+    tier: int | None,
+    kind: str | None,
     compared: Collection[str],
 ) -> tuple[str, str]:
     """Why a model that may be recommended is not compared with the others, and the sentence."""
