@@ -1,5 +1,7 @@
 """Addresses of pages that other pages lead to."""
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from app.wording import model_labels
@@ -12,6 +14,20 @@ STRUCTURE_PAGE = "views/structure.py"
 MODEL_PAGE = "views/model.py"
 
 PARITY_PAGE = "views/parity.py"
+
+ADVISOR_PAGE = "views/advisor.py"
+
+
+def advisor_link(label: str, elements: Sequence[str] = (), kind: str = "") -> None:
+    """Link to the page that recommends a model.
+
+    Args:
+        label: What it says.
+        elements: That the page is asked for; none for those that it begins with.
+        kind: Id of a kind of structures; empty for the one that it begins with, or any where elements are named.
+    """
+    asked = {"alloy": list(elements), "defect": [kind or "any"]} if elements else {}
+    st.page_link(ADVISOR_PAGE, label=label, icon=":material/recommend:", query_params=asked, width="content")
 
 
 def model_link(model_id: str) -> None:

@@ -44,6 +44,7 @@ class PageEntry:
 
 
 PAGES = (
+    PageEntry("views/advisor.py", "Advisor", "advisor", ":material/recommend:", "Compare", heeds=()),
     PageEntry("views/overview.py", "Overview", "", ":material/grid_view:", "Compare"),
     PageEntry("views/defects.py", "Defects", "defects", ":material/category:", "Compare"),
     PageEntry(

@@ -4,13 +4,14 @@ from collections.abc import Iterable
 
 import streamlit as st
 
-from app.links import MODEL_PAGE
+from app.links import MODEL_PAGE, advisor_link
 from engine.queries import search
 
 DEFECTS_PAGE = "views/defects.py"
 _MOST_PAGES = 3
 
 WORDS = {
+    "advisor": "best model recommend choose advice expected error which",
     "": "matrix rmse accuracy compare",
     "defects": "kinds grain boundary vacancy best",
     "ranking": "best rank union leaderboard",
@@ -63,6 +64,8 @@ def _meanings(query: str) -> int:
         query_params=on | {name: values for name, values in asked.items() if values},
     )  # fmt: skip
     if found.elements:
+        kind = found.kinds[0] if found.kinds else ""
+        advisor_link(f"Best model: {search.describe(found)}", found.elements, kind)
         st.page_link(
             "views/elements.py", label=f"Errors on {found.elements[0]}", icon=":material/apps:",
             query_params={"el": found.elements[0]},
