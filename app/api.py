@@ -22,8 +22,13 @@ from engine.queries import catalog, error_metrics, store_tables
 from engine.queries.scope import ALL, Scope
 from engine.readers.sandbox import OverloadError, read_in_sandbox
 from engine.readers.uploads import MAX_BYTES
+from engine.relaxations import CELLS, OPTIMIZERS, Relaxation, RelaxationOptions
 from engine.store import connection
-from precompute.live.predictor import MAX_MODELS_PER_JOB, TaskState
+from engine.volume_scans import FEWEST, LARGEST_RANGE, LEAST_RANGE, MOST, VolumeScan
+from precompute.live import defects
+from precompute.live.calculations import LARGEST_FORCE, LEAST_FORCE, MOST_STEPS, Calculation, Scanned
+from precompute.live.predictor import MAX_MODELS_PER_JOB
+from precompute.live.tasks import TaskState
 
 TITLE = "Defect Atlas"
 
@@ -43,12 +48,68 @@ _CHUNK = 1 << 20
 Alignment = Literal["raw", "per_element", "crystal"]
 
 
+class RelaxationRequest(BaseModel):
+    """How a structure is relaxed; within the limits that the page Predict has."""
+
+    fmax: float = Field(default=0.01, ge=LEAST_FORCE, le=LARGEST_FORCE, description="Largest force when relaxed, eV/Å.")
+    steps: int = Field(default=200, ge=1, le=MOST_STEPS, description="Largest number of steps.")
+    cell: Literal[CELLS] = Field(default="fixed", description="free: lengths and angles follow the stress.")  # type: ignore[valid-type]
+    optimizer: Literal[OPTIMIZERS] = Field(default="fire", description="Of ASE.")  # type: ignore[valid-type]
+
+
+class ScanRequest(BaseModel):
+    """At which volumes energies are computed for an equation of state."""
+
+    n_volumes: int = Field(default=9, ge=FEWEST, le=MOST, description="Number of volumes.")
+    strain: float = Field(
+        default=0.06, ge=LEAST_RANGE, le=LARGEST_RANGE, description="Largest relative change of the volume."
+    )
+
+
 class PredictionRequest(BaseModel):
-    """A structure and the models that are asked."""
+    """A structure, the models that are asked, and what they compute."""
 
     structure: str = Field(max_length=MAX_BYTES, description="Text of a POSCAR, CIF or extended XYZ file.")
     models: list[str] = Field(min_length=1, max_length=MAX_MODELS_PER_JOB, description="Ids as /models lists them.")
     name: str = Field("structure", max_length=200, description="File name; its ending may tell the format.")
+    task: Literal["single_point", "relax", "equation_of_state"] = Field("single_point", description="What to compute.")
+    relaxation: RelaxationRequest = Field(RelaxationRequest(), description="Options of relax.")
+    scan: ScanRequest = Field(ScanRequest(), description="Options of equation_of_state.")
+    crystal: str | None = Field(
+        None, max_length=MAX_BYTES, description="A perfect crystal that gets the same, for the energy of a defect."
+    )
+
+    def calculation(self) -> Calculation:
+        """The task with its options."""
+        options = RelaxationOptions(**self.relaxation.model_dump())
+        return Calculation(self.task, options, VolumeScan(**self.scan.model_dump()))
+
+
+class RelaxedPath(BaseModel):
+    """A relaxation, whose energy and forces are those of the last step. Positions and cells in Å."""
+
+    n_steps: int
+    is_converged: bool
+    positions: list[list[float]]
+    cell: list[list[float]]
+    frame_steps: list[int] = Field(description="Steps that the trajectory keeps.")
+    frame_energies: list[float]
+    frame_max_forces: list[float]
+    frame_positions: list[list[list[float]]]
+
+
+class Curve(BaseModel):
+    """Energies over volume (eV, Å³), and the Birch-Murnaghan curve through them where the minimum is bracketed."""
+
+    volumes: list[float]
+    energies: list[float]
+    volume: float | None = Field(default=None, description="At the lowest energy, Å³.")
+    bulk_modulus_gpa: float | None = None
+    derivative: float | None = None
+    residual: float | None = Field(
+        default=None, description="Root mean square distance of the energies from the curve, eV."
+    )
+    reason: str = Field(default="", description="Why there is no curve.")
 
 
 class Remark(BaseModel):
@@ -70,6 +131,17 @@ class Task(BaseModel):
     energy: float | None = None
     forces: list[list[float]] | None = None
     stress: list[float] | None = None
+    n_done: int = Field(default=0, description="Steps or volumes that are done.")
+    estimate: float | None = Field(
+        default=None,
+        description="Seconds until the result, at most for a relaxation; none before the first one of a model.",
+    )
+    relaxation: RelaxedPath | None = None
+    equation_of_state: Curve | None = None
+    defect_energy: float | None = Field(
+        default=None, description="Energy above the perfect crystal that was given, eV."
+    )
+    no_defect_energy: str | None = Field(default=None, description="Why there is none, where a crystal was given.")
     origin: dict[str, str] = Field({}, description="Device, hardware, package versions and checksum of the weights.")
 
 
@@ -77,6 +149,7 @@ class Job(BaseModel):
     """Progress and results of a job; `id` is also the parameter `job` of the page Predict."""
 
     id: str
+    task: str
     is_open: bool
     tasks: list[Task]
     remarks: list[Remark] = []
@@ -128,8 +201,11 @@ def make_api() -> FastAPI:
 def predict(asked: PredictionRequest, request: Request) -> Job:
     """Queue a structure for some models; the job's id leads to its results."""
     upload = read_in_sandbox(asked.name, asked.structure.encode(errors="replace"))
+    crystal = None
+    if asked.crystal is not None:
+        crystal = read_in_sandbox("crystal", asked.crystal.encode(errors="replace")).configuration
     visitor = f"api-{request.client.host if request.client else 'unknown'}"
-    job = predictor().submit(visitor, upload.configuration, asked.models)
+    job = predictor().submit(visitor, upload.configuration, asked.models, asked.calculation(), crystal)
     remarks = [Remark(name=check.name, is_fine=check.is_fine, text=check.text) for check in upload.checks]
     return _job(job).model_copy(update={"remarks": remarks})
 
@@ -145,11 +221,17 @@ def cancel_job(job: str) -> Job:
     return _job(job)
 
 
-def _job(job: str) -> Job:
-    tasks = predictor().tasks(job)
-    if not tasks:
-        raise HTTPException(404, f"There is no job {job[:40]}, or its results are no longer kept. Predict again.")
-    return Job(id=job, is_open=any(task.is_open for task in tasks), tasks=[_task(task) for task in tasks])
+def _job(name: str) -> Job:
+    job, tasks = predictor().job(name), predictor().tasks(name)
+    if job is None or not tasks:
+        raise HTTPException(404, f"There is no job {name[:40]}, or its results are no longer kept. Predict again.")
+    crystals = predictor().crystal_tasks(name)
+    found = [_task(task) for task in tasks]
+    for one, task, crystal in zip(found, tasks, crystals, strict=False):
+        defect = defects.energy(job, task, crystal)
+        one.defect_energy, one.no_defect_energy = defect.energy, defect.reason or None
+    is_open = any(task.is_open for task in [*tasks, *crystals])
+    return Job(id=name, task=job.calculation.task, is_open=is_open, tasks=found)
 
 
 def _task(task: TaskState) -> Task:
@@ -163,8 +245,36 @@ def _task(task: TaskState) -> Task:
         energy=found.energy if found else None,
         forces=found.forces.tolist() if found and found.forces is not None else None,
         stress=found.stress.tolist() if found and found.stress is not None else None,
+        n_done=task.n_done,
+        estimate=task.estimate,
+        relaxation=_path(task.relaxation),
+        equation_of_state=None if task.scan is None else _curve(task.scan),
         origin=task.record,
     )
+
+
+def _path(found: Relaxation | None) -> RelaxedPath | None:
+    if found is None or found.trajectory is None or found.positions is None or found.cell is None:
+        return None
+    way = found.trajectory
+    return RelaxedPath(
+        n_steps=found.n_steps,
+        is_converged=found.is_converged,
+        positions=found.positions.tolist(),
+        cell=found.cell.tolist(),
+        frame_steps=way.steps.tolist(),
+        frame_energies=way.energies.tolist(),
+        frame_max_forces=way.max_forces.tolist(),
+        frame_positions=way.positions.tolist(),
+    )
+
+
+def _curve(scan: Scanned) -> Curve:
+    points = {"volumes": scan.volumes.tolist(), "energies": scan.energies.tolist()}
+    if (curve := scan.curve) is None:
+        return Curve(**points, reason=scan.reason)
+    names = ("volume", "bulk_modulus_gpa", "derivative", "residual")
+    return Curve(**points, **{name: getattr(curve, name) for name in names})
 
 
 # The store

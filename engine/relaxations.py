@@ -60,6 +60,7 @@ class RelaxationOptions:
         steps: Largest number of steps.
         cell: `fixed`, or `free` to let lengths and angles follow the stress to zero pressure.
         optimizer: `fire` (any size), or `bfgs` (fewer steps, but its time grows with the cube of the atoms).
+        seconds: Time after which it ends with the step at hand, s; 0 for as long as it takes.
 
     Raises:
         ValueError: A value is impossible.
@@ -69,6 +70,7 @@ class RelaxationOptions:
     steps: int = 200
     cell: str = "fixed"
     optimizer: str = "fire"
+    seconds: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 < self.fmax < math.inf:
@@ -79,6 +81,8 @@ class RelaxationOptions:
             raise ValueError(f"cell is '{self.cell}', expected {' or '.join(CELLS)}")
         if self.optimizer not in OPTIMIZERS:
             raise ValueError(f"optimizer is '{self.optimizer}', expected {' or '.join(OPTIMIZERS)}")
+        if not 0 <= self.seconds < math.inf:
+            raise ValueError(f"seconds is {self.seconds}, expected a time, or 0 for no limit")
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from precompute.commands import (
     table,
 )
 from precompute.dft import run as dft
-from precompute.jobs import campaign, doctor, vacancies
+from precompute.jobs import campaign, doctor, vacancies, volume_scan
 from precompute.progress import say
 
 
@@ -101,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("file", metavar="FILE", help="POSCAR, CIF or extended XYZ")
     sub.add_argument("--json", action="store_true")
     _add_relaxation(command(relax))
+    volume_scan.add_arguments(command(volume_scan.main, "equation-of-state"))
     vacancies.add_arguments(command(vacancies.main, "vacancies"))
     sub = command(embed)
     sub.add_argument("--summary", action="store_true", help="errors, metrics and ranks of datasets without their atoms")

@@ -81,7 +81,9 @@ function drawScene(view) {
   paint(view);
   drawBar(view);
   drawShapes(view);
-  if (isNew) fit(view, DEFAULT_VIEW, true);
+  // Frames of one trajectory share a camera, so that playing it does not turn it back at every frame.
+  if (isNew && !(view.data.camera && view.data.camera === view.camera)) fit(view, DEFAULT_VIEW, true);
+  view.camera = view.data.camera;
   view.viewer.render();
   view.scene = sceneOf(view.data);
 }

@@ -126,6 +126,7 @@ def atomview(
     faint: NDArray[np.bool_] | None = None,
     filename: str = "structure.png",
     height: int = 520,
+    camera: str = "",
 ) -> None:
     """Draw the viewer.
 
@@ -142,9 +143,10 @@ def atomview(
         faint: Atoms to draw small, shape (n_atoms,).
         filename: Name of the picture that the PNG button saves.
         height: Height on the page, px.
+        camera: Name of what the camera belongs to; it stays while this does. Without one, each structure has its own.
     """
     data = payload(numbers, positions, cell, colors=colors, selected=selected, arrows=arrows, faint=faint)
-    data |= {"alt": alt, "filename": filename, "height": height, "script": script_url()}
+    data |= {"alt": alt, "filename": filename, "height": height, "script": script_url(), "camera": camera}
     data["theme"] = st.context.theme.type  # lines and labels are drawn anew when the theme changes
 
     def picked() -> None:

@@ -14,6 +14,8 @@ from ase.io import write
 from numpy.typing import NDArray
 
 from app.structures.atomview import AtomColors, payload
+from engine.records import Configuration
+from engine.relaxations import Relaxation
 
 _PAGE_LIBRARY = Path(__file__).parents[1] / "static" / "3Dmol-min.js"
 
@@ -45,6 +47,30 @@ def to_extxyz(
     text = StringIO()
     write(text, atoms, format="extxyz")
     return text.getvalue()
+
+
+def path_to_extxyz(given: Configuration, found: Relaxation, model_id: str) -> str:
+    """The trajectory of a relaxation as extended XYZ: a frame for each step that is kept, with its energy (eV).
+
+    The last frame has the forces of its atoms (eV/Å) too.
+
+    Args:
+        given: The structure that was relaxed.
+        found: Its relaxation, with a trajectory.
+        model_id: Of the model.
+    """
+    way = found.trajectory
+    assert way is not None
+    last = len(way.steps) - 1
+    frames = []
+    for k, step in enumerate(way.steps.tolist()):
+        info = {
+            "config_id": given.config_id, "model": model_id, "step": step, "energy": float(way.energies[k]),
+            "max_force": float(way.max_forces[k]), "is_converged": bool(found.is_converged and k == last),
+        }  # fmt: skip
+        arrays = {"forces": found.forces if k == last else None}
+        frames.append(to_extxyz(given.numbers, way.positions[k], way.cells[k], given.pbc, arrays=arrays, info=info))
+    return "".join(frames)
 
 
 def to_html(

@@ -1,20 +1,24 @@
 """Finished live predictions of one structure: mean, disagreement, error, and their tables."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
+from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
 from app.structures import files
 from app.structures.atomview import DEVIATION_COLORS, FORCE_COLORS, AtomColors
 from app.structures.shown import LEAST_FORCE, largest_first, position_table
 from engine.records import Configuration
-from precompute.live import predictor as live
+from precompute.live.predictor import LivePredictor, force_deviation
+from precompute.live.tasks import LiveModel, TaskState
 
 
 class LiveResults:
     """Finished predictions of one structure, in the order asked."""
 
-    def __init__(self, configuration: Configuration, tasks: list[live.TaskState]) -> None:
+    def __init__(self, configuration: Configuration, tasks: list[TaskState]) -> None:
         self.configuration = configuration
         self.tasks = tasks
         self.done = [task for task in tasks if task.prediction is not None and task.prediction.status == "ok"]
@@ -25,13 +29,18 @@ class LiveResults:
         }
 
     @classmethod
-    def of(cls, predictor: live.LivePredictor, job: str) -> "LiveResults | None":
+    def of(cls, predictor: LivePredictor, job: str) -> "LiveResults | None":
         """Results of a job, None before any model is done."""
         configuration, tasks = predictor.configuration(job), predictor.tasks(job)
         if configuration is None:
             return None
         made = cls(configuration, tasks)
         return made if made.done else None
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """Symbols of the structure, by the alphabet."""
+        return elements_of(self.configuration)
 
     @property
     def mean(self) -> NDArray[np.float64]:
@@ -41,7 +50,7 @@ class LiveResults:
     @property
     def deviation(self) -> NDArray[np.float64] | None:
         """Largest distance of a model from the mean per atom, eV/Å; None for one model."""
-        return live.force_deviation(list(self.forces.values())) if len(self.forces) > 1 else None
+        return force_deviation(list(self.forces.values())) if len(self.forces) > 1 else None
 
     @property
     def error(self) -> NDArray[np.float64] | None:
@@ -75,7 +84,7 @@ class LiveResults:
             table["force_error"] = 1000 * self.error
         return largest_first(table, ("force_deviation", "force_error", "mean_force"))
 
-    def model_table(self, models: dict[str, live.LiveModel]) -> pd.DataFrame:
+    def model_table(self, models: Mapping[str, LiveModel]) -> pd.DataFrame:
         """One row per finished model.
 
         Args:
@@ -88,7 +97,7 @@ class LiveResults:
         """
         return pd.DataFrame([self._model_row(task, models[task.model_id]) for task in self.done])
 
-    def _model_row(self, task: live.TaskState, model: live.LiveModel) -> dict[str, object]:
+    def _model_row(self, task: TaskState, model: LiveModel) -> dict[str, object]:
         prediction, c = task.prediction, self.configuration
         assert prediction is not None
         assert prediction.energy is not None
@@ -121,6 +130,11 @@ class LiveResults:
             arrays={"REF_forces": c.forces, **forces, "force_deviation": self.deviation},
             info={"config_id": c.config_id, "REF_energy": c.energy, **energies},
         )  # fmt: skip
+
+
+def elements_of(configuration: Configuration) -> tuple[str, ...]:
+    """Symbols of a structure, by the alphabet."""
+    return tuple(sorted({chemical_symbols[number] for number in configuration.numbers.tolist()}))
 
 
 def rms(forces: NDArray[np.float64]) -> float:

@@ -52,6 +52,15 @@ def worst_configurations(
     )
 
 
+def kind_of(dataset_id: str, config_id: str) -> str:
+    """Kind of structure that a configuration is; empty where the store has no such configuration."""
+    row = connection.row(
+        "select kind from configurations where dataset_id = $dataset and config_id = $config",
+        {"dataset": dataset_id, "config": config_id},
+    )
+    return "" if row is None else str(row[0])
+
+
 def configuration(dataset_id: str, config_id: str) -> Configuration | None:
     """Atoms, cell and reference labels; None where the store has no such configuration, or no atoms of it."""
     row = connection.row(

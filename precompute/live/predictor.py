@@ -11,14 +11,14 @@ process.
 """
 
 import atexit
+import dataclasses
 import os
+import secrets
 import threading
 import time
 import traceback
-import uuid
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from ase.data import chemical_symbols
@@ -28,13 +28,22 @@ from engine.errors import EngineError, SettingsError, WorkerError
 from engine.numerics import uncertainty
 from engine.records import Configuration, FloatArray, Prediction
 from engine.registry.models import Model, get_model, load_models
+from engine.relaxations import Relaxation
 from precompute.acquire.weights import Checkpoint
-from precompute.workers.pool import Pool, default_memory_gb
+from precompute.live.calculations import (
+    CALCULATION_SECONDS,
+    EQUATION_OF_STATE,
+    MOST_FRAME_ATOMS,
+    RELAX,
+    Calculation,
+    Scanned,
+    scanned,
+)
+from precompute.live.estimates import Estimates
+from precompute.live.tasks import CANCELLED, DONE, FAILED, LOADING, QUEUED, RUNNING, Job, LiveModel, Task, TaskState
+from precompute.workers import process
+from precompute.workers.pool import Loaded, Pool, default_memory_gb
 from precompute.workers.worker_envs import why_not_runnable
-
-QUEUED, LOADING, RUNNING = "queued", "loading the model", "computing"
-DONE, FAILED, CANCELLED = "done", "failed", "cancelled"
-OPEN_STATES = (QUEUED, LOADING, RUNNING)
 
 LIMIT_SECONDS = 60.0
 FIRST_LIMIT_SECONDS = 240.0  # compiled models build their kernels in the first computation after loading
@@ -43,94 +52,7 @@ MAX_MODELS_PER_JOB = 8
 MAX_QUEUE = 40
 _MAX_RESULTS = 256
 _MAX_JOBS = 200
-
-
-@dataclass(frozen=True)
-class LiveModel:
-    """A model as a visitor may choose it.
-
-    Attributes:
-        model_id: Key of the registry.
-        label: Name to show.
-        family: Model family.
-        training_sets: Names of the training sets.
-        energy_reference: DFT set-up that fixes its zero of energy.
-        why_not: Why it cannot be chosen; empty where it can.
-        elements: All elements that it was trained on, by atomic number.
-    """
-
-    model_id: str
-    label: str
-    family: str
-    training_sets: tuple[str, ...]
-    energy_reference: str
-    why_not: str
-    elements: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class TaskState:
-    """Progress of one model on one structure.
-
-    Attributes:
-        model_id: The model.
-        state: One of the constants of this module.
-        message: Why it failed; empty otherwise.
-        prediction: The result, None before it is there.
-        record: Origin of the result: device, hardware, package versions, checksum.
-        seconds: Time since the task began or, once it ended, time that it took, s.
-        is_cached: The result was there already.
-        place: Place in the queue, 1 for the next one; 0 when it does not wait.
-    """
-
-    model_id: str
-    state: str
-    message: str
-    prediction: Prediction | None
-    record: dict[str, str]
-    seconds: float
-    is_cached: bool
-    place: int = 0
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the task has not ended yet."""
-        return self.state in OPEN_STATES
-
-
-@dataclass(eq=False)
-class _Task:
-    """One model's part of a job; written under the predictor's lock."""
-
-    model: Model
-    configuration: Configuration
-    key: tuple[str, str, str]
-    state: str = QUEUED
-    message: str = ""
-    prediction: Prediction | None = None
-    record: dict[str, str] = field(default_factory=dict)
-    started: float | None = None
-    seconds: float = 0.0
-    is_cached: bool = False
-    is_cancelled: bool = False
-
-    def close(self, state: str, message: str = "") -> None:
-        self.state, self.message = state, message
-        self.seconds = 0.0 if self.started is None else time.monotonic() - self.started
-
-    def snapshot(self, place: int = 0) -> TaskState:
-        running = self.state in OPEN_STATES and self.started is not None
-        seconds = time.monotonic() - self.started if running and self.started else self.seconds
-        return TaskState(
-            self.model.model_id,
-            self.state,
-            self.message,
-            self.prediction,
-            self.record,
-            seconds,
-            self.is_cached,
-            place,
-        )
+_MAX_JOB_BYTES = 400_000_000
 
 
 class LivePredictor:
@@ -171,10 +93,11 @@ class LivePredictor:
         self._idle_seconds = idle_seconds
         self._limits = (first_limit_seconds, limit_seconds)
         self._changed = threading.Condition()
-        self._queue: list[_Task] = []
-        self._busy: dict[str, _Task] = {}
-        self._jobs: OrderedDict[str, tuple[str, tuple[_Task, ...]]] = OrderedDict()
-        self._results: OrderedDict[tuple[str, str, str], tuple[Prediction, dict[str, str]]] = OrderedDict()
+        self._queue: list[Task] = []
+        self._busy: dict[str, Task] = {}
+        self._jobs: OrderedDict[str, Job] = OrderedDict()
+        self._results: OrderedDict[tuple[object, ...], Task] = OrderedDict()
+        self._estimates = Estimates()
         self._threads: list[threading.Thread] = []
         self._is_closed = False
 
@@ -190,53 +113,80 @@ class LivePredictor:
         found = [self._live_model(model) for model in load_models().values()]
         return sorted(found, key=lambda m: (bool(m.why_not), m.family, m.label))
 
-    def submit(self, session: str, configuration: Configuration, model_ids: Sequence[str]) -> str:
+    def submit(
+        self,
+        session: str,
+        configuration: Configuration,
+        model_ids: Sequence[str],
+        calculation: Calculation | None = None,
+        crystal: Configuration | None = None,
+    ) -> str:
         """Queue one structure for some models.
 
         Args:
             session: Id of the visitor; the limit on open jobs is per session.
             configuration: The structure to predict.
             model_ids: Models, each once.
+            calculation: What is computed; a single point where None.
+            crystal: A perfect crystal that gets the same, for the energy of a defect.
 
         Returns:
-            Id of the job.
+            Id of the job, which cannot be guessed: whoever has it sees the results.
 
         Raises:
-            SettingsError: Too many models, or too many open jobs of this session or of all.
+            SettingsError: Too many models, an option beyond its limit, or too many open jobs of this session or of all.
+            DatasetError: The structure has not the cell that the calculation needs.
             RegistryError: A model is unknown.
         """
         if not 1 <= len(set(model_ids)) <= MAX_MODELS_PER_JOB:
             raise SettingsError(f"Choose 1 to {MAX_MODELS_PER_JOB} models; {len(set(model_ids))} are chosen.")
-        tasks = tuple(self._task(get_model(model_id), configuration) for model_id in dict.fromkeys(model_ids))
+        models = [get_model(model_id) for model_id in dict.fromkeys(model_ids)]
+        asked = calculation or Calculation()
+        checked = asked.checked(configuration)
+        tasks = tuple(self._task(model, configuration, checked) for model in models)
+        beside: tuple[Task, ...] = ()
+        if crystal is not None:
+            same = asked.checked(crystal)
+            beside = tuple(self._task(model, crystal, same) for model in models)
+        made = Job(session, configuration, checked, tasks, crystal, beside)
         with self._changed:
             self._check_limits(session)
-            job = uuid.uuid4().hex[:12]
-            self._jobs[job] = (session, tasks)
+            job = secrets.token_hex(16)
+            self._jobs[job] = made
             self._forget_old_jobs()
-            self._queue += [task for task in tasks if task.state == QUEUED]
+            self._queue += [task for task in made.all_tasks if task.state == QUEUED]
             self._start_threads()
             self._changed.notify_all()
         return job
 
+    def job(self, job: str) -> Job | None:
+        """What was asked; None for a job that is forgotten."""
+        with self._changed:
+            return self._jobs.get(job)
+
     def configuration(self, job: str) -> Configuration | None:
         """The structure of a job; None for a job that is forgotten."""
-        with self._changed:
-            _, tasks = self._jobs.get(job, ("", ()))
-            return tasks[0].configuration if tasks else None
+        found = self.job(job)
+        return found.configuration if found else None
 
     def tasks(self, job: str) -> list[TaskState]:
         """Progress of a job, one entry per model in the order asked; empty for a job that is forgotten."""
         with self._changed:
-            _, tasks = self._jobs.get(job, ("", ()))
-            places = {id(task): place for place, task in enumerate(self._queue, 1)}
-            return [task.snapshot(places.get(id(task), 0)) for task in tasks]
+            found = self._jobs.get(job)
+            return self._snapshots(found.tasks) if found else []
+
+    def crystal_tasks(self, job: str) -> list[TaskState]:
+        """Progress of the perfect crystal of a job, one entry per model; empty where none was given."""
+        with self._changed:
+            found = self._jobs.get(job)
+            return self._snapshots(found.crystal_tasks) if found else []
 
     def cancel(self, job: str) -> None:
         """End a job's open tasks; a model that was computing is unloaded."""
         with self._changed:
-            _, tasks = self._jobs.get(job, ("", ()))
-            for task in tasks:
-                if task.state not in OPEN_STATES:
+            found = self._jobs.get(job)
+            for task in found.all_tasks if found else ():
+                if not task.is_open:
                     continue
                 task.is_cancelled = True
                 if task in self._queue:
@@ -275,38 +225,56 @@ class LivePredictor:
             model.elements,
         )
 
-    def _task(self, model: Model, configuration: Configuration) -> _Task:
+    def _task(self, model: Model, configuration: Configuration, calculation: Calculation) -> Task:
         """A task, closed at once where the result is known or cannot be had; takes the lock itself."""
         missing = uncovered_elements(model.model_id, configuration)
         if missing:
             message = f"{model.label} does not know {', '.join(missing)}."
-            return _Task(model, configuration, ("", "", ""), state=FAILED, message=message)
+            return Task(model, configuration, calculation, state=FAILED, message=message)
         if reason := why_not_runnable(model, self._folder):
-            return _Task(model, configuration, ("", "", ""), state=FAILED, message=reason)
-        key = (configuration.geometry_hash, model.model_id, Checkpoint(model, self._folder).fingerprint)
-        task = _Task(model, configuration, key)
+            return Task(model, configuration, calculation, state=FAILED, message=reason)
+        fingerprint = Checkpoint(model, self._folder).fingerprint
+        key = (configuration.geometry_hash, model.model_id, fingerprint, calculation)
+        task = Task(model, configuration, calculation, key)
         with self._changed:
-            if key in self._results:
+            if known := self._results.get(key):
                 self._results.move_to_end(key)
-                task.prediction, task.record = self._results[key]
+                task.prediction, task.scan, task.record = known.prediction, known.scan, known.record
+                task.n_done, task.max_force = known.n_done, known.max_force
                 task.state, task.is_cached = DONE, True
         return task
+
+    def _snapshots(self, tasks: Sequence[Task]) -> list[TaskState]:
+        """States of some tasks, those that wait with their place and the time until they are done."""
+        places = {id(task): place for place, task in enumerate(self._queue, 1)}
+        warm = set(self._pool.loaded()) if any(task.is_open for task in tasks) else set()
+        found = []
+        for task in tasks:
+            place, estimate = places.get(id(task), 0), None
+            if place:
+                ahead = [*self._busy.values(), *self._queue[: place - 1]]
+                estimate = self._estimates.until(task, ahead, warm, self._n_slots)
+            elif task.is_open:
+                since = 0.0 if task.started is None else time.monotonic() - task.started
+                estimate = self._estimates.left(task, warm, since)
+            found.append(task.snapshot(place, estimate))
+        return found
 
     def _check_limits(self, session: str) -> None:
         if self._is_closed:
             raise SettingsError("This server is stopping; try again in a minute.")
-        open_jobs = sum(
-            owner == session and any(task.state in OPEN_STATES for task in tasks)
-            for owner, tasks in self._jobs.values()
-        )
+        open_jobs = sum(job.session == session and job.is_open for job in self._jobs.values())
         if open_jobs >= MAX_JOBS_PER_SESSION:
             raise SettingsError(f"{open_jobs} of your predictions are still open; wait for one or cancel it.")
         if len(self._queue) >= MAX_QUEUE:
             raise SettingsError(f"{len(self._queue)} predictions are waiting already; try again in a minute.")
 
     def _forget_old_jobs(self) -> None:
-        while len(self._jobs) > _MAX_JOBS:
-            self._jobs.popitem(last=False)
+        """Keep as many of the last jobs as there is room for; trajectories take the most of it."""
+        room = _MAX_JOB_BYTES - sum(task.n_bytes for job in self._jobs.values() for task in job.all_tasks)
+        while len(self._jobs) > _MAX_JOBS or (room < 0 and len(self._jobs) > 1):
+            _, job = self._jobs.popitem(last=False)
+            room += sum(task.n_bytes for task in job.all_tasks)
 
     def _start_threads(self) -> None:
         if self._threads:
@@ -331,7 +299,7 @@ class LivePredictor:
                     self._busy.pop(task.model.model_id, None)
                     self._changed.notify_all()
 
-    def _next(self) -> _Task | None:
+    def _next(self) -> Task | None:
         """Wait for a task whose model is not at work; None when the predictor closes."""
         with self._changed:
             while not self._is_closed:
@@ -345,35 +313,93 @@ class LivePredictor:
                 self._changed.wait(timeout=max(0.1, min(self._idle_seconds / 4, 30.0)))
             return None
 
-    def _run(self, task: _Task) -> None:
+    def _run(self, task: Task) -> None:
         """Compute a task; an error becomes its message."""
         try:
             with self._pool.borrow(task.model) as loaded:
+                begun = time.monotonic()
                 if not loaded.worker.is_alive:
                     self._set(task, LOADING)
                     loaded.start()
+                    self._estimates.loaded(task.model.model_id, time.monotonic() - begun)
                 self._set(task, RUNNING)
-                limit = self._limits[loaded.worker.n_started > 0]
-                (prediction,) = loaded.evaluate([task.configuration], timeout=limit, retry=False).predictions
-                record = loaded.worker.record
+                begun = time.monotonic()
+                prediction, scan = self._computed(task, loaded)
+                record, seconds = loaded.worker.record, time.monotonic() - begun
         except (EngineError, OSError) as error:
             self._finish(task, CANCELLED if task.is_cancelled else FAILED, self._explain(error))
             return
+        is_ok = scan is not None or (prediction is not None and prediction.status == "ok")
         with self._changed:
-            task.prediction, task.record = prediction, record
-            if prediction.status == "ok":
-                self._results[task.key] = (prediction, record)
+            task.prediction, task.scan, task.record = prediction, scan, record
+            if is_ok:
+                self._estimates.computed(task, self._n_evaluated(task), seconds)
+                if task.calculation.task != RELAX:  # trajectories are large, and belong to their job
+                    self._results[task.key] = task
                 while len(self._results) > _MAX_RESULTS:
                     self._results.popitem(last=False)
-        self._finish(task, DONE if prediction.status == "ok" else FAILED, prediction.reason or "")
+        self._finish(task, DONE if is_ok else FAILED, (prediction and prediction.reason) or "")
 
-    def _set(self, task: _Task, state: str) -> None:
+    def _computed(self, task: Task, loaded: Loaded) -> tuple[Prediction | None, Scanned | None]:
+        """The result of a task by a loaded model."""
+        limit = self._limits[loaded.worker.n_started > 0]
+        if task.calculation.task == EQUATION_OF_STATE:
+            return None, self._scanned(task, loaded)
+        if task.calculation.task == RELAX:
+            return self._relaxed(task, loaded, limit), None
+        (found,) = loaded.evaluate([task.configuration], timeout=limit, retry=False).predictions
+        return found, None
+
+    def _relaxed(self, task: Task, loaded: Loaded, limit: float) -> Relaxation:
+        """A relaxation, with no more frames than a page can play."""
+        options = dataclasses.asdict(task.calculation.relaxation)
+        (found,) = loaded.evaluate(
+            [task.configuration],
+            task=process.RELAX,
+            options=options,
+            timeout=CALCULATION_SECONDS + limit,  # it ends by itself after its step at hand
+            retry=False,
+            on_progress=lambda message: self._note(task, message),
+        ).relaxations
+        if found.trajectory is None:
+            return found
+        n_frames = max(2, MOST_FRAME_ATOMS // max(1, task.configuration.n_atoms))
+        return dataclasses.replace(found, trajectory=found.trajectory.thinned(n_frames))
+
+    def _scanned(self, task: Task, loaded: Loaded) -> Scanned:
+        """Energies at each volume, one at a time so that the page can count them."""
+        begun, energies = time.monotonic(), []
+        configurations = task.calculation.scan.of(task.configuration)
+        for number, one in enumerate(configurations):
+            self._set(task, RUNNING)
+            if time.monotonic() - begun > CALCULATION_SECONDS:
+                raise WorkerError(
+                    f"{number} of {len(configurations)} volumes took {CALCULATION_SECONDS:.0f} s, which is the limit; "
+                    "choose fewer volumes, a smaller cell or a faster model."
+                )
+            limit = self._limits[loaded.worker.n_started > 0]
+            (found,) = loaded.evaluate([one], timeout=limit, retry=False).predictions
+            if found.energy is None:
+                raise WorkerError(found.reason or "The model gives no energy.")
+            energies.append(found.energy)
+            task.n_done = number + 1
+        return scanned(configurations, energies)
+
+    def _n_evaluated(self, task: Task) -> int:
+        """Evaluations that a finished task took."""
+        return task.n_done + 1 if task.calculation.task == RELAX else task.calculation.n_evaluations
+
+    def _note(self, task: Task, message: Mapping[str, object]) -> None:
+        with self._changed:
+            task.note(message)
+
+    def _set(self, task: Task, state: str) -> None:
         with self._changed:
             if task.is_cancelled:
                 raise WorkerError("cancelled")
             task.state = state
 
-    def _finish(self, task: _Task, state: str, message: str) -> None:
+    def _finish(self, task: Task, state: str, message: str) -> None:
         with self._changed:
             task.close(state, "" if state in (DONE, CANCELLED) else message)
 

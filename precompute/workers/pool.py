@@ -27,7 +27,7 @@ from engine.errors import WorkerError
 from engine.records import Configuration
 from engine.registry.models import Model
 from precompute.workers.devices import Place
-from precompute.workers.process import SINGLE_POINT, Evaluated, Worker, WorkerDiedError
+from precompute.workers.process import SINGLE_POINT, Evaluated, Progress, Worker, WorkerDiedError
 from precompute.workers.worker_envs import has_nvidia_driver, worker_command
 
 MAX_DEATHS = 2  # of workers at one configuration
@@ -94,6 +94,7 @@ class Loaded:
         options: Mapping[str, object] | None = None,
         timeout: float | None = None,
         retry: bool = True,
+        on_progress: Progress | None = None,
     ) -> Evaluated:
         """`Worker.evaluate` that outlives the death of its worker.
 
@@ -104,6 +105,7 @@ class Loaded:
             options: Of the task.
             timeout: Longest time for any one batch, s.
             retry: Whether to replace a dead worker and search for the culprit, or to raise its death to the caller.
+            on_progress: Told of each batch that begins and of each step of a relaxation.
 
         Raises:
             WorkerDiedError: The worker died and `retry` is off.
@@ -122,6 +124,7 @@ class Loaded:
                     skip=history.lethal,
                     max_edges=max_edges,
                     timeout=timeout,
+                    on_progress=on_progress,
                 )
             except WorkerDiedError as death:
                 if not retry:

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,9 @@ START_SECONDS = 300.0  # imports and the first load of a large checkpoint on a b
 SINGLE_POINT = "single-point"
 RELAX = "relax"
 ENDED_TWICE = "ended its worker process twice"
+
+Progress = Callable[[Mapping[str, Any]], None]
+"""Told of the messages `start` and `step` of a worker."""
 
 
 class WorkerDiedError(WorkerError):
@@ -136,6 +139,7 @@ class Worker:
         skip: Mapping[str, str] | None = None,
         max_edges: int | None = None,
         timeout: float | None = None,
+        on_progress: Progress | None = None,
     ) -> Evaluated:
         """Evaluate some configurations with the model, through files that are removed afterwards.
 
@@ -147,6 +151,7 @@ class Worker:
             skip: config_id -> reason of configurations that are to become failed rows unseen.
             max_edges: Most edges in a batch of this request; 1 for one configuration at a time.
             timeout: Longest time for any one batch, s.
+            on_progress: Told of each batch that begins and of each step of a relaxation.
 
         Returns:
             Predictions in the order of `configurations` where there is no `target`, and what the worker measured.
@@ -161,8 +166,9 @@ class Worker:
             output = target or Path(scratch) / "predictions.parquet"
             write_configurations(source, configurations)
             done = self.request(
-                source, output, task=task, options=options, skip=skip, max_edges=max_edges, timeout=timeout
-            )
+                source, output, task=task, options=options, skip=skip, max_edges=max_edges, timeout=timeout,
+                on_progress=on_progress,
+            )  # fmt: skip
             predictions = tuple(read_predictions(output)) if task == SINGLE_POINT and not target else ()
             relaxations = tuple(read_relaxations(output)) if task == RELAX and not target else ()
         n_transient = sum(map(is_transient, done["reasons"]))
@@ -178,6 +184,7 @@ class Worker:
         skip: Mapping[str, str] | None = None,
         max_edges: int | None = None,
         timeout: float | None = None,
+        on_progress: Progress | None = None,
     ) -> dict[str, Any]:
         """Evaluate the configurations of one file into another.
 
@@ -189,6 +196,7 @@ class Worker:
             skip: config_id -> reason of configurations that are to become failed rows unseen.
             max_edges: Most edges in a batch of this request; 1 for one configuration at a time.
             timeout: Longest time for any one batch, s.
+            on_progress: Told of each batch that begins and of each step of a relaxation.
 
         Returns:
             The worker's `done` message.
@@ -207,11 +215,17 @@ class Worker:
             self._process.stdin.flush()
         except BrokenPipeError:
             raise self._died() from None
+        begun = time.monotonic()
         while True:
-            reply = self._reply(timeout)
+            reply = self._reply(timeout, begun)
+            if reply["event"] in ("start", "step") and on_progress is not None:
+                on_progress(reply)
             if reply["event"] == "start":
                 self.current_batch = tuple(reply["config_ids"])
                 self.n_started += 1
+                begun = time.monotonic()
+            elif reply["event"] == "step":
+                continue
             elif reply["event"] == "done":
                 return reply
             else:
@@ -234,10 +248,10 @@ class Worker:
                 with suppress(BrokenPipeError):
                     stream.close()
 
-    def _reply(self, timeout: float | None) -> dict[str, Any]:
-        """Next message of the worker."""
+    def _reply(self, timeout: float | None, begun: float | None = None) -> dict[str, Any]:
+        """Next message of the worker, at most `timeout` after `begun`, or after now."""
         assert self._process is not None and self._process.stdout is not None
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = None if timeout is None else (time.monotonic() if begun is None else begun) + timeout
         descriptor = self._process.stdout.fileno()
         with selectors.DefaultSelector() as selector:
             selector.register(descriptor, selectors.EVENT_READ)

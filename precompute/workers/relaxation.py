@@ -20,6 +20,9 @@ from engine.records import Configuration
 from engine.relaxations import Relaxation, RelaxationOptions, Trajectory
 from precompute.workers.evaluation import Evaluator
 
+Announce = Callable[[int, float, float], None]
+"""Told of each step: its number, the energy (eV) and the largest force on an atom (eV/Å)."""
+
 _OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {"fire": FIRE, "bfgs": BFGS}
 
 
@@ -50,13 +53,19 @@ class _Surface(Calculator):
         self.results |= {} if found.stress is None else {"stress": found.stress}
 
 
-def relax(evaluator: Evaluator, configuration: Configuration, options: RelaxationOptions) -> Relaxation:
-    """Follow the forces until they are small, or the steps are used up.
+def relax(
+    evaluator: Evaluator,
+    configuration: Configuration,
+    options: RelaxationOptions,
+    announce: Announce = lambda step, energy, max_force: None,
+) -> Relaxation:
+    """Follow the forces until they are small, or the steps or the time are used up.
 
     Args:
         evaluator: A loaded model.
         configuration: Start of the relaxation.
         options: Limits, cell and optimizer.
+        announce: Told of each step.
 
     Returns:
         Relaxed structure, converged or not, or the reason of a failure.
@@ -70,6 +79,9 @@ def relax(evaluator: Evaluator, configuration: Configuration, options: Relaxatio
             results = atoms.calc.results
             max_force = np.linalg.norm(results["forces"], axis=1).max(initial=0.0)
             frames.append((results["energy"], max_force, atoms.positions.copy(), np.array(atoms.cell), is_converged))
+            announce(len(frames) - 1, float(results["energy"]), float(max_force))
+            if options.seconds and time.perf_counter() - started > options.seconds:
+                break
     except Exception as error:  # whatever an optimizer or a package raises becomes a row
         reason = str(error) if isinstance(error, StepError) else f"{type(error).__name__}: {error}"[:300]
         at_step = f" (at step {len(frames)})" if frames else ""

@@ -8,6 +8,7 @@ standard input; replies are JSON lines on standard output. What packages print g
      "options": {"fmax": 0.01}}                               optional, of the task
     -> {"event": "ready", "record": {...}}                    once, when the model is loaded
     -> {"event": "start", "config_ids": ["...", ...]}         before each batch
+    -> {"event": "step", "step": 3, "energy": -9.1, "max_force": 0.2}         of a relaxation
     -> {"event": "done", "output": "...", "n": 12, "n_failed": 1, "reasons": ["..."], "seconds": 3.2,
         "peak_memory_mb": 900}
     -> {"event": "error", "message": "..."}                   an unknown task, or one that could not be read or written
@@ -21,6 +22,7 @@ family's file, and nothing else of ours.
 
 import argparse
 import dataclasses
+import functools
 import hashlib
 import importlib
 import importlib.metadata
@@ -109,16 +111,20 @@ def relax(evaluator: Evaluator, record: RunRecord, request: dict[str, Any], repl
             found.append(Relaxation(c.config_id, c.geometry_hash, "failed", skip[c.config_id]))
             continue
         reply(event="start", config_ids=[c.config_id])
-        found.append(relaxation.relax(evaluator, c, options))
+        found.append(relaxation.relax(evaluator, c, options, functools.partial(_say_step, reply)))
     seconds = time.perf_counter() - started
     write_relaxations(Path(request["output"]), found, options, dataclasses.replace(record, wall_seconds=seconds))
     reasons = [one.reason for one in found if one.status == "failed"]
     return {"n": len(found), "n_failed": len(reasons), "reasons": reasons, "seconds": seconds}
 
 
+def _say_step(reply: Reply, step: int, energy: float, max_force: float) -> None:
+    reply(event="step", step=step, energy=energy, max_force=max_force)
+
+
 Task = Callable[[Evaluator, RunRecord, dict[str, Any], Reply], dict[str, object]]
 TASKS: dict[str, Task] = {"single-point": single_point, "relax": relax}
-"""What a request may ask for by name; an equation of state is one more entry."""
+"""What a request may ask for by name. An equation of state is single points of scaled cells."""
 
 
 def end_with_parent() -> None:

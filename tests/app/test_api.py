@@ -10,6 +10,7 @@ import schemathesis
 from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.io import write
+from ase.optimize import FIRE
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, Phase, settings
 from schemathesis.checks import not_a_server_error
@@ -24,6 +25,8 @@ from precompute.workers import worker_envs
 
 BUILT = DataFolder.default().root / "worker_envs"
 """Those of this machine; other tests have data folders of their own."""
+
+CLUSTER = {"structure": "1\n\nCu 0 0 0\n", "models": ["emt"], "name": "a.xyz"}
 
 
 @pytest.fixture
@@ -85,6 +88,10 @@ def test_the_store_comes_as_it_is(client, store):
         ("POST", "/predict", {"structure": "3\n\nW 0 0 0\n", "models": ["emt"], "name": "a.xyz"}, 422, "ends after"),
         ("POST", "/predict", {"structure": "1\n\nCu 0 0 0\n", "models": ["nope"]}, 404, "nope"),
         ("POST", "/predict", {"structure": "1\n\nCu 0 0 0\n", "models": []}, 422, "models"),
+        ("POST", "/predict", CLUSTER | {"task": "equation_of_state"}, 422, "all three directions"),
+        ("POST", "/predict", CLUSTER | {"task": "relax", "relaxation": {"steps": 501}}, 422, "steps"),
+        ("POST", "/predict", CLUSTER | {"task": "relax", "relaxation": {"cell": "free"}}, 422, "free cell"),
+        ("POST", "/predict", CLUSTER | {"crystal": "not a structure"}, 422, "no format that is read here"),
     ],
 )
 def test_refusals_name_what_is_wrong(client, method, path, body, status, said):
@@ -112,6 +119,36 @@ def test_a_prediction_is_that_of_the_potential(client, emt):
     assert task["energy"] == pytest.approx(atoms.get_potential_energy())
     assert np.allclose(task["forces"], atoms.get_forces(), atol=1e-8)
     assert task["origin"]["device"] == "cpu"
+
+
+def test_a_relaxation_beside_its_crystal_gives_the_energy_of_a_vacancy(client, emt):
+    perfect = bulk("Cu", cubic=True) * (2, 2, 2)
+    atoms = perfect.copy()
+    del atoms[3]
+    text = io.StringIO()
+    write(text, atoms, format="extxyz")
+    body = {"structure": text.getvalue(), "models": ["emt"], "name": "v.xyz", "task": "relax", "crystal": copper()}
+    job = finished(client, client.post("/predict", json=body | {"relaxation": {"fmax": 0.02}}).json()["id"])
+
+    atoms.calc = EMT()
+    FIRE(atoms, logfile=None).run(fmax=0.02, steps=200)
+    perfect.calc = EMT()
+    (task,) = job["tasks"]
+    assert (job["task"], task["relaxation"]["is_converged"]) == ("relax", True)
+    assert task["energy"] == pytest.approx(atoms.get_potential_energy(), abs=1e-6)
+    expected = atoms.get_potential_energy() - 31 / 32 * perfect.get_potential_energy()
+    assert task["defect_energy"] == pytest.approx(expected, abs=1e-4)
+    assert len(task["relaxation"]["frame_positions"]) == len(task["relaxation"]["frame_energies"])
+
+
+def test_an_equation_of_state_comes_with_its_fit(client, emt):
+    body = {"structure": copper(), "models": ["emt"], "name": "cu.xyz", "task": "equation_of_state"}
+    job = finished(client, client.post("/predict", json=body | {"scan": {"n_volumes": 7}}).json()["id"])
+
+    curve = job["tasks"][0]["equation_of_state"]
+    assert len(curve["volumes"]) == 7
+    assert 120 < curve["bulk_modulus_gpa"] < 145  # EMT in ASE: 134 GPa; experiment: 137
+    assert job["tasks"][0]["defect_energy"] is None
 
 
 def test_the_limit_of_the_page_holds_here_too(client, emt, monkeypatch):

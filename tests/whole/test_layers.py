@@ -15,6 +15,7 @@ RULES = {
     "engine.records": {"engine.files"},
     "engine.relaxations": {"engine.records"},
     "engine.relaxed_vacancies": {"engine.records"},
+    "engine.volume_scans": {"engine.records"},
     "engine.data_folder": set(),
     "engine.shards": {"engine.records"},
     "engine.families": set(),
@@ -55,7 +56,7 @@ RULES = {
     "precompute.jobs": {"engine", "precompute.acquire", "precompute.progress", "precompute.workers"},
     "precompute.live": {
         "engine.data_folder", "engine.errors", "engine.numerics", "engine.readers", "engine.records",
-        "engine.registry", "precompute.acquire", "precompute.workers",
+        "engine.registry", "engine.relaxations", "engine.volume_scans", "precompute.acquire", "precompute.workers",
     },
     "precompute.commands": {
         "engine", "precompute.acquire", "precompute.dft", "precompute.jobs", "precompute.progress",
@@ -65,10 +66,13 @@ RULES = {
         "engine.data_folder", "engine.errors", "engine.quantities", "engine.registry.kinds",
         "engine.registry.reactions", "engine.relaxations", "engine.store.connection", "precompute.acquire",
         "precompute.commands", "precompute.dft",
-        "precompute.jobs.campaign", "precompute.jobs.doctor", "precompute.jobs.vacancies", "precompute.progress",
+        "precompute.jobs.campaign", "precompute.jobs.doctor", "precompute.jobs.vacancies",
+        "precompute.jobs.volume_scan", "precompute.progress",
     },
     "app.figures": {"engine.numerics", "engine.quantities", "engine.queries", "engine.records"},
-    "app.structures": {"app.figures", "engine.queries", "engine.readers", "engine.records", "precompute.live"},
+    "app.structures": {
+        "app.figures", "engine.queries", "engine.readers", "engine.records", "engine.relaxations", "precompute.live",
+    },
     "app.address": {"engine.errors", "engine.queries.scope"},
     "app.theme": {"app.figures"},
     "app.export": {"app.figures", "engine.queries", "engine.quantities"},
@@ -91,7 +95,8 @@ RULES = {
     },
     "app.sections": {
         "app.address", "app.export", "app.figures", "app.furniture", "app.links", "app.selection", "app.structures",
-        "app.tables", "app.wording", "engine.quantities", "engine.queries", "engine.registry",
+        "app.tables", "app.wording", "engine.numerics", "engine.quantities", "engine.queries", "engine.records",
+        "engine.registry", "engine.relaxations", "engine.volume_scans", "precompute.live",
     },
     "app.views": {
         "app.address", "app.conditions", "app.export", "app.figures", "app.furniture", "app.links", "app.sections",
@@ -103,7 +108,8 @@ RULES = {
     "app.search": {"app.links", "engine.queries"},
     "app.live": {"precompute.live"},
     "app.api": {
-        "app.live", "engine.errors", "engine.queries", "engine.readers", "engine.store.connection", "precompute.live",
+        "app.live", "engine.errors", "engine.queries", "engine.readers", "engine.relaxations",
+        "engine.store.connection", "engine.volume_scans", "precompute.live",
     },
     "app.operations": {"app.live", "engine.errors", "engine.queries"},
     "app.server": {"app.api", "app.operations"},
