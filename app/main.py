@@ -51,6 +51,9 @@ PAGES = (
     ),
     PageEntry("views/elements.py", "Elements", "elements", ":material/apps:", "Compare"),
     PageEntry("views/parity.py", "Parity", "parity", ":material/scatter_plot:", "Compare"),
+    PageEntry(
+        "views/duel.py", "Duel", "duel", ":material/compare_arrows:", "Compare", heeds=("model", "dataset", "quantity")
+    ),
     PageEntry("views/cost.py", "Cost", "cost", ":material/timer:", "Compare"),
     PageEntry("views/uncertainty.py", "Uncertainty", "uncertainty", ":material/rule:", "Compare"),
     PageEntry(

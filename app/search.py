@@ -16,6 +16,7 @@ WORDS = {
     "ranking": "best rank union leaderboard",
     "elements": "periodic table",
     "parity": "scatter residual energy force",
+    "duel": "two models side by side head to head win rate cheaper difference",
     "cost": "time speed pareto fast memory",
     "uncertainty": "ensemble deviation spread",
     "defect-energies": "formation energy vacancy surface solute reaction",

@@ -187,6 +187,22 @@ def test_viewer_is_recoloured_with_the_camera_kept(page):
     assert np.abs(pixels(gl).astype(int) - picture).mean() > 1
 
 
+def test_two_viewers_of_a_duel_turn_together_on_one_scale(page):
+    visit(page, "/duel?model=emt&quantity=Force", VIEWER)
+    page.wait_for_function("() => document.querySelectorAll('.av-gl[data-ready]').length === 2")
+    settle(page)
+    first, second = (page.locator(VIEWER).nth(k) for k in (0, 1))
+    look = "gl => gl.atomview.viewer.getView()"
+    before = first.evaluate(look)
+    for turned, other in ((first, second), (second, first)):
+        turned.focus()
+        page.keyboard.press("ArrowLeft")
+        assert other.evaluate(look) == pytest.approx(turned.evaluate(look))
+    assert first.evaluate(look) != pytest.approx(before)
+    scales = [page.locator(".av-scale").nth(k).inner_text() for k in (0, 1)]
+    assert scales[0].split("\n")[:-1] == scales[1].split("\n")[:-1]  # the last tick of one may be marked as open
+
+
 def test_picked_atom_comes_back_to_the_page(page):
     visit(page, "/structure?model=morse&quantity=Force", VIEWER)
     index, x, y = visible_atom(page)
