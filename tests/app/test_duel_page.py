@@ -1,5 +1,7 @@
 """The page Duel on small stores."""
 
+import pytest
+
 from tests.app.opening import open_app, open_link, table_with, text_of
 
 
@@ -14,7 +16,7 @@ def test_the_page_says_who_wins(sampled_store):
     assert at.title[0].value == "Duel: Full against Sample"
     table = table_with(at, "win_rate")
     assert table["n_configs"].tolist() == [100, 100]  # one dataset, one kind
-    assert table["difference"].tolist() == [-100.0, -100.0]
+    assert table["difference"].tolist() == pytest.approx([-100.0, -100.0])
     values = {metric.label: metric.value for metric in at.metric}
     assert values["Full has the smaller error"] == "100%"
 
