@@ -91,6 +91,7 @@ PAGES = (
         heeds=("model", "dataset", "quantity", "seen"),
     ),
     PageEntry("views/predict.py", "Predict", "predict", ":material/play_circle:", "Look closer", heeds=()),
+    PageEntry("views/report.py", "Report", "report", ":material/article:", "Look closer", heeds=()),
     PageEntry("views/claims.py", "Claims", "claims", ":material/fact_check:", "Reference", heeds=()),
     PageEntry("views/sql.py", "SQL", "sql", ":material/terminal:", "Reference", heeds=()),
     PageEntry("views/about.py", "Data & methods", "about", ":material/menu_book:", "Reference", heeds=()),

@@ -26,6 +26,7 @@ WORDS = {
     "models": "model training checkpoint licence coverage",
     "structure": "atoms 3d viewer",
     "predict": "upload live own structure run",
+    "report": "basket zip figures svg pdf png bibtex citation caption export",
     "sql": "query database select table download",
     "claims": "paper reproduce statements verdict",
     "about": "methods definitions provenance failures downloads",

@@ -15,7 +15,9 @@ MOST_POINTS = 20_000
 _SYMBOLS = {True: "circle", False: "circle-open"}
 
 
-def win_rates(table: pd.DataFrame, names: tuple[str, str], quantity: str, ink: Ink, title: str, source: str) -> go.Figure:
+def win_rates(
+    table: pd.DataFrame, names: tuple[str, str], quantity: str, ink: Ink, title: str, source: str
+) -> go.Figure:
     """Share of configurations on which the first model has the smaller error, with 95 % bounds, one row a part.
 
     A mark is filled where the bounds leave out one half. At the right are the numbers of configurations that the first

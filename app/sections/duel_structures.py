@@ -8,11 +8,13 @@ import streamlit as st
 
 from app import furniture, links, selection, tables, wording
 from app.figures import duel_plots
+from app.sections import structure_report
 from app.structures import parts
 from app.structures.atomview import AtomColors, atomview
 from app.structures.shown import Sight
 from engine.quantities import ALIGNMENTS, METRICS, QUANTITIES, significant
 from engine.queries import configurations, duels
+from engine.queries.scope import Scope
 from engine.registry.kinds import label
 
 Pair = tuple[str, str]
@@ -54,7 +56,9 @@ def _config_id(table: pd.DataFrame) -> str:
     if asked in set(table["config_id"]):
         return asked
     if asked:
-        st.caption(f":material/warning: cfg={parts.plain(asked)}: the two models share no configuration of that name here.")
+        st.caption(
+            f":material/warning: cfg={parts.plain(asked)}: the two models share no configuration of that name here."
+        )
     return str(table.loc[table["margin"].abs().idxmax(), "config_id"])
 
 
@@ -94,14 +98,14 @@ def _chart(
         origin,
         f"{title}; each point is a configuration, and above the diagonal {names[0]} has the smaller error.",
         key=key,
-        slot=st.container(width="content"),
         on_select=picked,
-        is_first=False,
     )
     furniture.captions(
         "Click on a point for its atoms below; the ring marks the configuration that is open.",
         f"{n_left:,} configurations are not drawn, since both errors are below {duels.LEAST:g} or one is exactly zero: "
-        "symmetry makes their forces vanish." if n_left and chosen.quantity == "force" else "",
+        "symmetry makes their forces vanish."
+        if n_left and chosen.quantity == "force"
+        else "",
         f"One in {stride} is drawn; all numbers rest on all of them." if stride > 1 else "",
     )
 
@@ -140,15 +144,21 @@ def _viewers(sights: tuple[Sight, Sight], names: Pair, largest: float) -> None:
                 furniture.empty("No forces", f"{name} or the reference has no forces for this configuration.")
                 continue
             rms = float(np.sqrt(np.mean(colors.values**2) / 3))
+            shared = AtomColors(colors.values, colors.label, colors.unit, top_value=largest)
             atomview(
                 c.numbers, c.positions, c.cell,
                 key=f"duel-view-{'first' if sight is sights[0] else 'second'}",
                 alt=f"{sight.formula}, {c.n_atoms} atoms, coloured by |ΔF| of {name} on the scale of both pictures.",
-                colors=AtomColors(colors.values, colors.label, colors.unit, top_value=largest),
+                colors=shared,
                 selected=selected, on_pick=parts.select_atom, height=VIEWER_HEIGHT, link="duel",
                 filename=f"duel_{sight.dataset_id}_{c.config_id}_{sight.model_id}.png",
             )  # fmt: skip
-            st.caption(f"Force RMSE {significant(rms)} meV/Å, largest |ΔF| {significant(float(colors.values.max()))} meV/Å")
+            st.caption(
+                f"Force RMSE {significant(rms)} meV/Å, largest |ΔF| {significant(float(colors.values.max()))} meV/Å"
+            )
+            scope = Scope.of(sight.dataset_id)
+            origin = furniture.provenance("duel", c.config_id, [sight.model_id], scope, f"{c.n_atoms} atoms")
+            structure_report.button(sight, shared, origin, f"duel-{sight.model_id}")
     st.caption(
         "Both pictures turn together and share one colour scale, which ends at the larger of the two 99th percentiles. "
         "A click on an atom marks it in both."
@@ -165,7 +175,9 @@ def _atoms(sights: tuple[Sight, Sight], names: Pair) -> pd.DataFrame | None:
     if errors[0] is None or errors[1] is None:
         return None
     table = sights[0].atom_table()[["atom", "element"]].sort_values("atom", ignore_index=True)
-    columns = {f"|ΔF| of {name} (meV/Å)": one.values for name, one in zip(names, errors, strict=True) if one is not None}
+    columns = {
+        f"|ΔF| of {name} (meV/Å)": one.values for name, one in zip(names, errors, strict=True) if one is not None
+    }
     difference = np.abs(errors[0].values - errors[1].values)
     order = np.argsort(-difference, kind="stable")
     return table.assign(**columns).iloc[order].reset_index(drop=True)

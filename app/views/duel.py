@@ -1,5 +1,7 @@
 """Duel: two models on the same configurations, and the atoms of one of them side by side."""
 
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -81,7 +83,9 @@ def _headline(found: Duel, names: Names, quantity: str, costs: pd.DataFrame) -> 
     n = f"n = {found.n_configs:,} in {found.n_clusters} clusters"
     few = f"{found.n_clusters} clusters, too few for bounds"
     has_bounds = pd.notna(found.difference_lo)
-    difference = f"95 %: {significant(found.difference_lo)} to {significant(found.difference_hi)}" if has_bounds else few
+    difference = (
+        f"95 %: {significant(found.difference_lo)} to {significant(found.difference_hi)}" if has_bounds else few
+    )
     rate = f"95 %: {found.win_rate_lo:.0%} to {found.win_rate_hi:.0%}" if has_bounds else few
     values = [
         (f"RMSE of {names[0]} ({unit})", significant(found.rmse_first), n),
@@ -114,9 +118,7 @@ def _notes(chosen: selection.Selection, ids: tuple[str, str], alignment: str) ->
     )
 
 
-def _cheaper(
-    found: Duel, kinds: pd.DataFrame, datasets: pd.DataFrame, names: Names, costs: pd.DataFrame
-) -> None:
+def _cheaper(found: Duel, kinds: pd.DataFrame, datasets: pd.DataFrame, names: Names, costs: pd.DataFrame) -> None:
     """Where the model that costs less time has the smaller error; said with its certainty."""
     if costs.empty:
         st.markdown(
@@ -139,7 +141,9 @@ def _cheaper(
     ]
     sure, likely = ([name for part in parts for name in part[k]] for k in (0, 1))
     sentences = [
-        f"It wins beyond doubt on {wording.listed(sure)}." if sure else f"Nowhere does it win beyond doubt over {dear}.",
+        f"It wins beyond doubt on {wording.listed(sure)}."
+        if sure
+        else f"Nowhere does it win beyond doubt over {dear}.",
         f"It wins more often than not, within the bounds of chance, on {wording.listed(likely)}." if likely else "",
     ]
     share = found.win_rate if is_first else 1.0 - found.win_rate
@@ -177,8 +181,29 @@ def _rates(
     origin = furniture.provenance(
         "duel", title, ids, chosen.scope.on(*datasets["dataset_id"]), f"{n:,} shared configurations"
     )
-    unit = QUANTITIES[METRICS[chosen.quantity].rmse].unit
-    heads = {
+    heads = _heads(names, QUANTITIES[METRICS[chosen.quantity].rmse].unit)
+    shown = table[list(heads)]
+    st.subheader("Who wins where", anchor=False)
+    furniture.figure(
+        lambda ink: duel_plots.win_rates(table, names, chosen.quantity, ink, title, origin.source_line()),
+        shown,
+        origin,
+        f"{title}, by dataset and by kind of structures on {place}; the table below holds the same numbers.",
+        key="win-rates",
+        slot=slot,
+    )
+    st.caption(
+        f"By dataset, and below by kind of structures on {place}. Filled: the bounds leave out one half. At the right: "
+        f"configurations that {names[0]} wins, equal ones, and those that {names[1]} wins. Without bounds: fewer than "
+        "six independent clusters. Datasets and kinds are not corrected for their number: of twenty equal ones, one "
+        "would seem different."
+    )
+    tables.table_view(shown, "duel-parts", heads)
+
+
+def _heads(names: Names, unit: str) -> dict[str, Any]:
+    """Columns of the table of parts, with their heads."""
+    return {
         "part": "By", "of": "Configurations of",
         "n_configs": st.column_config.NumberColumn("n", format="localized"),
         "n_clusters": "Clusters",
@@ -193,26 +218,11 @@ def _rates(
         **{
             name: st.column_config.NumberColumn(label, format="percent")
             for name, label in (
-                ("win_rate", f"{names[0]} wins"), ("win_rate_lo", "wins, lower 95 %"), ("win_rate_hi", "wins, upper 95 %"),
+                ("win_rate", f"{names[0]} wins"), ("win_rate_lo", "wins, lower 95 %"),
+                ("win_rate_hi", "wins, upper 95 %"),
             )
         },
     }  # fmt: skip
-    shown = table[list(heads)]
-    st.subheader("Who wins where", anchor=False)
-    furniture.figure(
-        lambda ink: duel_plots.win_rates(table, names, chosen.quantity, ink, title, origin.source_line()),
-        shown,
-        origin,
-        f"{title}, by dataset and by kind of structures on {place}; the table below holds the same numbers.",
-        key="win-rates",
-        slot=slot,
-    )
-    st.caption(
-        f"By dataset, and below by kind of structures on {place}. Filled: the bounds leave out one half. At the right: "
-        f"configurations that {names[0]} wins, equal ones, and those that {names[1]} wins. Without bounds: fewer than six independent clusters. Datasets and kinds are not "
-        "corrected for their number: of twenty equal ones, one would seem different."
-    )
-    tables.table_view(shown, "duel-parts", heads)
 
 
 show()

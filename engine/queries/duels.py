@@ -21,8 +21,8 @@ _ENERGY_ERROR = {
     "crystal": "energy_error_per_atom_crystal",
 }
 LEAST = 0.01
-"""Errors that differ by no more than this, in meV/atom or meV/Å, count as equal: forces that symmetry makes zero differ by
-rounding alone, and no DFT label is as exact."""
+"""Errors that differ by no more than this, in meV/atom or meV/Å, count as equal: forces that symmetry makes zero differ
+by rounding alone, and no DFT label is as exact."""
 
 _FIELDS = tuple(field.name for field in dataclasses.fields(Duel))
 
@@ -165,7 +165,9 @@ def opponents(model_id: str, scope: Scope, quantity: str) -> pd.DataFrame:
     Returns:
         model_id, n_shared and error (mean over the shared configurations, in eV/atom or eV/Å).
     """
-    column = "force_rmse" if quantity == "force" else "coalesce(e.energy_error_per_atom_aligned, e.energy_error_per_atom)"
+    column = (
+        "force_rmse" if quantity == "force" else "coalesce(e.energy_error_per_atom_aligned, e.energy_error_per_atom)"
+    )
     return connection.frame(
         f"""
         select e.model_id, count(*) as n_shared, avg(abs({column})) as error

@@ -19,7 +19,9 @@ def test_a_duel_worked_out_by_hand():
     # (9 + 1 + 4 + 0) / 6 and (16 + 1 + 1 + 12) / 6
     assert [found.rmse_first, found.rmse_second] == pytest.approx([np.sqrt(14 / 6), np.sqrt(5)])
     assert found.difference == pytest.approx(found.rmse_first - found.rmse_second)
-    assert np.isnan([found.difference_lo, found.difference_hi, found.win_rate_lo, found.win_rate_hi]).all()  # 4 clusters
+    assert np.isnan(
+        [found.difference_lo, found.difference_hi, found.win_rate_lo, found.win_rate_hi]
+    ).all()  # 4 clusters
 
 
 def test_errors_that_differ_by_rounding_are_equal():

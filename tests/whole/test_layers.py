@@ -71,7 +71,9 @@ RULES = {
     "app.structures": {"app.figures", "engine.queries", "engine.readers", "engine.records", "precompute.live"},
     "app.address": {"engine.errors", "engine.queries.scope"},
     "app.theme": {"app.figures"},
-    "app.export": {"app.figures", "engine.queries", "engine.quantities"},
+    "app.report": {"app.figures", "engine.quantities", "engine.queries"},
+    "app.report.drawing": set(),  # runs in a process of its own
+    "app.export": {"app.figures", "app.report", "app.wording", "engine.queries", "engine.quantities"},
     "app.conditions": {
         "app.wording", "engine.errors", "engine.queries", "engine.registry", "engine.store.connection",
     },
@@ -86,18 +88,19 @@ RULES = {
         "engine.queries", "engine.store.connection",
     },
     "app.furniture": {
-        "app.export", "app.figures", "app.links", "app.selection", "app.tables", "app.theme", "app.wording",
-        "engine.queries",
+        "app.export", "app.figures", "app.links", "app.report", "app.selection", "app.tables", "app.theme",
+        "app.wording", "engine.queries",
     },
     "app.sections": {
-        "app.address", "app.export", "app.figures", "app.furniture", "app.links", "app.selection", "app.structures",
+        "app.address", "app.export", "app.figures", "app.furniture", "app.links", "app.report", "app.selection",
+        "app.structures",
         "app.tables", "app.wording", "engine.quantities", "engine.queries", "engine.registry",
     },
     "app.views": {
-        "app.address", "app.conditions", "app.export", "app.figures", "app.furniture", "app.links", "app.sections",
-        "app.selection", "app.structures", "app.tables", "app.wording", "engine.errors", "engine.numerics",
-        "engine.quantities", "app.live", "engine.queries", "engine.readers", "engine.records", "engine.registry",
-        "engine.store.connection",
+        "app.address", "app.conditions", "app.export", "app.figures", "app.furniture", "app.links", "app.report",
+        "app.sections", "app.selection", "app.structures", "app.tables", "app.wording", "engine.errors",
+        "engine.numerics", "engine.quantities", "app.live", "engine.queries", "engine.readers", "engine.records",
+        "engine.registry", "engine.store.connection",
         "engine.store.visitor_queries", "precompute.live",
     },
     "app.search": {"app.links", "engine.queries"},
