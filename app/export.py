@@ -246,6 +246,7 @@ def report_button(make: Callable[[], basket.Item], key: str) -> None:
 def figure_item(make: MakeFigure, table: pd.DataFrame, provenance: Provenance) -> basket.Item:
     """A figure as it lies in the basket, with the address of the page that it is on."""
     page = str(st.session_state.get("address", ""))
+    figure = make(base.LIGHT)
     asked = {name: st.query_params.get_all(name) for name in sorted(st.query_params)}
     return basket.Item(
         title=provenance.title,
@@ -255,8 +256,9 @@ def figure_item(make: MakeFigure, table: pd.DataFrame, provenance: Provenance) -
         models=provenance.models,
         datasets=provenance.datasets,
         data_version=provenance.data_version,
-        figure=basket.figure_text(make(base.LIGHT)),
+        figure=basket.figure_text(figure),
         csv=to_csv(table, provenance).decode(),
+        widths=layout.widths_of(figure),
     )
 
 

@@ -14,7 +14,8 @@ from app.figures.base import Ink
 FloatArray = NDArray[np.float64]
 
 WIDTH_MM = 85  # that marks, whose size is in pixels, have the size of atoms at
-_PLOT = 270  # px: of a plot in print of that width, beside a colour bar
+_PLOT = {False: 290, True: 205}  # px: width of the plot in print, without and beside a colour bar
+_HIGHEST = 300  # px
 _TILT, _TURN = np.radians(-74.0), np.radians(-24.0)  # as the 3D viewer begins: from above the side, third axis up
 _RADIUS = 0.72  # of covalent radii, as in the 3D viewer
 _EDGES = [((0, j, k), (1, j, k)) for j in (0, 1) for k in (0, 1)]
@@ -63,9 +64,9 @@ def projection(
     everything = np.vstack([atoms, *corners])[:, :2]
     low, high = everything.min(axis=0) - 1.2, everything.max(axis=0) + 1.2
     span = high - low
-    scale = _PLOT / span[0]
-    height = int(min(scale * span[1], 1.3 * _PLOT) / 0.8)
-    figure = base.base_figure(ink, title, source, height + 150, left=10, right=10)
+    scale = min(_PLOT[values is not None] / span[0], _HIGHEST / span[1])  # px per Å
+    # In print heights are four fifths of those on a screen (app/report/layout.py).
+    figure = base.base_figure(ink, title, source, int(scale * span[1] / 0.8) + 150, left=10, right=10)
     figure.add_trace(_cell(corners, ink))
     order = np.argsort(atoms[:, 2], kind="stable")
     sizes = 2 * _RADIUS * covalent_radii[numbers] * scale

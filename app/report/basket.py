@@ -10,8 +10,6 @@ from typing import Any
 import plotly.graph_objects as go
 import streamlit as st
 
-from app.report import layout
-
 MOST_ITEMS = 24
 MOST_BYTES = 40_000_000
 _KEY = "basket"
@@ -31,6 +29,7 @@ class Item:
         data_version: Build of the data.
         figure: Plotly's JSON in light colours, as on a screen.
         csv: The numbers behind it.
+        widths: In mm, at which the figure can be printed, the one that suits it first.
         structure: Extended XYZ of a structure; empty for a figure.
     """
 
@@ -43,6 +42,7 @@ class Item:
     data_version: str
     figure: str
     csv: str
+    widths: tuple[int, ...]
     structure: str = ""
 
     @property
@@ -59,10 +59,6 @@ class Item:
     def drawn(self) -> go.Figure:
         """The figure again."""
         return go.Figure(json.loads(self.figure))
-
-    def widths(self) -> tuple[int, ...]:
-        """Widths in mm that it can be printed at, the one that suits it first."""
-        return layout.widths_of(self.drawn())
 
     def slug(self) -> str:
         """The title as part of a file name."""

@@ -78,8 +78,8 @@ def for_print(figure: go.Figure, width_mm: int) -> dict[str, Any]:
     figure.update_yaxes(automargin=True)
     found: dict[str, Any] = json.loads(str(figure.to_json(engine="json")))
     _shrink_text(found)
-    _wrap_titles(found["layout"], width - left - right, plot)
-    if base.least_width(figure) * _SHRINK > width:
+    _wrap_titles(found["layout"], width, (left, right), plot)
+    if base.least_width(figure) > width:
         _leave_out_small_print(found)
     found["layout"].setdefault("font", {}).update(family=FONT, size=_TEXT)
     for trace in found["data"]:
@@ -93,13 +93,16 @@ def _is_above(note: Any) -> bool:
     return note.name != "source" and isinstance(note.y, int | float) and note.y >= 1 and note.yanchor != "top"
 
 
-def _wrap_titles(layout: dict[str, Any], width: float, height: float) -> None:
-    """Break titles of axes that are longer than their axis."""
+def _wrap_titles(layout: dict[str, Any], width: float, sides: tuple[float, float], height: float) -> None:
+    """Break titles of axes that are longer than there is room, which a lower axis has beside it too."""
+    plot = width - sum(sides)
     for name, axis in layout.items():
         if not re.fullmatch(r"[xy]axis\d*", name) or not (axis.get("title") or {}).get("text"):
             continue
         start, end = axis.get("domain") or (0.0, 1.0)
-        room = (width if name[0] == "x" else height) * (end - start) / (_TEXT * _LETTER)
+        is_whole = end - start > 0.99
+        across = plot + 2 * min(sides) if is_whole else plot * (end - start)
+        room = (across if name[0] == "x" else height * (end - start)) / (_TEXT * _LETTER)
         if "<" not in axis["title"]["text"]:
             axis["title"]["text"] = "<br>".join(textwrap.wrap(axis["title"]["text"], max(int(room), 16)))
 

@@ -62,7 +62,7 @@ def _item(place: int, item: basket.Item) -> Entry:
     """One item with its controls."""
     last = len(basket.items()) - 1
     key = item.item_id
-    widths = item.widths()
+    widths = item.widths
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
             kind = "Structure" if item.structure else "Figure"
@@ -79,8 +79,9 @@ def _item(place: int, item: basket.Item) -> Entry:
                 "Width in print", sorted(widths), default=widths[0], required=True, format_func="{} mm".format,
                 key=f"print-{key}",
             )  # fmt: skip
+            is_shown = st.toggle("Preview", key=f"show-{key}")
             st.markdown(f"[Show it on its page](./{item.page}?{item.address})", width="content")
-        with st.expander("Preview"):
+        if is_shown:
             figure = item.drawn()
             st.plotly_chart(
                 figure.update_layout(title_text=""), theme=None, key=f"preview-{key}", config={"staticPlot": True},

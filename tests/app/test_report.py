@@ -45,7 +45,7 @@ def _figure(ink: base.Ink = base.LIGHT) -> go.Figure:
 def _item(title: str = "A title", structure: str = "") -> basket.Item:
     return basket.Item(
         title, f"{title}. n = 2.", "parity", "model=emt", ("emt",), ("al-cu",), "v1", basket.figure_text(_figure()),
-        "# A title\na,b\n1,2\n", structure,
+        "# A title\na,b\n1,2\n", layout.widths_of(_figure()), structure,
     )  # fmt: skip
 
 
@@ -188,7 +188,7 @@ def test_two_processes_draw_the_same_bytes_and_the_pictures_are_to_print(store, 
         c.numbers, c.positions, c.cell, base.LIGHT, "A cell", "source", values=c.positions[:, 0], label="x (Å)", top=4.0
     )
     drawn = basket.Item(
-        "A cell", "A cell.", "structure", "", (), ("al-cu",), "v1", basket.figure_text(cell), "a\n1\n", "x"
+        "A cell", "A cell.", "structure", "", (), ("al-cu",), "v1", basket.figure_text(cell), "a\n1\n", (85,), "x"
     )
     entries = [bundle.Entry(_item(), 85), bundle.Entry(_item(), 180), bundle.Entry(drawn, 85)]
     (tmp_path / "entries").write_bytes(pickle.dumps(entries))
@@ -285,7 +285,7 @@ def test_a_figure_is_added_once_and_can_be_moved_recaptioned_and_removed(store):
     at.button(key="report-structure").click().run()
     figure, structure = at.session_state["basket"]
     assert "REF_forces" in structure.structure
-    assert structure.widths() == (85,)
+    assert structure.widths == (85,)
     at.switch_page("views/report.py").run()
     assert not at.exception, at.exception
     at.button(key=f"down-{figure.item_id}").click().run()

@@ -5,6 +5,7 @@ worker environments of this machine. Each page visited must show no exception an
 """
 
 import re
+import zipfile
 from collections.abc import Iterator
 from io import BytesIO, StringIO
 from pathlib import Path
@@ -281,14 +282,34 @@ def test_structure_is_saved_as_extended_xyz(page):
     assert atoms.arrays["predicted_forces"].shape == (len(atoms), 3)
 
 
-def test_chart_is_saved_as_svg(page):
-    visit(page, "/parity?model=morse&quantity=Force", ".js-plotly-plot .modebar-btn")
+@pytest.mark.parametrize("ending", ["svg", "pdf", "png"])
+def test_chart_is_saved_to_print(page, ending):
+    visit(page, "/cost?quantity=Force", ".js-plotly-plot .modebar-btn")
 
+    page.get_by_role("button", name="Export").first.click()
+    with page.expect_download(timeout=4 * PATIENCE) as download:
+        page.get_by_role("button", name=ending.upper(), exact=True).click()
+
+    assert download.value.suggested_filename.endswith(f".{ending}")
+    beginning = {"svg": b"<svg", "pdf": b"%PDF", "png": b"\x89PNG"}[ending]
+    assert Path(download.value.path()).read_bytes().startswith(beginning)
+
+
+def test_a_report_is_filled_on_pages_and_saved_as_one_zip(page):
+    visit(page, "/cost?quantity=Force", ".js-plotly-plot .modebar-btn")
+    page.get_by_role("button", name="Export").first.click()
+    page.get_by_role("button", name="Add to report").click()
+    expect(page.get_by_text("Added to the report, which has 1 now.")).to_be_visible(timeout=PATIENCE)
+    page.keyboard.press("Escape")
+    page.get_by_role("link", name="Report").click()
+    page.get_by_role("button", name="Build the ZIP").click()
+    save = page.get_by_role("button", name=re.compile("Save the ZIP"))
+    save.wait_for(timeout=6 * PATIENCE)
     with page.expect_download() as download:
-        page.locator(".js-plotly-plot .modebar-btn").first.click()
-
-    assert download.value.suggested_filename.endswith(".svg")
-    assert "<svg" in Path(download.value.path()).read_text()[:500]
+        save.click()
+    names = zipfile.ZipFile(download.value.path()).namelist()
+    endings = {name.rpartition(".")[2] for name in names if name.startswith("report/figures/01-")}
+    assert endings == {"svg", "pdf", "png", "csv", "txt"}
 
 
 def test_uploaded_structure_is_predicted_live_by_chgnet(page, tmp_path):
