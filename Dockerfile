@@ -7,6 +7,8 @@ RUN mkdir -p app/static && npm ci --omit=dev --no-fund --no-audit && npm run sta
 
 FROM python:3.11-slim
 WORKDIR /atlas
+# Draws figures as SVG, PDF and PNG; without it the app has HTML and CSV.
+RUN apt-get update && apt-get install -y --no-install-recommends chromium && rm -rf /var/lib/apt/lists/*
 RUN useradd --create-home atlas
 COPY requirements.txt .
 RUN pip install --no-cache-dir --requirement requirements.txt

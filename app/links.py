@@ -51,7 +51,9 @@ def parity_link(label: str, model_id: str, scope: Scope) -> None:
     )
 
 
-def structure_link(dataset_id: str, config_id: str, model_id: str | None = None, *, atom: int | None = None) -> None:
+def structure_link(
+    dataset_id: str, config_id: str, model_id: str | None = None, *, atom: int | None = None, label: str = ""
+) -> None:
     """Link to the atoms of one configuration.
 
     Args:
@@ -59,12 +61,14 @@ def structure_link(dataset_id: str, config_id: str, model_id: str | None = None,
         config_id: The configuration.
         model_id: Model to show on it; the sidebar's by default.
         atom: Atom to mark on it.
+        label: Text of the link; names the configuration by default.
     """
     model = {} if model_id is None else {"model": model_id}
     marked = {} if atom is None else {"atom": str(atom)}
     st.page_link(
         STRUCTURE_PAGE,
-        label=f"Open {config_id} in Structure" if atom is None else f"Open atom {atom} of {config_id} in Structure",
+        label=label
+        or (f"Open {config_id} in Structure" if atom is None else f"Open atom {atom} of {config_id} in Structure"),
         icon=":material/deployed_code:",
         query_params={"dataset": dataset_id, "cfg": config_id} | model | marked,
     )
