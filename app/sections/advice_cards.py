@@ -87,8 +87,9 @@ def _rank(row: dict[str, Any], found: Advice, asked: Request) -> str:
     text = f"{interval(row['rank'], row['rank_hi'])} of {n}, RMSE {significant(1e3 * row['rmse'])} {unit}"
     if found.wide_tier is not None and pd.notna(row["wide_rank"]):
         wide = tier_label(found.wide_tier, asked.kind)
+        few = f"{found.n_clusters} cluster{'s' * (found.n_clusters != 1)}"
         text += (
-            f"; {found.n_clusters} cluster{'s' * (found.n_clusters != 1)} cannot tell models apart. On {wide} ({found.n_wide_clusters} clusters): "
+            f"; {few} cannot tell models apart. On {wide} ({found.n_wide_clusters} clusters): "
             f"{interval(row['wide_rank'], row['wide_rank_hi'])}"
         )
     return text
