@@ -34,6 +34,8 @@ ALIGNMENT_LABELS = {"raw": "Raw", "per_element": "Aligned", "crystal": "Crystal"
 CHOICES = ("model", "compare", "dataset", "quantity", "seen")
 """The shared choices, by key."""
 
+_LEFT_MODEL = "model-left"  # the model before the last change of the dataset, where it had to change too
+
 _EMPTY_STORE = "The results store holds no predictions yet. Run: make demo"
 
 
@@ -129,7 +131,7 @@ def sidebar(page: str, heeded: Collection[str] = CHOICES) -> None:
             dataset_ids,
             key="dataset",
             bind="query-params",
-            on_change=_forget_group,
+            on_change=_follow_dataset,
             disabled="dataset" not in heeded,
         )
         conditions.draw(st.session_state["dataset"], has_unknown=bool(unknown_conditions))
@@ -140,6 +142,9 @@ def sidebar(page: str, heeded: Collection[str] = CHOICES) -> None:
         model_id, dataset_id = st.session_state["model"], st.session_state["dataset"]
         if left not in dataset_ids:
             st.caption(f":material/warning: No model has numbers for {dataset_label(left)}, so it is not shown here.")
+        if (before := st.session_state.pop(_LEFT_MODEL, None)) is not None:
+            who = model_labels()[before]
+            st.caption(f":material/swap_horiz: {who} was not run there: now the best model that was.")
         st.caption(_described(model_id, dataset_id))
         model_link(model_id)
         with st.expander(f"About {dataset_label(dataset_id)}"):
@@ -206,12 +211,17 @@ def _came_from_elsewhere() -> bool:
 def choose_dataset(dataset_id: str) -> None:
     """Take a dataset into the sidebar; called before the next run."""
     st.session_state["dataset"] = dataset_id
-    _forget_group()
+    _follow_dataset()
 
 
-def _forget_group() -> None:
-    """A group belongs to its dataset."""
+def _follow_dataset() -> None:
+    """Forget the group, which belongs to its dataset, and a model that was not run on the new one."""
     st.query_params.pop("group", None)
+    state = st.session_state
+    state.pop(_LEFT_MODEL, None)
+    if "model" in state and (best := _best_instead(state["model"], state["dataset"])):
+        state[_LEFT_MODEL] = state["model"]
+        state["model"] = best
 
 
 def group_choice(scope: Scope, *, is_disabled: bool = False) -> Scope:
@@ -277,10 +287,23 @@ def _with_numbers() -> tuple[list[str], list[str]]:
 @cached
 def _default_model(model_ids: tuple[str, ...], dataset_id: str) -> str:
     """The model with the smallest force error on the first dataset, on the configurations that models share."""
+    return _best_model(dataset_id) or model_ids[0]
+
+
+@cached
+def _best_model(dataset_id: str) -> str:
+    """The model with the smallest force error on a dataset; empty where none is ranked there."""
     metrics = error_metrics.shared_metrics("raw", Scope.of(dataset_id), quantity="force")
     ranked = metrics[metrics["is_ranked"]].dropna(subset=["force_rmse_mev_per_ang"])
     best = ranked.sort_values("force_rmse_mev_per_ang")["model_id"]
-    return str(best.iloc[0]) if len(best) else model_ids[0]
+    return str(best.iloc[0]) if len(best) else ""
+
+
+def _best_instead(model_id: str, dataset_id: str) -> str:
+    """The best model on a dataset where the given one has no numbers there; else empty."""
+    metrics = error_metrics.dataset_metrics("raw")
+    has_numbers = ((metrics["model_id"] == model_id) & (metrics["dataset_id"] == dataset_id)).any()
+    return "" if has_numbers else _best_model(dataset_id)
 
 
 @cached

@@ -27,14 +27,13 @@ from precompute.commands import (
     models,
     predict,
     relax,
-    run,
-    say,
     sql,
     status,
     table,
 )
 from precompute.dft import run as dft
-from precompute.jobs import vacancies
+from precompute.jobs import campaign, doctor, vacancies
+from precompute.progress import say
 
 
 def main() -> int:
@@ -82,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     sub = command(envs)
     sub.add_argument("family", nargs="*", help="default: every family")
     sub.add_argument("--lock", action="store_true", help="resolve the pins anew and write the lock files")
-    _add_run(command(run))
+    campaign.add_arguments(command(campaign.main, "run"))
     sub = command(import_, "import")
     sub.add_argument("file", nargs="?", metavar="FILE", help="parquet or extended XYZ; without it, all published ones")
     sub.add_argument(
@@ -111,24 +110,10 @@ def _parser() -> argparse.ArgumentParser:
     sub = command(dft.main, "reference")
     dft.add_arguments(sub)
     user_datasets.add_arguments(command(user_datasets.main, "add-dataset"))
+    doctor.add_arguments(command(doctor.main, "doctor"))
     sub = command(status)
     sub.add_argument("--json", action="store_true")
     return parser
-
-
-def _add_run(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--limit", type=int, metavar="N", help="a reproducible sample of N configurations of each dataset")
-    sub.add_argument("--group", action="append", metavar="NAME", help="repeatable: only these groups of structures")
-    sub.add_argument(
-        "--reactions",
-        action="store_true",
-        help="only what defect energies are made of; without --dataset, of all datasets that are here",
-    )
-    sub.add_argument("--jobs", type=int, metavar="N", help="worker processes at once (default: one per core)")
-    sub.add_argument("--offline", action="store_true", help="start workers without any network")
-    sub.add_argument("--memory-gb", type=float, default=0.0, metavar="GB", help="memory that each worker may use")
-    sub.add_argument("--executor", choices=("local", "parsl"), default="local")
-    sub.add_argument("--parsl-config", metavar="MODULE:ATTRIBUTE", help="a parsl.Config for --executor parsl")
 
 
 def _add_tables(sub: argparse.ArgumentParser) -> None:

@@ -3,9 +3,8 @@
 import argparse
 import json
 import os
-import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,23 +12,18 @@ from typing import Any
 from engine.data_folder import DataFolder
 from engine.errors import FetchError, RegistryError, SettingsError
 from engine.readers.readings import Upload
-from engine.records import Configuration
 from engine.registry.datasets import Dataset, select_datasets
 from engine.registry.models import Model, families, get_model, select_models
-from engine.registry.reactions import needed_configurations
 from engine.relaxations import RelaxationOptions
-from engine.shards import merged, sample
-from engine.store.reactions import dataset_reactions, listed_reactions
-from precompute import progress
-from precompute.acquire.datasets import configurations_of, fetch_dataset
+from engine.shards import merged
+from precompute.acquire.datasets import configurations_of, datasets_here, fetch_dataset
 from precompute.acquire.imports import import_file, import_published
 from precompute.acquire.user_models import ModelDescription, external_model, register
 from precompute.acquire.weights import Checkpoint, fetch_weights
 from precompute.jobs import bench as measuring
-from precompute.jobs import embedding, runner
+from precompute.jobs import embedding
 from precompute.jobs.build import build as build_store
 from precompute.jobs.describe import describe as describe_environments
-from precompute.jobs.executors import command_line, run_with_parsl
 from precompute.jobs.prediction import predict_upload, prediction_line, read_file
 from precompute.jobs.reaction_tables import reaction_tables
 from precompute.jobs.relaxation import numbers, relax_structure, write_structures
@@ -40,15 +34,11 @@ from precompute.jobs.tables import (
     markdown_rows,
     markdown_table,
 )
+from precompute.progress import say
 from precompute.workers import worker_envs
 from precompute.workers.worker_envs import why_not_runnable
 
 DEFAULT_DATASET = "open-defects"
-
-
-def say(line: str) -> None:
-    """Print progress to standard error, so that standard output stays free for --json."""
-    print(line, file=sys.stderr, flush=True)
 
 
 def fetch(arguments: argparse.Namespace) -> int:
@@ -108,79 +98,6 @@ def envs(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Predict what is missing: every chosen model on every chosen dataset."""
-    folder = DataFolder.default()
-    if arguments.reactions:
-        arguments.dataset = arguments.dataset or ["all"]
-    if not arguments.model or not arguments.dataset:
-        raise SettingsError("run needs --dataset ID and --model ID; both may be all.")
-    if arguments.limit is not None and arguments.limit < 1:
-        raise SettingsError(f"--limit is {arguments.limit}, expected at least 1.")
-    if arguments.limit is not None and arguments.reactions:
-        raise SettingsError("--reactions needs all parts of a defect energy, so it cannot go with --limit.")
-    if arguments.group and (arguments.reactions or arguments.executor == "parsl"):
-        raise SettingsError("--group goes with neither --reactions nor --executor parsl.")
-    datasets = {d.dataset_id: _to_run(d, folder, arguments) for d in _fetched(arguments.dataset, folder)}
-    if arguments.group and not any(datasets.values()):
-        raise SettingsError(f"None of these datasets has a group named {' or '.join(arguments.group)}.")
-    if arguments.reactions and not any(datasets.values()):
-        raise SettingsError(
-            "These datasets hold no part of a defect energy; engine/registry/reaction_groups.toml names those that do."
-        )
-    tasks, commands = [], []
-    for model in select_models(arguments.model):
-        if reason := why_not_runnable(model, folder):
-            say(f"{model.model_id}: skipped. {reason}")
-            if "all" not in arguments.model:
-                return 1
-            continue
-        if arguments.executor == "parsl":
-            command = command_line(model.model_id, list(datasets), folder.root, arguments.device, arguments.limit)
-            commands.append([*command, "--reactions"] if arguments.reactions else command)
-            continue
-        task, n_done = runner.plan(model, datasets, folder)
-        n_todo = sum(len(shard.configurations) for shard, _ in task.shards)
-        say(f"{model.model_id}: {n_todo} to do, {n_done} done before")
-        tasks.append(task)
-    if commands:
-        return max(run_with_parsl(commands, arguments.parsl_config))
-    outcome = runner.run(
-        tasks,
-        folder,
-        device=arguments.device,
-        n_slots=arguments.jobs,
-        offline=arguments.offline,
-        memory_gb=arguments.memory_gb,
-    )
-    say(
-        f"{outcome.n_done} configurations in {progress.duration(outcome.seconds)}, "
-        f"{outcome.n_failed} failed with a reason"
-    )
-    if outcome.n_transient:
-        say(f"{outcome.n_transient} lacked memory or time; the same command tries them again")
-    if left := outcome.n_planned - outcome.n_done:
-        say(f"{left} of {outcome.n_planned} configurations are not done")
-    return 0 if outcome.is_complete else 1
-
-
-def _to_run(dataset: Dataset, folder: DataFolder, arguments: argparse.Namespace) -> list[Configuration]:
-    """Configurations of a dataset that `run` was asked for."""
-    if arguments.group:
-        chosen = [c for c in configurations_of(dataset, folder) if c.group_name in arguments.group]
-        return chosen if arguments.limit is None else sample(chosen, arguments.limit)
-    configurations = configurations_of(dataset, folder, arguments.limit)
-    if not arguments.reactions:
-        return configurations
-    reactions = [*dataset_reactions(dataset, configurations), *listed_reactions()]
-    needed = needed_configurations(reactions).get(dataset.dataset_id, set())
-    chosen = [c for c in configurations if c.config_id in needed]
-    if chosen:
-        n_atoms = sum(c.n_atoms for c in chosen)
-        say(f"{dataset.dataset_id}: {len(chosen)} configurations, {n_atoms:,} atoms, are parts of defect energies")
-    return chosen
-
-
 def import_(arguments: argparse.Namespace) -> int:
     """Take in predictions computed elsewhere: FILE of one model, or all published ones that are known."""
     folder = DataFolder.default()
@@ -231,7 +148,7 @@ def _import_one(dataset: Dataset, arguments: argparse.Namespace, folder: DataFol
 def describe(arguments: argparse.Namespace) -> int:
     """Classify the local environments of datasets, which `build` does too where they are missing."""
     folder = DataFolder.default()
-    for dataset in _fetched(arguments.dataset or ["all"], folder):
+    for dataset in datasets_here(arguments.dataset or ["all"], folder)[0]:
         configurations = configurations_of(dataset, folder)
         found = describe_environments(dataset.dataset_id, configurations, folder)
         n_atoms, n_sampled = (sum(len(getattr(one, name)) for one in found.values()) for name in ("classes", "sampled"))
@@ -370,7 +287,7 @@ def status(arguments: argparse.Namespace) -> int:
     folder = DataFolder.default()
     rows = [
         _status(dataset, model, folder)
-        for dataset in _fetched(arguments.dataset or ["all"], folder, quiet=True)
+        for dataset in datasets_here(arguments.dataset or ["all"], folder)[0]
         for model in select_models(arguments.model or ["all"])
     ]
     if arguments.json:
@@ -409,17 +326,6 @@ def _forgiving(is_one_of_all: bool) -> Iterator[None]:
         if not is_one_of_all:
             raise
         say(f"skipped: {error}")
-
-
-def _fetched(ids: Sequence[str], folder: DataFolder, *, quiet: bool = False) -> list[Dataset]:
-    """Datasets asked for; `all` stands for those that are here."""
-    datasets = select_datasets(ids)
-    if "all" not in ids:
-        return datasets
-    here = [d for d in datasets if folder.configurations(d.dataset_id).is_file()]
-    if not quiet:
-        say(f"{len(datasets) - len(here)} datasets are not fetched and are left out")
-    return here
 
 
 def _mirror(arguments: argparse.Namespace) -> Path | None:

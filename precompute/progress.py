@@ -9,6 +9,11 @@ from engine.shards import Shard
 REPORT_SECONDS = 10.0
 
 
+def say(line: str) -> None:
+    """Print progress to standard error, so that standard output stays free for --json."""
+    print(line, file=sys.stderr, flush=True)
+
+
 class Progress:
     """Counts and prints: one line every few seconds with rate and time left, on standard error."""
 

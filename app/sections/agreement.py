@@ -14,6 +14,7 @@ from app.selection import Selection
 from engine.queries import agreement
 from engine.queries.agreement import MEASURES
 from engine.queries.scope import Scope
+from engine.registry import kinds
 
 MEASURE_WORDS = {"maximum": "Maximum", "standard": "Standard deviation", "weighted": "U"}
 _SAMPLES = {
@@ -206,7 +207,7 @@ def _shown(table: pd.DataFrame, choice: Choice) -> pd.DataFrame:
     """Rows in display units, with bounds in words."""
     return pd.DataFrame(
         {
-            "kind": table["kind"].to_numpy(),
+            "kind": [kinds.label(kind) for kind in table["kind"]],
             "n_samples": table["n_samples"].to_numpy(),
             "n_clusters": table["n_clusters"].to_numpy(),
             "rho_text": [_with_bounds(row, "spearman") for _, row in table.iterrows()],

@@ -9,6 +9,7 @@ from app.selection import Selection
 from engine.queries import intervals
 from engine.queries.intervals import NOMINAL, TOLERANCE
 from engine.queries.scope import Scope
+from engine.registry import kinds
 
 _PLAIN = "none"
 _UNITS = {"force": "meV/Å", "energy": "meV/atom"}
@@ -139,18 +140,18 @@ def _table(table: pd.DataFrame, here: pd.DataFrame, chosen: Selection) -> None:
         "by_kind": st.column_config.NumberColumn("Holds on new configurations (%)", format="%.1f"),
     }
     tables.table_view(shown, "intervals", heads)
-    kinds = here[(here["kind"] != intervals.ALL) & (here["model_id"] == chosen.model_id)]
-    if kinds.empty:
-        kinds = here[(here["kind"] != intervals.ALL) & (here["model_id"] == table["model_id"].iloc[0])]
-    if kinds.empty:
+    rows = here[(here["kind"] != intervals.ALL) & (here["model_id"] == chosen.model_id)]
+    if rows.empty:
+        rows = here[(here["kind"] != intervals.ALL) & (here["model_id"] == table["model_id"].iloc[0])]
+    if rows.empty:
         return
-    label = wording.model_labels().get(kinds["model_id"].iloc[0], kinds["model_id"].iloc[0])
+    label = wording.model_labels().get(rows["model_id"].iloc[0], rows["model_id"].iloc[0])
     st.markdown(f"**{label}, kind by kind**")
     by_kind = pd.DataFrame(
         {
-            "kind": kinds["kind"], "unit": kinds["unit"], "n_units": kinds["n_units"],
-            "low": 1000 * kinds["median_low"], "high": 1000 * kinds["median_high"],
-            "by_kind": 100 * kinds["coverage_configs"],
+            "kind": [kinds.label(kind) for kind in rows["kind"]], "unit": rows["unit"], "n_units": rows["n_units"],
+            "low": 1000 * rows["median_low"], "high": 1000 * rows["median_high"],
+            "by_kind": 100 * rows["coverage_configs"],
         }
     )  # fmt: skip
     heads |= {

@@ -242,9 +242,9 @@ def _held_out_columns(sample: Sample, owners: IntArray) -> dict[str, Any]:
 
 
 def _kinds(frame: Frame, owners: IntArray) -> Iterator[tuple[str, NDArray[np.bool_]]]:
-    """Members of each kind among some samples, all of them first; a single kind is not named apart."""
+    """Members of each kind of structure among some samples, all of them first; a single kind is not named apart."""
     yield ALL, np.ones(len(owners), dtype=bool)
-    names = frame.group[owners]
+    names = frame.kind[owners]
     kinds = np.unique(names)
     for kind in kinds if len(kinds) > 1 else ():
         yield str(kind), names == kind

@@ -20,6 +20,7 @@ from engine.numerics.clusters import cluster_labels, host_of
 from engine.numerics.metrics import MEV, energy_metrics, force_metrics, rmse
 from engine.records import Configuration, Prediction
 from engine.registry.datasets import Dataset
+from engine.registry.kinds import kind_of
 
 # Columns of `errors` from which the force metrics of any set of configurations follow.
 FORCE_SUMS = ("force_rmse", "force_mae", "reference_dot_predicted", "reference_dot_reference")
@@ -42,6 +43,7 @@ class Frame:
         self.index = {(c.config_id, c.geometry_hash): i for i, c in enumerate(configurations)}
         self.n_atoms = np.array([c.n_atoms for c in configurations])
         self.group = np.array([c.group_name for c in configurations])
+        self.kind = np.array([kind_of(dataset.kinds, c.group_name, c.config_id) for c in configurations])
         self.inside = ~np.isin(self.group, dataset.groups_outside)
         self.energy = np.array([np.nan if c.energy is None else c.energy for c in configurations]) / self.n_atoms
         numbers = np.unique(np.concatenate([c.numbers for c in configurations]))

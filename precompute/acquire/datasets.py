@@ -1,5 +1,6 @@
 """Datasets come in: from a registry entry to configurations on disk."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from engine.data_folder import EMBEDDED, DataFolder
@@ -7,7 +8,7 @@ from engine.errors import DatasetError, FetchError
 from engine.files import write_text
 from engine.readers.formats import read
 from engine.records import Configuration, read_configurations, write_configurations
-from engine.registry.datasets import DataFile, Dataset
+from engine.registry.datasets import DataFile, Dataset, select_datasets
 from engine.shards import sample
 from precompute.acquire.archives import unpack_members
 from precompute.acquire.fetching import fetch_file, sha256_of
@@ -79,6 +80,19 @@ def configurations_of(dataset: Dataset, folder: DataFolder, limit: int | None = 
     if limit is None:
         return configurations
     return sample([c for c in configurations if c.group_name not in dataset.groups_outside], limit)
+
+
+def datasets_here(ids: Sequence[str], folder: DataFolder) -> tuple[list[Dataset], int]:
+    """Datasets asked for, where `all` stands for those that are fetched; and how many of all are not.
+
+    Raises:
+        RegistryError: The registry knows no such dataset.
+    """
+    datasets = select_datasets(ids)
+    if "all" not in ids:
+        return datasets, 0
+    here = [dataset for dataset in datasets if folder.configurations(dataset.dataset_id).is_file()]
+    return here, len(datasets) - len(here)
 
 
 def _check_stored(dataset: Dataset, path: Path) -> None:

@@ -1,8 +1,8 @@
-"""Run models over datasets: one worker per slot, each loads a model once and takes shards until none is left."""
+"""Run models over datasets: one worker per place, each loads a model once and takes shards until none is left."""
 
-import os
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from engine.registry.models import Model
 from engine.shards import Shard, cut, done_keys, missing
 from precompute.acquire.weights import Checkpoint
 from precompute.progress import Progress
+from precompute.workers.devices import Place
 from precompute.workers.pool import Pool
 
 # A second worker for the same model pays its imports only from about this much work on.
@@ -86,23 +87,23 @@ def run(
     tasks: Sequence[Task],
     folder: DataFolder,
     *,
-    device: str,
-    n_slots: int | None = None,
+    places: Sequence[Place],
     offline: bool = False,
     memory_gb: float = 0.0,
+    seconds: float | None = None,
 ) -> Outcome:
-    """Work through tasks with one worker per slot.
+    """Work through tasks with one worker per place.
 
-    Every slot takes a model that has no worker yet; when there is none left, it helps the model with the most
-    work. A worker that dies is replaced, and a configuration that killed two workers becomes a failed row.
+    Every place takes a model that suits it and has no worker yet; when there is none left, it helps the model with the
+    most work. A worker that dies is replaced, and a configuration that killed two workers becomes a failed row.
 
     Args:
         tasks: From `plan`; emptied as shards are taken.
         folder: The data folder.
-        device: auto, cpu or cuda.
-        n_slots: Workers at once; one per core by default.
+        places: Of the workers, from `devices.places`.
         offline: Start workers where there is no network at all.
         memory_gb: Address space of each worker; 0 for all there is.
+        seconds: Time after which no place takes anything new, s; None for until all is done.
 
     Returns:
         Counts, and the models that could not be loaded with the reason.
@@ -110,10 +111,12 @@ def run(
     tasks = [task for task in tasks if task.shards]
     n_planned = sum(len(shard.configurations) for task in tasks for shard, _ in task.shards)
     progress = Progress(n_planned, sum(task.n_atoms for task in tasks))
-    queue = _Queue(tasks)
-    n_slots = max(1, min(n_slots or os.cpu_count() or 1, sum(len(t.shards) for t in tasks)))
-    with Pool(folder, device=device, offline=offline, memory_gb=memory_gb, max_warm=n_slots) as pool:
-        threads = [threading.Thread(target=_slot, args=(queue, pool, progress), daemon=True) for _ in range(n_slots)]
+    queue = _Queue(tasks, None if seconds is None else time.monotonic() + seconds)
+    for task in tasks:
+        if not any(place.suits(task.model.family) for place in places):
+            task.error = "no worker of this run takes its family; leave out --device cuda or --jobs"
+    with Pool(folder, device="auto", offline=offline, memory_gb=memory_gb, max_warm=len(places)) as pool:
+        threads = [threading.Thread(target=_slot, args=(queue, pool, place, progress), daemon=True) for place in places]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -123,16 +126,20 @@ def run(
 
 
 class _Queue:
-    """Which model a slot takes next, and which shard."""
+    """Which model a place takes next, and which shard."""
 
-    def __init__(self, tasks: list[Task]) -> None:
+    def __init__(self, tasks: list[Task], deadline: float | None = None) -> None:
         self._tasks = tasks
+        self._deadline = deadline
         self._lock = threading.Lock()
 
-    def take_model(self) -> Task | None:
-        """A model without a worker, else one with enough work for another; None when all is taken."""
+    def take_model(self, place: Place) -> Task | None:
+        """A model without a worker, else one with enough work for another; None when all that suits is taken."""
         with self._lock:
-            open_tasks = [task for task in self._tasks if task.shards and not task.error]
+            if self._is_over():
+                return None
+            suitable = [task for task in self._tasks if place.suits(task.model.family)]
+            open_tasks = [task for task in suitable if task.shards and not task.error]
             untouched = [task for task in open_tasks if task.n_workers == 0]
             shared = [task for task in open_tasks if task.n_atoms > MIN_ATOMS_PER_WORKER * task.n_workers]
             task = next(iter(untouched), None) or max(shared, key=lambda t: t.n_atoms, default=None)
@@ -141,23 +148,26 @@ class _Queue:
             return task
 
     def take_shard(self, task: Task) -> tuple[Shard, Path] | None:
-        """Next shard of a model, None when there is none left or the model failed."""
+        """Next shard of a model, None when there is none left, the model failed or time is over."""
         with self._lock:
-            return task.shards.pop(0) if task.shards and not task.error else None
+            return task.shards.pop(0) if task.shards and not task.error and not self._is_over() else None
+
+    def _is_over(self) -> bool:
+        return self._deadline is not None and time.monotonic() > self._deadline
 
     def leave(self, task: Task, error: str = "") -> None:
-        """A slot is done with a model."""
+        """A worker is done with a model."""
         with self._lock:
             task.n_workers -= 1
             task.error = task.error or error
 
 
-def _slot(queue: _Queue, pool: Pool, progress: Progress) -> None:
-    """Take models until there are none; whatever goes wrong with one is its error, and the slot goes on."""
-    while (task := queue.take_model()) is not None:
+def _slot(queue: _Queue, pool: Pool, place: Place, progress: Progress) -> None:
+    """Take models until there are none; whatever goes wrong with one is its error, and the place goes on."""
+    while (task := queue.take_model(place)) is not None:
         error = ""
         try:
-            with pool.borrow(task.model) as loaded:
+            with pool.borrow(task.model, place) as loaded:
                 while (taken := queue.take_shard(task)) is not None:
                     shard, target = taken
                     done = loaded.evaluate(shard.configurations, target, timeout=CONFIG_SECONDS)

@@ -1,8 +1,9 @@
 """Configurations to predictions with one loaded model: cells made periodic, systems evaluated in batches.
 
 How many systems go into one call follows from their edges (pairs of atoms within the model's reach) and atoms, since
-memory and time follow from them. A batch that does not fit into memory is cut in halves, and so is every later one; one
-that fails in any other way is done again one system at a time, so that only the culprit becomes a failed row.
+memory and time follow from them. On a GPU the first batches are small and tell how much memory an edge takes; later
+ones double until they fill what is free. A batch that does not fit into memory is cut in halves, and so is every later
+one; one that fails in any other way is done again one system at a time, so that only the culprit becomes a failed row.
 
 This module imports `engine.records` and no other module of ours, since it runs in the environments of the families.
 """
@@ -11,7 +12,7 @@ import gc
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from ase import Atoms
@@ -25,12 +26,27 @@ Batch = Callable[[Calculator, Sequence[Atoms]], list[dict[str, Any]]]
 """What a family's `batch` is: results of each system, in order."""
 
 ONE_AT_A_TIME = 1  # edges
+FILLED = 0.7  # of the free memory of a device, by one batch: allocators cut memory into pieces
+TELLING = 0.5  # of the limit that a batch must have, so that it tells what an edge takes
 EDGES_PER_ATOM = 10  # what an atom itself is counted as: a cloud of lone atoms has no edge but still takes memory
 _OUT_OF_MEMORY = (
     "out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory", "bad_alloc",
     "resource_exhausted",
     "failed to map segment",  # a shared library that is imported late finds no room below the cap
 )  # fmt: skip
+
+
+class DeviceMemory(Protocol):
+    """Memory of the device that a model computes on, bytes."""
+
+    def start(self) -> None:
+        """A batch begins."""
+
+    def taken(self) -> float:
+        """What the batch took at most, beyond what was in use before."""
+
+    def free(self) -> float:
+        """What a batch may take."""
 
 
 def periodic_atoms(configuration: Configuration, reach: float) -> tuple[Atoms, bool]:
@@ -117,13 +133,28 @@ class Evaluator:
         reach: The family's REACH, Å.
         batch: The family's `batch`, or None where its package takes one system at a time.
         max_edges: Edges that one batch may have; a single larger system still goes, alone.
+        memory: Of the device, where batches are to grow until they fill it; None for batches of that size.
+
+    Attributes:
+        max_edges: As it is now.
+        bytes_per_edge: What the last telling batch took; 0 before any.
     """
 
-    def __init__(self, calculator: Calculator, reach: float, batch: Batch | None = None, max_edges: int = 0) -> None:
+    def __init__(
+        self,
+        calculator: Calculator,
+        reach: float,
+        batch: Batch | None = None,
+        max_edges: int = 0,
+        memory: DeviceMemory | None = None,
+    ) -> None:
         self._calculator = calculator
         self._reach = reach
         self._batch = batch
+        self._memory = memory
+        self._largest: int | None = None  # edges, once a batch has not fitted
         self.max_edges = max_edges or ONE_AT_A_TIME
+        self.bytes_per_edge = 0.0
 
     def predict(
         self,
@@ -148,11 +179,14 @@ class Evaluator:
                 systems.append((index, *periodic_atoms(configuration, self._reach)))
             except Exception as error:
                 done[index] = _failed(configuration, error)
-        for batch in self._batches(systems, max_edges):
+        for batch, n_edges in self._batches(systems, max_edges):
             announce([configurations[index].config_id for index, _, _ in batch])
             started = time.perf_counter()
+            if self._memory is not None:
+                self._memory.start()
             answers = self._answers([atoms for _, atoms, _ in batch])
             seconds = time.perf_counter() - started
+            self._grow(n_edges)
             n_atoms = sum(len(atoms) for _, atoms, _ in batch)
             for (index, atoms, padded), answer in zip(batch, answers, strict=True):
                 share = seconds * len(atoms) / max(n_atoms, 1)
@@ -161,8 +195,11 @@ class Evaluator:
 
     def _batches(
         self, systems: list[tuple[int, Atoms, bool]], cap: int | None
-    ) -> Iterator[list[tuple[int, Atoms, bool]]]:
-        """Neighbours in order, until the next one would make too many edges; reads `max_edges` anew each time."""
+    ) -> Iterator[tuple[list[tuple[int, Atoms, bool]], int]]:
+        """Neighbours in order, until the next one would make too many edges, and their edges.
+
+        It reads `max_edges` anew each time.
+        """
         members: list[tuple[int, Atoms, bool]] = []
         n_edges = 0
         for system in systems:
@@ -171,12 +208,20 @@ class Evaluator:
             if self._batch and limit > ONE_AT_A_TIME:
                 size = count_edges(system[1], self._reach) + EDGES_PER_ATOM * len(system[1])
             if members and n_edges + size > limit:
-                yield members
+                yield members, n_edges
                 members, n_edges = [], 0
             members.append(system)
             n_edges += size
         if members:
-            yield members
+            yield members, n_edges
+
+    def _grow(self, n_edges: int) -> None:
+        """Let later batches be larger, at most twice, where this one shows that they fit."""
+        if self._memory is None or self._batch is None or n_edges < TELLING * self.max_edges:
+            return
+        self.bytes_per_edge = max(self._memory.taken() / n_edges, 1.0)
+        fitting = int(FILLED * self._memory.free() / self.bytes_per_edge)
+        self.max_edges = max(ONE_AT_A_TIME, min(2 * self.max_edges, fitting, self._largest or fitting))
 
     def _answers(self, systems: Sequence[Atoms]) -> list[dict[str, Any] | Exception]:
         """Results of each system, or what went wrong with it."""
@@ -196,7 +241,7 @@ class Evaluator:
             return [self._alone(atoms) for atoms in systems]
         problem = None  # its traceback holds the tensors
         _free_memory()
-        self.max_edges = max(self.max_edges // 2, ONE_AT_A_TIME)
+        self.max_edges = self._largest = max(self.max_edges // 2, ONE_AT_A_TIME)
         print(f"out of memory with {len(systems)} systems; from now on {self.max_edges} edges", file=sys.stderr)
         half = len(systems) // 2
         return self._answers(systems[:half]) + self._answers(systems[half:])

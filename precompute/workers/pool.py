@@ -26,6 +26,7 @@ from engine.data_folder import DataFolder
 from engine.errors import WorkerError
 from engine.records import Configuration
 from engine.registry.models import Model
+from precompute.workers.devices import Place
 from precompute.workers.process import SINGLE_POINT, Evaluated, Worker, WorkerDiedError
 from precompute.workers.worker_envs import has_nvidia_driver, worker_command
 
@@ -63,9 +64,10 @@ class _History:
 
 @dataclass(eq=False)
 class Loaded:
-    """A model that one caller has to itself for a while."""
+    """A model that one caller has to itself for a while, at one place."""
 
     model: Model
+    place: Place
     _make: Callable[[], Worker]
     _history: _History
     worker: Worker
@@ -147,10 +149,10 @@ class Pool:
 
     Args:
         folder: Data folder with worker environments and weights.
-        device: auto, cpu or cuda.
+        device: auto, cpu or cuda, where a caller names no place.
         n_threads: Threads of the numerical libraries in each worker.
         offline: Start workers where there is no network at all.
-        memory_gb: Address space of each worker; 0 for all there is.
+        memory_gb: Address space of each worker; 0 for all there is, as always on a GPU.
         max_warm: Workers that are kept at most, those at work included.
         log_prefix: Beginning of the names of log files.
     """
@@ -167,9 +169,9 @@ class Pool:
         log_prefix: str = "",
     ) -> None:
         self._folder = folder
-        self._command = functools.partial(
-            worker_command, folder=folder, device=device, n_threads=n_threads, offline=offline, memory_gb=memory_gb
-        )
+        self._place = Place(device)
+        self._command = functools.partial(worker_command, folder=folder, n_threads=n_threads, offline=offline)
+        self._memory_gb = memory_gb
         self._max_warm = max_warm
         self._log_prefix = log_prefix
         self._lock = threading.Lock()
@@ -178,20 +180,24 @@ class Pool:
         self._histories: dict[str, _History] = {}
 
     @contextmanager
-    def borrow(self, model: Model) -> Iterator[Loaded]:
+    def borrow(self, model: Model, place: Place | None = None) -> Iterator[Loaded]:
         """A model for one caller alone, warm where one is idle; not loaded yet where it is new.
+
+        Args:
+            model: From the registry.
+            place: Where its worker runs; None for the pool's own device.
 
         Raises:
             EngineError: The model cannot run here.
         """
+        place = place or self._place
         with self._lock:
-            loaded = next(
-                (idle for idle in self._idle if idle.model.model_id == model.model_id and idle.worker.is_alive), None
-            )
+            warm = [idle for idle in self._idle if idle.model.model_id == model.model_id and idle.place == place]
+            loaded = next((idle for idle in warm if idle.worker.is_alive), None)
             if loaded is not None:
                 self._idle.remove(loaded)
         if loaded is None:
-            loaded = self._new(model)
+            loaded = self._new(model, place)
         with self._lock:
             while self._idle and len(self._busy) + len(self._idle) >= self._max_warm:
                 oldest = min(self._idle, key=lambda idle: idle.used)
@@ -243,12 +249,13 @@ class Pool:
     ) -> None:
         self.close()
 
-    def _new(self, model: Model) -> Loaded:
-        command = self._command(model)
+    def _new(self, model: Model, place: Place) -> Loaded:
+        memory_gb = 0.0 if place.device == "cuda" else self._memory_gb
+        command = self._command(model, device=place.device, gpu=place.gpu, memory_gb=memory_gb)
         log = self._folder.logs / f"{self._log_prefix}{model.model_id}.log"
         with self._lock:
             history = self._histories.setdefault(model.model_id, _History())
-        return Loaded(model, lambda: Worker(command, log), history, Worker(command, log))
+        return Loaded(model, place, lambda: Worker(command, log), history, Worker(command, log))
 
 
 def _say(line: str) -> None:

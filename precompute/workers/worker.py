@@ -49,10 +49,8 @@ from precompute.workers.evaluation import Evaluator
 
 Reply = Callable[..., None]
 
-CPU_EDGES = 4000
+FIRST_EDGES = 4000
 PARENT_SECONDS = 1.0
-# A guess for large equivariant models; too small costs little time, too large costs one halving.
-BYTES_PER_EDGE = 200_000
 
 
 def serve(evaluator: Evaluator, record: RunRecord, reply: Reply) -> None:
@@ -89,7 +87,9 @@ def single_point(evaluator: Evaluator, record: RunRecord, request: dict[str, Any
         for c in configurations
     ]
     seconds = time.perf_counter() - started
-    measured = dataclasses.replace(record, wall_seconds=seconds, dtype=precision(predictions))
+    measured = dataclasses.replace(
+        record, wall_seconds=seconds, dtype=precision(predictions), max_edges=evaluator.max_edges
+    )
     write_predictions(Path(request["output"]), predictions, measured)
     reasons = [p.reason for p in predictions if p.status == "failed"]
     return {"n": len(predictions), "n_failed": len(reasons), "reasons": reasons, "seconds": seconds}
@@ -184,14 +184,33 @@ def deny_network() -> None:
     sys.addaudithook(refuse)
 
 
-def choose_max_edges(device: str) -> int:
-    """Edges that go into one call at first; a lack of memory halves it."""
-    if device != "cuda" or not importlib.util.find_spec("torch"):
-        return CPU_EDGES
-    import torch
+class TorchMemory:
+    """Memory of the GPU that PyTorch computes on, as its allocator counts it; bytes."""
 
-    free, _ = torch.cuda.mem_get_info()
-    return max(CPU_EDGES, int(free / BYTES_PER_EDGE))
+    def __init__(self) -> None:
+        import torch
+
+        self._cuda = torch.cuda
+        self._before = 0.0
+
+    def start(self) -> None:
+        """A batch begins."""
+        self._cuda.reset_peak_memory_stats()
+        self._before = float(self._cuda.memory_allocated())
+
+    def taken(self) -> float:
+        """What the batch took at most, beyond what was in use before."""
+        return float(self._cuda.max_memory_allocated()) - self._before
+
+    def free(self) -> float:
+        """What the driver has left and what the allocator keeps without using it."""
+        kept = self._cuda.memory_reserved() - self._cuda.memory_allocated()
+        return float(self._cuda.mem_get_info()[0] + kept)
+
+
+def device_memory(device: str) -> TorchMemory | None:
+    """Memory by which batches grow; None on a CPU, and where the framework tells nothing (JAX, TensorFlow)."""
+    return TorchMemory() if device == "cuda" and importlib.util.find_spec("torch") else None
 
 
 def choose_device(wanted: str) -> str:
@@ -234,9 +253,9 @@ def verify_package_file(file: str, sha256: str) -> str:
 
 def _hardware(device: str) -> str:
     if device == "cuda":
-        asked = subprocess.run(
-            ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True, check=False
-        )
+        chosen = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0]
+        command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader", *(["-i", chosen] if chosen else [])]
+        asked = subprocess.run(command, capture_output=True, text=True, check=False)
         if asked.returncode == 0:
             return asked.stdout.splitlines()[0]
     try:
@@ -307,9 +326,10 @@ def main() -> int:
         traceback.print_exc()
         reply(event="error", message=f"{type(error).__name__}: {error}")
         return 1
-    max_edges = arguments.max_edges or choose_max_edges(device)
+    max_edges = arguments.max_edges or FIRST_EDGES
+    memory = None if arguments.max_edges else device_memory(device)
     record = run_record(arguments, checkpoint_sha256, device, max_edges)
-    evaluator = Evaluator(calculator, family.REACH, getattr(family, "batch", None), max_edges)
+    evaluator = Evaluator(calculator, family.REACH, getattr(family, "batch", None), max_edges, memory)
     reply(event="ready", record=record.to_metadata())
     serve(evaluator, record, reply)
     return 0

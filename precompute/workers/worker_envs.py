@@ -2,7 +2,8 @@
 
 `engine/families/<family>.py` names the pins, `<family>.lock` holds every package that follows from them with its
 hashes, `<data>/worker_envs/<family>/` is the environment. Packages that differ between CPU and GPU machines
-(PyTorch, JAX's CUDA plugin) are pinned in the header's `accelerator` table and installed last, outside the lock.
+(PyTorch, JAX's CUDA plugin) are pinned in the header's `accelerator` table and installed last: for a GPU those of
+`<family>.cuda.lock`, with the CUDA libraries that follow from them; for a CPU the build of the user's own source.
 `worker_command` starts a model in its family's environment.
 """
 
@@ -14,6 +15,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,7 +47,7 @@ _PASSED_ON = {
     "PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "TMP", "TEMP", "SYSTEMROOT",
     "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "CUDA_HOME", "CUDA_PATH", "NVIDIA_VISIBLE_DEVICES",
     "NVIDIA_DRIVER_CAPABILITIES", "XLA_PYTHON_CLIENT_PREALLOCATE", "XLA_PYTHON_CLIENT_MEM_FRACTION",
-    "PYTORCH_CUDA_ALLOC_CONF",
+    "TF_FORCE_GPU_ALLOW_GROWTH", "PYTORCH_CUDA_ALLOC_CONF",
 }  # fmt: skip
 
 # Installed from the header's accelerator table, so not in the lock.
@@ -82,13 +84,20 @@ def python_path(family: str, data: Path) -> Path:
 
 
 def is_built(family: str, data: Path) -> bool:
-    """Whether the environment is complete and made from the current lock."""
-    stamp = environment_path(family, data) / ".complete"
-    return stamp.is_file() and stamp.read_text() == _stamp(family)
+    """Whether the environment is complete and made from the current lock, for whatever device."""
+    return bool(built_for(family, data))
+
+
+def built_for(family: str, data: Path) -> str:
+    """Kind of device that the environment is for, cpu or cuda; empty where it is absent, half done or outdated."""
+    path = environment_path(family, data) / ".complete"
+    stamp = path.read_text() if path.is_file() else ""
+    kinds = ("cpu", "cuda") if uses_gpu(family) else ("cpu",)
+    return next((kind for kind in kinds if stamp == _stamp(family, kind)), "")
 
 
 def lock(family: str) -> Path:
-    """Resolve a family's pins into `<family>.lock`, with hashes of every file.
+    """Resolve a family's pins into `<family>.lock` with hashes of every file, and what a GPU adds into its CUDA lock.
 
     Raises:
         WorkerEnvError: The pins have no solution, or uv cannot reach its index.
@@ -100,7 +109,28 @@ def lock(family: str) -> Path:
         "pip", "compile", "--quiet", "--generate-hashes", "--python-version", "3.11", "--upgrade", *unlocked,
         "--no-header", "--no-annotate", "--output-file", str(path), str(FAMILIES / f"{family}.py"),
     )  # fmt: skip
+    if wanted := _accelerator(header(family), "cuda"):
+        _lock_cuda(family, wanted)
     return path
+
+
+def _lock_cuda(family: str, wanted: list[str]) -> None:
+    """Resolve what a GPU needs beyond the family's lock, at the versions of that lock."""
+    base = FAMILIES / f"{family}.lock"
+    locked = re.findall(r"^([A-Za-z0-9._-]+)==", base.read_text(), re.MULTILINE)
+    without = [word for package in locked for word in ("--no-emit-package", package)]
+    with tempfile.TemporaryDirectory() as scratch:
+        source = Path(scratch) / "requirements.in"
+        source.write_text("\n".join(wanted) + "\n")
+        _uv(
+            "pip", "compile", "--quiet", "--generate-hashes", "--python-version", "3.11", "--upgrade", *without,
+            "--python-platform", "x86_64-manylinux_2_28", "--no-header", "--no-annotate", "--constraint", str(base),
+            "--output-file", str(_cuda_lock(family)), str(source), links=False,
+        )  # fmt: skip
+
+
+def _cuda_lock(family: str) -> Path:
+    return FAMILIES / f"{family}.cuda.lock"
 
 
 def build(family: str, data: Path, *, device: str = "auto") -> bool:
@@ -122,13 +152,16 @@ def build(family: str, data: Path, *, device: str = "auto") -> bool:
         raise WorkerEnvError(
             f"engine/families/{family}.lock is missing. Run: python -m precompute envs --lock {family}"
         )
-    if is_built(family, data):
+    kind = device_kind(device)
+    if kind == "cuda" and not uses_gpu(family):
+        kind = "cpu"
+    if built_for(family, data) == kind:
         return False
     folder = environment_path(family, data)
     python = str(python_path(family, data))
     # Two uv installs that share a cache can block each other for minutes.
     with _exclusive(data / "worker_envs" / ".lock"):
-        if is_built(family, data):
+        if built_for(family, data) == kind:
             return False
         shutil.rmtree(folder, ignore_errors=True)
         _uv("venv", "--quiet", "--python", "3.11", str(folder))
@@ -136,10 +169,14 @@ def build(family: str, data: Path, *, device: str = "auto") -> bool:
             "pip", "install", "--quiet", "--python", python, "--no-deps", "--require-hashes",
             "--requirements", str(FAMILIES / f"{family}.lock"),
         )  # fmt: skip
-        accelerator = _accelerator(options, device)
-        if accelerator:
-            _uv("pip", "install", "--quiet", "--python", python, *_torch_backend(device), *accelerator)
-        write_text(folder / ".complete", _stamp(family))
+        if kind == "cuda":
+            _uv(
+                "pip", "install", "--quiet", "--python", python, "--no-deps", "--require-hashes",
+                "--requirements", str(_cuda_lock(family)), links=False,
+            )  # fmt: skip
+        elif accelerator := _accelerator(options, "cpu"):
+            _uv("pip", "install", "--quiet", "--python", python, *_torch_backend(), *accelerator)
+        write_text(folder / ".complete", _stamp(family, kind))
     return True
 
 
@@ -159,11 +196,13 @@ class Start(TypedDict, total=False):
         device: auto, cpu or cuda.
         n_threads: Threads of the numerical libraries; 1 where not given.
         offline: Whether to start it without any network.
+        gpu: The one GPU that it sees, as CUDA_VISIBLE_DEVICES names it; empty for all that are visible here.
     """
 
     device: Required[str]
     n_threads: int
     offline: bool
+    gpu: str
 
 
 def python_command(
@@ -191,6 +230,10 @@ def python_command(
     }
     if start["device"] == "cpu":
         env |= {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
+    else:
+        # Several workers may share a GPU, so none takes all of its memory at its start.
+        env = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "TF_FORCE_GPU_ALLOW_GROWTH": "true"} | env
+        env |= {"CUDA_VISIBLE_DEVICES": gpu} if (gpu := start.get("gpu")) else {}
     argv = (str(python_path(family, data).absolute()), "-m", module, *arguments)
     return WorkerCommand((*_without_network(), *argv) if start.get("offline") else argv, env, ROOT)
 
@@ -215,6 +258,7 @@ def worker_command(
     offline: bool = False,
     memory_gb: float = 0.0,
     max_edges: int = 0,
+    gpu: str = "",
 ) -> WorkerCommand:
     """Command that starts a worker with this model.
 
@@ -226,6 +270,7 @@ def worker_command(
         offline: Start it where the operating system offers no network at all.
         memory_gb: Address space that the worker may use; 0 for all there is.
         max_edges: Edges in one batch; 0 lets the worker choose, 1 evaluates one system at a time.
+        gpu: The one GPU that it sees; empty for all that are visible here.
 
     Raises:
         RegistryError: The model cannot run in this release.
@@ -246,7 +291,7 @@ def worker_command(
         "--memory-gb", str(memory_gb),
         "--max-edges", str(max_edges),
     )  # fmt: skip
-    return family_command(model.family, folder, arguments, device=device, n_threads=n_threads, offline=offline)
+    return family_command(model.family, folder, arguments, device=device, n_threads=n_threads, offline=offline, gpu=gpu)
 
 
 def family_command(
@@ -284,20 +329,26 @@ def has_nvidia_driver() -> bool:
     return program is not None and subprocess.run([program, "-L"], capture_output=True, check=False).returncode == 0
 
 
-def _accelerator(options: dict[str, object], device: str) -> list[str]:
-    """Requirements of the header that depend on the device."""
+def uses_gpu(family: str) -> bool:
+    """Whether the packages of a family can compute on a GPU."""
+    return bool(_accelerator(header(family), "cuda"))
+
+
+def _accelerator(options: dict[str, object], kind: str) -> list[str]:
+    """Requirements of the header for a kind of device, cpu or cuda."""
     tool = options.get("tool", {})
     assert isinstance(tool, dict)
-    table = tool.get("defect-atlas", {}).get("accelerator", {})
-    kind = "cuda" if device == "cuda" or (device == "auto" and has_nvidia_driver()) else "cpu"
-    return list(table.get(kind, []))
+    return list(tool.get("defect-atlas", {}).get("accelerator", {}).get(kind, []))
 
 
-def _torch_backend(device: str) -> list[str]:
-    """Options for uv's source of PyTorch: a folder that the user configured, or the build that fits the machine."""
-    if _find_links():
-        return []
-    return ["--torch-backend", "cpu" if device == "cpu" or not has_nvidia_driver() else "auto"]
+def device_kind(device: str) -> str:
+    """Which kind of device an environment is for: cpu or cuda; auto looks for an NVIDIA driver."""
+    return "cuda" if device == "cuda" or (device == "auto" and has_nvidia_driver()) else "cpu"
+
+
+def _torch_backend() -> list[str]:
+    """Options for uv's source of PyTorch on a CPU: a folder that the user configured, or PyTorch's own index."""
+    return [] if _find_links() else ["--torch-backend", "cpu"]
 
 
 def _find_links() -> str:
@@ -313,10 +364,15 @@ def _find_links() -> str:
     return ""
 
 
-def _uv(*arguments: str) -> None:
-    """Run uv; raise a WorkerEnvError with its message where it fails."""
-    env = dict(os.environ)
-    if find_links := _find_links():
+def _uv(*arguments: str, links: bool = True) -> None:
+    """Run uv; raise a WorkerEnvError with its message where it fails.
+
+    Args:
+        arguments: Of the command line.
+        links: Whether packages may come from the user's folder of wheels, which may hold builds for CPUs.
+    """
+    env = {key: value for key, value in os.environ.items() if key != "UV_FIND_LINKS"}
+    if links and (find_links := _find_links()):
         env["UV_FIND_LINKS"] = find_links
     program = shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
     if program is None:
@@ -326,9 +382,11 @@ def _uv(*arguments: str) -> None:
         raise WorkerEnvError(f"uv {' '.join(arguments[:2])} failed: {done.stderr.strip()[-800:]}")
 
 
-def _stamp(family: str) -> str:
-    """Digest of what an environment was made from: the lock and the device-dependent pins."""
+def _stamp(family: str, kind: str) -> str:
+    """Digest of what an environment was made from: the locks and the pins that depend on the device."""
     digest = hashlib.sha256((FAMILIES / f"{family}.lock").read_bytes())
+    if kind == "cuda":
+        digest.update(_cuda_lock(family).read_bytes())
     digest.update(repr(header(family).get("tool")).encode())
     return digest.hexdigest()
 

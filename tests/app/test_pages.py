@@ -3,9 +3,9 @@ import shutil
 import pandas as pd
 import pytest
 
-from app import wording
+from app import selection, wording
 from app.main import PAGES
-from engine.queries import comparability
+from engine.queries import comparability, error_metrics
 from engine.store.builder import StoreBuilder, publish
 from tests.app.opening import APP, open_app, table_with, text_of
 
@@ -90,6 +90,21 @@ def test_the_switch_of_alignment_follows_a_dataset_that_begins_otherwise(store, 
     assert at.segmented_control(key="align").value == "per_element"
     at.selectbox(key="dataset").set_value("al-cu").run()
     assert at.segmented_control(key="align").value == "per_element"
+
+
+def test_a_model_that_was_not_run_on_a_new_dataset_gives_way_and_that_is_said(store, monkeypatch):
+    everything = error_metrics.dataset_metrics("raw")
+    on_iron = (everything["dataset_id"] == "fe") & (everything["model_id"] == "morse")
+    monkeypatch.setattr(error_metrics, "dataset_metrics", lambda alignment: everything[~on_iron])
+    monkeypatch.setattr(selection, "_best_model", lambda dataset_id: "emt")
+    at = open_app()
+    at.selectbox(key="model").set_value("morse").run()
+    at.selectbox(key="dataset").set_value("fe").run()
+    assert at.selectbox(key="model").value == "emt"
+    assert "Morse was not run there: now the best model that was." in text_of(at)
+    at.selectbox(key="dataset").set_value("al-cu").run()
+    assert at.selectbox(key="model").value == "emt"
+    assert "was not run there" not in text_of(at)
 
 
 def test_noise_of_the_labels_is_said_where_it_was_measured(store):

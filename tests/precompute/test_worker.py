@@ -222,6 +222,41 @@ def test_a_batch_that_does_not_fit_is_halved_and_nothing_is_lost():
     assert evaluator.max_edges < 10**6 / 4
 
 
+class Memory:
+    """Memory of a device on which each atom takes a number of bytes."""
+
+    def __init__(self, batch: Batched, free: float, per_cell: float):
+        self.batch, self.room, self.per_cell, self.before = batch, free, per_cell, 0
+
+    def start(self):
+        self.before = len(self.batch.calls)
+
+    def taken(self):
+        return self.per_cell * max(self.batch.calls[self.before :], default=0)
+
+    def free(self):
+        return self.room
+
+
+def test_batches_grow_until_they_fill_the_memory_of_the_device():
+    size = count_edges(bulk("Cu", cubic=True), REACH) + EDGES_PER_ATOM * 4
+    batch = Batched()
+    evaluator = Evaluator(EMT(), REACH, batch, 2 * size, Memory(batch, free=1e9, per_cell=0.7e9 / 20.5))
+    found = evaluator.predict(coppers(80))
+    assert batch.calls == [2, 4, 8, 16, 20, 20, 10]
+    assert evaluator.bytes_per_edge == pytest.approx(0.7e9 / 20.5 / size)
+    np.testing.assert_allclose(energies(found), energies(Evaluator(EMT(), REACH).predict(coppers(80))), atol=1e-12)
+
+
+def test_batches_never_grow_again_to_a_size_that_did_not_fit():
+    size = count_edges(bulk("Cu", cubic=True), REACH) + EDGES_PER_ATOM * 4
+    batch = Batched(room=4 * 10)  # ten cells, though the memory that is free promises more
+    evaluator = Evaluator(EMT(), REACH, batch, 4 * size, Memory(batch, free=1e9, per_cell=1.0))
+    evaluator.predict(coppers(60))
+    assert batch.calls[:4] == [4, 8, 16, 8]
+    assert max(batch.calls[3:]) == 8
+
+
 def test_a_smaller_limit_holds_for_one_request_only():
     batch = Batched()
     evaluator = Evaluator(EMT(), REACH, batch, max_edges=10**6)

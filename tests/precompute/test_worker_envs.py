@@ -22,7 +22,31 @@ def test_a_lock_holds_the_pins_of_its_header(family):
 
 @pytest.mark.parametrize("family", families())
 def test_locks_name_no_index(family):
-    assert "://" not in (FAMILIES / f"{family}.lock").read_text()
+    for path in FAMILIES.glob(f"{family}.*lock"):
+        assert "://" not in path.read_text()
+
+
+@pytest.mark.parametrize("family", [family for family in families() if worker_envs.uses_gpu(family)])
+def test_a_cuda_lock_adds_the_pins_of_its_header_and_nothing_that_the_lock_has(family):
+    added = dict(re.findall(r"^([a-z0-9-]+)(?:\[.*\])?==(\S+) ", (FAMILIES / f"{family}.cuda.lock").read_text(), re.M))
+    locked = dict(re.findall(r"^([a-z0-9-]+)==(\S+) ", (FAMILIES / f"{family}.lock").read_text(), re.M))
+    pins = worker_envs.header(family)["tool"]["defect-atlas"]["accelerator"]["cuda"]
+    assert any(name.startswith("nvidia-") for name in added)
+    assert not added.keys() & locked.keys()
+    for pin in pins:
+        package, _, version = pin.partition("==")
+        name = package.partition("[")[0]
+        assert (added | locked)[name] == version
+
+
+def test_an_environment_for_another_device_is_built_anew(tmp_path):
+    folder = worker_envs.environment_path("mace", tmp_path)
+    folder.mkdir(parents=True)
+    (folder / ".complete").write_text(worker_envs._stamp("mace", "cuda"))
+    assert worker_envs.built_for("mace", tmp_path) == "cuda"
+    (folder / ".complete").write_text(worker_envs._stamp("mace", "cpu"))
+    assert worker_envs.built_for("mace", tmp_path) == "cpu"
+    assert worker_envs.is_built("mace", tmp_path)
 
 
 def test_every_family_has_a_lock_with_hashes():

@@ -212,7 +212,7 @@ def test_the_same_input_gives_the_same_numbers(checked):
         second = checked.again[name]
         assert first.status == second.status, name
         if first.status == "ok":
-            bits = 8 * np.finfo(checked.dtype).eps
+            bits = 8 * float(np.finfo(checked.dtype).eps)
             assert first.energy == pytest.approx(second.energy, rel=bits), name
             np.testing.assert_allclose(
                 first.forces, second.forces, rtol=0, atol=bits * max(1.0, np.abs(first.forces).max()), err_msg=name

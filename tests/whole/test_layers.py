@@ -65,7 +65,7 @@ RULES = {
         "engine.data_folder", "engine.errors", "engine.quantities", "engine.registry.kinds",
         "engine.registry.reactions", "engine.relaxations", "engine.store.connection", "precompute.acquire",
         "precompute.commands", "precompute.dft",
-        "precompute.jobs.vacancies",
+        "precompute.jobs.campaign", "precompute.jobs.doctor", "precompute.jobs.vacancies", "precompute.progress",
     },
     "app.figures": {"engine.numerics", "engine.quantities", "engine.queries", "engine.records"},
     "app.structures": {"app.figures", "engine.queries", "engine.readers", "engine.records", "precompute.live"},
