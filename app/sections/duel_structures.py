@@ -33,7 +33,6 @@ def show(chosen: selection.Selection, ids: Pair, names: Pair, alignment: str) ->
         alignment: Of energies.
     """
     table = duels.pairs(*ids, chosen.scope, chosen.quantity, alignment)
-    table = table.assign(margin=table["second"] - table["first"])
     table = table.sort_values(["margin", "config_id"], ascending=[False, True], ignore_index=True)
     config_id = _config_id(table)
     st.subheader("Configuration by configuration", anchor=False)
@@ -163,24 +162,26 @@ def _viewers(sights: tuple[Sight, Sight], names: Pair, largest: float) -> None:
         "Both pictures turn together and share one colour scale, which ends at the larger of the two 99th percentiles. "
         "A click on an atom marks it in both."
     )
-    atoms = _atoms(sights, names)
+    atoms = _atoms(sights)
     if atoms is not None:
         with st.expander("Atoms, the largest difference first"):
-            tables.table_view(atoms, "duel-atoms", parts.atom_columns())
+            number = partial(st.column_config.NumberColumn, format="%.1f")
+            heads = {
+                f"force_error_{which}": number(f"|ΔF| of {name} (meV/Å)")
+                for which, name in zip(("first", "second"), names, strict=True)
+            }
+            tables.table_view(atoms, "duel-atoms", parts.atom_columns() | heads)
 
 
-def _atoms(sights: tuple[Sight, Sight], names: Pair) -> pd.DataFrame | None:
+def _atoms(sights: tuple[Sight, Sight]) -> pd.DataFrame | None:
     """Error of both models on every atom; None where one has no forces."""
     errors = [sight.atom_colors("error") for sight in sights]
     if errors[0] is None or errors[1] is None:
         return None
     table = sights[0].atom_table()[["atom", "element"]].sort_values("atom", ignore_index=True)
-    columns = {
-        f"|ΔF| of {name} (meV/Å)": one.values for name, one in zip(names, errors, strict=True) if one is not None
-    }
-    difference = np.abs(errors[0].values - errors[1].values)
-    order = np.argsort(-difference, kind="stable")
-    return table.assign(**columns).iloc[order].reset_index(drop=True)
+    first, second = (np.asarray(one.values, dtype=float) for one in errors if one is not None)
+    order = np.argsort(-np.abs(first - second), kind="stable")
+    return table.assign(force_error_first=first, force_error_second=second).iloc[order].reset_index(drop=True)
 
 
 def _side_by_side(chosen: selection.Selection, ids: Pair, names: Pair, table: pd.DataFrame, config_id: str) -> None:

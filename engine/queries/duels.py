@@ -42,7 +42,8 @@ def pairs(first: str, second: str, scope: Scope, quantity: str, alignment: str) 
 
     Returns:
         dataset_id, config_id, group_name, kind, formula, n_atoms, cluster_name, and `first` and `second`: of an energy
-        the size of the error in meV/atom, of forces its root mean square over components in meV/Å.
+        the size of the error in meV/atom, of forces its root mean square over components in meV/Å; `margin`, by how
+        much the second one is larger.
     """
     shared = scope.shared_by([first, second])
     errors = error_metrics.errors_in(shared)
@@ -61,6 +62,7 @@ def pairs(first: str, second: str, scope: Scope, quantity: str, alignment: str) 
         """,
         shared.bindings(),
     )
+    wide = wide.assign(margin=wide["second"] - wide["first"])
     return about.merge(wide.reset_index(), on=["dataset_id", "config_id"])
 
 
