@@ -66,7 +66,7 @@ def expected_errors(table: pd.DataFrame, quantity: str, ink: Ink, title: str, so
         range=[len(rows) - 0.5, -0.5], tickvals=rows, ticktext=heads, tickfont={"color": ink.text, "size": 12},
         showgrid=False, ticks="", fixedrange=True,
     )  # fmt: skip
-    what = {"force": "Force RMSE of a configuration", "energy": "Aligned energy error"}[quantity]
+    what = {"force": "Force RMSE", "energy": "Energy error"}[quantity]  # of a configuration; short for narrow windows
     figure.update_xaxes(range=[0, 1.16 * limit], title={"text": f"{what} ({unit})"}, fixedrange=True)
     figure.update_layout(dragmode=False, bargap=0.3, showlegend=True)
     base.legend_above(figure, 3)
