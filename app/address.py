@@ -79,6 +79,19 @@ def keep(key: str, values: list[str], otherwise: list[str]) -> None:
         st.query_params[key] = values
 
 
+def refuse(sentences: Iterable[str]) -> None:
+    """Stop a page whose address asks for something that there is not; go on where there is nothing to say.
+
+    Args:
+        sentences: What is wrong.
+
+    Raises:
+        ScopeError: There is a sentence.
+    """
+    if text := " ".join(sentences):
+        raise ScopeError(text)
+
+
 def unknown(key: str, names: Mapping[str, str]) -> list[str]:
     """A sentence on the values that the address asks of a choice and that are neither names nor ids of options.
 

@@ -1,34 +1,41 @@
 """Export of figures and tables, each with what is needed to cite and repeat it.
 
-The camera in a chart's toolbar saves SVG or PNG in the browser. The Export menu gives a stand-alone HTML file
-and the data as CSV, and, where kaleido and a Chromium browser are installed, SVG and PNG in report colours.
+The Export menu of a chart gives SVG, PDF and PNG to print, where Chromium is installed, a stand-alone HTML file and the
+data as CSV, and puts the chart into the visitor's report. A file is made when its button is clicked. Without Chromium
+the camera in the chart's toolbar stays, which saves what the browser shows.
 """
 
 import datetime
-import importlib.util
-import os
 import re
-import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
+from urllib.parse import urlencode
 
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
 from app.figures import base
+from app.report import basket, columns, layout, renderer
+from app.wording import dataset_label, energy_meaning, listed, model_labels
+from engine.quantities import ALIGNMENTS
 
 MakeFigure = Callable[[base.Ink], go.Figure]
 
-PNG_SCALE = 300 / 96  # 300 dpi at CSS pixels
-REPORT_WIDTH = 900
 FILE_NAME_LENGTH = 60  # characters of the conditions in a file name
 SOURCE_LINE_LENGTH = 76  # characters that a figure in a window of 420 pixels has room for
-MIME_TYPES = {"csv": "text/csv", "html": "text/html", "png": "image/png", "svg": "image/svg+xml"}
+MIME_TYPES = {
+    "csv": "text/csv",
+    "html": "text/html",
+    "pdf": "application/pdf",
+    "png": "image/png",
+    "svg": "image/svg+xml",
+    "zip": "application/zip",
+}
 _NAMED = 3  # ids that are written out
-_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+_MOST_DEFINITIONS = 3
 
 
 @dataclass(frozen=True)
@@ -55,14 +62,18 @@ class Provenance:
     citation: str = ""
     conditions: tuple[str, ...] = ()
 
-    def parts(self) -> list[str]:
-        """Ids, count, version, date and citation, one each."""
+    def parts(self, *, with_date: bool = True) -> list[str]:
+        """Ids, count, version, date and citation, one each.
+
+        Args:
+            with_date: Whether today's date is among them, which files that are to be equal tomorrow leave out.
+        """
         today = datetime.datetime.now(datetime.UTC).date().isoformat()
         return [
             *([_named("Model", self.models)] if self.models else []),
             ", ".join([_named("Dataset", self.datasets) if self.datasets else "Dataset: all", *self.conditions]),
             f"n = {self.n}",
-            f"Defect Atlas, data {self.data_version}, {today}",
+            f"Defect Atlas, data {self.data_version}" + (f", {today}" if with_date else ""),
             *([f"Reference data: {self.citation}"] if self.citation else []),
         ]
 
@@ -101,81 +112,163 @@ def _some_of(nouns: str, ids: tuple[str, ...]) -> str:
 
 
 def camera(provenance: Provenance) -> dict[str, Any]:
-    """Plotly settings: the camera saves the chosen format, and no button without use is shown."""
-    image_format = st.session_state.get("camera", "SVG").lower()
+    """Plotly settings of a chart: no button without use; the camera only where the Export menu draws no pictures."""
+    unused = ["lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"]
     return {
         "displaylogo": False,
         "displayModeBar": True,
         "responsive": True,
-        "modeBarButtonsToRemove": ["lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
-        "toImageButtonOptions": {
-            "format": image_format,
-            "filename": provenance.file_name(image_format).rpartition(".")[0],
-            "scale": 1 if image_format == "svg" else PNG_SCALE,
-        },
+        "modeBarButtonsToRemove": [*unused, "toImage"] if renderer.browser() else unused,
+        "toImageButtonOptions": {"format": "svg", "filename": provenance.file_name("svg").rpartition(".")[0]},
     }
 
 
 def to_csv(table: pd.DataFrame, provenance: Provenance) -> bytes:
-    """The table with its origin in comment lines; read it with `pandas.read_csv(file, comment="#")`."""
-    head = "".join(f"# {line}\n" for line in [provenance.title, *provenance.parts()])
-    return (head + str(table.to_csv(index=False))).encode()
+    """The table with units in the names of its columns, and its origin in comment lines.
+
+    Read it with `pandas.read_csv(file, comment="#")`. The same table of the same data is the same on any day.
+    """
+    head = "".join(f"# {line}\n" for line in [provenance.title, *provenance.parts(with_date=False)])
+    named = columns.named(table, provenance.page, provenance.title)
+    return (head + str(named.to_csv(index=False))).encode()
 
 
 def to_html(make: MakeFigure, provenance: Provenance) -> bytes:
     """A page that needs no network: Plotly's script is inside."""
     figure = make(base.LIGHT)
-    page = str(figure.to_html(include_plotlyjs=True, config=camera_defaults(provenance)))
+    name = provenance.file_name("svg").rpartition(".")[0]
+    config = {"displaylogo": False, "toImageButtonOptions": {"format": "svg", "filename": name}}
+    page = str(figure.to_html(include_plotlyjs=True, config=config))
     return page.replace("<head>", f"<head><title>{provenance.title}</title>", 1).encode()
 
 
-def camera_defaults(provenance: Provenance) -> dict[str, Any]:
-    """Settings of the stand-alone page, whose camera saves SVG."""
-    name = provenance.file_name("svg").rpartition(".")[0]
-    return {"displaylogo": False, "toImageButtonOptions": {"format": "svg", "filename": name}}
+def to_image(make: MakeFigure, image_format: str, width: int) -> bytes:
+    """The figure to print.
+
+    Args:
+        make: Draws it.
+        image_format: `svg`, `pdf` or `png`.
+        width: 85 or 180 mm.
+
+    Raises:
+        RenderingError: It could not be drawn.
+    """
+    return renderer.render([renderer.Job(layout.for_print(make(base.LIGHT), width), image_format)])[0]
 
 
-def to_image(make: MakeFigure, image_format: str) -> bytes:
-    """SVG or PNG in report colours, drawn by kaleido."""
+def caption(provenance: Provenance, table: pd.DataFrame) -> str:
+    """What a figure shows, for its caption: title, n, models, data, definitions, alignment, version, whom to cite."""
+    labels = model_labels()
+    title = provenance.title.rstrip(".")
+    datasets = ", ".join(map(dataset_label, provenance.datasets))
+    about = [
+        f"{title}.",
+        f"n = {provenance.n}.",
+        f"Models: {listed(labels.get(name, name) for name in provenance.models)}." if provenance.models else "",
+        f"Reference data: {', '.join(filter(None, [datasets, *provenance.conditions]))}.",
+        *_definitions(title, table),
+        _alignment(title),
+        f"Source of the reference data: {provenance.citation.rstrip('.')}." if provenance.citation else "",
+        f"Defect Atlas, data version {provenance.data_version}.",
+    ]
+    return " ".join(filter(None, about))
+
+
+def _definitions(title: str, table: pd.DataFrame) -> list[str]:
+    """Definitions of the quantities that a title names, or of the first ones of its table."""
+    known = columns.definitions([str(name) for name in table])
+    meant = [sentence for sentence in known if sentence.partition(":")[0].lower() in title.lower()]
+    return (meant or known)[:_MOST_DEFINITIONS]
+
+
+def _alignment(title: str) -> str:
+    """What the energies of a figure are relative to; forces and figures without energies have no alignment."""
+    if "energ" not in title.lower() or "defect energ" in title.lower():
+        return ""
+    named = [key for key, words in ALIGNMENTS.items() if words in title] or ["per_element"] * ("aligned" in title)
+    key = named[0] if named else st.session_state.get("align")
+    return energy_meaning(key) if key in ALIGNMENTS else ""
+
+
+def menu(
+    make: MakeFigure, table: pd.DataFrame, provenance: Provenance, *, key: str, widths: Sequence[int] | None = None
+) -> None:
+    """The Export menu of a figure; nothing is drawn before a click.
+
+    Args:
+        make: Draws the figure.
+        table: The numbers behind it.
+        provenance: Its origin.
+        key: Of the figure.
+        widths: In mm, at which it can be printed; found from the figure where None.
+    """
+    with st.popover("Export", icon=":material/download:", help="Save this figure or its data, or add it to the report"):
+        if renderer.browser():
+            _images(make, provenance, key, widths or layout.widths_of(make(base.LIGHT)))
+        else:
+            st.caption(renderer.INSTALL)
+        download("HTML, interactive, offline", lambda: to_html(make, provenance), provenance.file_name("html"), key=key)
+        download("CSV, data", lambda: to_csv(table, provenance), provenance.file_name("csv"), key=key)
+        report_button(lambda: figure_item(make, table, provenance), key)
+
+
+def _images(make: MakeFigure, provenance: Provenance, key: str, widths: Sequence[int]) -> None:
+    """Buttons of files to print, and the width of the print."""
+    width = widths[0]
+    if len(widths) > 1:
+        width = st.segmented_control(
+            "Width in print", sorted(widths), default=widths[0], required=True, format_func="{} mm".format,
+            key=f"width-{key}", width="stretch",
+        )  # fmt: skip
+    else:
+        st.caption(f"Width in print: {width} mm; this figure is too wide for {min(layout.WIDTHS)} mm.")
+    with st.container(horizontal=True, gap="small"):
+        for image_format in renderer.FORMATS:
+            name = provenance.file_name(image_format)
+            content = partial(to_image, make, image_format, width)
+            download(image_format.upper(), content, f"{width}mm_{name}", key=key, width="content")
+
+
+def report_button(make: Callable[[], basket.Item], key: str) -> None:
+    """A button that puts something into the visitor's report, and says so.
+
+    Args:
+        make: Makes the item, on click.
+        key: Of the figure or structure.
+    """
+
+    def add() -> None:
+        st.toast(basket.add(make()))
+
+    st.button("Add to report", icon=":material/library_add:", key=f"report-{key}", width="stretch", on_click=add)
+
+
+def figure_item(make: MakeFigure, table: pd.DataFrame, provenance: Provenance) -> basket.Item:
+    """A figure as it lies in the basket, with the address of the page that it is on."""
+    page = str(st.session_state.get("address", ""))
     figure = make(base.LIGHT)
-    scale = 1 if image_format == "svg" else PNG_SCALE
-    return bytes(figure.to_image(format=image_format, width=REPORT_WIDTH, scale=scale))
-
-
-def can_draw_images() -> bool:
-    """Whether kaleido is installed and finds a browser; sets `BROWSER_PATH`, which it reads."""
-    browser = os.environ.get("BROWSER_PATH") or next(filter(None, map(shutil.which, _BROWSERS)), None)
-    if browser is None or importlib.util.find_spec("kaleido") is None:
-        return False
-    os.environ["BROWSER_PATH"] = browser
-    return True
-
-
-def menu(make: MakeFigure, table: pd.DataFrame, provenance: Provenance, *, has_camera: bool = True) -> None:
-    """The Export menu of a page's figure; only the first on a page has the choice of the camera's format."""
-    with st.popover("Export", icon=":material/download:", help="Save this figure or its data"):
-        if has_camera:
-            st.segmented_control(
-                "The camera above the chart saves",
-                ["SVG", "PNG"],
-                default="SVG",
-                required=True,
-                key="camera",
-                persist_state="session",
-            )
-        if can_draw_images():
-            for image_format in ("svg", "png"):
-                download(
-                    f"{image_format.upper()}, report colours",
-                    partial(to_image, make, image_format),
-                    provenance.file_name(image_format),
-                )
-        download("HTML, interactive, offline", lambda: to_html(make, provenance), provenance.file_name("html"))
-        download("CSV, data", lambda: to_csv(table, provenance), provenance.file_name("csv"))
+    asked = {name: st.query_params.get_all(name) for name in sorted(st.query_params)}
+    return basket.Item(
+        title=provenance.title,
+        caption=caption(provenance, table),
+        page=page,
+        address=urlencode(asked, doseq=True),
+        models=provenance.models,
+        datasets=provenance.datasets,
+        data_version=provenance.data_version,
+        figure=basket.figure_text(figure),
+        csv=to_csv(table, provenance).decode(),
+        widths=layout.widths_of(figure),
+    )
 
 
 def download(
-    label: str, content: Callable[[], str | bytes], name: str, *, width: Literal["stretch", "content"] = "stretch"
+    label: str,
+    content: Callable[[], str | bytes],
+    name: str,
+    *,
+    key: str = "",
+    width: Literal["stretch", "content"] = "stretch",
 ) -> None:
     """A button whose file is made on click, off the script's thread and without a rerun.
 
@@ -183,6 +276,7 @@ def download(
         label: Of the button.
         content: Makes the file.
         name: Of the file; its ending tells the type.
+        key: Of the figure, where a page has several with files of the same name.
         width: Of the button.
     """
     st.download_button(
@@ -191,6 +285,6 @@ def download(
         file_name=name,
         mime=MIME_TYPES.get(name.rpartition(".")[2], "text/plain"),
         on_click="ignore",
-        key=f"download-{label}-{name}",
+        key=f"download-{key}-{label}-{name}",
         width=width,
     )

@@ -12,6 +12,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from app import export, theme
 from app.figures import base
+from app.report import layout
 from app.selection import Selection
 from app.wording import citation, dataset_label, model_labels, summary_note
 from engine.queries import catalog, error_metrics
@@ -192,30 +193,31 @@ def figure(
     on_select: Callable[[], None] | Literal["rerun", "ignore"] = "ignore",
     selection_mode: Literal["points", "box"] = "points",
     width: int | Literal["stretch"] = "stretch",
-    is_first: bool = True,
+    has_menu: bool = True,
 ) -> Any:
-    """A chart with its data below and, in `slot`, the Export menu.
+    """A chart with its title and its Export menu.
 
     Args:
         make: Draws the figure in given colours.
         table: The numbers behind it.
-        origin: Provenance, for files and the camera.
+        origin: Provenance, for files.
         alt: What the chart shows, in a sentence, for those who cannot see it.
         key: Of the widget; a new key forgets a selection.
-        slot: Where the Export menu goes; none is shown without it.
+        slot: Where the Export menu goes; beside the title without it.
         on_select: `rerun` or a callback, which make the chart clickable.
         selection_mode: `points` or `box`.
         width: Pixels, or `stretch`.
-        is_first: Whether no other chart of the page has an Export menu; only the first one's chooses for the camera.
+        has_menu: Whether the menu is shown; a part of a page that runs alone cannot write into a slot of the page.
 
     Returns:
         What `st.plotly_chart` returns.
     """
-    if slot is not None:
-        with slot:
-            export.menu(make, table, origin, has_camera=is_first)
     drawn = make(theme.ink())
-    with _place_of(drawn, key, width):
+    place, beside = _place_of(drawn, key, width)
+    if has_menu:
+        with slot or beside:
+            export.menu(make, table, origin, key=key, widths=layout.widths_of(drawn))
+    with place:
         return st.plotly_chart(
             base.without_title(drawn),
             width=width,
@@ -228,19 +230,21 @@ def figure(
         )
 
 
-def _place_of(drawn: go.Figure, key: str, width: int | Literal["stretch"]) -> DeltaGenerator:
-    """The figure's title, as text that wraps in a narrow window, and the place of the chart below it.
+def _place_of(drawn: go.Figure, key: str, width: int | Literal["stretch"]) -> tuple[DeltaGenerator, DeltaGenerator]:
+    """The figure's title, as text that wraps in a narrow window; the places of the chart below it and of a menu beside.
 
     A chart that needs more width than the window has scrolls in its place, and the page stays as wide as the window.
     """
     place = "chart-" + re.sub(r"[^a-z0-9]+", "-", key.lower())
     least = base.least_width(drawn)
     with st.container(gap=None, width=width):
-        if title := drawn.layout.title.text:
-            st.markdown(f"**{_literal(title.removeprefix('<b>').removesuffix('</b>'))}**")
+        with st.container(horizontal=True, vertical_alignment="center"):
+            if title := drawn.layout.title.text:
+                st.markdown(f"**{_literal(title.removeprefix('<b>').removesuffix('</b>'))}**", width="stretch")
+            beside = st.container(width="content")
         if least:
             st.html(f"<style>.st-key-{place} {{overflow-x: auto}} .st-key-{place} > * {{min-width: {least}px}}</style>")
-        return st.container(key=place)
+        return st.container(key=place), beside
 
 
 def _literal(text: str) -> str:

@@ -1,5 +1,7 @@
 """Addresses of pages that other pages lead to."""
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from app.wording import model_labels
@@ -12,6 +14,20 @@ STRUCTURE_PAGE = "views/structure.py"
 MODEL_PAGE = "views/model.py"
 
 PARITY_PAGE = "views/parity.py"
+
+ADVISOR_PAGE = "views/advisor.py"
+
+
+def advisor_link(label: str, elements: Sequence[str] = (), kind: str = "") -> None:
+    """Link to the page that recommends a model.
+
+    Args:
+        label: What it says.
+        elements: That the page is asked for; none for those that it begins with.
+        kind: Id of a kind of structures; empty for the one that it begins with, or any where elements are named.
+    """
+    asked = {"alloy": list(elements), "defect": [kind or "any"]} if elements else {}
+    st.page_link(ADVISOR_PAGE, label=label, icon=":material/recommend:", query_params=asked, width="content")
 
 
 def model_link(model_id: str) -> None:
@@ -35,7 +51,9 @@ def parity_link(label: str, model_id: str, scope: Scope) -> None:
     )
 
 
-def structure_link(dataset_id: str, config_id: str, model_id: str | None = None, *, atom: int | None = None) -> None:
+def structure_link(
+    dataset_id: str, config_id: str, model_id: str | None = None, *, atom: int | None = None, label: str = ""
+) -> None:
     """Link to the atoms of one configuration.
 
     Args:
@@ -43,12 +61,14 @@ def structure_link(dataset_id: str, config_id: str, model_id: str | None = None,
         config_id: The configuration.
         model_id: Model to show on it; the sidebar's by default.
         atom: Atom to mark on it.
+        label: Text of the link; names the configuration by default.
     """
     model = {} if model_id is None else {"model": model_id}
     marked = {} if atom is None else {"atom": str(atom)}
     st.page_link(
         STRUCTURE_PAGE,
-        label=f"Open {config_id} in Structure" if atom is None else f"Open atom {atom} of {config_id} in Structure",
+        label=label
+        or (f"Open {config_id} in Structure" if atom is None else f"Open atom {atom} of {config_id} in Structure"),
         icon=":material/deployed_code:",
         query_params={"dataset": dataset_id, "cfg": config_id} | model | marked,
     )

@@ -44,6 +44,7 @@ class PageEntry:
 
 
 PAGES = (
+    PageEntry("views/advisor.py", "Advisor", "advisor", ":material/recommend:", "Compare", heeds=()),
     PageEntry("views/overview.py", "Overview", "", ":material/grid_view:", "Compare"),
     PageEntry("views/defects.py", "Defects", "defects", ":material/category:", "Compare"),
     PageEntry(
@@ -51,6 +52,9 @@ PAGES = (
     ),
     PageEntry("views/elements.py", "Elements", "elements", ":material/apps:", "Compare"),
     PageEntry("views/parity.py", "Parity", "parity", ":material/scatter_plot:", "Compare"),
+    PageEntry(
+        "views/duel.py", "Duel", "duel", ":material/compare_arrows:", "Compare", heeds=("model", "dataset", "quantity")
+    ),
     PageEntry("views/cost.py", "Cost", "cost", ":material/timer:", "Compare"),
     PageEntry("views/uncertainty.py", "Uncertainty", "uncertainty", ":material/rule:", "Compare"),
     PageEntry(
@@ -88,6 +92,7 @@ PAGES = (
         heeds=("model", "dataset", "quantity", "seen"),
     ),
     PageEntry("views/predict.py", "Predict", "predict", ":material/play_circle:", "Look closer", heeds=()),
+    PageEntry("views/report.py", "Report", "report", ":material/article:", "Look closer", heeds=()),
     PageEntry("views/claims.py", "Claims", "claims", ":material/fact_check:", "Reference", heeds=()),
     PageEntry("views/sql.py", "SQL", "sql", ":material/terminal:", "Reference", heeds=()),
     PageEntry("views/about.py", "Data & methods", "about", ":material/menu_book:", "Reference", heeds=()),

@@ -4,18 +4,20 @@ from collections.abc import Iterable
 
 import streamlit as st
 
-from app.links import MODEL_PAGE
+from app.links import MODEL_PAGE, advisor_link
 from engine.queries import search
 
 DEFECTS_PAGE = "views/defects.py"
 _MOST_PAGES = 3
 
 WORDS = {
+    "advisor": "best model recommend choose advice expected error which",
     "": "matrix rmse accuracy compare",
     "defects": "kinds grain boundary vacancy best",
     "ranking": "best rank union leaderboard",
     "elements": "periodic table",
     "parity": "scatter residual energy force",
+    "duel": "two models side by side head to head win rate cheaper difference",
     "cost": "time speed pareto fast memory",
     "uncertainty": "ensemble deviation spread",
     "defect-energies": "formation energy vacancy surface solute reaction",
@@ -25,6 +27,7 @@ WORDS = {
     "models": "model training checkpoint licence coverage",
     "structure": "atoms 3d viewer",
     "predict": "upload live own structure run",
+    "report": "basket zip figures svg pdf png bibtex citation caption export",
     "sql": "query database select table download",
     "claims": "paper reproduce statements verdict",
     "about": "methods definitions provenance failures downloads",
@@ -63,6 +66,8 @@ def _meanings(query: str) -> int:
         query_params=on | {name: values for name, values in asked.items() if values},
     )  # fmt: skip
     if found.elements:
+        kind = found.kinds[0] if found.kinds else ""
+        advisor_link(f"Best model: {search.describe(found)}", found.elements, kind)
         st.page_link(
             "views/elements.py", label=f"Errors on {found.elements[0]}", icon=":material/apps:",
             query_params={"el": found.elements[0]},

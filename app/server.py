@@ -12,6 +12,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import streamlit as st
 from starlette.routing import Mount
 
+from app import operations
 from app.api import make_api
 
-app = st.App(str(Path(__file__).with_name("main.py")), routes=[Mount("/api/v1", app=make_api())])
+app = st.App(
+    str(Path(__file__).with_name("main.py")),
+    routes=[*operations.ROUTES, Mount("/api/v1", app=make_api())],
+    middleware=operations.MIDDLEWARE,
+    lifespan=operations.warm_start,
+)

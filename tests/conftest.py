@@ -25,6 +25,7 @@ from engine.registry.levels_of_theory import LevelOfTheory
 from engine.registry.models import Model, load_models
 from engine.shards import sample
 from engine.store.builder import StoreBuilder, publish
+from engine.store.ranking import Comparable
 from engine.store.rows import Cost, Results, Run
 from engine.store.summary import read_summary, write_summary
 from precompute.jobs.describe import PER_GROUP, describe
@@ -308,3 +309,72 @@ def summary_store(store_folder: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     """The small store's dataset without its atoms, as the data folder that queries and app use."""
     monkeypatch.setenv("DEFECT_ATLAS_DATA", str(tmp_path))
     return build_summary_store(tmp_path, store_folder)
+
+
+def build_evidence_store(folder: Path) -> Path:
+    """Write a store whose intervals can be worked out by head: grain boundaries of W and Mo, each a cluster of its own.
+
+    On the twenty of W, `first` is off by 0.01, 0.02, ... 0.20 eV/Å per component, `second` by twice and `third` by
+    three times as much; on the twelve of Mo all three by 0.1 on ten, and by 0.5 on two. The 24 screw dislocations of W
+    lie in two cells: there `third` is off by 0.1, all others by 0.2. Energies are off by nothing.
+    `direct` is as good as `second` but has no energy behind its forces; `trained` was trained on those of W, `r2scan`
+    has labels of another functional, and `molybdenum` knows Mo alone.
+    """
+    pure, box = np.array([74]), (True,) * 3
+    grain = Configuration("w-00", "gb", pure, np.zeros((1, 3)), 3.0 * np.eye(3), box, -1.0, np.ones((1, 3)))
+    tungsten = [dataclasses.replace(grain, config_id=f"w-{k:02d}", cell=(3.0 + k) * np.eye(3)) for k in range(20)]
+    other = [dataclasses.replace(c, config_id=f"mo-{k:02d}", numbers=np.array([42]))
+             for k, c in enumerate(tungsten[:12])]  # fmt: skip
+    screw = dataclasses.replace(grain, group_name="screw")
+    tungsten += [dataclasses.replace(screw, config_id=f"x-{k:02d}", cell=(50.0 + 9 * (k % 2)) * np.eye(3))
+                 for k in range(24)]  # fmt: skip
+    models = {
+        "first": 1, "second": 2, "third": 3, "direct": 2, "trained": 1, "r2scan": 1, "molybdenum": 1,
+    }  # fmt: skip
+    changes = {
+        "direct": {"conservative": False, "license": "ASL"}, "trained": {"training_sets": ("snap-mo",)},
+        "molybdenum": {"elements": ("Mo",)},
+    }  # fmt: skip
+    builder = StoreBuilder(folder / "results-evidence.duckdb")
+    builder.add_models(dataclasses.replace(_model(m, m.title()), **changes.get(m, {})) for m in models)
+    for dataset_id, cells in {"w-gb": tungsten, "mo-gb": other}.items():
+        dataset = _dataset(dataset_id, dataset_id.title(), ("Mo", "W"))
+        if dataset_id == "w-gb":
+            dataset = dataclasses.replace(dataset, seen_by=(SeenBy("snap-mo", "certain", "Fitted to it."),))
+        builder.add_dataset(dataset, cells)
+        results = []
+        for model_id, factor in models.items():
+            if model_id == "molybdenum" and dataset_id == "w-gb":
+                continue
+            run = _run(model_id, dataset_id, "computed")
+            builder.add_runs([run])
+            errors = [0.1] * 10 + [0.5] * 2
+            if dataset_id == "w-gb":
+                screws = [0.1 if model_id == "third" else 0.2] * 24
+                errors = [factor * 0.01 * (k + 1) for k in range(20)] + screws
+            rows = [(_off(c, 0.0, e), run.run_id) for c, e in zip(cells, errors, strict=True)]
+            results.append(Results(model_id, rows))
+        same = Comparable(physics={(m, dataset_id) for m in models if m != "r2scan"})
+        builder.add_results(dataset, cells, results, comparable=same)
+    builder.add_costs(
+        Cost(model, "cpu", "test machine", 1, n, 1, ms, 1e3 * ms / n, memory, "computed", "2026-01-01 00:00:00")
+        for model, n, ms, memory in (
+            ("first", 100, 50.0, 300.0), ("first", 200, 120.0, 500.0), ("second", 100, 1.0, 90.0)
+        )
+    )  # fmt: skip
+    builder.finish()
+    publish(folder / "results-evidence.duckdb", folder / "results.duckdb")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def evidence_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with evidence on W and Mo, to read only."""
+    return build_evidence_store(tmp_path_factory.mktemp("evidence"))
+
+
+@pytest.fixture
+def evidence_store(evidence_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The store with evidence on W and Mo, as the data folder that queries and app use."""
+    monkeypatch.setenv("DEFECT_ATLAS_DATA", str(evidence_folder))
+    return evidence_folder

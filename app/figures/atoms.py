@@ -75,7 +75,7 @@ def _write_source(figure: go.Figure, source: str, ink: base.Ink) -> None:
     figure.add_annotation(
         text="<br>".join(lines), align="left", font={"size": 11, "color": ink.muted}, showarrow=False,
         xref="paper", yref="paper", x=0, y=0, xshift=-60, yshift=-58 - 15 * len(lines),
-        xanchor="left", yanchor="bottom",
+        xanchor="left", yanchor="bottom", name="source",
     )  # fmt: skip
 
 

@@ -146,8 +146,6 @@ def _curves(
         origin,
         f"{title}. Left: RMS error of bins of rising deviation; right: RMS error when samples are left out.",
         key="size-and-use",
-        slot=st.container(horizontal=True, horizontal_alignment="right"),
-        is_first=not ensemble["has_atoms"],
     )
     tables.view_data(table, "size-and-use")
 

@@ -78,8 +78,6 @@ def _here(here: pd.DataFrame, own: str, by_label: str, chosen: Selection) -> str
         origin,
         f"{title}; the band is within {100 * TOLERANCE:.0f} points of {100 * NOMINAL:.0f} %.",
         key="coverages",
-        slot=st.container(horizontal=True, horizontal_alignment="right"),
-        is_first=False,
     )
     st.markdown(words(table, wording.dataset_label(chosen.dataset_id)))
     _table(table, here, chosen)
@@ -198,8 +196,6 @@ def _elsewhere(own: str, by_label: str, chosen: Selection, best: str) -> None:
         origin,
         f"{title}: share of errors inside the interval, calibrated on the row and tested on the column.",
         key="transfer",
-        slot=st.container(horizontal=True, horizontal_alignment="right"),
-        is_first=False,
     )  # fmt: skip
     st.markdown(transfer_words(label, mine[mine["from_dataset"] != mine["to_dataset"]], away, len(models)))
     tables.view_data(table, "transfer")

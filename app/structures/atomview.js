@@ -2,6 +2,7 @@
 // the atom that was clicked. One viewer lives as long as its place on the page, so the camera survives a recolouring.
 
 const views = new WeakMap();
+const linked = new Map(); // by name of the link: the views that turn together
 
 const HELP =
   "Drag to rotate, click and then scroll to zoom, click an atom to pick it. " +
@@ -38,6 +39,28 @@ function mount(root) {
   return view;
 }
 
+// 3Dmol hands the camera on to linked viewers, without their handing it back.
+function join(view) {
+  const group = linked.get(view.data.link) ?? new Set();
+  if (!view.data.link || group.has(view)) return;
+  for (const other of group) {
+    other.viewer?.linkViewer(view.viewer);
+    if (other.viewer) view.viewer.linkViewer(other.viewer);
+  }
+  linked.set(view.data.link, group.add(view));
+}
+
+function leave(view) {
+  const group = linked.get(view.data?.link);
+  if (!group?.delete(view)) return;
+  for (const other of group) if (other.viewer) other.viewer.linkedViewers = other.viewer.linkedViewers.filter((one) => one !== view.viewer);
+}
+
+// A view that the reader turned keeps its camera when its box changes, and so do those that turned with it.
+function keepCamera(view) {
+  for (const one of [view, ...(linked.get(view.data?.link) ?? [])]) one.refit = null;
+}
+
 function dispose(view) {
   view.gl.removeAttribute("data-ready");
   view.resizer.disconnect();
@@ -48,6 +71,7 @@ function dispose(view) {
 // 3Dmol has no destructor. Its one context serves every viewer of the page and must stay; buffers and observers go.
 function release(view) {
   const { viewer } = view;
+  leave(view);
   view.viewer = null;
   viewer?.divwatcher?.disconnect();
   viewer?.intwatcher?.disconnect();
@@ -60,6 +84,7 @@ async function draw(view, data) {
   view.gl.setAttribute("aria-label", data.alt);
   readTheme(view);
   if (!view.viewer && !(await createViewer(view))) return;
+  join(view);
   view.notice.hidden = true;
   view.selected = data.selected;
   if (sceneOf(data) !== view.scene) drawScene(view);
@@ -396,7 +421,7 @@ function addKeys(view) {
   };
   view.gl.addEventListener("keydown", (event) => {
     if (!view.viewer || !(event.key in actions) || event.ctrlKey || event.metaKey) return;
-    view.refit = null;
+    keepCamera(view);
     actions[event.key]();
     event.preventDefault();
     event.stopPropagation(); // Streamlit has one-letter shortcuts of its own
@@ -404,12 +429,12 @@ function addKeys(view) {
   // 3Dmol takes every turn of the wheel, which traps the page's scrolling: let it have them only once focused.
   const isActive = () => view.root.activeElement === view.gl || document.activeElement === view.gl;
   const wheel = (event) => {
-    if (isActive() || event.ctrlKey) view.refit = null;
+    if (isActive() || event.ctrlKey) keepCamera(view);
     else event.stopPropagation();
   };
   view.gl.addEventListener("wheel", wheel, { capture: true, passive: true });
   view.gl.addEventListener("pointerdown", () => {
-    view.refit = null;
+    keepCamera(view);
     view.gl.focus({ preventScroll: true });
   });
 }

@@ -57,6 +57,7 @@ class AtomColors:
         unit: Unit of the values.
         colormap: Name of a matplotlib colour map.
         floor: Smallest value that may get the last colour, so that rounding is not painted as error.
+        top_value: Value that gets the last colour, where pictures share a scale; found from the values where None.
     """
 
     values: NDArray[np.floating]
@@ -64,9 +65,12 @@ class AtomColors:
     unit: str
     colormap: str = ERROR_COLORS
     floor: float = 1.0
+    top_value: float | None = None
 
     def top(self) -> float:
-        """Value that gets the last colour: the 99th percentile, at least `floor`."""
+        """Value that gets the last colour: `top_value`, or the 99th percentile but at least `floor`."""
+        if self.top_value is not None:
+            return self.top_value
         finite = self.values[np.isfinite(self.values)]
         return max(float(np.percentile(finite, CLIP_PERCENTILE)), self.floor) if len(finite) else self.floor
 
@@ -127,6 +131,7 @@ def atomview(
     filename: str = "structure.png",
     height: int = 520,
     camera: str = "",
+    link: str = "",
 ) -> None:
     """Draw the viewer.
 
@@ -144,9 +149,11 @@ def atomview(
         filename: Name of the picture that the PNG button saves.
         height: Height on the page, px.
         camera: Name of what the camera belongs to; it stays while this does. Without one, each structure has its own.
+        link: Viewers of a page with the same name here turn together.
     """
     data = payload(numbers, positions, cell, colors=colors, selected=selected, arrows=arrows, faint=faint)
-    data |= {"alt": alt, "filename": filename, "height": height, "script": script_url(), "camera": camera}
+    data |= {"alt": alt, "filename": filename, "height": height, "script": script_url()}
+    data |= {"camera": camera, "link": link}
     data["theme"] = st.context.theme.type  # lines and labels are drawn anew when the theme changes
 
     def picked() -> None:

@@ -250,14 +250,13 @@ def _distributions(dataset: pd.Series) -> None:
         return dataset_plots.histograms(panels, ink, title, origin.source_line())
 
     table = _counts(panels)
-    with slot:
-        export.menu(draw, table, origin, has_camera=False)
     furniture.figure(
         draw,
         table,
         origin,
         f"Histograms of {', '.join(panel.title for panel in panels)} of {place}; the table below holds the counts.",
         key=f"distributions-{scope.describe()}",
+        slot=slot,
     )
     st.caption(
         "These are DFT reference data alone. 0.1 % of the samples lie beyond the axes at each end; brackets give their "

@@ -23,6 +23,7 @@ def show() -> None:
         "How close does each universal potential come to DFT for defects in metals? "
         "Root mean square error per model and dataset.",
     )
+    links.advisor_link("Which model for my metal and defect?")
     metric = METRICS[chosen.quantity]
     address.heed_switch("rows")
     controls = furniture.controls()

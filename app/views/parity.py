@@ -188,7 +188,7 @@ def _main_chart(
 ) -> None:
     table = error_plots.table_of(samples)
     with slot:
-        export.menu(draw, table, origin)
+        export.menu(draw, table, origin, key="parity")
     _chart_and_box(draw, table, origin, chosen, axes)
     if isinstance(samples, Density) and samples.n_outside:
         st.caption(f"{samples.n_outside:,} of {origin.n} lie outside the frame; the switch “Full range” shows them.")
@@ -212,6 +212,7 @@ def _chart_and_box(
         key="-".join(["parity", chosen.model_id, chosen.scope.describe(), axes.quantity, axes.view, axes.alignment]),
         on_select="rerun",
         selection_mode="box",
+        has_menu=False,
     )
     boxes = state["selection"]["box"]
     if not boxes:

@@ -16,7 +16,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from app import address, export, furniture, selection, wording
 from app.figures import atoms, base
-from app.sections import configuration_facts
+from app.sections import configuration_facts, structure_report
 from app.sections.every_model import every_model
 from app.structures import files, parts
 from app.structures.atomview import DEVIATION_COLORS, Arrow, AtomColors, atomview, largest_arrows
@@ -299,6 +299,10 @@ _AXES = {
 }
 
 
+_CSV = {"force_deviation": "force_deviation_mev_per_ang", "reference_force": "reference_force_ev_per_ang"}
+"""Names of the abscissa in files."""
+
+
 def _chart(sight: Sight, table: pd.DataFrame, selected: int | None, slot: DeltaGenerator) -> None:
     x = next((name for name in ("force_deviation", "reference_force") if name in table), None)
     if "force_error" not in table or x is None:
@@ -334,7 +338,7 @@ def _chart(sight: Sight, table: pd.DataFrame, selected: int | None, slot: DeltaG
 
     furniture.figure(
         make,
-        points,
+        points.rename(columns={"x": _CSV[x], "y": "force_error_mev_per_ang"}),
         origin,
         f"{title}: {_AXES['force_error']} against {_AXES[x]}, {origin.n}.",
         key=key,
@@ -402,6 +406,7 @@ def _downloads(sight: Sight, colors: AtomColors | None, table: pd.DataFrame, pla
         save("Extended XYZ, with forces", lambda: sight.to_extxyz(version), origin.file_name("extxyz"))
         save("HTML, 3D, offline", page, origin.file_name("html"))
         save("CSV, atoms", lambda: export.to_csv(table, origin), origin.file_name("csv"))
+        structure_report.button(sight, colors, origin, "structure")
         st.caption("The picture's own PNG button saves the view as it is.")
 
 

@@ -94,7 +94,7 @@ def _ranked(alignment: str, scope: Scope, quantity: str, ranked: pd.DataFrame) -
     shared = scope.shared_by(ranked["model_id"])
     errors = error_metrics.errors_in(shared)
     if quantity == "energy" and alignment == "per_element" and (ranked["n_own"] != ranked["n_configs"]).any():
-        errors = _aligned_again(errors, error_metrics.element_shares(shared))
+        errors = aligned_again(errors, error_metrics.element_shares(shared))
     wide = errors.assign(square=_squares(errors, alignment, quantity))
     wide = wide.pivot(index="config_id", columns="model_id", values="square")
     wide = wide.dropna(axis="columns", how="all").dropna(axis="index")
@@ -115,8 +115,13 @@ def _squares(errors: pd.DataFrame, alignment: str, quantity: str) -> pd.Series:
     return errors[_ENERGY_ERROR[alignment]].astype(float) ** 2
 
 
-def _aligned_again(errors: pd.DataFrame, shares: pd.DataFrame) -> pd.DataFrame:
-    """The errors about offsets that are fitted to them, where models have others on their own configurations."""
+def aligned_again(errors: pd.DataFrame, shares: pd.DataFrame) -> pd.DataFrame:
+    """The errors about offsets that are fitted to them, where models have others on their own configurations.
+
+    Args:
+        errors: Rows of `error_metrics.errors_in`, of one dataset.
+        shares: Of the same configurations, as `error_metrics.element_shares` gives them.
+    """
     elements = shares.columns.tolist()
     joined = errors.merge(shares, on=["dataset_id", "config_id"])
     aligned = pd.Series(np.nan, index=joined.index)

@@ -100,6 +100,7 @@ class LivePredictor:
         self._estimates = Estimates()
         self._threads: list[threading.Thread] = []
         self._is_closed = False
+        self._n_ended = 0
 
     @classmethod
     def default(cls) -> "LivePredictor":
@@ -198,6 +199,12 @@ class LivePredictor:
     def warm_models(self) -> list[str]:
         """Ids of the models that are loaded now."""
         return list(self._pool.loaded())
+
+    def counts(self) -> dict[str, int]:
+        """Numbers of tasks that are `waiting`, `computing` and `ended` since the start, and of `warm` models."""
+        with self._changed:
+            found = {"waiting": len(self._queue), "computing": len(self._busy), "ended": self._n_ended}
+        return found | {"warm": len(self.warm_models())}
 
     def close(self) -> None:
         """End all workers and threads; open tasks become cancelled."""
@@ -402,6 +409,7 @@ class LivePredictor:
     def _finish(self, task: Task, state: str, message: str) -> None:
         with self._changed:
             task.close(state, "" if state in (DONE, CANCELLED) else message)
+            self._n_ended += 1
 
     def _explain(self, error: Exception) -> str:
         text = str(error).split("; log:")[0].split(" (log:")[0]

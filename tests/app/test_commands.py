@@ -26,6 +26,7 @@ MADE_HERE = {  # lengths of printed vectors, and sizes of printed drawings
     "Structure": {"atom", "reference_force", "predicted_force", "force_error"},
     "Defect energies": {"Atoms"},
     "Solutes": {"Atoms"},
+    "Duel": {"atom", "force_error_first", "force_error_second"},
 }
 # The page SQL shows the statement that made its numbers, so it prints no command beside it.
 FACTORS = (1.0, 1e3, 1e-3, 1e2)  # eV to meV, µs to ms, shares to per cent

@@ -5,6 +5,7 @@ worker environments of this machine. Each page visited must show no exception an
 """
 
 import re
+import zipfile
 from collections.abc import Iterator
 from io import BytesIO, StringIO
 from pathlib import Path
@@ -187,6 +188,25 @@ def test_viewer_is_recoloured_with_the_camera_kept(page):
     assert np.abs(pixels(gl).astype(int) - picture).mean() > 1
 
 
+def test_two_viewers_of_a_duel_turn_together_on_one_scale(page):
+    visit(page, "/duel?model=emt&quantity=Force", VIEWER)
+    expect(page.locator(VIEWER)).to_have_count(2, timeout=PATIENCE)
+    settle(page)
+    first, second = (page.locator(VIEWER).nth(k) for k in (0, 1))
+    look = "gl => gl.atomview.viewer.getView()"
+    before = first.evaluate(look)
+    for turned, other in ((first, second), (second, first)):
+        turned.focus()
+        page.keyboard.press("ArrowLeft")
+        assert other.evaluate(look) == pytest.approx(turned.evaluate(look))
+    assert first.evaluate(look) != pytest.approx(before)
+    places = "scale => Object.fromEntries([...scale.children].map(tick => [tick.textContent, tick.style.bottom]))"
+    scales = [page.locator(".av-scale").nth(k).evaluate(places) for k in (0, 1)]
+    shared = scales[0].keys() & scales[1].keys()  # the last tick of one may be marked as open
+    assert len(shared) > 1
+    assert all(scales[0][tick] == scales[1][tick] for tick in shared)
+
+
 def test_picked_atom_comes_back_to_the_page(page):
     visit(page, "/structure?model=morse&quantity=Force", VIEWER)
     index, x, y = visible_atom(page)
@@ -262,14 +282,34 @@ def test_structure_is_saved_as_extended_xyz(page):
     assert atoms.arrays["predicted_forces"].shape == (len(atoms), 3)
 
 
-def test_chart_is_saved_as_svg(page):
-    visit(page, "/parity?model=morse&quantity=Force", ".js-plotly-plot .modebar-btn")
+@pytest.mark.parametrize("ending", ["svg", "pdf", "png"])
+def test_chart_is_saved_to_print(page, ending):
+    visit(page, "/cost?quantity=Force", ".js-plotly-plot .modebar-btn")
 
+    page.get_by_role("button", name="Export").first.click()
+    with page.expect_download(timeout=4 * PATIENCE) as download:
+        page.get_by_role("button", name=ending.upper(), exact=True).click()
+
+    assert download.value.suggested_filename.endswith(f".{ending}")
+    beginning = {"svg": b"<svg", "pdf": b"%PDF", "png": b"\x89PNG"}[ending]
+    assert Path(download.value.path()).read_bytes().startswith(beginning)
+
+
+def test_a_report_is_filled_on_pages_and_saved_as_one_zip(page):
+    visit(page, "/cost?quantity=Force", ".js-plotly-plot .modebar-btn")
+    page.get_by_role("button", name="Export").first.click()
+    page.get_by_role("button", name="Add to report").click()
+    expect(page.get_by_text("Added to the report, which has 1 now.")).to_be_visible(timeout=PATIENCE)
+    page.keyboard.press("Escape")
+    page.get_by_role("link", name="Report").click()
+    page.get_by_role("button", name="Build the ZIP").click()
+    save = page.get_by_role("button", name=re.compile("Save the ZIP"))
+    save.wait_for(timeout=6 * PATIENCE)
     with page.expect_download() as download:
-        page.locator(".js-plotly-plot .modebar-btn").first.click()
-
-    assert download.value.suggested_filename.endswith(".svg")
-    assert "<svg" in Path(download.value.path()).read_text()[:500]
+        save.click()
+    names = zipfile.ZipFile(download.value.path()).namelist()
+    endings = {name.rpartition(".")[2] for name in names if name.startswith("report/figures/01-")}
+    assert endings == {"svg", "pdf", "png", "csv", "txt"}
 
 
 def test_uploaded_structure_is_predicted_live_by_chgnet(page, tmp_path):
