@@ -32,7 +32,7 @@ from precompute.commands import (
     table,
 )
 from precompute.dft import run as dft
-from precompute.jobs import campaign, doctor, vacancies, volume_scan
+from precompute.jobs import doctor, runner, vacancies, volume_scan
 from precompute.progress import say
 
 
@@ -81,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     sub = command(envs)
     sub.add_argument("family", nargs="*", help="default: every family")
     sub.add_argument("--lock", action="store_true", help="resolve the pins anew and write the lock files")
-    campaign.add_arguments(command(campaign.main, "run"))
+    runner.add_arguments(command(runner.main, "run"))
     sub = command(import_, "import")
     sub.add_argument("file", nargs="?", metavar="FILE", help="parquet or extended XYZ; without it, all published ones")
     sub.add_argument(

@@ -66,7 +66,7 @@ RULES = {
         "engine.data_folder", "engine.errors", "engine.quantities", "engine.registry.kinds",
         "engine.registry.reactions", "engine.relaxations", "engine.store.connection", "precompute.acquire",
         "precompute.commands", "precompute.dft",
-        "precompute.jobs.campaign", "precompute.jobs.doctor", "precompute.jobs.vacancies",
+        "precompute.jobs.doctor", "precompute.jobs.runner", "precompute.jobs.vacancies",
         "precompute.jobs.volume_scan", "precompute.progress",
     },
     "app.figures": {"engine.numerics", "engine.quantities", "engine.queries", "engine.records"},
