@@ -13,7 +13,7 @@ from streamlit.delta_generator import DeltaGenerator
 from app import export, theme
 from app.figures import base
 from app.report import layout
-from app.selection import Selection
+from app.selection import Selection, choose_dataset
 from app.wording import citation, dataset_label, model_labels, summary_note
 from engine.queries import catalog, error_metrics
 from engine.queries.scope import Scope
@@ -161,11 +161,26 @@ def empty(title: str, reason: str) -> None:
 
 
 def no_atoms(dataset_id: str) -> bool:
-    """Explain the empty page where a dataset is here as a summary without atoms; return whether it is."""
+    """Explain the empty page where a dataset is here as a summary without atoms; return whether it is.
+
+    Datasets of the same elements that are here with their atoms are a click away.
+    """
     note = summary_note(dataset_id)
     if note:
         empty(f"No structures and forces of {dataset_label(dataset_id)} here", note)
+        for other in _with_atoms(dataset_id):
+            st.button(
+                f"Show {dataset_label(other)} instead", key=f"instead-{other}", on_click=choose_dataset, args=(other,)
+            )
     return bool(note)
+
+
+def _with_atoms(dataset_id: str) -> list[str]:
+    """Up to three datasets that are here with atoms and predictions and hold an element of another dataset."""
+    datasets = catalog.datasets().set_index("dataset_id", drop=False)
+    wanted = set(datasets.loc[dataset_id, "elements"])
+    here = datasets[(datasets["n_models"] > 0) & datasets["elements"].map(lambda one: bool(wanted & set(one)))]
+    return [one for one in here["dataset_id"] if not summary_note(one)][:3]
 
 
 def not_run(chosen: Selection) -> None:
