@@ -107,7 +107,7 @@ def coverages(table: pd.DataFrame, nominal: float, tolerance: float, ink: Ink, t
         )
     )  # fmt: skip
     figure.update_layout(
-        xaxis={"title": {"text": f"Coverage of {100 * nominal:.0f} % intervals (%)"}, "range": [55, 101]},
+        xaxis={"title": {"text": "Coverage (%)"}, "range": [55, 101]},
         yaxis={"autorange": "reversed", "tickfont": {"color": ink.text, "size": 12}, "dtick": 1},
         showlegend=True, margin_t=80, legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
         dragmode=False,

@@ -1,5 +1,6 @@
 """Models in the order of their errors over a union of datasets, and the best model of each dataset, as bars."""
 
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from engine.queries.training import SEEN_MARK
 from engine.queries.unions import MEAN, POOLED
 
 ROW_HEIGHT = 26
+NAME_WIDTH = 24  # characters of a line beside a bar
 BEST_ROW_HEIGHT = 36
 BAR_COLOUR = base.ARCHITECTURE_COLOURS["sevennet"]
 LINES = {"energy": (5.0, 10.0), "force": (70.0,)}  # meV/atom and meV/Å, as in Figure 3 of the paper
@@ -215,8 +217,12 @@ def _paper_lines(figure: go.Figure, quantity: str, ink: Ink) -> None:
 def _best_text(row: Any, ink: Ink) -> str:
     name = row.label + (f" {base.IMPORTED_MARK}" if "imported" in row.origin else "")
     name += f" {SEEN_MARK}" if row.is_seen else ""
-    tied = f"<br><span style='font-size:10px;color:{ink.muted}'>or {len(row.tied)} more</span>" if len(row.tied) else ""
-    return f"<b>{significant(row.rmse)}</b> {name}{tied}"
+    lines = textwrap.wrap(f"{significant(row.rmse)} {name}", NAME_WIDTH)  # a narrow window has no room for more
+    lines[0] = f"<b>{significant(row.rmse)}</b>{lines[0].removeprefix(significant(row.rmse))}"
+    if len(row.tied):
+        tied = f"<span style='font-size:10px;color:{ink.muted}'>or {len(row.tied)} more</span>"
+        lines = [lines[0], tied] if len(lines) == 1 else [*lines[:-1], f"{lines[-1]} {tied}"]
+    return "<br>".join(lines)
 
 
 def _best_hover(row: Any, quantity: str) -> str:
