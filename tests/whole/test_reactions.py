@@ -245,12 +245,14 @@ def test_a_cell_with_two_vacancies_is_no_vacancy():
 
 
 def test_a_label_knows_whether_it_is_shown_to_be_converged(own):
-    # The table of the data card: the vacancy in eight sites is shown, in sixteen it is not, and for W nobody tried.
+    # The table of the data card: of Al and W the vacancy in eight sites is shown; in sixteen that of Al is not, and for
+    # W nobody tried.
     assert judge(own["al-fcc-vacancy-01/vacancy"], 0.737, 7)[0] is True
     assert judge(own["al-fcc-vacancy-03/vacancy"], 0.757, 15) == (
         False, "-91.6 meV from the first mesh to mesh 8.00, which is too much.",
     )  # fmt: skip
-    assert "No denser mesh" in judge(own["w-bcc-vacancy-01/vacancy"], 3.8, 7)[1]
+    assert judge(own["w-bcc-vacancy-01/vacancy"], 3.8, 7) == (True, "+12.5 meV from the first mesh to mesh 5.31.")
+    assert "No denser mesh" in judge(own["w-bcc-vacancy-03/vacancy"], 3.8, 15)[1]
     assert judge(load_reactions()[0], 1.0, 84)[0] is None
 
 
