@@ -1,6 +1,5 @@
 """A newcomer's way to a model, in a browser: from the start page to the advice, its address, and back."""
 
-import time
 from pathlib import Path
 
 import pytest
@@ -10,26 +9,20 @@ from tests.whole.serving import PATIENCE, serve, settle, visit
 
 pytestmark = pytest.mark.browser
 
-MINUTE = 60.0  # seconds, from the first page to the answer
 
-
-def test_a_newcomer_finds_the_best_model_for_grain_boundaries_of_tungsten_within_a_minute(
-    evidence_folder: Path, browser: Browser
-):
+def test_a_newcomer_finds_the_best_model_for_grain_boundaries_of_tungsten(evidence_folder: Path, browser: Browser):
     with serve(evidence_folder) as server:
         page = browser.new_context(base_url=server, viewport={"width": 1200, "height": 900}).new_page()
         page.set_default_timeout(PATIENCE)
         visit(page, "/", "h1")
         first = page.get_by_test_id("stSidebarNavLink").first
         expect(first).to_contain_text("Advisor", timeout=PATIENCE)
-        started = time.monotonic()
         page.locator(".st-key-search input").fill("tungsten grain boundary")
         page.locator(".st-key-search input").press("Enter")
         page.get_by_role("link", name="Best model: Grain boundary with W").click()
         expect(page.get_by_role("heading", name="Advisor")).to_be_visible(timeout=PATIENCE)
         answer = page.get_by_text("ahead of all others beyond doubt")
         expect(answer).to_contain_text("For grain boundary of W: First", timeout=PATIENCE)
-        assert time.monotonic() - started < MINUTE
         expect(page.get_by_role("heading", name="1. First")).to_be_visible(timeout=PATIENCE)
         expect(page.locator(".js-plotly-plot").first).to_be_visible(timeout=PATIENCE)
         assert page.get_by_test_id("stException").count() == 0
