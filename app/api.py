@@ -24,9 +24,9 @@ from engine.readers.sandbox import OverloadError, read_in_sandbox
 from engine.readers.uploads import MAX_BYTES
 from engine.relaxations import CELLS, OPTIMIZERS, Relaxation, RelaxationOptions
 from engine.store import connection
-from engine.volume_scans import FEWEST, LARGEST_RANGE, LEAST_RANGE, MOST, VolumeScan
+from engine.volume_scans import FEWEST, LARGEST_RANGE, LEAST_RANGE, MOST, Scanned, VolumeScan
 from precompute.live import defects
-from precompute.live.calculations import LARGEST_FORCE, LEAST_FORCE, MOST_STEPS, Calculation, Scanned
+from precompute.live.calculations import LARGEST_FORCE, LEAST_FORCE, MOST_STEPS, Calculation
 from precompute.live.predictor import MAX_MODELS_PER_JOB
 from precompute.live.tasks import TaskState
 

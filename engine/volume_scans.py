@@ -2,11 +2,14 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from engine.records import Configuration
+from engine.errors import MetricError
+from engine.numerics.equation_of_state import EquationOfState, fit
+from engine.records import Configuration, FloatArray
 
 FEWEST, MOST = 5, 15
 """Volumes of a scan: an equation of state has four parameters, and a fit needs a residual."""
@@ -61,3 +64,32 @@ class VolumeScan:
 def volume(configuration: Configuration) -> float:
     """Volume of the cell, Å³."""
     return float(abs(np.linalg.det(configuration.cell)))
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """Energies of one model at several volumes, and the curve through them.
+
+    Attributes:
+        volumes: Of the cell, shape (n_volumes,), Å³, rising.
+        energies: Total energies, shape (n_volumes,), eV.
+        n_atoms: In the cell.
+        curve: The fitted equation of state; None where none is given.
+        reason: Why there is none; empty otherwise.
+    """
+
+    volumes: FloatArray
+    energies: FloatArray
+    n_atoms: int
+    curve: EquationOfState | None
+    reason: str
+
+
+def scanned(configurations: Sequence[Configuration], energies: Sequence[float]) -> Scanned:
+    """Fit the energies of a scan; a fit that would mean nothing is refused with a reason."""
+    volumes, values = np.array([volume(one) for one in configurations]), np.array(energies)
+    n_atoms = configurations[0].n_atoms
+    try:
+        return Scanned(volumes, values, n_atoms, fit(volumes, values), "")
+    except MetricError as error:
+        return Scanned(volumes, values, n_atoms, None, f"No equation of state: {error}.")

@@ -44,11 +44,9 @@ class Progress:
         rate = self.n_done / self.seconds
         left = self.seconds * (self._n_atoms / max(self._atoms_done, 1) - 1)  # atoms, since sizes differ
         failed = f", {self.n_failed} failed" if self.n_failed else ""
-        print(
+        say(
             f"{self.n_done}/{self._n_configs} configurations{failed}, {rate:.2f}/s, "
-            f"{duration(left)} left (last: {what})",
-            file=sys.stderr,
-            flush=True,
+            f"{duration(left)} left (last: {what})"
         )
 
 

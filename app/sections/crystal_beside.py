@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 from ase import Atoms
 
-from app import furniture
+from app import furniture, tables
 from app.structures.parts import plain
 from precompute.live import defects
 from precompute.live.tasks import Job, TaskState
@@ -27,17 +27,12 @@ def show(job: Job, tasks: Sequence[TaskState], crystals: Sequence[TaskState], la
         furniture.empty("No energy of a defect", plain(f"Here {reason}."))
         return
     table = table_of(job, tasks, crystals, labels)
-    st.dataframe(
-        table,
-        hide_index=True,
-        key="defect-energies",
-        height="content",
-        column_config={
-            "model": st.column_config.TextColumn("Model", pinned=True),
-            "energy": st.column_config.NumberColumn("Energy of the defect (eV)", format="%.3f"),
-            "reason": st.column_config.TextColumn("Why none", width="large"),
-        },
-    )
+    heads = {
+        "model": st.column_config.TextColumn("Model", pinned=True),
+        "energy": st.column_config.NumberColumn("Energy of the defect (eV)", format="%.3f"),
+        "reason": st.column_config.TextColumn("Why none", width="large"),
+    }
+    tables.table_view(table, "defect-energies", heads, height="content")
     formula = Atoms(job.crystal.numbers).get_chemical_formula("metal")
     st.caption(
         f"E(structure) − Σ nᵢ μᵢ, where the atoms' energies μᵢ are those of the perfect crystal {formula} by the same "

@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import export, furniture
+from app import export, furniture, tables
 from app.figures import path_plots
 from app.structures import files, parts
 from app.structures.atomview import AtomColors, atomview
@@ -168,20 +168,15 @@ def _end(job: Job, found: Relaxation) -> str:
 
 def _show_table(table: pd.DataFrame) -> None:
     number = st.column_config.NumberColumn
-    st.dataframe(
-        table,
-        hide_index=True,
-        key="path-table",
-        height="content",
-        column_config={
-            "model": st.column_config.TextColumn("Model", pinned=True),
-            "end": "End",
-            "n_steps": number("Steps"),
-            "energy": number("Energy (eV)", format="%.3f"),
-            "gain": number("Energy gained (eV)", format="%.3f"),
-            "moved": number("Farthest move of an atom (Å)", format="%.3f"),
-            "volume_change": number("Change of volume (%)", format="%+.2f"),
-            "max_force": number("Largest |F| (eV/Å)", format="%.4f"),
-            "seconds": number("Time (s)", format="%.2f"),
-        },
-    )
+    heads = {
+        "model": st.column_config.TextColumn("Model", pinned=True),
+        "end": "End",
+        "n_steps": number("Steps"),
+        "energy": number("Energy (eV)", format="%.3f"),
+        "gain": number("Energy gained (eV)", format="%.3f"),
+        "moved": number("Farthest move of an atom (Å)", format="%.3f"),
+        "volume_change": number("Change of volume (%)", format="%+.2f"),
+        "max_force": number("Largest |F| (eV/Å)", format="%.4f"),
+        "seconds": number("Time (s)", format="%.2f"),
+    }
+    tables.table_view(table, "path-table", heads, height="content")

@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import export, furniture
+from app import export, furniture, tables
 from app.figures import path_plots
 from precompute.live.tasks import TaskState
 
@@ -37,22 +37,17 @@ def show(
     )
     table = table_of(done, labels)
     number = st.column_config.NumberColumn
-    st.dataframe(
-        table,
-        hide_index=True,
-        key="volume-table",
-        height="content",
-        column_config={
-            "model": st.column_config.TextColumn("Model", pinned=True),
-            "volume": number("V₀ (Å³/atom)", format="%.3f"),
-            "change": number("V₀ from the given (%)", format="%+.2f"),
-            "energy": number("E₀ (eV/atom)", format="%.4f"),
-            "bulk_modulus": number("B₀ (GPa)", format="%.1f"),
-            "derivative": number("B₀′", format="%.2f"),
-            "residual": number("Residual of the fit (meV/atom)", format="%.3f"),
-            "reason": st.column_config.TextColumn("Why no fit", width="large"),
-        },
-    )
+    heads = {
+        "model": st.column_config.TextColumn("Model", pinned=True),
+        "volume": number("V₀ (Å³/atom)", format="%.3f"),
+        "change": number("V₀ from the given (%)", format="%+.2f"),
+        "energy": number("E₀ (eV/atom)", format="%.4f"),
+        "bulk_modulus": number("B₀ (GPa)", format="%.1f"),
+        "derivative": number("B₀′", format="%.2f"),
+        "residual": number("Residual of the fit (meV/atom)", format="%.3f"),
+        "reason": st.column_config.TextColumn("Why no fit", width="large"),
+    }
+    tables.table_view(table, "volume-table", heads, height="content")
     st.caption(
         "Fractional coordinates are kept at every volume, so atoms that would move inside the cell make the crystal "
         "look stiffer. The residual is the root mean square distance of the energies from the curve."

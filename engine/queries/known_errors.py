@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from engine.queries.scope import ALL, Scope
+from engine.queries.training import not_trained_on
 from engine.registry.leakage import COUNTED
 from engine.registry.models import load_models
 from engine.registry.training_sets import all_inside
@@ -45,10 +46,7 @@ def known_errors(elements: tuple[str, ...], kind: str, model_ids: tuple[str, ...
         from errors e join configurations c using (dataset_id, config_id)
         where {scope.predicate("e")} and e.force_rmse is not null and list_contains($models, e.model_id)
             and list_has_all($elements, c.elements)
-            and not exists (
-                select 1 from leakage l where l.model_id = e.model_id and l.dataset_id = e.dataset_id
-                and l.group_name = c.group_name and list_contains($counted, l.certainty)
-            )
+            and {not_trained_on("e", "e.model_id")}
         order by e.model_id, e.dataset_id, e.config_id
         """,
         scope.bindings() | {"models": list(model_ids), "counted": list(COUNTED), "elements": list(elements)},

@@ -7,9 +7,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from engine.numerics.novelty import Flag, fit_flag, nearest_distances
-from engine.numerics.uncertainty import standard_deviations
+from engine.queries import member_errors
 from engine.queries.environments import sampled
 from engine.queries.scope import Scope
+from engine.queries.training import not_trained_on
 from engine.registry.leakage import COUNTED
 from engine.store import connection
 from engine.store.connection import cached
@@ -47,15 +48,12 @@ def relation(model_id: str, member_ids: tuple[str, ...], limit: float = LIMIT) -
         member_ids: Two models or more; the deviation is the standard deviation of their forces.
         limit: Of the errors, eV/Å.
     """
-    table = _atoms(model_id, tuple(sorted({model_id, *member_ids})))
+    members = tuple(sorted({model_id, *member_ids}))
+    table = _atoms(model_id, members)
     empty = pd.DataFrame(columns=["n_atoms", "distance", "rms_error"])
     if table.empty:
         return Relation(None, empty, ())
-    members = sorted({model_id, *member_ids})
-    forces = np.stack([table[[f"{axis}{k}" for axis in "xyz"]].to_numpy() for k in range(len(members))])
-    inside = np.array([name in set(member_ids) for name in members])
-    deviations = standard_deviations(np.zeros(inside.sum()), forces[inside])[1]
-    errors = np.linalg.norm(forces[members.index(model_id)], axis=1)
+    _, deviations, errors = member_errors.spread(table, members, model_id, member_ids)
     clusters = pd.factorize(table["dataset_id"] + "/" + table["cluster_name"])[0]
     vectors = sampled(Scope())[1][table["place"].to_numpy(dtype=int)]
     distances = nearest_distances(vectors, vectors, apart=(clusters, clusters))
@@ -93,26 +91,18 @@ def novelty(vectors: NDArray[np.floating], *, beside: str = "") -> FloatArray:
 
 def _atoms(model_id: str, members: tuple[str, ...]) -> pd.DataFrame:
     """Sampled atoms with errors of all members: dataset_id, cluster_name, place in `sampled(Scope())`, x0, y0 ..."""
-    columns = ", ".join(
-        f"max(f.error_{axis}) filter (f.model_id = $member_{k})::double as {axis}{k}"
-        for k in range(len(members))
-        for axis in "xyz"
-    )
+    columns, named = member_errors.columns(members)
     found = connection.frame(
         f"""
         select e.dataset_id, e.config_id, e.atom_index, any_value(c.cluster_name) as cluster_name, {columns}
         from environments e join force_errors f using (dataset_id, config_id, atom_index)
         join configurations c using (dataset_id, config_id)
         where e.in_dataset and list_contains($members, f.model_id)
-            and not exists (
-                select 1 from leakage l where l.model_id = $model and l.dataset_id = e.dataset_id
-                and l.group_name = c.group_name and list_contains($counted, l.certainty)
-            )
+            and {not_trained_on("e", "$model")}
         group by e.dataset_id, e.config_id, e.atom_index having count(distinct f.model_id) = $n
         order by e.dataset_id, e.config_id, e.atom_index
         """,
-        {f"member_{k}": name for k, name in enumerate(members)}
-        | {"members": list(members), "model": model_id, "counted": list(COUNTED), "n": len(members)},
+        named | {"model": model_id, "counted": list(COUNTED)},
     )
     keys = ["dataset_id", "config_id", "atom_index"]
     atoms = sampled(Scope())[0]

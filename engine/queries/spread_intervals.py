@@ -8,8 +8,10 @@ from numpy.typing import NDArray
 
 from engine.numerics import conformal
 from engine.numerics.conformal import FLOORS, Sample
-from engine.numerics.uncertainty import is_zero_by_symmetry, standard_deviations
+from engine.numerics.uncertainty import is_zero_by_symmetry
+from engine.queries import member_errors
 from engine.queries.intervals import NOMINAL, SAME_ELEMENTS, SAME_KIND
+from engine.queries.training import not_trained_on
 from engine.registry.leakage import COUNTED
 from engine.store import connection
 from engine.store.connection import cached
@@ -77,11 +79,8 @@ def spread_interval(
     atoms = _atoms(model_id, members, elements)
     if atoms.empty or len(member_ids) < 2:
         return None
-    forces = np.stack([atoms[[f"{axis}{k}" for axis in "xyz"]].to_numpy() for k in range(len(members))])
+    forces, deviations, errors = member_errors.spread(atoms, members, model_id, member_ids)
     labels = atoms[["reference_x", "reference_y", "reference_z"]].to_numpy()
-    inside = np.array([name in set(member_ids) for name in members])
-    deviations = standard_deviations(np.zeros(inside.sum()), forces[inside])[1]
-    errors = np.linalg.norm(forces[members.index(model_id)], axis=1)
     counts = ~is_zero_by_symmetry(forces + labels, labels)
     for evidence, rows in ((SAME_KIND, atoms["kind"].eq(kind).to_numpy()), (SAME_ELEMENTS, np.ones(len(atoms), bool))):
         chosen = counts & rows
@@ -116,12 +115,7 @@ def _calibrated(
 
 def _atoms(model_id: str, members: tuple[str, ...], elements: tuple[str, ...]) -> pd.DataFrame:
     """Atoms with errors of all members: dataset_id, config_id, cluster_name, kind, references, x0, y0, z0, x1 ..."""
-    columns = ", ".join(
-        f"max(f.error_{axis}) filter (f.model_id = $member_{k})::double as {axis}{k}"
-        for k in range(len(members))
-        for axis in "xyz"
-    )
-    named = {f"member_{k}": name for k, name in enumerate(members)}
+    columns, named = member_errors.columns(members)
     return connection.frame(
         f"""
         with chosen as (
@@ -133,14 +127,9 @@ def _atoms(model_id: str, members: tuple[str, ...], elements: tuple[str, ...]) -
         from force_errors f join configurations c using (dataset_id, config_id)
         where f.dataset_id in (select dataset_id from chosen) and f.in_dataset
             and list_contains($members, f.model_id)
-            and not exists (
-                select 1 from leakage l where l.model_id = $model and l.dataset_id = f.dataset_id
-                and l.group_name = c.group_name and list_contains($counted, l.certainty)
-            )
+            and {not_trained_on("f", "$model")}
         group by f.dataset_id, f.config_id, f.atom_index having count(distinct f.model_id) = $n
         order by f.dataset_id, f.config_id, f.atom_index
         """,
-        named
-        | {"elements": list(elements), "members": list(members), "model": model_id, "counted": list(COUNTED)}
-        | {"n": len(members)},
-    )  # fmt: skip
+        named | {"elements": list(elements), "model": model_id, "counted": list(COUNTED)},
+    )

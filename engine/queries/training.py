@@ -71,3 +71,16 @@ def seen_by(dataset_id: str) -> tuple[str, ...]:
     """Ids of the models that count as trained on configurations of a dataset."""
     known = seen(Scope.of(dataset_id))
     return tuple(known.loc[known["is_seen"], "model_id"])
+
+
+def not_trained_on(rows: str, model: str) -> str:
+    """SQL: a model was not trained on a row's configuration; the statement binds `COUNTED` as $counted.
+
+    Args:
+        rows: Name of what the rows are of; its configurations are `c`.
+        model: The model's id, as SQL.
+    """
+    return (
+        f"not exists (select 1 from leakage l where l.model_id = {model} and l.dataset_id = {rows}.dataset_id "
+        "and l.group_name = c.group_name and list_contains($counted, l.certainty))"
+    )

@@ -10,8 +10,10 @@ import re
 import statistics
 import time
 import uuid
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 from ase import Atoms
@@ -132,3 +134,17 @@ def _steps(model: Model, n_cells: int) -> list[Configuration]:
 def _keep(cost: Cost, folder: DataFolder) -> None:
     path = folder.costs / f"{cost.model_id}-{cost.device}-{cost.n_threads}{_suffix(cost.n_atoms)}.json"
     write_text(path, json.dumps(asdict(cost), indent=1) + "\n")
+
+
+def read_costs(costs: Path, left_out: list[str]) -> Iterator[Cost]:
+    """Costs that a folder holds, in the order of their files.
+
+    Args:
+        costs: The folder, whether or not it is there.
+        left_out: Takes a sentence for every file that is no cost.
+    """
+    for path in sorted(costs.glob("*.json")):
+        try:
+            yield Cost(**json.loads(path.read_text()))
+        except (OSError, TypeError, ValueError) as error:
+            left_out.append(f"{path} is no cost ({error}); delete it and run bench again")

@@ -1,7 +1,6 @@
 """Build the results store from configurations, predictions and costs on disk, and publish it."""
 
 import fcntl
-import json
 import subprocess
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -37,6 +36,7 @@ from engine.store.rows import Cost, Results, Run, run_id
 from engine.store.summary import read_summary
 from precompute.acquire.datasets import configurations_of
 from precompute.acquire.weights import Checkpoint
+from precompute.jobs.bench import read_costs
 from precompute.jobs.describe import PER_GROUP, describe
 from precompute.jobs.dft_times import dft_costs
 from precompute.jobs.vacancies import merged as merged_vacancies
@@ -273,12 +273,7 @@ def _vacancies(
 def _costs(folder: DataFolder, left_out: list[str]) -> Iterator[Cost]:
     """Costs measured here, and those that came with the repository for other machines."""
     seen = set()
-    for path in [*sorted(folder.costs.glob("*.json")), *sorted((EMBEDDED / "costs").glob("*.json"))]:
-        try:
-            cost = Cost(**json.loads(path.read_text()))
-        except (OSError, TypeError, ValueError) as error:
-            left_out.append(f"{path} is no cost ({error}); delete it and run bench again")
-            continue
+    for cost in [*read_costs(folder.costs, left_out), *read_costs(EMBEDDED / "costs", left_out)]:
         key = (cost.model_id, cost.device, cost.hardware, cost.n_threads, cost.n_atoms)
         if key not in seen:
             seen.add(key)

@@ -1,25 +1,22 @@
 """`python -m precompute doctor`: what this machine has, what lacks, and the command that adds it."""
 
 import argparse
-import importlib.metadata
 import json
 import os
 import shutil
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from engine.data_folder import DataFolder
-from engine.errors import EngineError
 from engine.registry.models import families, load_models
 from precompute.acquire.weights import Checkpoint
 from precompute.workers import worker_envs
 from precompute.workers.devices import Gpu, gpus
 from precompute.workers.worker_envs import has_nvidia_driver
 
-LOW_DISK_GB = 20.0  # a worker environment with CUDA takes 6 GB, a store at the paper's size 11
-
-TOKENS = ("HF_TOKEN",)
+LOW_DISK_GB = 20.0  # a store at the paper's size took 11 GB, and stands beside its successor for a while
+MOST_TAKEN = 0.5  # of a GPU's memory, by others
+TOKEN = "HF_TOKEN"
 
 
 @dataclass(frozen=True)
@@ -66,14 +63,13 @@ def findings(folder: DataFolder) -> Iterator[Finding]:
     cards = gpus()
     yield _driver(cards)
     for card in cards:
-        text = f"{card.name}, {card.free_gb:.1f} of {card.total_gb:.1f} GB free, {card.uuid}"
-        yield Finding(f"GPU {card.index}", card.free_gb > 0.5 * card.total_gb, text, _busy(card))
+        yield _gpu(card)
     yield _machine()
     yield _disk(folder)
     yield _uv()
     yield from _environments(folder, "cuda" if cards else "cpu")
     yield _weights(folder)
-    yield from _tokens()
+    yield _token()
     yield _store(folder)
 
 
@@ -89,8 +85,11 @@ def _driver(cards: tuple[Gpu, ...]) -> Finding:
     return Finding("NVIDIA driver", True, "none (nvidia-smi is absent or fails); everything runs on the CPU")
 
 
-def _busy(card: Gpu) -> str:
-    return "" if card.free_gb > 0.5 * card.total_gb else "somebody else computes there: `nvidia-smi` says who"
+def _gpu(card: Gpu) -> Finding:
+    is_free = card.free_gb > MOST_TAKEN * card.total_gb
+    text = f"{card.name}, {card.free_gb:.1f} of {card.total_gb:.1f} GB free, {card.uuid}"
+    todo = "" if is_free else "somebody else computes there: `nvidia-smi` says who"
+    return Finding(f"GPU {card.index}", is_free, text, todo)
 
 
 def _machine() -> Finding:
@@ -102,18 +101,14 @@ def _machine() -> Finding:
 def _disk(folder: DataFolder) -> Finding:
     root = folder.root if folder.root.exists() else folder.root.parent
     free = shutil.disk_usage(root).free / 1e9
-    todo = "" if free >= LOW_DISK_GB else f"free some space, or take another folder: --data DIR ({LOW_DISK_GB:.0f} GB)"
-    return Finding("disk", free >= LOW_DISK_GB, f"{free:.0f} GB free in {folder.root}", todo)
+    is_enough = free >= LOW_DISK_GB
+    todo = "" if is_enough else f"free some space, or take another folder: --data DIR ({LOW_DISK_GB:.0f} GB)"
+    return Finding("disk", is_enough, f"{free:.0f} GB free in {folder.root}", todo)
 
 
 def _uv() -> Finding:
-    try:
-        version = importlib.metadata.version("uv")
-    except importlib.metadata.PackageNotFoundError:
-        program = shutil.which("uv")
-        is_here = program is not None
-        return Finding("uv", is_here, program or "absent", "" if is_here else "pip install -r requirements.txt")
-    return Finding("uv", True, f"version {version}")
+    program = worker_envs.uv_program()
+    return Finding("uv", program is not None, program or "absent", "" if program else "pip install -r requirements.txt")
 
 
 def _environments(folder: DataFolder, kind: str) -> Iterator[Finding]:
@@ -133,28 +128,20 @@ def _environments(folder: DataFolder, kind: str) -> Iterator[Finding]:
 
 
 def _weights(folder: DataFolder) -> Finding:
-    counts: Counter[str] = Counter()
-    for model in load_models().values():
-        if not model.is_runnable:
-            counts["not runnable"] += 1
-            continue
-        try:
-            counts["missing" if Checkpoint(model, folder).why_not else "here"] += 1
-        except EngineError:
-            counts["missing"] += 1
-    text = f"of {counts['here']} models here or in their packages, of {counts['missing']} missing"
-    todo = "python -m precompute models  # says for each model what lacks" if counts["missing"] else ""
-    return Finding("weights", counts["here"] > 0, text, todo)
+    runnable = [model for model in load_models().values() if model.is_runnable]
+    n_missing = sum(bool(Checkpoint(model, folder).why_not) for model in runnable)
+    n_here = len(runnable) - n_missing
+    text = f"of {n_here} models here or in their packages, of {n_missing} missing"
+    todo = "python -m precompute models  # says for each model what lacks" if n_missing else ""
+    return Finding("weights", n_here > 0, text, todo)
 
 
-def _tokens() -> Iterator[Finding]:
+def _token() -> Finding:
     gated = sorted(model.model_id for model in load_models().values() if model.is_runnable and model.gate)
-    for name in TOKENS:
-        is_set = bool(os.environ.get(name))
-        text = f"{'set' if is_set else 'not set'}; {len(gated)} gated models need it and their licence to be accepted"
-        yield Finding(
-            name, is_set or not gated, text, "" if is_set else f"export {name}=... for {', '.join(gated[:3])} ..."
-        )
+    is_set = bool(os.environ.get(TOKEN))
+    text = f"{'set' if is_set else 'not set'}; {len(gated)} gated models need it and their licence to be accepted"
+    todo = "" if is_set else f"export {TOKEN}=... for {', '.join(gated[:3])} ..."
+    return Finding(TOKEN, is_set or not gated, text, todo)
 
 
 def _store(folder: DataFolder) -> Finding:

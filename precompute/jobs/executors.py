@@ -8,7 +8,6 @@ the end of its walltime or tried again repeats nothing. Parsl gives each worker 
 
 import importlib
 import importlib.util
-import json
 import os
 import subprocess
 import sys
@@ -21,7 +20,9 @@ from typing import Any
 from engine.data_folder import EMBEDDED, ROOT, DataFolder
 from engine.errors import SettingsError
 from engine.registry.models import Model
+from precompute.jobs.bench import read_costs
 from precompute.progress import say
+from precompute.workers.devices import gpus
 
 SLOW = 0.01  # s per atom of a model that was never timed: that of the larger universal models on one core
 
@@ -50,14 +51,9 @@ def seconds_per_atom(model: Model, folder: DataFolder, device: str) -> float:
         device: auto, cpu or cuda; on auto the fastest timing counts.
     """
     for costs in (folder.costs, EMBEDDED / "costs"):
-        rows = [json.loads(path.read_text()) for path in sorted(costs.glob(f"{model.model_id}-c*.json"))]
-        times = [
-            row["us_per_atom_step"] / 1e6
-            for row in rows
-            if row["model_id"] == model.model_id and device in ("auto", row["device"])
-        ]
-        if times:
-            return float(min(times))
+        own = [cost for cost in read_costs(costs, []) if cost.model_id == model.model_id]
+        if times := [cost.us_per_atom_step / 1e6 for cost in own if device in ("auto", cost.device)]:
+            return min(times)
     return SLOW
 
 
@@ -142,8 +138,6 @@ def _this_machine(logs: Path) -> Any:
     from parsl.config import Config
     from parsl.executors import HighThroughputExecutor
     from parsl.providers import LocalProvider
-
-    from precompute.workers.devices import gpus
 
     cards = [card.uuid for card in gpus()]
     executor = HighThroughputExecutor(

@@ -4,7 +4,6 @@ Here there is one worker per place, each loads a model once and takes shards unt
 """
 
 import argparse
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -46,6 +45,11 @@ class Task:
     shards: list[tuple[Shard, Path]]
     n_workers: int = 0
     error: str = ""
+
+    @property
+    def n_configurations(self) -> int:
+        """Configurations in the shards that nobody has taken yet."""
+        return sum(len(shard.configurations) for shard, _ in self.shards)
 
     @property
     def n_atoms(self) -> int:
@@ -122,7 +126,7 @@ def run(
         Counts, and the models that could not be loaded with the reason.
     """
     tasks = [task for task in tasks if task.shards]
-    n_planned = sum(len(shard.configurations) for task in tasks for shard, _ in task.shards)
+    n_planned = sum(task.n_configurations for task in tasks)
     progress = Progress(n_planned, sum(task.n_atoms for task in tasks))
     queue = _Queue(tasks, None if seconds is None else time.monotonic() + seconds)
     for task in tasks:
@@ -188,7 +192,7 @@ def _slot(queue: _Queue, pool: Pool, place: Place, progress: Progress) -> None:
                     progress.add(shard, done.n_failed, what, done.n_transient)
         except Exception as problem:
             error = str(problem) if isinstance(problem, EngineError) else f"{type(problem).__name__}: {problem}"
-            print(f"{task.model.model_id}: {error}", file=sys.stderr, flush=True)
+            say(f"{task.model.model_id}: {error}")
         queue.leave(task, error)
 
 
@@ -216,8 +220,7 @@ def main(arguments: argparse.Namespace) -> int:
                 return 1
             continue
         task, n_done = plan(model, datasets, folder)
-        n_todo = sum(len(shard.configurations) for shard, _ in task.shards)
-        say(f"{model.model_id}: {n_todo} to do, {n_done} done before")
+        say(f"{model.model_id}: {task.n_configurations} to do, {n_done} done before")
         tasks.append(task)
     if arguments.executor == "parsl":
         bundles = [bundle for task in tasks for bundle in _bundles(task, list(datasets), folder, arguments)]
@@ -336,8 +339,7 @@ def _bundles(
     if not task.shards:
         return
     seconds = task.n_atoms * seconds_per_atom(task.model, folder, arguments.device)
-    n_configurations = sum(len(shard.configurations) for shard, _ in task.shards)
-    n_parts = max(1, min(round(seconds / 60 / arguments.bundle_minutes), n_configurations))
+    n_parts = max(1, min(round(seconds / 60 / arguments.bundle_minutes), task.n_configurations))
     for number in range(1, n_parts + 1):
         yield Bundle(task.model.model_id, _command(task.model, dataset_ids, folder, arguments, f"{number}/{n_parts}"))
 

@@ -10,7 +10,6 @@ A file that exists is done.
 
 import argparse
 import dataclasses
-import sys
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +28,7 @@ from engine.registry.published_vacancies import PublishedVacancy, counted_vacanc
 from engine.relaxations import Relaxation, RelaxationOptions
 from engine.relaxed_vacancies import FORMATION, RelaxedVacancy, read_vacancies, write_vacancies
 from precompute.acquire.weights import Checkpoint
+from precompute.progress import say
 from precompute.workers.pool import Loaded, Pool
 from precompute.workers.process import RELAX
 from precompute.workers.worker_envs import why_not_runnable
@@ -111,15 +111,15 @@ def main(arguments: argparse.Namespace) -> int:
     settings = Settings(arguments.large, arguments.migration, tuple(arguments.element))
     for model in select_models(arguments.model):
         if reason := why_not_runnable(model, folder):
-            _say(f"{model.model_id}: skipped. {reason}")
+            say(f"{model.model_id}: skipped. {reason}")
             if "all" not in arguments.model:
                 return 1
             continue
         for row in relax_vacancies(model, folder, arguments.device, settings):
             n_failed += row.status != "ok"
             end = f"failed: {row.reason}" if row.energy is None else f"{row.energy:.3f} eV in {row.n_steps} steps"
-            _say(f"{model.model_id}: {row.element} {row.structure}, {row.n_sites} sites, {row.quantity}: {end}")
-    _say(f"{n_failed} failed with a reason")
+            say(f"{model.model_id}: {row.element} {row.structure}, {row.n_sites} sites, {row.quantity}: {end}")
+    say(f"{n_failed} failed with a reason")
     return 0
 
 
@@ -257,7 +257,3 @@ def _neighbour_distance(lattice: Lattice) -> float:
     if lattice.c is None:
         return float(lattice.a / np.sqrt(2))
     return float(min(lattice.a, np.hypot(lattice.a / np.sqrt(3), lattice.c / 2)))
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

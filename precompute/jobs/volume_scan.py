@@ -6,15 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from ase.data import chemical_symbols
 
 from engine.data_folder import DataFolder
-from engine.errors import EngineError, MetricError, SettingsError
-from engine.numerics.equation_of_state import fit
+from engine.errors import EngineError, SettingsError
 from engine.records import Configuration
 from engine.registry.models import Model, select_models
-from engine.volume_scans import FEWEST, LARGEST_RANGE, LEAST_RANGE, MOST, VolumeScan, volume
+from engine.volume_scans import FEWEST, LARGEST_RANGE, LEAST_RANGE, MOST, Scanned, VolumeScan, scanned
 from precompute.jobs.prediction import read_file
 from precompute.workers.pool import Pool
 
@@ -77,18 +75,18 @@ def scan_structure(
         except EngineError as error:
             yield row | {"reason": str(error)}
             continue
-        reasons = [one.reason for one in found if one.energy is None]
-        yield row | ({"reason": reasons[0]} if reasons else _fitted(configurations, [one.energy for one in found]))
+        energies = [one.energy for one in found if one.energy is not None]
+        if len(energies) < len(found):
+            yield row | {"reason": next(one.reason for one in found if one.energy is None)}
+            continue
+        yield row | _numbers(scanned(configurations, energies))
 
 
-def _fitted(configurations: Sequence[Configuration], energies: Sequence[float | None]) -> dict[str, Any]:
+def _numbers(scan: Scanned) -> dict[str, Any]:
     """Numbers of one model for JSON."""
-    volumes, values = np.array([volume(one) for one in configurations]), np.array(energies, dtype=float)
-    row: dict[str, Any] = {"volumes": volumes.tolist(), "energies": values.tolist()}
-    try:
-        curve = fit(volumes, values)
-    except MetricError as error:
-        return row | {"reason": f"No equation of state: {error}."}
+    row: dict[str, Any] = {"volumes": scan.volumes.tolist(), "energies": scan.energies.tolist()}
+    if (curve := scan.curve) is None:
+        return row | {"reason": scan.reason}
     return row | {
         "status": "ok", "volume": curve.volume, "energy": curve.energy, "bulk_modulus_gpa": curve.bulk_modulus_gpa,
         "derivative": curve.derivative, "residual": curve.residual,

@@ -3,13 +3,10 @@
 import dataclasses
 from dataclasses import dataclass
 
-import numpy as np
-
-from engine.errors import DatasetError, MetricError, SettingsError
-from engine.numerics.equation_of_state import EquationOfState, fit
-from engine.records import Configuration, FloatArray
+from engine.errors import DatasetError, SettingsError
+from engine.records import Configuration
 from engine.relaxations import RelaxationOptions
-from engine.volume_scans import VolumeScan, volume
+from engine.volume_scans import VolumeScan
 
 SINGLE_POINT, RELAX, EQUATION_OF_STATE = "single_point", "relax", "equation_of_state"
 TASKS = (SINGLE_POINT, RELAX, EQUATION_OF_STATE)
@@ -72,32 +69,3 @@ class Calculation:
     def n_evaluations(self) -> int:
         """Single points that it takes at most."""
         return {SINGLE_POINT: 1, RELAX: self.relaxation.steps + 1, EQUATION_OF_STATE: self.scan.n_volumes}[self.task]
-
-
-@dataclass(frozen=True)
-class Scanned:
-    """Energies of one model at several volumes, and the curve through them.
-
-    Attributes:
-        volumes: Of the cell, shape (n_volumes,), Å³, rising.
-        energies: Total energies, shape (n_volumes,), eV.
-        n_atoms: In the cell.
-        curve: The fitted equation of state; None where none is given.
-        reason: Why there is none; empty otherwise.
-    """
-
-    volumes: FloatArray
-    energies: FloatArray
-    n_atoms: int
-    curve: EquationOfState | None
-    reason: str
-
-
-def scanned(configurations: list[Configuration], energies: list[float]) -> Scanned:
-    """Fit the energies of a scan; a fit that would mean nothing is refused with a reason."""
-    volumes, values = np.array([volume(one) for one in configurations]), np.array(energies)
-    n_atoms = configurations[0].n_atoms
-    try:
-        return Scanned(volumes, values, n_atoms, fit(volumes, values), "")
-    except MetricError as error:
-        return Scanned(volumes, values, n_atoms, None, f"No equation of state: {error}.")

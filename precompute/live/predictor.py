@@ -29,6 +29,7 @@ from engine.numerics import uncertainty
 from engine.records import Configuration, FloatArray, Prediction
 from engine.registry.models import Model, get_model, load_models
 from engine.relaxations import Relaxation
+from engine.volume_scans import Scanned, scanned
 from precompute.acquire.weights import Checkpoint
 from precompute.live.calculations import (
     CALCULATION_SECONDS,
@@ -36,8 +37,6 @@ from precompute.live.calculations import (
     MOST_FRAME_ATOMS,
     RELAX,
     Calculation,
-    Scanned,
-    scanned,
 )
 from precompute.live.estimates import Estimates
 from precompute.live.tasks import CANCELLED, DONE, FAILED, LOADING, QUEUED, RUNNING, Job, LiveModel, Task, TaskState

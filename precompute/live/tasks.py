@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from engine.records import Configuration, Prediction
 from engine.registry.models import Model
 from engine.relaxations import Relaxation
-from precompute.live.calculations import Calculation, Scanned
+from engine.volume_scans import Scanned
+from precompute.live.calculations import Calculation
 
 QUEUED, LOADING, RUNNING = "queued", "loading the model", "computing"
 DONE, FAILED, CANCELLED = "done", "failed", "cancelled"
@@ -127,7 +128,7 @@ class Task:
 
     def snapshot(self, place: int = 0, estimate: float | None = None) -> TaskState:
         """Its state now."""
-        running = self.state in OPEN_STATES and self.started is not None
+        running = self.is_open and self.started is not None
         seconds = time.monotonic() - self.started if running and self.started else self.seconds
         return TaskState(
             self.model.model_id, self.state, self.message, self.prediction, self.record, seconds, self.is_cached, place,

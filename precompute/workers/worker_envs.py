@@ -374,12 +374,17 @@ def _uv(*arguments: str, links: bool = True) -> None:
     env = {key: value for key, value in os.environ.items() if key != "UV_FIND_LINKS"}
     if links and (find_links := _find_links()):
         env["UV_FIND_LINKS"] = find_links
-    program = shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
+    program = uv_program()
     if program is None:
         raise WorkerEnvError("uv is not installed. Run: pip install -r requirements.txt")
     done = subprocess.run([program, *arguments], env=env, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise WorkerEnvError(f"uv {' '.join(arguments[:2])} failed: {done.stderr.strip()[-800:]}")
+
+
+def uv_program() -> str | None:
+    """Path of uv: of the one beside this Python, else of any; None where there is none."""
+    return shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
 
 
 def _stamp(family: str, kind: str) -> str:

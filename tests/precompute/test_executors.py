@@ -1,5 +1,6 @@
 """Runs through Parsl with real workers: bundles, retries, walltime, and the GPU of each worker."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -15,6 +16,7 @@ from engine.errors import SettingsError
 from engine.records import Configuration, write_configurations
 from engine.registry.models import get_model
 from engine.shards import done_keys
+from engine.store.rows import Cost
 from precompute.jobs.executors import SLOW, Bundle, _wait, run_with_parsl, seconds_per_atom
 
 DATASET = "cu-snap"  # a registry id; the configurations in it are this test's
@@ -47,8 +49,9 @@ def rows(folder) -> set:
 
 def test_bundles_on_a_high_throughput_executor_make_the_same_rows_and_resume(campaign):
     (campaign.costs).mkdir()
-    timed = {"model_id": "emt", "device": "cpu", "us_per_atom_step": 60e6 / 320}  # so that 10 cells take a minute
-    (campaign.costs / "emt-cpu-1.json").write_text(json.dumps(timed))
+    us = 60e6 / 320  # per atom, so that 10 cells of 32 atoms take a minute
+    timed = Cost("emt", "cpu", "test machine", 1, 32, 1, us * 32e-3, us, None, "computed", "2026-01-01 00:00:00")
+    (campaign.costs / "emt-cpu-1.json").write_text(json.dumps(dataclasses.asdict(timed)))
     arguments = ["--data", str(campaign.root), "--dataset", DATASET, "--model", "emt", "--executor", "parsl"]
     done = command(*arguments, "--bundle-minutes", "1")
     assert done.returncode == 0, done.stderr

@@ -15,7 +15,7 @@ RULES = {
     "engine.records": {"engine.files"},
     "engine.relaxations": {"engine.records"},
     "engine.relaxed_vacancies": {"engine.records"},
-    "engine.volume_scans": {"engine.records"},
+    "engine.volume_scans": {"engine.errors", "engine.numerics.equation_of_state", "engine.records"},
     "engine.data_folder": set(),
     "engine.shards": {"engine.records"},
     "engine.families": set(),
