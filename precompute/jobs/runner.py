@@ -278,7 +278,8 @@ def _check(arguments: argparse.Namespace) -> None:
         raise SettingsError(f"--minutes is {arguments.minutes:g}, expected more than 0.")
     if arguments.bundle_minutes <= 0:
         raise SettingsError(f"--bundle-minutes is {arguments.bundle_minutes:g}, expected more than 0.")
-    _part(arguments)
+    if _part(arguments) != (0, 1) and arguments.executor == "parsl":
+        raise SettingsError("--part does not go with --executor parsl, which makes parts of its own.")
 
 
 def _part(arguments: argparse.Namespace) -> tuple[int, int]:
@@ -318,7 +319,11 @@ def _run_here(tasks: Sequence[Task], folder: DataFolder, arguments: argparse.Nam
         tasks,
         folder,
         places=devices.places(
-            arguments.device, jobs=arguments.jobs, per_device=arguments.per_device, cpu_jobs=arguments.cpu_jobs
+            arguments.device,
+            jobs=arguments.jobs,
+            per_device=arguments.per_device,
+            cpu_jobs=arguments.cpu_jobs,
+            families={task.model.family for task in tasks},
         ),
         offline=arguments.offline,
         memory_gb=arguments.memory_gb,

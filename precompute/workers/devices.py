@@ -3,7 +3,7 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.errors import SettingsError
@@ -94,6 +94,7 @@ def places(
     cpu_jobs: int | None = None,
     found: Sequence[Gpu] | None = None,
     n_cores: int | None = None,
+    families: Collection[str] = (),
 ) -> tuple[Place, ...]:
     """Places for the workers of a run: one per GPU where there are any, else one per core.
 
@@ -106,6 +107,7 @@ def places(
         cpu_jobs: Places on cores beside GPUs that take any model; by default the cores left, for other families.
         found: GPUs instead of `gpus()`.
         n_cores: Instead of those of this machine.
+        families: Of the models to run; a place that suits none of them is left out before `jobs` are counted.
 
     Raises:
         SettingsError: A GPU is asked for and there is none, or a number makes no sense.
@@ -127,4 +129,5 @@ def places(
         beside = ()
     else:
         beside = (Place("cpu", takes="other"),) * max(1, n_cores - len(on_gpus))
-    return (on_gpus + beside)[:jobs]
+    useful = [place for place in on_gpus + beside if not families or any(map(place.suits, families))]
+    return tuple(useful[:jobs])

@@ -71,6 +71,11 @@ def test_numbers_of_places(options, devices):
     assert [place.device for place in places(**options, found=CARDS, n_cores=4)] == devices
 
 
+def test_one_job_on_a_machine_with_a_gpu_is_of_the_kind_that_the_models_need():
+    assert places("auto", jobs=1, found=CARDS, n_cores=4, families={"eam", "emt"}) == (Place("cpu", takes="other"),)
+    assert places("auto", jobs=1, found=CARDS, n_cores=4, families={"mace"}) == (Place("cuda", UUIDS[0], "gpu"),)
+
+
 def test_without_gpus_there_is_a_place_per_core_and_cuda_is_refused():
     assert places("auto", found=(), n_cores=3) == (Place("cpu"),) * 3
     with pytest.raises(SettingsError, match="doctor"):

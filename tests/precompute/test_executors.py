@@ -109,6 +109,13 @@ def test_a_part_that_is_none_is_refused(campaign, part):
     assert f"error: --part '{part}' is not I/N" in done.stderr
 
 
+def test_a_part_of_bundles_is_refused(campaign):
+    asked = ["--data", str(campaign.root), "--dataset", DATASET, "--model", "emt", "--part", "1/2"]
+    done = command(*asked, "--executor", "parsl")
+    assert done.returncode == 1
+    assert "--part does not go with --executor parsl" in done.stderr
+
+
 def test_a_configuration_that_is_none_is_refused(tmp_path):
     with pytest.raises(SettingsError, match="is not MODULE:ATTRIBUTE"):
         run_with_parsl([Bundle("emt", ())], "no.such:config", tmp_path)
