@@ -2,8 +2,9 @@
 
 How many systems go into one call follows from their edges (pairs of atoms within the model's reach) and atoms, since
 memory and time follow from them. On a GPU the first batches are small and tell how much memory an edge takes; later
-ones double until they fill what is free. A batch that does not fit into memory is cut in halves, and so is every later
-one; one that fails in any other way is done again one system at a time, so that only the culprit becomes a failed row.
+ones double until they fill what is free, or until larger ones are no faster. A batch that does not fit into memory is
+cut in halves, and so is every later one; one that fails in any other way is done again one system at a time, so that
+only the culprit becomes a failed row.
 
 This module imports `engine.records` and no other module of ours, since it runs in the environments of the families.
 """
@@ -28,6 +29,9 @@ Batch = Callable[[Calculator, Sequence[Atoms]], list[dict[str, Any]]]
 ONE_AT_A_TIME = 1  # edges
 FILLED = 0.7  # of the free memory of a device, by one batch: allocators cut memory into pieces
 TELLING = 0.5  # of the limit that a batch must have, so that it tells what an edge takes
+LARGER = 1.5  # edges of a batch over those of the fastest, for which the two are compared
+WORTHWHILE = 1.05  # edges per second of a batch over those of a smaller one, for which batches go on growing
+MAX_DISAPPOINTMENTS = 2  # batches that were not worthwhile; one alone may have compiled something
 EDGES_PER_ATOM = 10  # what an atom itself is counted as: a cloud of lone atoms has no edge but still takes memory
 _OUT_OF_MEMORY = (
     "out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory", "bad_alloc",
@@ -134,6 +138,7 @@ class Evaluator:
         batch: The family's `batch`, or None where its package takes one system at a time.
         max_edges: Edges that one batch may have; a single larger system still goes, alone.
         memory: Of the device, where batches are to grow until they fill it; None for batches of that size.
+        clock: Seconds, by which larger batches must prove faster.
 
     Attributes:
         max_edges: As it is now.
@@ -147,12 +152,16 @@ class Evaluator:
         batch: Batch | None = None,
         max_edges: int = 0,
         memory: DeviceMemory | None = None,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._calculator = calculator
         self._reach = reach
         self._batch = batch
         self._memory = memory
-        self._largest: int | None = None  # edges, once a batch has not fitted
+        self._clock = clock
+        self._largest: int | None = None  # edges, once a batch has not fitted or was no faster
+        self._fastest = (0, 0.0)  # edges of a batch, edges per second
+        self._disappointments = 0
         self.max_edges = max_edges or ONE_AT_A_TIME
         self.bytes_per_edge = 0.0
 
@@ -181,12 +190,12 @@ class Evaluator:
                 done[index] = _failed(configuration, error)
         for batch, n_edges in self._batches(systems, max_edges):
             announce([configurations[index].config_id for index, _, _ in batch])
-            started = time.perf_counter()
+            started = self._clock()
             if self._memory is not None:
                 self._memory.start()
             answers = self._answers([atoms for _, atoms, _ in batch])
-            seconds = time.perf_counter() - started
-            self._grow(n_edges)
+            seconds = self._clock() - started
+            self._grow(n_edges, seconds)
             n_atoms = sum(len(atoms) for _, atoms, _ in batch)
             for (index, atoms, padded), answer in zip(batch, answers, strict=True):
                 share = seconds * len(atoms) / max(n_atoms, 1)
@@ -215,13 +224,21 @@ class Evaluator:
         if members:
             yield members, n_edges
 
-    def _grow(self, n_edges: int) -> None:
-        """Let later batches be larger, at most twice, where this one shows that they fit."""
+    def _grow(self, n_edges: int, seconds: float) -> None:
+        """Let later batches be larger, at most twice, where this one shows that they fit and that it was worth it."""
         if self._memory is None or self._batch is None or n_edges < TELLING * self.max_edges:
             return
+        edges, speed = self._fastest
+        if n_edges > LARGER * edges and n_edges < WORTHWHILE * speed * seconds:
+            self._disappointments += 1
+            if self._disappointments == MAX_DISAPPOINTMENTS:
+                self.max_edges = self._largest = edges
+            return
+        if n_edges > speed * seconds:
+            self._fastest = n_edges, n_edges / seconds
         self.bytes_per_edge = max(self._memory.taken() / n_edges, 1.0)
         fitting = int(FILLED * self._memory.free() / self.bytes_per_edge)
-        self.max_edges = max(ONE_AT_A_TIME, min(2 * self.max_edges, fitting, self._largest or fitting))
+        self.max_edges = max(ONE_AT_A_TIME, min(2 * max(n_edges, self.max_edges), fitting, self._largest or fitting))
 
     def _answers(self, systems: Sequence[Atoms]) -> list[dict[str, Any] | Exception]:
         """Results of each system, or what went wrong with it."""

@@ -92,6 +92,7 @@ class Loaded:
         *,
         task: str = SINGLE_POINT,
         options: Mapping[str, object] | None = None,
+        max_edges: int | None = None,
         timeout: float | None = None,
         retry: bool = True,
         on_progress: Progress | None = None,
@@ -103,6 +104,7 @@ class Loaded:
             target: File of predictions to keep; None to return them.
             task: What to do with each: SINGLE_POINT or RELAX.
             options: Of the task.
+            max_edges: Most edges in a batch; 1 for one configuration at a time, None for what the worker chooses.
             timeout: Longest time for any one batch, s.
             retry: Whether to replace a dead worker and search for the culprit, or to raise its death to the caller.
             on_progress: Told of each batch that begins and of each step of a relaxation.
@@ -112,7 +114,7 @@ class Loaded:
             WorkerError: The model cannot be loaded, refuses the request, or dies twice before any configuration.
         """
         history = self._history
-        max_edges = history.max_edges
+        max_edges = max_edges or history.max_edges
         while True:
             self.start()
             try:

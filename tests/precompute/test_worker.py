@@ -1,6 +1,7 @@
 """What a worker does with configurations, in this process; its life as a process is in test_runner.py."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -241,7 +242,8 @@ class Memory:
 def test_batches_grow_until_they_fill_the_memory_of_the_device():
     size = count_edges(bulk("Cu", cubic=True), REACH) + EDGES_PER_ATOM * 4
     batch = Batched()
-    evaluator = Evaluator(EMT(), REACH, batch, 2 * size, Memory(batch, free=1e9, per_cell=0.7e9 / 20.5))
+    memory = Memory(batch, free=1e9, per_cell=0.7e9 / 20.5)
+    evaluator = Evaluator(EMT(), REACH, batch, 2 * size, memory, clock=itertools.count().__next__)
     found = evaluator.predict(coppers(80))
     assert batch.calls == [2, 4, 8, 16, 20, 20, 10]
     assert evaluator.bytes_per_edge == pytest.approx(0.7e9 / 20.5 / size)
@@ -251,10 +253,43 @@ def test_batches_grow_until_they_fill_the_memory_of_the_device():
 def test_batches_never_grow_again_to_a_size_that_did_not_fit():
     size = count_edges(bulk("Cu", cubic=True), REACH) + EDGES_PER_ATOM * 4
     batch = Batched(room=4 * 10)  # ten cells, though the memory that is free promises more
-    evaluator = Evaluator(EMT(), REACH, batch, 4 * size, Memory(batch, free=1e9, per_cell=1.0))
+    evaluator = Evaluator(EMT(), REACH, batch, 4 * size, Memory(batch, free=1e9, per_cell=1.0), itertools.count().__next__)
     evaluator.predict(coppers(60))
     assert batch.calls[:4] == [4, 8, 16, 8]
     assert max(batch.calls[3:]) == 8
+
+
+def test_batches_stop_growing_where_larger_ones_are_no_faster():
+    size = count_edges(bulk("Cu", cubic=True), REACH) + EDGES_PER_ATOM * 4
+    batch = Batched()
+
+    def clock():  # a batch takes 1 s, and beyond eight cells as long for each cell
+        return sum(max(1.0, n / 8) for n in batch.calls)
+
+    evaluator = Evaluator(EMT(), REACH, batch, 2 * size, Memory(batch, free=1e9, per_cell=1.0), clock)
+    evaluator.predict(coppers(100))
+    assert batch.calls[:5] == [2, 4, 8, 16, 16]
+    assert set(batch.calls[5:-1]) == {8}
+
+
+def test_one_slow_batch_does_not_stop_the_growth():
+    size = count_edges(bulk("Cu", cubic=True), REACH) + EDGES_PER_ATOM * 4
+    batch = Batched()
+
+    def clock():  # the first batch of four compiles something
+        return sum(9.0 if i == 1 else 1.0 for i in range(len(batch.calls)))
+
+    evaluator = Evaluator(EMT(), REACH, batch, 2 * size, Memory(batch, free=1e9, per_cell=1.0), clock)
+    evaluator.predict(coppers(40))
+    assert batch.calls[:5] == [2, 4, 4, 8, 16]
+
+
+def test_a_system_beyond_the_limit_lets_the_next_batch_hold_two():
+    size = count_edges(bulk("Cu", cubic=True), REACH) + EDGES_PER_ATOM * 4
+    batch = Batched()
+    memory = Memory(batch, free=1e9, per_cell=1.0)
+    Evaluator(EMT(), REACH, batch, size // 10, memory, itertools.count().__next__).predict(coppers(7))
+    assert batch.calls == [2, 4]  # and before them one alone
 
 
 def test_a_smaller_limit_holds_for_one_request_only():
