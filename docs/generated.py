@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from app.api import make_api
-from engine.registry.datasets import Dataset, load_datasets
+from engine.registry.datasets import DATASETS_PATH, Dataset, load_datasets
 from engine.registry.licences import fits
-from engine.registry.models import EXTERNAL, Model, load_models
+from engine.registry.models import MODELS_PATH, Model, load_models
 from precompute.__main__ import make_parser
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -45,8 +45,8 @@ def pages() -> dict[str, str]:
         "reference/commands.md": commands(make_parser()),
         "reference/http.md": http(make_api().openapi()),
         "reference/store.md": store(SCHEMA.read_text(encoding="utf-8")),
-        "cards/models.md": model_cards(load_models().values()),
-        "cards/data.md": data_cards(load_datasets().values()),
+        "cards/models.md": model_cards(load_models(MODELS_PATH).values()),
+        "cards/data.md": data_cards(load_datasets(DATASETS_PATH).values()),
     }
 
 
@@ -161,8 +161,7 @@ def model_cards(models: Iterable[Model]) -> str:
     """A card for every model, family by family."""
     families: dict[str, list[Model]] = {}
     for model in models:
-        if model.family != EXTERNAL:
-            families.setdefault(model.family, []).append(model)
+        families.setdefault(model.family, []).append(model)
     lines = [
         "# Model cards",
         "",
