@@ -36,10 +36,11 @@ app/static/3Dmol.es6-min.js: package.json package-lock.json
 TESTED = emt chgnet sevennet nequix mace mattersim orb deepmd
 
 # Environments are mostly downloads and unpacking, so lint runs beside them. Files of tests go to WORKERS processes
-# whole, so that what a file's tests share is made once, and in the order of `testpaths`: long ones first.
+# whole, so that what a file's tests share is made once, and in the order of `testpaths`: long ones first. All processes
+# must find the same tests in the same order, so sets have one order.
 test: setup
 	$(MAKE) --jobs=2 lint envs-tested
-	$(PY) -m pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
+	PYTHONHASHSEED=0 $(PY) -m pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
 
 envs-tested: setup
 	$(PY) -m precompute envs $(TESTED)

@@ -41,6 +41,7 @@ def main() -> int:
     arguments = parser.parse_args()
     for path in [*arguments.settings, Path("/etc/resolv.conf")]:
         _copy(path, arguments.folder / path.relative_to("/"))
+    (arguments.folder / WORK.strip("/")).mkdir(exist_ok=True)
     python = arguments.folder / "usr/local/bin/python"
     python.unlink(missing_ok=True)
     python.symlink_to("/usr/bin/python3")
