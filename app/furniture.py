@@ -17,6 +17,7 @@ from app.selection import Selection, choose_dataset
 from app.wording import citation, dataset_label, model_labels, summary_note
 from engine.queries import catalog, error_metrics
 from engine.queries.scope import Scope
+from engine.version import VERSION
 
 _LONG = 240  # characters of a text that a narrow column would draw out
 
@@ -283,7 +284,7 @@ def footer() -> None:
     info = catalog.store_info()
     st.divider()
     st.caption(
-        f"Defect Atlas · data version {info.data_version}, built {info.built_at} UTC from commit "
+        f"Defect Atlas {VERSION} · data version {info.data_version}, built {info.built_at} UTC from commit "
         f"{info.git_commit[:12]} · errors are predicted minus reference (DFT); RMSE with 95 % "
         "bounds"
     )

@@ -10,14 +10,16 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import streamlit as st
+from starlette.middleware import Middleware
 from starlette.routing import Mount
 
-from app import operations
+from app import logs, operations
 from app.api import make_api
 
+logs.configure()
 app = st.App(
     str(Path(__file__).with_name("main.py")),
     routes=[*operations.ROUTES, Mount("/api/v1", app=make_api())],
-    middleware=operations.MIDDLEWARE,
+    middleware=[Middleware(logs.RequestLog), *operations.MIDDLEWARE],
     lifespan=operations.warm_start,
 )

@@ -15,6 +15,7 @@ from engine.registry.kinds import load_kinds
 from engine.registry.reactions import KINDS
 from engine.relaxations import CELLS, OPTIMIZERS
 from engine.store.connection import DatabaseError
+from engine.version import VERSION
 from precompute.acquire import user_datasets, user_models
 from precompute.commands import (
     bench,
@@ -32,13 +33,13 @@ from precompute.commands import (
     table,
 )
 from precompute.dft import run as dft
-from precompute.jobs import doctor, runner, vacancies, volume_scan
+from precompute.jobs import archive, doctor, runner, vacancies, volume_scan
 from precompute.progress import say
 
 
 def main() -> int:
     """Parse, run one command, turn our errors into one sentence."""
-    arguments = _parser().parse_args()
+    arguments = make_parser().parse_args()
     folder = DataFolder(Path(arguments.data)) if arguments.data else DataFolder.default()
     try:
         with using(folder):  # so that datasets added to that folder are known
@@ -59,7 +60,8 @@ def main() -> int:
         return 130
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of all commands, from which the documentation is made too."""
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--data", metavar="DIR", help="data folder (DEFECT_ATLAS_DATA; default: data)")
     common.add_argument("--mirror", metavar="DIR", help="take files from here (DEFECT_ATLAS_MIRROR)")
@@ -67,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--model", metavar="ID", action="append", default=[], help="repeatable; or all")
     common.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser = argparse.ArgumentParser(prog="python -m precompute", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"Defect Atlas {VERSION}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     def command(function: Callable[[argparse.Namespace], int], name: str = "") -> argparse.ArgumentParser:
@@ -106,6 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     sub = command(embed)
     sub.add_argument("--summary", action="store_true", help="errors, metrics and ranks of datasets without their atoms")
     sub.add_argument("--vacancies", action="store_true", help="vacancies that models relaxed")
+    archive.add_arguments(command(archive.main, "archive"))
     _add_tables(command(table))
     command(sql).add_argument("statement", metavar="SELECT", help="one statement on the tables of the store")
     sub = command(dft.main, "reference")

@@ -4,6 +4,7 @@ import sys
 import threading
 import time
 
+from engine import logs
 from engine.shards import Shard
 
 REPORT_SECONDS = 10.0
@@ -11,7 +12,7 @@ REPORT_SECONDS = 10.0
 
 def say(line: str) -> None:
     """Print progress to standard error, so that standard output stays free for --json."""
-    print(line, file=sys.stderr, flush=True)
+    print(logs.line(line) if logs.is_structured() else line, file=sys.stderr, flush=True)
 
 
 class Progress:

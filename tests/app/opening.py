@@ -5,17 +5,21 @@ from pathlib import Path
 
 import pandas as pd
 from streamlit.testing.v1 import AppTest
+from streamlit.util import calc_hash
+
+from app.main import PAGES
 
 APP = Path(__file__).resolve().parents[2] / "app"
 
 
 def open_app(page: str = "", **parameters: str) -> AppTest:
-    """The app on one page; a page can only be opened after the entry script has run once."""
-    at = AppTest.from_file(str(APP / "main.py"), default_timeout=60).run()
+    """The app on one page as a browser opens it at the page's address, without a look at the start page before."""
+    at = AppTest.from_file(str(APP / "main.py"), default_timeout=60)
     if page:
         at.query_params.update(parameters)
-        at.switch_page(page).run()
-    return at
+        # `switch_page` knows the pages after a first run alone, which would draw the start page for nothing.
+        at._page_hash = calc_hash(next(entry.url_path for entry in PAGES if entry.file == page))
+    return at.run()
 
 
 def start_at(**parameters: str) -> AppTest:

@@ -16,7 +16,7 @@ from engine.queries.evidence import OTHER, PART, SAME_ELEMENTS, SAME_KIND, cover
         ({"Cu"}, "surface", OTHER),
         ({"Cu"}, "vacancy", None),
     ],
-    ids=str,
+    ids=lambda value: "".join(sorted(value)) if isinstance(value, set) else str(value),
 )
 def test_a_tier_follows_from_elements_and_kind_alone(elements, kind, tier):
     assert tier_of({"Ta", "W"}, "surface", elements, kind) == tier

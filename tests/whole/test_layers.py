@@ -11,6 +11,8 @@ ROOT = Path(__file__).resolve().parents[2]
 RULES = {
     "engine.errors": set(),
     "engine.quantities": set(),
+    "engine.version": set(),
+    "engine.logs": set(),
     "engine.files": set(),
     "engine.records": {"engine.files"},
     "engine.relaxations": {"engine.records"},
@@ -32,7 +34,7 @@ RULES = {
         "engine.errors", "engine.numerics", "engine.records", "engine.registry", "engine.relaxed_vacancies",
         "engine.store.connection",
     },
-    "precompute.progress": {"engine.shards"},
+    "precompute.progress": {"engine.logs", "engine.shards"},
     "precompute.acquire": {
         "engine.data_folder", "engine.errors", "engine.files", "engine.readers", "engine.records", "engine.registry",
         "engine.shards",
@@ -66,8 +68,8 @@ RULES = {
         "engine.data_folder", "engine.errors", "engine.quantities", "engine.registry.kinds",
         "engine.registry.reactions", "engine.relaxations", "engine.store.connection", "precompute.acquire",
         "precompute.commands", "precompute.dft",
-        "precompute.jobs.doctor", "precompute.jobs.runner", "precompute.jobs.vacancies",
-        "precompute.jobs.volume_scan", "precompute.progress",
+        "engine.version", "precompute.jobs.archive", "precompute.jobs.doctor", "precompute.jobs.runner",
+        "precompute.jobs.vacancies", "precompute.jobs.volume_scan", "precompute.progress",
     },
     "app.figures": {"engine.numerics", "engine.quantities", "engine.queries", "engine.records"},
     "app.structures": {
@@ -93,7 +95,7 @@ RULES = {
     },
     "app.furniture": {
         "app.export", "app.figures", "app.links", "app.report", "app.selection", "app.tables", "app.theme",
-        "app.wording", "engine.queries",
+        "app.wording", "engine.queries", "engine.version",
     },
     "app.sections": {
         "app.address", "app.export", "app.figures", "app.furniture", "app.links", "app.report", "app.selection",
@@ -114,7 +116,8 @@ RULES = {
         "engine.store.connection", "engine.volume_scans", "precompute.live",
     },
     "app.operations": {"app.live", "engine.errors", "engine.queries"},
-    "app.server": {"app.api", "app.operations"},
+    "app.logs": {"engine.logs"},
+    "app.server": {"app.api", "app.logs", "app.operations"},
     "app.commands": {"engine.queries.expressions", "engine.store.connection", "engine.store.statements"},
     "app.main": {
         "app.commands", "app.furniture", "app.search", "app.selection", "app.theme", "engine.errors",
