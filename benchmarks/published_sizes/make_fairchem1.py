@@ -13,7 +13,7 @@ from sizes import asked, report, trainable
 
 sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[2] / "tests" / "tiny")]
 
-import tiny_fairchem1
+import tiny_fairchem1  # noqa: E402
 
 WIDTHS = {
     "eqv2": {

@@ -7,7 +7,7 @@ from sizes import asked, report, trainable
 
 sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[2] / "tests" / "tiny")]
 
-import tiny_fairchem2
+import tiny_fairchem2  # noqa: E402
 
 
 def main() -> None:

@@ -27,8 +27,8 @@ def main() -> None:
         **architecture,
     ).get_instructions()
     potential = TensorPotential(instructions, param_dtype=tf.float64)
-    potential.save_model(exact_path=str(folder / name))
-    report(name, name, sum(math.prod(weights.shape) for weights in potential.model.trainable_variables))
+    potential.save_model(exact_path=str(folder))
+    report(name, ".", sum(math.prod(weights.shape) for weights in potential.model.trainable_variables))
 
 
 if __name__ == "__main__":
