@@ -109,7 +109,8 @@ def pareto(
             and n_expected: a model that is not ranked has an open marker and its own n; comparable and why_not: a
             model whose raw energies cannot be compared is grey; is_seen: a model that was trained on the data
             carries a mark; ranks and why_no_rank; and occasion of the timing, with is_apart: a timing of another
-            occasion than those of the front says so.
+            occasion than those of the front says so; has_random_weights: a network of the model's size was timed,
+            which has an open marker with a dot.
         front: Positions in the table that lie on the front, by rising cost.
         quantity: `energy` or `force`.
         ink: Theme.
@@ -251,6 +252,13 @@ def _fill(row: Any, ink: Ink) -> str:
     return ink.tile if row.is_ranked else ink.muted
 
 
+def _openness(row: Any) -> str:
+    """End of a marker's name: open without a rank, and with a dot where the model was timed without its weights."""
+    if row.has_random_weights:
+        return "-open-dot"
+    return "" if row.is_ranked else "-open"
+
+
 def _rank(row: Any) -> str:
     """The interval of the rank, or the reason why there is none."""
     return f"not ranked: {base.wrapped(row.why_no_rank)}" if row.why_no_rank else f"rank {row.ranks}"
@@ -282,9 +290,7 @@ def _cost_markers(
         },
         marker={
             "size": np.where(ringed, 14, 11).tolist(),
-            "symbol": [
-                training_marker(row.training_sets) + ("" if row.is_ranked else "-open") for row in table.itertuples()
-            ],
+            "symbol": [training_marker(row.training_sets) + _openness(row) for row in table.itertuples()],
             "color": [_fill(row, ink) for row in table.itertuples()],
             "line": {
                 "color": np.where(ringed, ink.text, ink.muted).tolist(),
@@ -297,6 +303,7 @@ def _cost_markers(
             f"{QUANTITIES[column].label} {significant(getattr(row, column))} {QUANTITIES[column].unit}"
             f"<br>{_rank(row)}, n = {row.n_configs:,} of {row.n_expected:,}<br>timed on {row.occasion}"
             + (", so not on the front" if row.is_apart else "")
+            + ("<br>timed with random weights of the published size" if row.has_random_weights else "")
             + ("" if row.comparable else f"<br>{base.wrapped(row.why_not)}")
             for row in table.itertuples()
         ],

@@ -13,7 +13,7 @@ from engine.queries.ranks import ranks
 
 _WITH_EVERY_ROW = (
     "n_configs", "n_expected", "ranks", "why_no_rank", "is_seen", "occasion", "yardstick_ms", "device", "hardware",
-    "n_threads", "n_atoms",
+    "n_threads", "n_atoms", "has_random_weights",
 )  # fmt: skip
 
 
@@ -24,7 +24,7 @@ def show() -> None:
         f"Cost: {chosen.quantity} error on {wording.place(chosen.scope)}",
         "Which model is the most accurate for the available time? No other model beats those on the line.",
     )
-    costs = catalog.costs()
+    costs = catalog.costs(with_random_weights=True)
     if costs.empty:
         furniture.empty("No timings yet", "Run `python -m precompute bench` and then `python -m precompute build`.")
         return
@@ -48,6 +48,7 @@ def show() -> None:
     st.markdown(wording.comparison_note(shown))
     furniture.captions(
         wording.occasions_note(timings[timings["model_id"].isin(table["model_id"])]),
+        wording.random_weights_note(table),
         wording.why_not(table),
         wording.seen_note(shown, with_seen=chosen.with_seen),
         wording.level_note(levels),

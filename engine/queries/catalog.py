@@ -268,21 +268,28 @@ def failure_counts(model_id: str, scope: Scope | None = None) -> pd.DataFrame:
 
 
 @cached
-def costs() -> pd.DataFrame:
-    """The columns of `costs` with label and family; the newest where settings are equal."""
+def costs(*, with_random_weights: bool = False) -> pd.DataFrame:
+    """The columns of `costs` with label and family; the newest where settings are equal.
+
+    Args:
+        with_random_weights: Also those of networks of the published size with random weights, of models that nobody
+            timed with their own on that setting; `has_random_weights` says which they are.
+    """
     return connection.frame(
         """
         select k.model_id, m.label, m.family, k.device, k.hardware, k.n_threads, k.n_atoms, k.batch,
             k.ms_per_step,
-            k.us_per_atom_step, k.peak_memory_mb, k.origin, k.measured_at, k.occasion, k.yardstick_ms
+            k.us_per_atom_step, k.peak_memory_mb, k.origin, k.measured_at, k.occasion, k.yardstick_ms,
+            k.origin = 'random weights' as has_random_weights
         from costs k join models m using (model_id)
-        where k.us_per_atom_step > 0
+        where k.us_per_atom_step > 0 and ($with_random_weights or k.origin <> 'random weights')
         qualify row_number() over (
             partition by k.model_id, k.device, k.hardware, k.n_threads, k.n_atoms, k.batch
-            order by k.measured_at desc
+            order by k.origin = 'random weights', k.measured_at desc
         ) = 1
         order by k.device, k.us_per_atom_step
-        """
+        """,
+        {"with_random_weights": with_random_weights},
     )
 
 

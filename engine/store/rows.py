@@ -69,12 +69,16 @@ class Run:
 DFT = "dft-gpaw"
 """Stands for a model in costs of our own DFT calculations."""
 
+RANDOM_WEIGHTS = "random weights"
+"""Origin of a cost that was measured on a network of the model's size whose weights are random."""
+
 
 @dataclass(frozen=True)
 class Cost:
     """Measured time of one model, or of our own DFT, for one evaluation of energy, forces and stress.
 
     Attributes:
+        origin: `computed`, or RANDOM_WEIGHTS.
         occasion: Name of the round of measurements; the date of `measured_at` where the file names none.
         yardstick_ms: Time of a fixed computation in the same round, ms; None where it was not taken.
     """

@@ -24,7 +24,7 @@ from engine.errors import WorkerError
 from engine.files import write_text
 from engine.records import Configuration
 from engine.registry.models import Model
-from engine.store.rows import Cost
+from engine.store.rows import RANDOM_WEIGHTS, Cost
 from precompute.workers.pool import Pool
 
 N_WARM_UP = 2
@@ -38,7 +38,16 @@ YARDSTICK_TRIES = 5
 def bench(
     model: Model, folder: DataFolder, *, device: str, occasion: str, n_threads: int = 1, n_cells: int = N_CELLS
 ) -> Cost:
-    """Measure one model on this machine and keep the result in the data folder.
+    """Measure one model on this machine and keep the result in the data folder; as `measure`, which see."""
+    cost = measure(model, folder, device=device, occasion=occasion, n_threads=n_threads, n_cells=n_cells)
+    keep(cost, folder)
+    return cost
+
+
+def measure(
+    model: Model, folder: DataFolder, *, device: str, occasion: str, n_threads: int = 1, n_cells: int = N_CELLS
+) -> Cost:
+    """Measure one model on this machine.
 
     Args:
         model: From the registry.
@@ -63,7 +72,7 @@ def bench(
         raise WorkerError(f"'{model.model_id}' cannot do the bench cell: {failed[0]}")
     seconds = statistics.median(p.wall_seconds or 0.0 for p in predictions[N_WARM_UP:])
     n_atoms = configurations[0].n_atoms
-    cost = Cost(
+    return Cost(
         model_id=model.model_id,
         device=record["device"],
         hardware=record["hardware"],
@@ -78,8 +87,6 @@ def bench(
         occasion=occasion,
         yardstick_ms=yardstick_ms(),
     )
-    _keep(cost, folder)
-    return cost
 
 
 def new_occasion() -> str:
@@ -131,8 +138,10 @@ def _steps(model: Model, n_cells: int) -> list[Configuration]:
     ]
 
 
-def _keep(cost: Cost, folder: DataFolder) -> None:
-    path = folder.costs / f"{cost.model_id}-{cost.device}-{cost.n_threads}{_suffix(cost.n_atoms)}.json"
+def keep(cost: Cost, folder: DataFolder) -> None:
+    """Write a cost into the data folder, where the next build takes it from."""
+    name = f"{cost.model_id}-random-weights" if cost.origin == RANDOM_WEIGHTS else cost.model_id
+    path = folder.costs / f"{name}-{cost.device}-{cost.n_threads}{_suffix(cost.n_atoms)}.json"
     write_text(path, json.dumps(asdict(cost), indent=1) + "\n")
 
 

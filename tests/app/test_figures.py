@@ -86,8 +86,17 @@ def _costs() -> pd.DataFrame:
             "why_no_rank": ["", "", "too few"],
             "occasion": "a day",
             "is_apart": False,
+            "has_random_weights": False,
         }
     )
+
+
+def test_a_model_timed_with_random_weights_has_an_open_marker_with_a_dot():
+    table = _costs().assign(has_random_weights=[False, True, False])
+    figure = cost_plots.pareto(table, np.array([0]), "force", LIGHT, "Title", "source")
+    (trace,) = [trace for trace in figure.data if trace.mode == "markers" and trace.hovertext is not None]
+    assert list(trace.marker.symbol) == ["circle", "diamond-open-dot", "x-open"]
+    assert ["random weights" in text for text in trace.hovertext] == [False, True, False]
 
 
 @pytest.mark.parametrize("ink", [LIGHT, DARK], ids=["light", "dark"])

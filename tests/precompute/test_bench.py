@@ -3,11 +3,13 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from engine.data_folder import ROOT
 from engine.registry.models import get_model
+from engine.store.rows import RANDOM_WEIGHTS, Cost
 from precompute.jobs import bench
 
 # A limit on the size of files is how a process of its own meets a disk that takes no more: OSError in the middle.
@@ -24,7 +26,7 @@ from engine.data_folder import DataFolder
 from engine.store.rows import Cost
 from precompute.jobs import bench
 cost = Cost("emt", "cpu", "a machine", 1, 125, 1, 1.0, 8.0, 100.0, "computed", "2026-01-02 03:04:05")
-bench._keep(cost, DataFolder(Path(sys.argv[1])))
+bench.keep(cost, DataFolder(Path(sys.argv[1])))
 """
 
 
@@ -72,3 +74,12 @@ def test_a_disk_that_fills_up_at_the_last_file_leaves_the_old_cost(folder):
     done = limited(KEEP, str(folder.root), limit=100)
     assert "OSError" in done.stderr
     assert [(p.name, p.read_text()) for p in folder.costs.iterdir()] == [(old.name, "old")]
+
+
+def test_a_cost_with_random_weights_stands_beside_the_models_own(folder):
+    own = Cost("emt", "cpu", "a machine", 1, 125, 1, 1.0, 8.0, 100.0, "computed", "2026-01-02 03:04:05")
+    for cost in (own, replace(own, origin=RANDOM_WEIGHTS)):
+        bench.keep(cost, folder)
+    assert sorted(path.name for path in folder.costs.iterdir()) == ["emt-cpu-1.json", "emt-random-weights-cpu-1.json"]
+    (folder.costs / "emt-cpu-1.json").unlink()
+    assert not bench.is_measured(get_model("emt"), folder)

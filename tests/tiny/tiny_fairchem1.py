@@ -75,7 +75,7 @@ DENOISING = {
 }  # fmt: skip
 
 
-def _network(model: dict[str, Any]) -> torch.nn.Module:
+def network(model: dict[str, Any]) -> torch.nn.Module:
     """The network with random weights, its energy made to depend on the structure."""
     with _stand_ins():
         from fairchem.core.common.registry import registry
@@ -85,12 +85,12 @@ def _network(model: dict[str, Any]) -> torch.nn.Module:
 
     torch.manual_seed(0)
     arguments = {key: value for key, value in copy.deepcopy(model).items() if key != "name"}
-    network: torch.nn.Module = registry.get_model_class("hydra")(**arguments)
+    made: torch.nn.Module = registry.get_model_class("hydra")(**arguments)
     with torch.no_grad():
-        for name, parameter in network.output_heads.named_parameters():
+        for name, parameter in made.output_heads.named_parameters():
             if name.endswith(("_block.so3_linear_2.weight", "energy_block.4.weight", "_block.proj.weight")):
                 parameter *= 20  # an untrained energy hardly depends on the structure
-    return network
+    return made
 
 
 def _config(kind: str, model: dict[str, Any]) -> dict[str, Any]:
@@ -130,26 +130,33 @@ def _normalizers(kind: str) -> dict[str, dict[str, torch.Tensor]]:
     }
 
 
+def checkpoint(kind: str, model: dict[str, Any], network: torch.nn.Module) -> dict[str, Any]:
+    """What a trainer writes.
+
+    Args:
+        kind: Key of MODELS.
+        model: Configuration of the network.
+        network: Made from it.
+    """
+    references = -torch.arange(119, dtype=torch.float32).remainder(7) / 4
+    return {
+        "state_dict": network.state_dict(),
+        "config": _config(kind, model),
+        "normalizers": _normalizers(kind),
+        "elementrefs": {"energy": {"element_references": references}},
+        "amp": None,
+        "epoch": 1.0,
+        "step": 1,
+        # Trainers pickle what they have: not only tensors.
+        "best_val_metric": np.float64(0.1),
+    }
+
+
 def main(folder: Path, kind: str) -> None:
     """Write the checkpoint and print its name and options as one line of JSON."""
     model = {"name": "hydra", "pass_through_head_outputs": True, "otf_graph": True, **MODELS[kind]}
-    network = _network(model)
-    references = -torch.arange(119, dtype=torch.float32).remainder(7) / 4
     folder.mkdir(parents=True, exist_ok=True)
-    torch.save(
-        {
-            "state_dict": network.state_dict(),
-            "config": _config(kind, model),
-            "normalizers": _normalizers(kind),
-            "elementrefs": {"energy": {"element_references": references}},
-            "amp": None,
-            "epoch": 1.0,
-            "step": 1,
-            # Trainers pickle what they have: not only tensors.
-            "best_val_metric": np.float64(0.1),
-        },
-        folder / f"{kind}.pt",
-    )
+    torch.save(checkpoint(kind, model, network(model)), folder / f"{kind}.pt")
     print(json.dumps({"checkpoint": f"{kind}.pt", "options": {}, "conservative": kind == "esen"}))
 
 

@@ -62,16 +62,25 @@ def task(name: str, prop: str) -> dict[str, Any]:
     return entry
 
 
-def main(folder: Path, kind: str) -> None:
-    """Write the checkpoint and print its name and options as one line of JSON."""
+def write(path: Path, tasks: list[str], backbone_options: dict[str, Any], **config: object) -> torch.nn.Module:
+    """Write a checkpoint with random weights.
+
+    Args:
+        path: A .pt file in a folder that exists.
+        tasks: Names of the training sets.
+        backbone_options: As `backbone` makes them.
+        **config: More keys of the network.
+
+    Returns:
+        The network.
+    """
     with _without_wandb():
         import hydra
         from fairchem.core.units.mlip_unit.api.inference import MLIPInferenceCheckpoint
 
-    tasks = ["omat", "omol"] if kind == "uma" else ["omat"]
     config = {
         "_target_": "fairchem.core.models.base.HydraModel",
-        "backbone": backbone(tasks),
+        "backbone": backbone_options,
         "heads": {
             "energyandforcehead": {
                 "module": UMA + "escn_moe.DatasetSpecificSingleHeadWrapper",
@@ -81,19 +90,25 @@ def main(folder: Path, kind: str) -> None:
             }
         },
         "pass_through_head_outputs": True,
+        **config,
     }
-    if kind == "uma":
-        config["model_id"] = "UMA-tiny"
     torch.manual_seed(0)
-    network = hydra.utils.instantiate(config)
+    network: torch.nn.Module = hydra.utils.instantiate(config)
     checkpoint = MLIPInferenceCheckpoint(
         model_config=config,
         model_state_dict=network.state_dict(),
         ema_state_dict=torch.optim.swa_utils.AveragedModel(network).state_dict(),
         tasks_config=[task(name, prop) for name in tasks for prop in ("energy", "forces", "stress")],
     )
+    torch.save(checkpoint, path)
+    return network
+
+
+def main(folder: Path, kind: str) -> None:
+    """Write the checkpoint and print its name and options as one line of JSON."""
+    tasks = ["omat", "omol"] if kind == "uma" else ["omat"]
     folder.mkdir(parents=True, exist_ok=True)
-    torch.save(checkpoint, folder / f"{kind}.pt")
+    write(folder / f"{kind}.pt", tasks, backbone(tasks), **({"model_id": "UMA-tiny"} if kind == "uma" else {}))
     print(json.dumps({"checkpoint": f"{kind}.pt", "options": {"task_name": "omat"} if kind == "uma" else {}}))
 
 

@@ -1,0 +1,106 @@
+"""Time models whose checkpoints cannot be had, as networks of their published size with random weights.
+
+    python -m benchmarks.published_sizes MODEL ... [--device cpu|cuda] [--data DIR] [--against-own]
+
+The time of a step does not depend on the values of weights, as long as the network, the graph and the precision are
+those of the model. `--against-own` times a model's own checkpoint in the same round and prints the ratio. A cost is
+kept with the origin "random weights": the page of costs marks it, and nothing else uses it.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks.published_sizes import sizes
+from engine.data_folder import DataFolder
+from engine.registry.models import CheckpointFile, Model, get_model
+from engine.store.rows import RANDOM_WEIGHTS
+from precompute.acquire.fetching import sha256_of
+from precompute.jobs import bench
+from precompute.workers import worker_envs
+
+HERE = Path(__file__).parent
+
+
+def row_of(model: Model) -> str:
+    """Name of the row of the table that has a model's architecture.
+
+    Raises:
+        SystemExit: There is none.
+    """
+    for name, row in sizes.read().items():
+        if model.model_id in row["stands_for"]:
+            return name
+    sys.exit(f"{sizes.TABLE.name} has no architecture of '{model.model_id}'.")
+
+
+def make(name: str, family: str, target: Path, folder: DataFolder) -> dict[str, Any]:
+    """Run the family's maker in its environment and give back what it says.
+
+    Raises:
+        SystemExit: The maker failed.
+    """
+    done = subprocess.run(
+        [worker_envs.python_path(family, folder.root), HERE / f"make_{family}.py", name, target],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "TF_USE_LEGACY_KERAS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        sys.exit(f"make_{family}.py {name} failed: {done.stderr[-2000:]}")
+    said: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return said
+
+
+@contextmanager
+def random_model(model: Model, folder: DataFolder) -> Iterator[Model]:
+    """The model with random weights of its published size, for the length of a block; its files are deleted then."""
+    name = row_of(model)
+    target = folder.weights(f"random-weights-{model.model_id}")
+    try:
+        said = make(name, model.family, target, folder)
+        files = tuple(
+            CheckpointFile(str(path.relative_to(target)), sha256_of(path), url="made here")
+            for path in sorted(target.rglob("*"))
+            if path.is_file()
+        )
+        yield replace(model, model_id=target.name, files=files, options=said["options"], not_runnable="")
+    finally:
+        shutil.rmtree(target, ignore_errors=True)
+
+
+def main() -> int:
+    """Time each model and keep what was measured."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", nargs="+", metavar="MODEL", help="an id of the registry")
+    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    parser.add_argument("--data", type=Path, metavar="DIR", help="data folder, with worker environments")
+    parser.add_argument("--against-own", action="store_true", help="also time the model's own checkpoint")
+    asked = parser.parse_args()
+    folder = DataFolder(asked.data) if asked.data else DataFolder.default()
+    occasion = bench.new_occasion()
+    for model in map(get_model, asked.model):
+        with random_model(model, folder) as made:
+            cost = bench.measure(made, folder, device=asked.device, occasion=occasion)
+        bench.keep(replace(cost, model_id=model.model_id, origin=RANDOM_WEIGHTS), folder)
+        words = (
+            f"{cost.ms_per_step:.1f} ms per step, {cost.peak_memory_mb:.0f} MB, yardstick {cost.yardstick_ms:.1f} ms"
+        )
+        print(f"{model.model_id}: {words} ({cost.hardware})", flush=True)
+        if asked.against_own:
+            own = bench.measure(model, folder, device=asked.device, occasion=occasion)
+            print(f"{model.model_id}: random over own weights {cost.ms_per_step / own.ms_per_step:.3f}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
