@@ -32,7 +32,7 @@ from precompute.commands import (
     table,
 )
 from precompute.dft import run as dft
-from precompute.jobs import doctor, runner, vacancies, volume_scan
+from precompute.jobs import doctor, runner, train, vacancies, volume_scan
 from precompute.progress import say
 
 
@@ -103,8 +103,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_relaxation(command(relax))
     volume_scan.add_arguments(command(volume_scan.main, "equation-of-state"))
     vacancies.add_arguments(command(vacancies.main, "vacancies"))
+    train.add_arguments(command(train.main, "train"))
     sub = command(embed)
     sub.add_argument("--summary", action="store_true", help="errors, metrics and ranks of datasets without their atoms")
+    sub.add_argument("--learning", action="store_true", help="learning curves of datasets")
     sub.add_argument("--vacancies", action="store_true", help="vacancies that models relaxed")
     _add_tables(command(table))
     command(sql).add_argument("statement", metavar="SELECT", help="one statement on the tables of the store")
