@@ -24,6 +24,7 @@ def show() -> None:
         "How much DFT does a specialised potential need?",
         "From how many labelled configurations of a metal on is a potential of your own better than universal ones?",
     )
+    furniture.say_unheeded(selection.selection().scope)
     if not studied:
         furniture.empty(
             "No learning curves yet",

@@ -17,7 +17,7 @@ from engine.errors import MetricError
 FloatArray = NDArray[np.float64]
 
 WEIGHTS = (10.0, 30.0)  # Å: with 10, an error of 1 meV/atom counts as much as one of 10 meV/Å
-RIDGES = (1e-8, 1e-6, 1e-4)  # of columns that are scaled to one
+RIDGES = (1e-8, 1e-5)  # of columns that are scaled to one
 
 
 @dataclass(frozen=True)
