@@ -138,4 +138,5 @@ def _said(row: Any) -> str:
     if row.n_train <= row.smallest:
         return f"<b>{row.label}</b><br>passed with {row.smallest:,.0f} configurations or fewer"
     end = f"{row.n_train_hi:,.0f}" if np.isfinite(row.n_train_hi) else "more than all"
-    return f"<b>{row.label}</b><br>passed with {row.n_train:,.0f} configurations ({row.n_train_lo:,.0f} to {end})"
+    cost = f"<br>about {significant(row.hours)} core hours of DFT" if np.isfinite(row.hours) else ""
+    return f"<b>{row.label}</b><br>passed with {row.n_train:,.0f} configurations ({row.n_train_lo:,.0f} to {end}){cost}"

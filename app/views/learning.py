@@ -14,6 +14,8 @@ from engine.queries.scope import Scope
 
 N_LINES = 4
 N_BEST = 2
+_SIZES = ("n_train", "n_train_lo", "n_train_hi")
+LEAST_FORCE = 1.0  # meV/Å
 ALIGNMENTS = {"raw": "Raw", "per_element": "Aligned"}
 
 
@@ -49,7 +51,8 @@ def show() -> None:
     _groups(dataset_id, quantity, fair)
     _method(about)
     with st.expander("All numbers"):
-        heads = {name: name.replace("_", " ") for name in ("n_train", "n_train_lo", "n_train_hi")}
+        heads = {name: f"Configurations{end}" for name, end in zip(_SIZES, ("", ", low", ", high"), strict=True)}
+        heads |= {"hours": "DFT hours", "hours_lo": "DFT hours, low", "hours_hi": "DFT hours, high"}
         tables.table_view(rivals.drop(columns=["dataset_id", "smallest", "seen_reason"]), "learning-rivals", heads)
         tables.table_view(table, "learning-curves")
 
@@ -188,6 +191,8 @@ def _groups(dataset_id: str, quantity: str, fair: pd.DataFrame) -> None:
         universal = specialised.group_errors(Scope.of(dataset_id), tuple(sorted(names)))
         universal = universal.assign(is_specialised=False, label=universal["model_id"].map(labels))
         table = pd.concat([table, universal[["group_name", "label", "n_configs", "is_specialised", column]]])
+    if quantity == "force":  # without those in which forces vanish by symmetry, where every potential is right
+        table = table[table.groupby("group_name")[column].transform("max") >= LEAST_FORCE]
     title = f"{quantity.capitalize()} RMSE by group on {wording.dataset_label(dataset_id)}, by what was trained on"
     origin = furniture.provenance(
         "learning", title, names, Scope.of(dataset_id), f"{table['group_name'].nunique()} groups"

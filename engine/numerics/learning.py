@@ -81,8 +81,8 @@ def crossing(sizes: ArrayLike, errors: ArrayLike, target: ArrayLike) -> FloatArr
     low = np.minimum(last, len(x) - 2)
     upper, lower = (np.log(np.take_along_axis(y, k[..., None], axis=-1))[..., 0] for k in (low, low + 1))
     with np.errstate(divide="ignore", invalid="ignore"):
-        share = (upper - np.log(level)) / (upper - lower)
-        inside = np.exp(np.log(x[low]) + share * (np.log(x[low + 1]) - np.log(x[low])))
+        share = np.clip((upper - np.log(level)) / (upper - lower), 0.0, 1.0)
+    inside = np.exp(np.log(x[low]) + share * (np.log(x[low + 1]) - np.log(x[low])))
     found = np.where(is_above[..., -1], np.inf, inside)
     return np.asarray(np.where(is_above.any(axis=-1), found, x[0]))
 

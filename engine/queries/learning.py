@@ -18,6 +18,9 @@ MEV = 1000.0
 REFERENCE_ATOMS = 14
 """Own cells of W of at least so many atoms give the time of one DFT calculation."""
 
+SQUARE = 2
+"""Power of the atoms that the time of one DFT calculation is taken to grow with."""
+
 _ALIGNED = "per_element"
 _CURVE = ["labels", "training", "share", "n_train", "n_clusters", "rmse", "rmse_lo", "rmse_hi", "lowest", "highest"]
 
@@ -71,7 +74,8 @@ def rivals(dataset_id: str, quantity: str, alignment: str) -> pd.DataFrame:
     Returns:
         model_id, label, is_specialised, is_seen, rmse with bounds rmse_lo and rmse_hi (meV/atom or meV/Å), and n_train,
         n_train_lo and n_train_hi: configurations from which on the curve stays below the model; infinite where it does
-        not with all of them, and `smallest` where it lies below from the smallest training set on. By rmse.
+        not with all of them, and `smallest` where it lies below from the smallest training set on. hours, hours_lo and
+        hours_hi: core hours of these labels by the square of the atoms (see `label_costs`). By rmse.
     """
     part = _errors(dataset_id)
     part = part[(part["labels"] == DFT_LABELS) & (part["training"] == CLUSTERS)]
@@ -103,6 +107,9 @@ def rivals(dataset_id: str, quantity: str, alignment: str) -> pd.DataFrame:
     names = ["model_id", "label", "is_specialised", "rmse", "rmse_lo", "rmse_hi", "n_train", "n_train_lo", "n_train_hi",
              "smallest"]  # fmt: skip
     table = pd.DataFrame(rows, columns=names).assign(dataset_id=dataset_id)
+    costs = label_costs(dataset_id).set_index("power")["hours_per_configuration"]
+    for end in ("", "_lo", "_hi"):
+        table[f"hours{end}"] = table[f"n_train{end}"] * costs.get(SQUARE, float("nan"))
     return with_seen_columns(table, Scope.of(dataset_id)).sort_values("rmse", ignore_index=True)
 
 

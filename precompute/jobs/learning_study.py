@@ -44,7 +44,8 @@ class Data:
         kinds: Its kind of structures.
         clusters: Label of its cluster, numbered by first appearance.
         design: Rows of the fit.
-        labels: What can be learnt by name; `dft` is the truth of every test.
+        labels: By name, those that are learnt and `dft`, the truth of every test.
+        learnt: Names of labels to learn.
         potential: Name of the form of the potential.
     """
 
@@ -55,6 +56,7 @@ class Data:
     clusters: NDArray[np.int64]
     design: Design
     labels: Mapping[str, Labels]
+    learnt: Sequence[str]
     potential: str
 
     @property
@@ -83,9 +85,9 @@ def curve(
     # A configuration enters with the first share that takes it in, whichever part is left out.
     stage = np.searchsorted(np.ceil(np.array(shares) * n), place + 1)
     cells = list(zip(stage.tolist(), part.tolist(), strict=True))
-    found = data.design.sums(cells, data.labels)
+    found = data.design.sums(cells, _learnt(data))
     training = RANDOM if is_random else CLUSTERS
-    for name in data.labels:
+    for name in data.learnt:
         parts: dict[int, Sums] = {}
         fits: list[Fit] = []
         chosen: dict[tuple[int, int], FloatArray] = {}
@@ -108,9 +110,9 @@ def curve(
 
 def other_groups(data: Data) -> Iterator[tuple[list[ClusterError], list[Fit]]]:
     """Errors on each group of structures of a potential that was trained on all others, for each kind of labels."""
-    found = data.design.sums(data.groups.tolist(), data.labels)
+    found = data.design.sums(data.groups.tolist(), _learnt(data))
     groups = sorted(set(data.groups.tolist()))
-    for name in data.labels:
+    for name in data.learnt:
         held_out, fits = [], []
         for group in groups:
             coefficients, settings = _fitted([found[other, name] for other in groups if other != group])
@@ -123,11 +125,11 @@ def near_equilibrium(data: Data) -> Iterator[tuple[list[ClusterError], list[Fit]
     """Errors of a potential that was trained on crystals near equilibrium alone, on all other clusters."""
     trained = data.near_equilibrium
     cells = [label if inside else None for label, inside in zip(data.clusters.tolist(), trained, strict=True)]
-    found = data.design.sums(cells, data.labels)
+    found = data.design.sums(cells, _learnt(data))
     seen = np.isin(data.clusters, data.clusters[trained])
     if not trained.any() or seen.all():
         return
-    for name in data.labels:
+    for name in data.learnt:
         coefficients, settings = _fitted([one for (_, label), one in found.items() if label == name])
         fits = [_fit_row(data, trained, settings, (name, NEAR_EQUILIBRIUM, 0, 1.0, "the rest"))]
         held_out = [(np.flatnonzero(~seen), coefficients[:, None])]
@@ -139,6 +141,10 @@ def trained_on_all(data: Data, name: str) -> tuple[FloatArray, tuple[float, floa
     part = folds(data.clusters, N_FOLDS, 0)
     found = data.design.sums(part.tolist(), {name: data.labels[name]})
     return _fitted(list(found.values()))
+
+
+def _learnt(data: Data) -> dict[str, Labels]:
+    return {name: data.labels[name] for name in data.learnt}
 
 
 def _fitted(parts: Sequence[Sums]) -> tuple[FloatArray, tuple[float, float]]:

@@ -63,18 +63,17 @@ def main(arguments: argparse.Namespace) -> int:
     configurations = _trainable(dataset, folder)
     data = _data(dataset, configurations, snap, arguments.labels, folder)
     if arguments.study:
-        study(data, arguments.labels, range(arguments.seeds), folder)
+        study(data, range(arguments.seeds), folder)
     if arguments.save_as:
         _save(arguments.save_as, dataset, data, snap, arguments.labels, folder)
     return 0
 
 
-def study(data: Data, labels: str, seeds: Sequence[int], folder: DataFolder, shares: Sequence[float] = SHARES) -> Path:
+def study(data: Data, seeds: Sequence[int], folder: DataFolder, shares: Sequence[float] = SHARES) -> Path:
     """Make the learning curves of a dataset and write them.
 
     Args:
-        data: The dataset.
-        labels: Name of the labels to learn.
+        data: The dataset, with one kind of labels to learn.
         seeds: Of the splits.
         folder: Data folder.
         shares: Of what may be trained on, rising to 1.
@@ -83,13 +82,12 @@ def study(data: Data, labels: str, seeds: Sequence[int], folder: DataFolder, sha
         The folder with the files.
     """
     started, begun = datetime.now(UTC), time.process_time()
-    data = dataclasses.replace(data, labels={name: data.labels[name] for name in {labels: 0, DFT_LABELS: 0}})
     errors: list[ClusterError] = []
     fits: list[Fit] = []
     for step, found in _steps(data, seeds, shares):
         for some_errors, some_fits in found:
-            errors += [row for row in some_errors if row.labels == labels]
-            fits += [row for row in some_fits if row.labels == labels]
+            errors += some_errors
+            fits += some_fits
         say(f"{data.dataset_id}: {step}")
     record = RunRecord(
         origin="computed",
@@ -100,7 +98,7 @@ def study(data: Data, labels: str, seeds: Sequence[int], folder: DataFolder, sha
         wall_seconds=time.process_time() - begun,
         started_at=started.isoformat(timespec="seconds"),
     )
-    target = folder.learning / data.dataset_id / labels
+    target = folder.learning / data.dataset_id / data.learnt[0]
     write_learning(target, errors, fits, record)
     say(f"{target}: {len(fits)} potentials, {len(errors)} errors, {record.wall_seconds:.0f} s of CPU time")
     return target
@@ -112,6 +110,8 @@ def _steps(
     """Parts of a study with their names."""
     for seed in seeds:
         yield f"seed {seed}, whole clusters left out", curve(data, seed, shares=shares)
+    if DFT_LABELS not in data.learnt:
+        return  # what distillation loses shows on the same clusters
     yield "random configurations left out", curve(data, seeds[0], is_random=True, shares=shares)
     yield "groups left out", other_groups(data)
     yield "trained near equilibrium", near_equilibrium(data)
@@ -157,6 +157,7 @@ def _data(
         clusters=clusters,
         design=design_of(snap, dataset.elements[0], configurations, folder),
         labels=known,
+        learnt=(labels,),
         potential=snap.name,
     )
 
@@ -182,17 +183,19 @@ def _predictions(dataset: Dataset, model_id: str, folder: DataFolder) -> dict[tu
 
 def _relabelled(
     configurations: Sequence[Configuration], predictions: dict[tuple[str, str], Prediction], model_id: str
-) -> Iterator[Configuration]:
+) -> list[Configuration]:
     """Configurations with the predictions of a model in the place of their labels.
 
     Raises:
         SettingsError: A configuration has no prediction.
     """
+    relabelled = []
     for c in configurations:
         found = predictions.get((c.config_id, c.geometry_hash))
         if found is None or found.energy is None or found.forces is None:
             raise SettingsError(f"{model_id} has no prediction for '{c.config_id}'; run it on the dataset first.")
-        yield dataclasses.replace(c, energy=found.energy, forces=found.forces)
+        relabelled.append(dataclasses.replace(c, energy=found.energy, forces=found.forces))
+    return relabelled
 
 
 def _save(model_id: str, dataset: Dataset, data: Data, snap: Snap, labels: str, folder: DataFolder) -> None:

@@ -127,6 +127,7 @@ def test_models_are_passed_where_the_curve_crosses_their_error(learnt):
     assert table["rmse"].to_dict() == pytest.approx({"good": 50.0, "bad": 200.0})  # one lacks configurations
     # From 400 at 10 configurations to 100 at 100 the curve is at 200 half-way, in logarithms.
     assert table.loc["bad", ["n_train", "n_train_lo", "n_train_hi"]].tolist() == pytest.approx([10**1.5] * 3)
+    assert table.loc["bad", "hours"] == pytest.approx(10**1.5 * 200 / 64 / 3600)
     assert np.isinf(table.loc["good", "n_train"])
     assert not table["is_specialised"].any()
 

@@ -1,4 +1,4 @@
-"""Training end to end on copper cells with labels of ASE's EMT: rows, potential, registry, leakage and learning curves."""
+"""Training end to end on copper cells with labels of EMT: rows, potential, registry, leakage and learning curves."""
 
 import dataclasses
 from pathlib import Path
@@ -12,7 +12,7 @@ from ase.calculators.emt import EMT
 from engine.data_folder import DataFolder
 from engine.errors import RegistryError, SettingsError
 from engine.learning_curves import CLUSTERS, NEAR_EQUILIBRIUM, OTHER_GROUPS, RANDOM, read_learning
-from engine.records import Configuration, write_configurations
+from engine.records import Configuration, Prediction, write_configurations
 from engine.registry.datasets import get_dataset
 from engine.registry.leakage import leakage
 from engine.registry.models import get_model
@@ -25,7 +25,7 @@ from precompute.workers import worker_envs
 from precompute.workers.pool import Pool
 
 SMALL = Snap(cutoff=4.0, two_j=2)
-CELLS = {"bulk": 4, "vacancy": 7, "surface": 8, "gb": 6, "interstitial": 9}  # atoms, so that each is a cluster
+CELLS = {"bulk": 12, "vacancy": 7, "surface": 8, "gb": 6, "interstitial": 9}  # atoms, so that each is a cluster
 
 
 def copper(group: str, seed: int) -> Configuration:
@@ -92,7 +92,7 @@ def test_a_saved_potential_predicts_what_its_fit_says_and_is_never_ranked_on_its
 
 
 def test_a_study_tests_every_cluster_by_potentials_that_did_not_see_it(folder, data):
-    target = train.study(data, "dft", range(2), folder, shares=(0.3, 1.0))
+    target = train.study(data, range(2), folder, shares=(0.3, 1.0))
     errors, fits = read_learning(target)
     names = set(data.config_ids[::10])
     for training, seeds in ((CLUSTERS, 2), (RANDOM, 1), (OTHER_GROUPS, 1)):
@@ -116,7 +116,7 @@ def test_labels_of_another_model_are_learnt_and_tested_against_the_truth(folder,
     """A teacher that is off by 0.1 eV/atom everywhere: so is its pupil, and its forces are as good."""
     truth = data.labels["dft"]
     shifted = dataclasses.replace(truth, energies=truth.energies + 0.1)
-    taught = dataclasses.replace(data, labels={"dft": truth, "teacher": shifted})
+    taught = dataclasses.replace(data, labels={"dft": truth, "teacher": shifted}, learnt=("dft", "teacher"))
     (own, _), (pupil, fits) = train.curve(taught, 0, shares=(1.0,))
     assert {fit.labels for fit in fits} == {"teacher"}
     for mine, other in zip(own, pupil, strict=True):
@@ -133,4 +133,9 @@ def test_what_cannot_be_trained_is_refused(folder: DataFolder, data, tmp_path: P
         train._save("imported-one", get_dataset("my-cu"), data, SMALL, "dft", folder)
     configurations = train._trainable(get_dataset("my-cu"), folder)
     with pytest.raises(SettingsError, match="no prediction for 'bulk-0'"):
-        list(train._relabelled(configurations, {}, "emt"))
+        train._relabelled(configurations, {}, "emt")
+    found = {(c.config_id, c.geometry_hash): Prediction(c.config_id, c.geometry_hash, "ok", energy=1.0, forces=c.forces)
+             for c in configurations}  # fmt: skip
+    taught = train._labels(train._relabelled(configurations, found, "emt"))
+    assert taught.energies[0] == 1.0 / configurations[0].n_atoms
+    assert taught.forces.shape == data.labels["dft"].forces.shape
