@@ -125,8 +125,8 @@ def _conclusion(table: pd.DataFrame, fair: pd.DataFrame, dataset_id: str, quanti
         low, middle, high = costs.sort_values("power")["hours"]
         first = costs.iloc[0]
         st.markdown(
-            f"Labels of these {first.n_train:,.0f} configurations cost about {significant(middle)} core hours of our "
-            f"own DFT ({significant(low)} where its time grows in proportion to the atoms, {significant(high)} with "
+            f"Labels of these {first.n_train:,.0f} configurations cost about {_hours(middle)} core hours of our "
+            f"own DFT ({_hours(low)} where its time grows in proportion to the atoms, {_hours(high)} with "
             "their cube)."
         )
         st.caption(
@@ -136,6 +136,12 @@ def _conclusion(table: pd.DataFrame, fair: pd.DataFrame, dataset_id: str, quanti
             "which made these labels."
         )
     _trainings(table, unit)
+
+
+def _hours(value: float) -> str:
+    """Two digits, which is more than the scaling bears."""
+    rounded = float(f"{value:.2g}")
+    return f"{rounded:,.0f}" if rounded >= 10 else f"{rounded:g}"
 
 
 def _trainings(table: pd.DataFrame, unit: str) -> None:
@@ -168,8 +174,7 @@ def _crossings(fair: pd.DataFrame, table: pd.DataFrame, of: tuple[str, str, str]
     if len(costs):
         low, middle, high = costs.sort_values("power")["hours_per_configuration"]
         hours = (
-            f" A configuration costs {significant(middle)} ({significant(low)} to {significant(high)}) core hours of "
-            "DFT on average."
+            f" A configuration costs {_hours(middle)} ({_hours(low)} to {_hours(high)}) core hours of DFT on average."
         )
     st.caption(
         "Bars: 95 % of 1,000 resamples of the test clusters, the same for potential and model. ▶ not beaten with all "
