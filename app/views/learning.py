@@ -13,7 +13,9 @@ from engine.queries import learning, specialised
 from engine.queries.scope import Scope
 
 N_LINES = 4
+APART = 0.15  # decades between two lines
 N_BEST = 2
+LEVELLED = 1.1  # of the last error: from there on the curve counts as level
 _SIZES = ("n_train", "n_train_lo", "n_train_hi")
 LEAST_FORCE = 1.0  # meV/Å
 ALIGNMENTS = {"raw": "Raw", "per_element": "Aligned"}
@@ -84,7 +86,7 @@ def _curves(
     keys = keys.sort_values(["is_taught", "labels", "place"])
     names = {f"{row.labels} {row.training}": _series(row.labels, row.training) for row in keys.itertuples()}
     table = table.assign(series=table["labels"] + " " + table["training"])
-    lines = fair.iloc[np.unique(np.linspace(0, len(fair) - 1, N_LINES).round().astype(int))] if len(fair) else fair
+    lines = _lines(fair)
     words = f" ({ALIGNMENTS[alignment].lower()})" if quantity == "energy" else ""
     title = f"{QUANTITIES[METRICS[quantity].rmse].label}{words} on {label} by size of the training set"
     origin = furniture.provenance(
@@ -105,6 +107,16 @@ def _curves(
     )
 
 
+def _lines(fair: pd.DataFrame) -> pd.DataFrame:
+    """Some models from the best to the worst, whose names do not cover each other."""
+    kept: list[int] = []
+    for place, error in enumerate(np.log10(fair["rmse"].to_numpy(dtype=float))):
+        if not kept or error - np.log10(fair["rmse"].iloc[kept[-1]]) >= APART:
+            kept.append(place)
+    some = np.unique(np.linspace(0, len(kept) - 1, N_LINES).round().astype(int)) if kept else []
+    return fair.iloc[[kept[k] for k in some]]
+
+
 def _conclusion(table: pd.DataFrame, fair: pd.DataFrame, dataset_id: str, quantity: str) -> None:
     """What the curves say, in sentences."""
     unit = QUANTITIES[METRICS[quantity].rmse].unit
@@ -120,6 +132,13 @@ def _conclusion(table: pd.DataFrame, fair: pd.DataFrame, dataset_id: str, quanti
         f"({significant(best.rmse_lo)} to {significant(best.rmse_hi)}) {unit} and is "
         f"{'passed too' if np.isfinite(best.n_train) else 'not reached'}."
     )
+    level = own[own["rmse"] <= LEVELLED * end.rmse].iloc[0]
+    if level.n_train < end.n_train:
+        st.markdown(
+            f"{level.n_train:,.0f} configurations bring it within {100 * (LEVELLED - 1):.0f} % of that. From there on "
+            "more labels of the same kind hardly help: what remains is the form of the potential, and what cells that it "
+            "was not trained on have of their own."
+        )
     costs = learning.label_costs(dataset_id)
     if len(costs):
         low, middle, high = costs.sort_values("power")["hours"]

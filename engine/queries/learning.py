@@ -236,7 +236,7 @@ def _model_errors(dataset_id: str, clusters: np.ndarray[Any, Any]) -> pd.DataFra
 
 def _wide(part: pd.DataFrame, column: str) -> np.ndarray[Any, Any]:
     """A column by seed and cluster, shape (n_seeds, n_clusters)."""
-    return part.pivot(index="seed", columns="config_id", values=column).to_numpy(dtype=float)
+    return np.asarray(part.pivot(index="seed", columns="config_id", values=column), dtype=float)
 
 
 def _squares(part: pd.DataFrame, quantity: str, alignment: str) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:

@@ -92,9 +92,8 @@ def curve(
         fits: list[Fit] = []
         chosen: dict[tuple[int, int], FloatArray] = {}
         for k, share in enumerate(shares):
-            for (at, number), label in found:
-                if at == k and label == name:
-                    new = found[(at, number), label]
+            for number in range(N_FOLDS):
+                if (new := found.get(((k, number), name))) is not None:
                     parts[number] = parts[number] + new if number in parts else new
             for number in range(N_FOLDS):
                 coefficients, settings = _fitted([one for key, one in sorted(parts.items()) if key != number])

@@ -1,6 +1,7 @@
 """Training end to end on copper cells with labels of EMT: rows, potential, registry, leakage and learning curves."""
 
 import dataclasses
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from engine.records import Configuration, Prediction, write_configurations
 from engine.registry.datasets import get_dataset
 from engine.registry.leakage import leakage
 from engine.registry.models import get_model
+from precompute.__main__ import main
 from precompute.acquire.user_models import ModelDescription, external_model, register
 from precompute.acquire.weights import Checkpoint, fetch_weights
 from precompute.jobs import train
@@ -139,3 +141,16 @@ def test_what_cannot_be_trained_is_refused(folder: DataFolder, data, tmp_path: P
     taught = train._labels(train._relabelled(configurations, found, "emt"))
     assert taught.energies[0] == 1.0 / configurations[0].n_atoms
     assert taught.forces.shape == data.labels["dft"].forces.shape
+
+
+def test_the_command_trains_and_refuses_what_it_cannot(folder: DataFolder, monkeypatch, capsys):
+    def run(*words: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["precompute", "train", *words])
+        return main()
+
+    small = ("--dataset", "my-cu", "--cutoff", "4", "--two-j", "2")
+    assert run(*small, "--save-as", "by-command") == 0
+    assert get_model("by-command").fitted_to == ("my-cu",)
+    assert run(*small) == 1
+    assert run("--dataset", "my-cu", "--two-j", "3", "--study") == 1
+    assert "--two-j is 2, 4, 6 or 8" in capsys.readouterr().err
