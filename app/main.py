@@ -66,6 +66,7 @@ PAGES = (
         heeds=("model", "compare", "dataset", "seen"),
     ),
     PageEntry("views/specialised.py", "Specialised", "specialised", ":material/target:", "Compare"),
+    PageEntry("views/learning.py", "Learning", "learning", ":material/trending_down:", "Compare", heeds=("quantity",)),
     PageEntry(
         "views/environments.py",
         "Environments",

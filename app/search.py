@@ -22,6 +22,7 @@ WORDS = {
     "uncertainty": "ensemble deviation spread",
     "defect-energies": "formation energy vacancy surface solute reaction",
     "specialised": "fitted eam snap mtp",
+    "learning": "training train own fit specialised distillation labels dft hours curve",
     "environments": "soap map local",
     "datasets": "data reference dft alignment compatibility",
     "models": "model training checkpoint licence coverage",

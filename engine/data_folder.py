@@ -50,6 +50,15 @@ class DataFolder:
         """Folder with vacancies that a model relaxed, one file per metal and quantity."""
         return self.root / "vacancies" / model_id / fingerprint
 
+    def designs(self, digest: str) -> Path:
+        """Folder with what energies and forces of some configurations are linear in, for fits."""
+        return self.root / "designs" / digest
+
+    @property
+    def learning(self) -> Path:
+        """Folder with learning curves, one folder per dataset and labels."""
+        return self.root / "learning"
+
     @property
     def costs(self) -> Path:
         """Folder with measured costs, one JSON file per model and device."""

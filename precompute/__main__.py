@@ -33,7 +33,7 @@ from precompute.commands import (
     table,
 )
 from precompute.dft import run as dft
-from precompute.jobs import archive, doctor, runner, vacancies, volume_scan
+from precompute.jobs import archive, doctor, runner, train, vacancies, volume_scan
 from precompute.progress import say
 
 
@@ -106,8 +106,10 @@ def make_parser() -> argparse.ArgumentParser:
     _add_relaxation(command(relax))
     volume_scan.add_arguments(command(volume_scan.main, "equation-of-state"))
     vacancies.add_arguments(command(vacancies.main, "vacancies"))
+    train.add_arguments(command(train.main, "train"))
     sub = command(embed)
     sub.add_argument("--summary", action="store_true", help="errors, metrics and ranks of datasets without their atoms")
+    sub.add_argument("--learning", action="store_true", help="learning curves of datasets")
     sub.add_argument("--vacancies", action="store_true", help="vacancies that models relaxed")
     archive.add_arguments(command(archive.main, "archive"))
     _add_tables(command(table))

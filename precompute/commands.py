@@ -230,12 +230,17 @@ def relax(arguments: argparse.Namespace) -> int:
 
 
 def embed(arguments: argparse.Namespace) -> int:
-    """Put predictions, costs, relaxed vacancies or summaries of datasets into the repository (for its maintainers)."""
+    """Put predictions, costs, vacancies, learning curves or summaries into the repository (for its maintainers)."""
     folder = DataFolder.default()
     if arguments.vacancies:
         for model in select_models(arguments.model or ["all"]):
             if path := embedding.embed_vacancies(model, folder):
                 say(f"{path.name}: {path.stat().st_size / 1e3:.0f} kB")
+        return 0
+    if arguments.learning:
+        for dataset in select_datasets(arguments.dataset):
+            for path in embedding.embed_learning(dataset, folder):
+                say(f"{path.parent.name}/{path.name}: {path.stat().st_size / 1e3:.0f} kB")
         return 0
     if arguments.summary:
         for dataset in select_datasets(arguments.dataset or [DEFAULT_DATASET]):

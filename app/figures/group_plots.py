@@ -24,7 +24,8 @@ def group_errors(table: pd.DataFrame, quantity: str, ink: Ink, title: str, sourc
     sizes = table.groupby("group_name")["n_configs"].max()
     models = list(dict.fromkeys(table["label"]))
     room = 20 * len(models)  # a narrow window has a line for each
-    figure = base.base_figure(ink, title, source, 190 + room + 34 * len(sizes), left=150)
+    left = max(150, 7 * max(len(f"{name} ({n:,})") for name, n in sizes.items()))
+    figure = base.base_figure(ink, title, source, 190 + room + 34 * len(sizes), left=left)
     for number, label in enumerate(models):
         rows = table[table["label"] == label]
         is_open = bool(rows["is_specialised"].iloc[0])

@@ -24,6 +24,7 @@ _UNITS = {
     ("cost", r"cost"): "ms per atom and step",
     ("uncertainty-size", r"bin_.*|rejection|best_rejection"): "shown",
     ("uncertainty", r"deviation|standard_deviation|error|log10_.*|median_(low|high)|weighted.*"): "stored",
+    ("learning", r"rmse(_lo|_hi)?|lowest|highest"): "shown",
     ("environments", r"force_error|deviation"): "eV/Å",
     ("environments", r"share"): "%",
     ("defects", r"[xyz]"): "Å",

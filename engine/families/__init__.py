@@ -11,5 +11,7 @@ A family file is copied from `emt.py`. It gives
 - where the package can evaluate several systems at once, `batch(calculator, systems)`: for every `Atoms` of
   `systems`, in order, a dict with `energy`, `forces` and `stress` as the calculator's `results` would hold them.
   It must give what the calculator gives one system at a time; the worker decides how many systems go in. Helpers
-  of `batch` have names that begin with `_batch`: neither counts for the fingerprint of a prediction.
+  of `batch` have names that begin with `_batch`: neither counts for the fingerprint of a prediction,
+- where potentials of the family can be fitted here, `design(checkpoint, systems)`: for each system what its energy and
+  forces are linear in (see `snap.py`). It does not count for the fingerprint either.
 """

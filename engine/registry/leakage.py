@@ -38,6 +38,8 @@ def leakage(model: Model, dataset: Dataset, group: str = ALL) -> Leakage | None:
     Returns:
         None where there is no reason to think so.
     """
+    if dataset.dataset_id in model.fitted_to:
+        return Leakage("certain", (), "The potential was fitted to these configurations on this machine.")
     trained_on = all_inside(model.training_sets)
     found = [seen for seen in dataset.seen_by if seen.training_set in trained_on and _concerns(seen, dataset, group)]
     if not found:
@@ -59,7 +61,7 @@ def leakages(models: Iterable[Model], dataset: Dataset, groups: Iterable[str]) -
     """
     names = (ALL, *sorted(groups))
     for model in models:
-        for name in names if dataset.seen_by else ():
+        for name in names if dataset.seen_by or model.fitted_to else ():
             if found := leakage(model, dataset, name):
                 yield model, name, found
 

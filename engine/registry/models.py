@@ -48,7 +48,7 @@ class CheckpointFile:
     Attributes:
         name: File name in the local checkpoint directory; files of one model share that directory.
         sha256: Checksum of its bytes; empty where they could never be had: the first fetch records it.
-        url: Where it is downloaded from; None for a file that a package carries.
+        url: Where it is downloaded from; None for a file that a package carries, empty for one that was made here.
         mirror: Path of the same bytes inside a mirror directory.
         package_file: Path inside the installed package that carries it; None for a download.
         archive_member: Where the file is a zip or tar archive, the file or directory in it that is the checkpoint;
@@ -86,6 +86,7 @@ class Model:
         gate: What a person must do before the files can be downloaded; empty where nothing.
         not_runnable: Why the model cannot run yet, and the next step; empty where it runs.
         note: What is inferred or needs care; empty where nothing.
+        fitted_to: Datasets that it was fitted to on this machine.
     """
 
     model_id: str
@@ -105,6 +106,7 @@ class Model:
     gate: str = ""
     not_runnable: str = ""
     note: str = ""
+    fitted_to: tuple[str, ...] = ()
 
     @property
     def is_runnable(self) -> bool:
@@ -146,14 +148,15 @@ def user_model(model_id: str, table: object) -> Model:
     """A model from an entry of the user's registry, which states its level of theory itself.
 
     Raises:
-        RegistryError: The entry is wrong, or is of a family that can be loaded here.
+        RegistryError: The entry is wrong, or is of a family that can be loaded here and was not trained here.
     """
     where = f"models.toml of the data folder, '{model_id}'"
     rest = with_elements(table, where)
     names = ("functional", "energy_reference")
     level = make_level(model_id, {name: rest.pop(name, "none") for name in names}, where)
     model = _checked(build(Model, rest | {"level": level}, where, model_id=model_id), where)
-    check_choice(model.family, (EXTERNAL,), f"{where}: family")
+    if not model.fitted_to:
+        check_choice(model.family, (EXTERNAL,), f"{where}: family")
     return model
 
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from engine.cells.drawings import Drawing
 from engine.errors import StoreError
+from engine.learning_curves import ClusterError, Fit
 from engine.records import Configuration, RunRecord, flat
 from engine.registry.datasets import Dataset
 from engine.registry.ensembles import Ensemble
@@ -168,6 +169,11 @@ class StoreBuilder:
                 if (one := published.get((row.element, row.structure))) is not None
             ],
         )  # fmt: skip
+
+    def add_learning(self, errors: Iterable[ClusterError], fits: Iterable[Fit]) -> None:
+        """Write learning curves of potentials that were trained here."""
+        self._insert("learning_errors", [asdict(row) for row in errors])
+        self._insert("learning_fits", [asdict(row) for row in fits])
 
     def add_drawings(self, drawn: Iterable[tuple[Drawing, NDArray[np.uint8]]]) -> None:
         """Write structures to look at, each with the class of every atom as a place in `CLASSES`."""

@@ -225,6 +225,23 @@ create table relaxed_vacancies (
     max_force double, n_steps integer, wall_seconds double, hardware varchar, packages varchar, started_at timestamp
 );
 
+-- Learning curves of potentials that were trained here (engine/learning_curves.py). One row per potential and cluster of
+-- configurations that it did not see: sums of energy errors (eV/atom), of their squares, and of squared errors of force
+-- components ((eV/Å)²). config_id: first of the cluster. labels: dft, or the model that gave what was learnt.
+create table learning_errors (
+    dataset_id varchar, potential varchar, labels varchar, training varchar, seed integer, share double,
+    config_id varchar, group_name varchar, n_configs integer, n_atoms integer, energy_sum double, energy_square double,
+    force_square double
+);
+
+-- What each of these potentials was trained on, with sums of squares and cubes of numbers of atoms, of which the cost of
+-- their DFT is made; weight (Å) and ridge as cross-validation chose them.
+create table learning_fits (
+    dataset_id varchar, potential varchar, labels varchar, training varchar, seed integer, share double,
+    held_out varchar, n_configs integer, n_clusters integer, n_atoms bigint, atoms_squared double, atoms_cubed double,
+    weight double, ridge double
+);
+
 -- Structures that are drawn and have no energies (engine/cells/drawings.py). rule: how each was made.
 create table drawn_defects (
     position integer, name varchar, label varchar, rule varchar, numbers smallint[], positions double[], cell double[],

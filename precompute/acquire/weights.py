@@ -38,6 +38,9 @@ def fetch_weights(model: Model, folder: DataFolder, mirror: Path | None) -> list
             continue
         mirrored = mirror / file.mirror if mirror and file.mirror else None
         target = folder.weights(model.model_id) / file.name
+        if file.url == "":
+            lines.append(f"{model.model_id}: {file.name} was made on this machine by: python -m precompute train")
+            continue
         try:
             how = fetch_file(target, sha256=file.sha256, url=file.url, mirrored=mirrored)
             if file.archive_member:
@@ -137,13 +140,13 @@ def _checksum(path: Path, modified: int) -> str:
 
 
 def code_digest(path: Path) -> str:
-    """Digest of what a family file does: comments, docstrings, layout and its batched path do not count.
+    """Digest of what a family file does: comments, docstrings, layout, its batched path and `design` do not count.
 
     `batch` is held to the numbers of the calculator that `load` makes, so it may become faster without making old
-    predictions stale.
+    predictions stale. `design` serves the fitting of new potentials and predicts nothing.
     """
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    tree.body = [node for node in tree.body if not _is_batched_path(node)]
+    tree.body = [node for node in tree.body if not _predicts_nothing_new(node)]
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
@@ -153,8 +156,8 @@ def code_digest(path: Path) -> str:
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
 
 
-def _is_batched_path(node: ast.stmt) -> bool:
-    return isinstance(node, ast.FunctionDef) and node.name.startswith(("batch", "_batch"))
+def _predicts_nothing_new(node: ast.stmt) -> bool:
+    return isinstance(node, ast.FunctionDef) and node.name.startswith(("batch", "_batch", "design"))
 
 
 def fingerprint(family: str, checkpoint_sha256: str, options: Mapping[str, object]) -> str:

@@ -21,6 +21,7 @@ from engine.data_folder import (
     embedded_vacancies,
 )
 from engine.errors import StoreError
+from engine.learning_curves import ClusterError, Fit, read_learning
 from engine.numerics.local_environments import SOAP_SETTING, classify, scaled
 from engine.records import Prediction, RunRecord, check_predictions, read_run_record
 from engine.registry import compatibility
@@ -117,6 +118,8 @@ def _fill(builder: StoreBuilder, folder: DataFolder) -> tuple[list[str], list[st
         raise StoreError("No dataset is here to build from. Run: python -m precompute fetch --dataset open-defects")
     builder.add_reactions(comparable)
     builder.add_vacancies(_vacancies(models.values(), folder, left_out))
+    for errors, fits in _learning(folder, left_out):
+        builder.add_learning(errors, fits)
     builder.add_drawings((one, _classes(one)) for one in drawings())
     builder.add_costs([*_costs(folder, left_out), *dft_costs()])
     builder.add_claims(measure_claims(builder.connection))
@@ -268,6 +271,22 @@ def _vacancies(
             except (OSError, ValueError) as error:  # ArrowInvalid is a ValueError
                 left_out.append(f"{path} cannot be read ({error}); delete it and relax the vacancy again")
         yield from (rows[name] for name in sorted(rows))
+
+
+def _learning(folder: DataFolder, left_out: list[str]) -> Iterator[tuple[list[ClusterError], list[Fit]]]:
+    """Learning curves made here, and those that came with the repository for what was not."""
+    known = set()
+    for place in (folder.learning, EMBEDDED / "learning"):
+        for path in sorted(place.glob("*/*/errors.parquet")):
+            key = path.parent.relative_to(place)
+            if key in known:
+                continue
+            try:
+                yield read_learning(path.parent)
+            except (OSError, ValueError) as error:  # ArrowInvalid is a ValueError
+                left_out.append(f"{path.parent} cannot be read ({error}); delete it and make the study again")
+            else:
+                known.add(key)
 
 
 def _costs(folder: DataFolder, left_out: list[str]) -> Iterator[Cost]:

@@ -1,6 +1,7 @@
 """Put results into the repository for fresh clones: predictions on the embedded dataset, summaries of others, costs."""
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 from engine.data_folder import EMBEDDED, DataFolder, embedded_predictions, embedded_summary, embedded_vacancies
@@ -56,11 +57,7 @@ def embed_summary(dataset: Dataset, folder: DataFolder) -> list[Path]:
     Raises:
         StoreError: The dataset's licence does not let results be passed on, or the store has none.
     """
-    if dataset.license not in OPEN_LICENSES:
-        raise StoreError(
-            f"'{dataset.dataset_id}' has the licence '{dataset.license}'; summaries are embedded of sets under "
-            f"{', '.join(OPEN_LICENSES)} alone."
-        )
+    _refuse_closed(dataset)
     return write_summary(folder.store, dataset.dataset_id, embedded_summary(dataset.dataset_id))
 
 
@@ -78,6 +75,33 @@ def embed_vacancies(model: Model, folder: DataFolder) -> Path | None:
     target = embedded_vacancies(model.model_id)
     write_vacancies(target, [row for row, _ in found], dataclasses.replace(found[0][1], wall_seconds=seconds))
     return target
+
+
+def embed_learning(dataset: Dataset, folder: DataFolder) -> list[Path]:
+    """Copy the learning curves of a dataset into the repository.
+
+    Returns:
+        The files.
+
+    Raises:
+        StoreError: The dataset's licence does not let results be passed on.
+    """
+    _refuse_closed(dataset)
+    copied = []
+    for path in sorted((folder.learning / dataset.dataset_id).glob("*/*.parquet")):
+        target = EMBEDDED / "learning" / path.relative_to(folder.learning)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+        copied.append(target)
+    return copied
+
+
+def _refuse_closed(dataset: Dataset) -> None:
+    if dataset.license not in OPEN_LICENSES:
+        raise StoreError(
+            f"'{dataset.dataset_id}' has the licence '{dataset.license}'; summaries are embedded of sets under "
+            f"{', '.join(OPEN_LICENSES)} alone."
+        )
 
 
 def embed_costs(model: Model, folder: DataFolder) -> list[Path]:

@@ -11,6 +11,7 @@ from tests.app.opening import open_app, start_at, text_of
 UNHEEDED = (
     "views/advisor.py",  # it has conditions of its own
     "views/predict.py",
+    "views/learning.py",  # its clusters are tested whole
     "views/claims.py",
     "views/about.py",
     "views/sql.py",

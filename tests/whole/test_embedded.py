@@ -7,6 +7,7 @@ import pytest
 from ase.data import chemical_symbols
 
 from engine.data_folder import EMBEDDED, DataFolder
+from engine.learning_curves import CLUSTERS, read_learning
 from engine.readers.extxyz import read_extxyz
 from engine.records import read_predictions, read_run_record
 from engine.registry.datasets import get_dataset
@@ -14,6 +15,7 @@ from engine.registry.models import get_model
 from engine.registry.published_vacancies import counted_vacancies
 from engine.relaxed_vacancies import FORMATION, read_vacancies
 from engine.store.rows import Cost
+from engine.store.summary import OPEN_LICENSES
 from precompute.acquire.weights import Checkpoint
 
 FILES = sorted((EMBEDDED / "predictions" / "open-defects").glob("*.parquet"))
@@ -92,3 +94,24 @@ def test_vacancies_of_universal_and_classical_models_are_there():
         "chgnet-0.3.0", "eam-zhou-2004", "nep-unep-v1", "nequix-mp-1", "nequix-omat-1", "sevennet-0",
         "tensornet-matpes-pbe-2025.1",
     }  # fmt: skip
+
+
+LEARNING = sorted((EMBEDDED / "learning").glob("*/*"))
+
+
+@pytest.mark.parametrize("folder", [path for path in LEARNING if path.is_dir()], ids=lambda path: path.name)
+def test_shipped_learning_curves_test_every_configuration_of_their_dataset(folder):
+    errors, fits = read_learning(folder)
+    assert {row.dataset_id for row in [*errors, *fits]} == {folder.parent.name}
+    assert {row.labels for row in [*errors, *fits]} == {folder.name}
+    dataset = get_dataset(folder.parent.name)
+    assert dataset.license in OPEN_LICENSES
+    ends = [row for row in errors if row.training == CLUSTERS and row.share == 1.0]
+    for seed in range(5):
+        assert sum(row.n_configs for row in ends if row.seed == seed) == dataset.n_configs_paper
+    assert all(np.isfinite([row.energy_square, row.force_square]).all() for row in errors)
+    assert {fit.share for fit in fits if fit.training == CLUSTERS} >= {0.01, 1.0}
+
+
+def test_learning_curves_of_dft_are_there():
+    assert EMBEDDED / "learning" / "w-g" / "dft" in LEARNING

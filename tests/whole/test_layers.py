@@ -17,6 +17,7 @@ RULES = {
     "engine.records": {"engine.files"},
     "engine.relaxations": {"engine.records"},
     "engine.relaxed_vacancies": {"engine.records"},
+    "engine.learning_curves": {"engine.records"},
     "engine.volume_scans": {"engine.errors", "engine.numerics.equation_of_state", "engine.records"},
     "engine.data_folder": set(),
     "engine.shards": {"engine.records"},
@@ -27,12 +28,12 @@ RULES = {
     "engine.readers": {"engine.errors", "engine.records"},
     "engine.registry": {"engine.data_folder", "engine.errors", "engine.readers"},
     "engine.store": {
-        "engine.cells.drawings", "engine.data_folder", "engine.errors", "engine.numerics", "engine.quantities",
-        "engine.records", "engine.registry", "engine.relaxed_vacancies",
+        "engine.cells.drawings", "engine.data_folder", "engine.errors", "engine.learning_curves", "engine.numerics",
+        "engine.quantities", "engine.records", "engine.registry", "engine.relaxed_vacancies",
     },
     "engine.queries": {
-        "engine.errors", "engine.numerics", "engine.records", "engine.registry", "engine.relaxed_vacancies",
-        "engine.store.connection",
+        "engine.errors", "engine.learning_curves", "engine.numerics", "engine.records", "engine.registry",
+        "engine.relaxed_vacancies", "engine.store.connection",
     },
     "precompute.progress": {"engine.logs", "engine.shards"},
     "precompute.acquire": {
@@ -50,6 +51,7 @@ RULES = {
     },
     "precompute.workers.relaxation": {"engine.records", "engine.relaxations", "precompute.workers.evaluation"},
     "precompute.workers.evaluation": {"engine.records"},
+    "precompute.workers.designing": {"engine.families", "engine.records", "precompute.workers.evaluation"},
     "precompute.dft": {
         "engine.cells", "engine.data_folder", "engine.errors", "engine.files", "engine.records",
         "engine.registry.label_convergence",
@@ -69,7 +71,7 @@ RULES = {
         "engine.registry.reactions", "engine.relaxations", "engine.store.connection", "precompute.acquire",
         "precompute.commands", "precompute.dft",
         "engine.version", "precompute.jobs.archive", "precompute.jobs.doctor", "precompute.jobs.runner",
-        "precompute.jobs.vacancies", "precompute.jobs.volume_scan", "precompute.progress",
+        "precompute.jobs.train", "precompute.jobs.vacancies", "precompute.jobs.volume_scan", "precompute.progress",
     },
     "app.figures": {"engine.numerics", "engine.quantities", "engine.queries", "engine.records"},
     "app.structures": {
@@ -105,7 +107,8 @@ RULES = {
     "app.views": {
         "app.address", "app.conditions", "app.export", "app.figures", "app.furniture", "app.links", "app.report",
         "app.sections", "app.selection", "app.structures", "app.tables", "app.wording", "engine.errors",
-        "engine.numerics", "engine.quantities", "app.live", "engine.queries", "engine.readers", "engine.records",
+        "engine.learning_curves", "engine.numerics", "engine.quantities", "app.live", "engine.queries",
+        "engine.readers", "engine.records",
         "engine.registry", "engine.store.connection",
         "engine.store.visitor_queries", "precompute.live",
     },

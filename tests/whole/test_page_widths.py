@@ -36,7 +36,12 @@ ADDRESSES = (
     "ranking?part=Best of each",
     "datasets?part=Compatibility",
 )
-WITHOUT_PICTURE = ("claims", "specialised", "about")  # pages of text, or that say why there is nothing in a small store
+WITHOUT_PICTURE = (
+    "claims",
+    "specialised",
+    "learning",
+    "about",
+)  # pages of text, or that say why there is nothing in a small store
 
 # What a visitor would see as broken, in words.
 FAULTS = """
