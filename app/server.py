@@ -10,14 +10,26 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import streamlit as st
+from starlette.middleware import Middleware
 from starlette.routing import Mount
 
 from app import operations
 from app.api import make_api
+from app.delivery import Delivery
+from app.main import PAGES
+from engine.data_folder import DataFolder
 
 app = st.App(
     str(Path(__file__).with_name("main.py")),
     routes=[*operations.ROUTES, Mount("/api/v1", app=make_api())],
-    middleware=operations.MIDDLEWARE,
+    middleware=[
+        *operations.MIDDLEWARE,
+        Middleware(
+            Delivery,
+            folder=DataFolder.default().compressed,
+            titles={entry.url_path: entry.title for entry in PAGES},
+            with_charts=frozenset(entry.url_path for entry in PAGES if entry.has_charts),
+        ),
+    ],
     lifespan=operations.warm_start,
 )
