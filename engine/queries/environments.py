@@ -12,6 +12,7 @@ from engine.queries.scope import ALL, Scope
 from engine.queries.training import with_seen_columns
 from engine.store import connection
 from engine.store.connection import cached
+from engine.store.environments import vectors_of
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def described_datasets() -> pd.DataFrame:
 @cached
 def sampled(scope: Scope) -> tuple[pd.DataFrame, NDArray[np.float32]]:
     """Sampled atoms of a scope and their SOAP vectors, shape (n_atoms, n_features)."""
-    table = connection.frame(
+    table = connection.arrow(
         f"""
         select e.dataset_id, e.config_id, e.atom_index, e.group_name, e.element, c.formula, e.class_name, e.soap
         from environments e join configurations c using (dataset_id, config_id)
@@ -54,8 +55,7 @@ def sampled(scope: Scope) -> tuple[pd.DataFrame, NDArray[np.float32]]:
         """,
         scope.bindings(),
     )
-    vectors = np.stack(table["soap"].to_list()) if len(table) else np.empty((0, 0), dtype=np.float32)
-    return table.drop(columns="soap"), vectors
+    return table.drop_columns(["soap"]).to_pandas(), vectors_of(table)
 
 
 @cached
