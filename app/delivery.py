@@ -205,4 +205,3 @@ def shell(page: str, title: str, has_charts: bool) -> str:
     if chunk:
         page = page.replace("</head>", f"{_CHARTS.replace('CHUNK', chunk)}</head>")
     return page.replace('<div id="root"></div>', f'<div id="root">{_SHELL.replace("TITLE", html.escape(title))}</div>')
-

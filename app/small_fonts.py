@@ -33,7 +33,7 @@ def wanted() -> str:
 
 
 def chart_library() -> str:
-    """File name of the part of Streamlit's scripts that draws charts; empty where this version has none of that name."""
+    """File name of the part of Streamlit's scripts that draws charts; empty where it has another name."""
     return next((path.name for path in (STATIC / "js").glob("PlotlyChart.*.js")), "")
 
 

@@ -71,11 +71,13 @@ def measure(browser: Browser, address: str, mbit: float, latency: float, quiet: 
         open_requests.discard(event["requestId"])
         count("files", int(event.get("encodedDataLength", 0)))
 
-    line.on("Network.requestWillBeSent", lambda event: open_requests.add(event["requestId"]))
+        line.on("Network.requestWillBeSent", lambda event: open_requests.add(event["requestId"]))
+
     line.on("Network.loadingFinished", end)
     line.on("Network.loadingFailed", end)
     line.on(
-        "Network.webSocketFrameReceived", lambda event: count("messages", 3 * len(event["response"]["payloadData"]) // 4)
+        "Network.webSocketFrameReceived",
+        lambda event: count("messages", 3 * len(event["response"]["payloadData"]) // 4),
     )
     if mbit:
         rate = 1e6 * mbit / 8

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from engine.numerics.environment_map import fit_components, outside
@@ -12,7 +13,6 @@ from engine.queries.scope import ALL, Scope
 from engine.queries.training import with_seen_columns
 from engine.store import connection
 from engine.store.connection import cached
-from engine.store.environments import vectors_of
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,15 @@ def sampled(scope: Scope) -> tuple[pd.DataFrame, NDArray[np.float32]]:
         """,
         scope.bindings(),
     )
-    return table.drop_columns(["soap"]).to_pandas(), vectors_of(table)
+    return table.drop_columns(["soap"]).to_pandas(), _vectors(table["soap"])
+
+
+def _vectors(column: pa.ChunkedArray) -> NDArray[np.float32]:
+    """A column of lists of the same length as one array, without a copy of each list."""
+    lists = column.combine_chunks()
+    if not len(lists):
+        return np.empty((0, 0), dtype=np.float32)
+    return np.asarray(lists.flatten(), dtype=np.float32).reshape(len(lists), -1)
 
 
 @cached

@@ -69,18 +69,6 @@ def sample_table(
     )
 
 
-def vectors_of(table: pa.Table) -> NDArray[np.float32]:
-    """Vectors of the column `soap`, shape (n_atoms, n_features), without a copy of each.
-
-    Args:
-        table: Rows of `environments`, of one setting.
-    """
-    column = table.column("soap").combine_chunks()
-    if not len(column):
-        return np.empty((0, 0), dtype=np.float32)
-    return np.asarray(column.flatten(), dtype=np.float32).reshape(len(column), -1)
-
-
 def add_novelty(connection: duckdb.DuckDBPyConnection) -> None:
     """Fill `novelty` of all sampled atoms, so that no page has to look for neighbours among them.
 
@@ -96,8 +84,8 @@ def add_novelty(connection: duckdb.DuckDBPyConnection) -> None:
     ).to_arrow_table()
     if not table.num_rows:
         return
-    vectors, labels = vectors_of(table), pd.factorize(table["cluster"].to_numpy())[0]
-    distances = nearest_distances(vectors, vectors, apart=(labels, labels))
+    soap, labels = np.array(table["soap"].to_pylist(), dtype=np.float32), pd.factorize(table["cluster"].to_numpy())[0]
+    distances = nearest_distances(soap, soap, apart=(labels, labels))
     found = pa.table({"place": table["place"], "novelty": pa.array(distances, mask=~np.isfinite(distances))})
     connection.register("found", found)
     connection.execute("update environments set novelty = f.novelty from found f where environments.rowid = f.place")

@@ -78,7 +78,8 @@ def test_the_build_stores_the_distance_to_other_clusters_as_scipy_finds_it(store
     table = connection.frame(
         """
         select e.dataset_id || c.cluster_name as cluster, e.novelty, e.soap from environments e
-        join configurations c using (dataset_id, config_id) where e.in_dataset order by e.dataset_id, e.config_id, e.atom_index
+        join configurations c using (dataset_id, config_id)
+        where e.in_dataset order by e.dataset_id, e.config_id, e.atom_index
         """
     )
     vectors, clusters = np.stack(table["soap"].to_list()).astype(float), table["cluster"].to_numpy()

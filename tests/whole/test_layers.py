@@ -113,8 +113,10 @@ RULES = {
         "app.live", "engine.errors", "engine.queries", "engine.readers", "engine.relaxations",
         "engine.store.connection", "engine.volume_scans", "precompute.live",
     },
-    "app.operations": {"app.live", "engine.errors", "engine.queries"},
-    "app.server": {"app.api", "app.operations"},
+    "app.operations": {"app.live", "engine.errors", "engine.numerics", "engine.queries"},
+    "app.small_fonts": set(),
+    "app.delivery": {"app.small_fonts", "engine.files"},
+    "app.server": {"app.api", "app.delivery", "app.main", "app.operations", "engine.data_folder"},
     "app.commands": {"engine.queries.expressions", "engine.store.connection", "engine.store.statements"},
     "app.main": {
         "app.commands", "app.furniture", "app.search", "app.selection", "app.theme", "engine.errors",
