@@ -71,7 +71,7 @@ def measure(browser: Browser, address: str, mbit: float, latency: float, quiet: 
         open_requests.discard(event["requestId"])
         count("files", int(event.get("encodedDataLength", 0)))
 
-        line.on("Network.requestWillBeSent", lambda event: open_requests.add(event["requestId"]))
+    line.on("Network.requestWillBeSent", lambda event: open_requests.add(event["requestId"]))
 
     line.on("Network.loadingFinished", end)
     line.on("Network.loadingFailed", end)
