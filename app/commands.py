@@ -11,6 +11,7 @@ from engine.store.connection import Asked
 from engine.store.statements import written_out
 
 LABEL = "The numbers as commands"
+KEY = "commands"  # of the list; true in the session's state while it is open
 ABOUT_ALL = ("catalog.", "training.", "comparability.")  # names and facts that most pages ask for, so they come last
 
 
@@ -26,14 +27,24 @@ def of(question: Asked) -> str:
 def expander(asked: Sequence[Asked]) -> None:
     """A folded list of commands, one for each question that a page asked.
 
+    It is filled when it is opened, since the browser has to get 1.6 MB of scripts to colour a command.
+
     Args:
         asked: In the order of the page.
     """
     found = {of(question): _title(question) for question in asked}
     found.pop("", None)
-    if not found:
+    if found:
+        _list(found)
+
+
+@st.fragment
+def _list(found: dict[str, str]) -> None:
+    """Titles by command; opening the list runs nothing else of the page."""
+    drawer = st.expander(LABEL, icon=":material/terminal:", key=KEY, on_change="rerun")
+    if not drawer.open:
         return
-    with st.expander(LABEL, icon=":material/terminal:"):
+    with drawer:
         st.caption(
             "Each command prints, from the same store, the numbers that a chart, table or line of this page shows. "
             "Energies are in eV and forces in eV/Å unless the name of a column says otherwise."

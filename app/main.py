@@ -32,6 +32,7 @@ class PageEntry:
         section: Heading in the navigation.
         heeds: Choices of the sidebar that change it.
         is_listed: Whether the navigation shows it; an old address that leads on is not shown.
+        has_charts: Whether it opens with charts, so that the browser is told early to get their library.
     """
 
     file: str
@@ -40,6 +41,7 @@ class PageEntry:
     icon: str
     section: str
     is_listed: bool = True
+    has_charts: bool = True
     heeds: tuple[str, ...] = selection.CHOICES
 
 

@@ -4,11 +4,13 @@ import gc
 import importlib
 import pkgutil
 import resource
+import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -17,7 +19,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.live import predictor
 from engine.errors import EngineError
-from engine.queries import catalog
+from engine.numerics.local_environments import scaled, soap_vectors
+from engine.queries import catalog, nearest_environments
+
+_ONE_ATOM = (np.array([13]), np.zeros((1, 3)), 2.86 * np.eye(3), (True, True, True))
 
 # Streamlit's own scripts need inline code and eval (charts), so no policy on scripts; frames and types can be bounded.
 HEADERS = {
@@ -91,7 +96,16 @@ async def warm_start(app: Any) -> AsyncIterator[dict[str, Any]]:
         _import_all(importlib.import_module(package))
     gc.collect()
     gc.freeze()
+    # Beside the start: it takes seconds, and only questions about a visitor's structure need it.
+    threading.Thread(target=_warm_descriptors, name="descriptors", daemon=True).start()
     yield {}
+
+
+def _warm_descriptors() -> None:
+    """Load the described environments of the benchmark, and what describes a visitor's atoms."""
+    with suppress(EngineError):  # no store yet
+        nearest_environments.warm()
+    soap_vectors(scaled(*_ONE_ATOM), [0])
 
 
 def _import_all(package: ModuleType) -> None:

@@ -15,11 +15,23 @@ from starlette.routing import Mount
 
 from app import logs, operations
 from app.api import make_api
+from app.delivery import Delivery
+from app.main import PAGES
+from engine.data_folder import DataFolder
 
 logs.configure()
 app = st.App(
     str(Path(__file__).with_name("main.py")),
     routes=[*operations.ROUTES, Mount("/api/v1", app=make_api())],
-    middleware=[Middleware(logs.RequestLog), *operations.MIDDLEWARE],
+    middleware=[
+        Middleware(logs.RequestLog),
+        *operations.MIDDLEWARE,
+        Middleware(
+            Delivery,
+            folder=DataFolder.default().compressed,
+            titles={entry.url_path: entry.title for entry in PAGES},
+            with_charts=frozenset(entry.url_path for entry in PAGES if entry.has_charts),
+        ),
+    ],
     lifespan=operations.warm_start,
 )

@@ -70,6 +70,11 @@ class DataFolder:
         return self.root / "logs"
 
     @property
+    def compressed(self) -> Path:
+        """Files of the app as the server sends them, by their content."""
+        return self.root / "compressed"
+
+    @property
     def store(self) -> Path:
         """Link to the newest complete results store."""
         return self.root / "results.duckdb"

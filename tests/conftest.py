@@ -134,6 +134,7 @@ def build_store(folder: Path, name: str = "results-test.duckdb") -> Path:
         builder.add_results(dataset, configurations, results, [ensemble] if dataset_id == "al-cu" else [])
         found = describe(dataset_id, configurations, DataFolder(folder))
         builder.add_environments(dataset, configurations, found, "SOAP for tests", PER_GROUP)
+    builder.add_novelty()
     for dataset in load_datasets().values():
         builder.add_dataset(dataset, [], dataset.not_available or "not fetched")
     builder.add_costs(

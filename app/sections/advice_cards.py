@@ -149,12 +149,18 @@ def _weights(model: pd.Series, model_id: str) -> str:
     return f"{model['license']}. {available} {forces}"
 
 
+@st.fragment
 def _begin(model_id: str, asked: Request) -> None:
-    """Ready text for ASE, LAMMPS and the command line."""
+    """Ready text for ASE, LAMMPS and the command line; filled when opened, as the commands of a page are."""
     model = load_models().get(model_id)
     if model is None or not model.is_runnable:
         return
-    with st.expander("Begin with it: ASE, LAMMPS, command line", icon=":material/code:"):
+    drawer = st.expander(
+        "Begin with it: ASE, LAMMPS, command line", icon=":material/code:", key=f"begin-{model_id}", on_change="rerun"
+    )
+    if not drawer.open:
+        return
+    with drawer:
         ase, lammps, ours = st.tabs(["ASE", "LAMMPS", "Command line"])
         with ase:
             script = snippets.ase_script(model)

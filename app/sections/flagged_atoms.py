@@ -62,7 +62,7 @@ def show(results: LiveResults, model_id: str, labels: Mapping[str, str]) -> None
             },
         )
     with st.expander("Measured errors by novelty"):
-        _bins(found.bins, label)
+        bins_table(found.bins, label)
 
 
 def sentence(flag: Flag, n_flagged: int, n_atoms: int, label: str, n_models: int, dataset_ids: tuple[str, ...]) -> str:
@@ -89,7 +89,13 @@ def worth(flag: Flag) -> str:
     return words
 
 
-def _bins(bins: pd.DataFrame, label: str) -> None:
+def bins_table(bins: pd.DataFrame, label: str) -> None:
+    """Errors by tenths of the distance.
+
+    Args:
+        bins: Of `engine.queries.novelty.Relation`.
+        label: Of the model.
+    """
     number = st.column_config.NumberColumn
     st.dataframe(
         bins.assign(rms_error=1000 * bins["rms_error"]),

@@ -8,8 +8,8 @@ from app import furniture, links, selection, tables, wording
 from app.figures import advice_plots
 from app.sections import advice_cards, advisor_request
 from app.sections.advisor_request import Request
-from engine.quantities import METRICS, QUANTITIES
-from engine.queries import evidence
+from engine.quantities import METRICS, QUANTITIES, significant
+from engine.queries import configurations, evidence
 from engine.queries.advice import BEST, Advice, advice
 from engine.queries.evidence import NOMINAL, OTHER, PART, tier_label
 from engine.queries.scope import Scope
@@ -100,6 +100,31 @@ def _links(found: Advice, asked: Request) -> None:
             (links.STRUCTURE_PAGE, "Its structures", ":material/deployed_code:"),
         ):
             st.page_link(file, label=label, icon=icon, query_params=place, width="content")
+    _worst_atom(found, asked)
+
+
+def _worst_atom(found: Advice, asked: Request) -> None:
+    """Link to the worst atom in 3D, of the best model that has errors on structures whose atoms are here."""
+    compared = found.models.loc[found.models["rmse"].notna(), "model_id"].astype(str).tolist()
+    others = found.models.loc[found.models["rmse"].isna(), "model_id"].astype(str).tolist()
+    worst = configurations.worst_atom((*compared, *others), asked.elements, asked.kind or "")
+    if worst is None:
+        return
+    best, labels = compared[0] if compared else worst.model_id, wording.model_labels()
+    links.structure_link(
+        worst.dataset_id, worst.config_id, worst.model_id, atom=worst.atom_index, label="The worst atom in 3D"
+    )
+    notes = [
+        f"The worst atom: {significant(1e3 * worst.force_error)} meV/Å of {labels[worst.model_id]} in a structure of "
+        f"kind {kind_label(worst.kind).lower()} of {wording.dataset_label(worst.dataset_id)}."
+    ]
+    if asked.kind and worst.kind != asked.kind:
+        notes.append(f"No {kind_label(asked.kind).lower()} of {'-'.join(asked.elements)} is here with its atoms.")
+    if worst.model_id != best:
+        notes.append(
+            f"{labels[best]} has no forces on structures that are; the first model below it that has them is shown."
+        )
+    furniture.captions(" ".join(notes))
 
 
 def _chart(found: Advice, asked: Request, slot: DeltaGenerator) -> None:

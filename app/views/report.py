@@ -3,7 +3,7 @@
 import streamlit as st
 
 from app import export, furniture, wording
-from app.figures import ranking_plots
+from app.figures import base, ranking_plots
 from app.report import basket, bundle, citations, document, renderer
 from app.report.bundle import Entry
 from engine.quantities import METRICS, QUANTITIES
@@ -31,9 +31,10 @@ def _begin() -> None:
     """What to do while nothing is in the report, with a figure to begin with."""
     st.markdown(
         "Every figure has a menu **Export** with **Add to report**, and so has a structure under **Save**. What you "
-        "add is kept here while this browser window is open. A report is one ZIP of figures to print (SVG, PDF, PNG at "
-        "300 dpi, 85 or 180 mm wide, text of 7 to 9 points), their data as CSV, captions, BibTeX and licences, and one "
-        "HTML file."
+        "add is kept here while this browser window is open. It is in no link, since it holds the figures with their "
+        "data and your own structures; pass on the HTML file, or the link of a figure's page. A report is one ZIP of "
+        "figures to print (SVG, PDF, PNG at 300 dpi, 85 or 180 mm wide, text of 7 to 9 points), their data as CSV, "
+        "captions, BibTeX and licences, and one HTML file."
     )
     ids = unions.default_union()
     found = unions.union_ranking("raw", ids, "force")
@@ -56,6 +57,10 @@ def _begin() -> None:
         f"{title}, with 95 % bounds and intervals of ranks, the best model first.",
         key="begin",
     )  # fmt: skip
+    st.caption(
+        f"Red and hatched: trained on MPtrj alone. {base.IMPORTED_MARK} imported. Numbers at names: 95 % interval of "
+        "the rank. Lines: 95 % bounds."
+    )
 
 
 def _item(place: int, item: basket.Item) -> Entry:

@@ -9,7 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 from app import address, export, furniture, selection, tables, wording
 from app.figures import error_plots
 from app.sections import agreement as agreement_section
-from app.sections import intervals, pooled_uncertainty
+from app.sections import intervals, novelty, pooled_uncertainty
 from app.sections.agreement import CHOSEN
 from engine.quantities import significant
 from engine.queries import agreement, catalog, spread, training
@@ -41,6 +41,7 @@ def show() -> None:
     _definitions(ensemble)
     agreement_section.show(ensemble, chosen)
     intervals.show(here, ensemble["ensemble_id"], chosen)
+    novelty.show(ensemble, chosen)
     if ensemble["has_atoms"]:
         _most_uncertain(ensemble["ensemble_id"], chosen)
         pooled_uncertainty.show(ensemble, chosen)

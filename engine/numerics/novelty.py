@@ -140,7 +140,8 @@ def fit_flag(
 def _rule(features: FloatArray, is_large: BoolArray) -> Any:
     from sklearn.linear_model import LogisticRegression
 
-    return LogisticRegression(class_weight="balanced").fit(features, is_large)
+    # Two features: a few Newton steps, where the usual solver calls its threads 250 times.
+    return LogisticRegression(class_weight="balanced", solver="newton-cholesky").fit(features, is_large)
 
 
 def _features(distances: FloatArray, deviations: FloatArray) -> FloatArray:

@@ -1,5 +1,7 @@
 """Single configurations: their atoms and labels, predictions, and the worst of a model."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 
@@ -108,6 +110,60 @@ def prediction(dataset_id: str, model_id: str, config_id: str) -> Prediction | N
         stress=None if stress is None else np.asarray(stress, dtype=float),
         wall_seconds=wall_seconds,
     )
+
+
+@dataclass(frozen=True)
+class WorstAtom:
+    """An atom with a large force error, in a configuration whose atoms are here.
+
+    Attributes:
+        model_id: The model.
+        dataset_id: Dataset of the configuration.
+        config_id: The configuration.
+        kind: Its kind of structure.
+        atom_index: The atom.
+        force_error: Size of the error, eV/Å.
+    """
+
+    model_id: str
+    dataset_id: str
+    config_id: str
+    kind: str
+    atom_index: int
+    force_error: float
+
+
+@cached
+def worst_atom(model_ids: tuple[str, ...], elements: tuple[str, ...], kind: str) -> WorstAtom | None:
+    """The largest force error on structures of some elements alone, where the store has their atoms.
+
+    Structures of the kind come before others, and the first models before the later ones.
+
+    Args:
+        model_ids: The models, the best first.
+        elements: That the structures consist of.
+        kind: Id of a kind that is preferred; empty for any.
+
+    Returns:
+        None where no such structure is here with its atoms.
+    """
+    row = connection.row(
+        """
+        with found as (
+            select e.model_id, e.dataset_id, e.config_id, c.kind
+            from errors e join configurations c using (dataset_id, config_id)
+            where list_contains($models, e.model_id) and c.positions is not null and e.in_dataset
+                and e.force_max_error is not null and list_has_all($elements, c.elements)
+            order by c.kind = $kind desc, list_position($models, e.model_id), e.force_max_error desc, e.config_id
+            limit 1
+        )
+        select w.*, f.atom_index, sqrt(f.error_x ** 2 + f.error_y ** 2 + f.error_z ** 2)::double as size
+        from found w join force_errors f using (model_id, dataset_id, config_id) order by size desc, f.atom_index
+        limit 1
+        """,
+        {"models": list(model_ids), "elements": list(elements), "kind": kind},
+    )
+    return None if row is None else WorstAtom(*row)
 
 
 @cached

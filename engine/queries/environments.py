@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from engine.numerics.environment_map import fit_components, outside
@@ -46,7 +47,7 @@ def described_datasets() -> pd.DataFrame:
 @cached
 def sampled(scope: Scope) -> tuple[pd.DataFrame, NDArray[np.float32]]:
     """Sampled atoms of a scope and their SOAP vectors, shape (n_atoms, n_features)."""
-    table = connection.frame(
+    table = connection.arrow(
         f"""
         select e.dataset_id, e.config_id, e.atom_index, e.group_name, e.element, c.formula, e.class_name, e.soap
         from environments e join configurations c using (dataset_id, config_id)
@@ -54,8 +55,15 @@ def sampled(scope: Scope) -> tuple[pd.DataFrame, NDArray[np.float32]]:
         """,
         scope.bindings(),
     )
-    vectors = np.stack(table["soap"].to_list()) if len(table) else np.empty((0, 0), dtype=np.float32)
-    return table.drop(columns="soap"), vectors
+    return table.drop_columns(["soap"]).to_pandas(), _vectors(table["soap"])
+
+
+def _vectors(column: pa.ChunkedArray) -> NDArray[np.float32]:
+    """A column of lists of the same length as one array, without a copy of each list."""
+    lists = column.combine_chunks()
+    if not len(lists):
+        return np.empty((0, 0), dtype=np.float32)
+    return np.asarray(lists.flatten(), dtype=np.float32).reshape(len(lists), -1)
 
 
 @cached

@@ -17,6 +17,8 @@ MOST_DEFAULTS = 3
 WORST_RATIO = 3.0
 """Force RMSE of a model over that of the best, beyond which a page does not begin with it."""
 
+USUAL_FUNCTIONAL = "PBE"
+
 _ONE_SOURCE = {"mpf-2021.2.8": "mptrj"}  # both are extracts of the relaxations of the Materials Project
 
 _COLUMNS = ["model_id", "n_configs", "rmse", "n_shared", "rmse_shared", "is_compared", "dataset_ids"]
@@ -98,7 +100,9 @@ def _rmse(part: pd.DataFrame) -> float:
 def default_models(known: pd.DataFrame, candidates: Sequence[str]) -> list[str]:
     """Models to begin with: the best, then the best of other training data, and two at least where there are two.
 
-    A model with a force RMSE above `WORST_RATIO` times that of the best does not join for its training data alone.
+    Models of `USUAL_FUNCTIONAL` come before all others, which join only where there are fewer than two of them: labels
+    of the benchmark and most calculations that visitors compare with are of that functional. A model with a force RMSE
+    above `WORST_RATIO` times that of the best does not join for its training data alone.
 
     Args:
         known: Rows of `known_errors`.
@@ -107,8 +111,11 @@ def default_models(known: pd.DataFrame, candidates: Sequence[str]) -> list[str]:
     compared = known[known["is_compared"].astype(bool) & known["model_id"].isin(candidates)]
     order = [str(name) for name in known["model_id"] if name in set(candidates)]
     order += [name for name in candidates if name not in set(order)]
+    usual = [name for name in order if load_models()[name].level.functional == USUAL_FUNCTIONAL]
+    order = [*usual, *(name for name in order if name not in set(usual))]
+    compared = compared[compared["model_id"].isin(usual or order)]
     limit = WORST_RATIO * float(compared["rmse_shared"].min()) if len(compared) else np.inf
-    good = set(compared.loc[compared["rmse_shared"] <= limit, "model_id"]) if len(compared) else set(order)
+    good = set(compared.loc[compared["rmse_shared"] <= limit, "model_id"]) if len(compared) else set(usual or order)
     chosen = order[:1]
     for name in order[1:]:
         if name in good and len(chosen) < MOST_DEFAULTS and not shared_training([name, *chosen], of_all=False):

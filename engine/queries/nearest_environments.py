@@ -13,6 +13,11 @@ ENOUGH = 20
 """Sampled atoms of an element from which on only these are looked at."""
 
 
+def warm() -> None:
+    """Load the sampled atoms with their vectors, for the questions that follow."""
+    sampled(Scope())
+
+
 @cached
 def with_errors(model_id: str) -> pd.DataFrame:
     """Sampled atoms that a model has a force error on: place in `sampled(Scope())`, element and force_error (eV/Å)."""
@@ -32,7 +37,7 @@ def with_errors(model_id: str) -> pd.DataFrame:
 
 
 def nearest(vector: NDArray[np.floating], element: str, model_id: str, n: int = 5, *, beside: str = "") -> pd.DataFrame:
-    """Sampled atoms whose SOAP vectors are nearest, those of the same element where there are enough.
+    """Sampled atoms whose SOAP vectors are nearest, one of each configuration, of the same element where possible.
 
     Args:
         vector: Of one atom, in the setting of the store, shape (n_features,), of length 1.
@@ -55,6 +60,9 @@ def nearest(vector: NDArray[np.floating], element: str, model_id: str, n: int = 
         return atoms.iloc[:0].assign(distance=[], force_error=[])
     places = known["place"].to_numpy(dtype=int)
     distances = np.linalg.norm(vectors[places].astype(float) - np.asarray(vector, dtype=float), axis=1)
-    order = np.argsort(distances, kind="stable")[:n]
+    order = np.argsort(distances, kind="stable")
+    # Symmetry repeats environments within a configuration, and five times one of them says no more than once.
+    configurations = atoms[["dataset_id", "config_id"]].iloc[places[order]].reset_index(drop=True)
+    order = order[np.flatnonzero(~configurations.duplicated().to_numpy())][:n]
     found = atoms.iloc[places[order]].reset_index(drop=True)
     return found.assign(distance=distances[order], force_error=known["force_error"].to_numpy()[order])

@@ -40,8 +40,8 @@ class Relation:
 def relation(model_id: str, member_ids: tuple[str, ...], limit: float = LIMIT) -> Relation:
     """Relation of novelty and spread to a model's measured errors, over sampled atoms of the whole store.
 
-    The distance of an atom is that to the nearest sampled atom of another cluster, so that its own trajectory is not
-    what it is near to. Atoms that the model was trained on do not count.
+    The distance of an atom is that to the nearest sampled atom of another cluster of any dataset, so that its own
+    trajectory is not what it is near to; the build computed it. Atoms that the model was trained on do not count.
 
     Args:
         model_id: The model whose errors count.
@@ -55,8 +55,7 @@ def relation(model_id: str, member_ids: tuple[str, ...], limit: float = LIMIT) -
         return Relation(None, empty, ())
     _, deviations, errors = member_errors.spread(table, members, model_id, member_ids)
     clusters = pd.factorize(table["dataset_id"] + "/" + table["cluster_name"])[0]
-    vectors = sampled(Scope())[1][table["place"].to_numpy(dtype=int)]
-    distances = nearest_distances(vectors, vectors, apart=(clusters, clusters))
+    distances = table["novelty"].to_numpy(dtype=float)
     known = np.isfinite(distances)
     distances, deviations, errors = (one[known] for one in (distances, deviations, errors))
     datasets = tuple(sorted(set(table["dataset_id"])))
@@ -90,11 +89,12 @@ def novelty(vectors: NDArray[np.floating], *, beside: str = "") -> FloatArray:
 
 
 def _atoms(model_id: str, members: tuple[str, ...]) -> pd.DataFrame:
-    """Sampled atoms with errors of all members: dataset_id, cluster_name, place in `sampled(Scope())`, x0, y0 ..."""
+    """Sampled atoms with errors of all members: dataset_id, cluster_name, novelty, x0, y0 ..."""
     columns, named = member_errors.columns(members)
-    found = connection.frame(
+    return connection.frame(
         f"""
-        select e.dataset_id, e.config_id, e.atom_index, any_value(c.cluster_name) as cluster_name, {columns}
+        select e.dataset_id, e.config_id, e.atom_index, any_value(c.cluster_name) as cluster_name,
+            any_value(e.novelty) as novelty, {columns}
         from environments e join force_errors f using (dataset_id, config_id, atom_index)
         join configurations c using (dataset_id, config_id)
         where e.in_dataset and list_contains($members, f.model_id)
@@ -104,6 +104,3 @@ def _atoms(model_id: str, members: tuple[str, ...]) -> pd.DataFrame:
         """,
         named | {"model": model_id, "counted": list(COUNTED)},
     )
-    keys = ["dataset_id", "config_id", "atom_index"]
-    atoms = sampled(Scope())[0]
-    return found.merge(atoms[keys].assign(place=np.arange(len(atoms))), on=keys)

@@ -32,7 +32,13 @@ from engine.registry.training_sets import all_inside, load_training_sets
 from engine.relaxed_vacancies import RelaxedVacancy
 from engine.store.agreement import Samples, agreement_rows, calibration_rows, samples_of
 from engine.store.connection import SCHEMA_VERSION
-from engine.store.environments import Environments, class_table, insert_class_metrics, sample_table
+from engine.store.environments import (
+    Environments,
+    add_novelty,
+    class_table,
+    insert_class_metrics,
+    sample_table,
+)
 from engine.store.ranking import Comparable, macro_rows, rank_rows
 from engine.store.reactions import dataset_reactions, listed_reactions, reaction_tables
 from engine.store.rows import (
@@ -251,6 +257,10 @@ class StoreBuilder:
         row = {"dataset_id": dataset_id, "setting": setting, "atoms_per_group": atoms_per_group}
         self._insert("environment_settings", [row])
         insert_class_metrics(self.connection, dataset_id)
+
+    def add_novelty(self) -> None:
+        """Write how far each sampled atom is from those of other clusters; all datasets must be there."""
+        add_novelty(self.connection)
 
     def add_reactions(self, comparable: Comparable | None = None) -> None:
         """Write defect energies and their errors; all datasets and results must be there.

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from engine.numerics.local_environments import CLASSES
 from engine.numerics.metrics import MEV, rmse_bounds
+from engine.numerics.novelty import nearest_distances
 from engine.records import Configuration
 
 
@@ -66,6 +67,29 @@ def sample_table(
             "soap": pa.array([found[c.config_id].soap[k].tolist() for c, _, k in atoms], pa.list_(pa.float32())),
         }
     )
+
+
+def add_novelty(connection: duckdb.DuckDBPyConnection) -> None:
+    """Fill `novelty` of all sampled atoms, so that no page has to look for neighbours among them.
+
+    Args:
+        connection: To a store with all its datasets.
+    """
+    table = connection.sql(
+        """
+        select e.rowid as place, e.soap, e.dataset_id || '/' || c.cluster_name as cluster
+        from environments e join configurations c using (dataset_id, config_id)
+        where e.in_dataset order by e.dataset_id, e.config_id, e.atom_index
+        """
+    ).to_arrow_table()
+    if not table.num_rows:
+        return
+    soap, labels = np.array(table["soap"].to_pylist(), dtype=np.float32), pd.factorize(table["cluster"].to_numpy())[0]
+    distances = nearest_distances(soap, soap, apart=(labels, labels))
+    found = pa.table({"place": table["place"], "novelty": pa.array(distances, mask=~np.isfinite(distances))})
+    connection.register("found", found)
+    connection.execute("update environments set novelty = f.novelty from found f where environments.rowid = f.place")
+    connection.unregister("found")
 
 
 def insert_class_metrics(connection: duckdb.DuckDBPyConnection, dataset_id: str) -> None:

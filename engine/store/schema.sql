@@ -200,10 +200,11 @@ create table claims (
 -- Local environments. classes: one per atom, places in CLASSES of engine/numerics/local_environments.py.
 create table environment_classes (dataset_id varchar, config_id varchar, classes utinyint[]);
 
--- A sample of atoms of each group with their SOAP vectors, of the setting that environment_settings describes.
+-- A sample of atoms of each group with their SOAP vectors, of the setting that environment_settings describes. novelty:
+-- distance to the nearest sampled atom of another cluster, of any dataset; null outside the dataset.
 create table environments (
     dataset_id varchar, config_id varchar, atom_index integer, group_name varchar, in_dataset boolean,
-    element varchar, class_name varchar, soap float[]
+    element varchar, class_name varchar, soap float[], novelty double
 );
 
 create table environment_settings (dataset_id varchar, setting varchar, atoms_per_group integer);

@@ -116,6 +116,7 @@ def _fill(builder: StoreBuilder, folder: DataFolder) -> tuple[list[str], list[st
         lines.append(f"{dataset.dataset_id}: {len(configurations)} configurations, {len(results)} models")
     if not lines:
         raise StoreError("No dataset is here to build from. Run: python -m precompute fetch --dataset open-defects")
+    builder.add_novelty()
     builder.add_reactions(comparable)
     builder.add_vacancies(_vacancies(models.values(), folder, left_out))
     for errors, fits in _learning(folder, left_out):

@@ -86,6 +86,12 @@ def missing(wanted: set[float], known: np.ndarray) -> set[float]:
     return set(values[~is_known].tolist())
 
 
+def _with_commands(at):
+    """A page with the list of its commands open."""
+    at.session_state[commands.KEY] = True
+    return at.run()
+
+
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
     """The data folder of a fresh clone: the embedded dataset with its predictions, and the summaries."""
@@ -98,7 +104,7 @@ def clone(tmp_path_factory):
 @pytest.mark.parametrize("entry", [e for e in PAGES if e.title != "SQL"], ids=lambda entry: entry.title)
 def test_the_commands_of_a_page_print_the_numbers_of_its_tables(clone, entry, capsys, monkeypatch):
     monkeypatch.setenv("DEFECT_ATLAS_DATA", str(clone.root))
-    at = open_app(entry.file)
+    at = _with_commands(open_app(entry.file))
     found = [code.value for one in at.expander if one.label == commands.LABEL for code in one.code]
     assert found or entry.title not in CHARTS
     text = "\n".join(printed(command, capsys, monkeypatch) for command in found)
@@ -114,7 +120,7 @@ def test_the_commands_of_a_page_print_the_numbers_of_its_tables(clone, entry, ca
 )
 def test_the_commands_of_a_page_print_the_numbers_of_its_charts(clone, entry, capsys, monkeypatch):
     monkeypatch.setenv("DEFECT_ATLAS_DATA", str(clone.root))
-    at = open_app(entry.file)
+    at = _with_commands(open_app(entry.file))
     found = [code.value for one in at.expander if one.label == commands.LABEL for code in one.code]
     known = numbers("\n".join(printed(command, capsys, monkeypatch) for command in found))
     values = charted(at)

@@ -50,16 +50,30 @@ def known(*rows: tuple[str, float, bool]) -> pd.DataFrame:
 
 
 def test_defaults_are_the_best_of_each_training_set():
-    # CHGNet and SevenNet-0 saw MPtrj; Nequix-OMat-1 saw OMat24; EMT saw none.
+    # CHGNet and SevenNet-0 saw MPtrj; Nequix-OMat-1 saw OMat24; TensorNet saw MatPES.
     table = known(
-        ("sevennet-0", 50.0, True), ("chgnet-0.3.0", 60.0, True), ("nequix-omat-1", 70.0, True), ("emt", 80.0, True)
-    )
-    assert default_models(table, list(table["model_id"])) == ["sevennet-0", "nequix-omat-1", "emt"]
+        ("sevennet-0", 50.0, True), ("chgnet-0.3.0", 60.0, True), ("nequix-omat-1", 70.0, True),
+        ("tensornet-matpes-pbe-2025.1", 80.0, True),
+    )  # fmt: skip
+    best = ["sevennet-0", "nequix-omat-1", "tensornet-matpes-pbe-2025.1"]
+    assert default_models(table, list(table["model_id"])) == best
 
 
 def test_a_bad_model_does_not_join_for_its_training_data_alone():
-    table = known(("sevennet-0", 50.0, True), ("chgnet-0.3.0", 60.0, True), ("emt", 151.0, True))
+    table = known(("sevennet-0", 50.0, True), ("chgnet-0.3.0", 60.0, True), ("nequix-omat-1", 151.0, True))
     assert default_models(table, list(table["model_id"])) == ["sevennet-0", "chgnet-0.3.0"]
+
+
+def test_models_of_another_functional_are_no_default_where_two_of_the_usual_one_are_there():
+    # DIEP and the MatPES TensorNet of that name saw r2SCAN alone; EMT is a fit to no functional.
+    other = [("diep-fold1", 40.0, True), ("tensornet-matpes-r2scan-2025.1", 45.0, True), ("emt", 48.0, True)]
+    usual = [("sevennet-0", 100.0, True), ("nequix-omat-1", 140.0, True)]
+    table = known(*other, *usual)
+    assert default_models(table, list(table["model_id"])) == ["sevennet-0", "nequix-omat-1"]
+    one = known(*other, usual[0])
+    assert default_models(one, list(one["model_id"])) == ["sevennet-0", "diep-fold1"]
+    none = known(*other)
+    assert default_models(none, list(none["model_id"])) == ["diep-fold1", "emt"]
 
 
 def test_a_page_begins_with_models_where_no_error_is_known():

@@ -11,6 +11,7 @@ from engine.numerics.novelty import fit_flag, nearest_distances
 from engine.queries import novelty
 from engine.queries.environments import sampled
 from engine.queries.scope import Scope
+from engine.store import connection
 
 
 def test_distances_are_those_of_scipy_without_ones_own_cluster():
@@ -67,9 +68,25 @@ def test_sampled_atoms_of_the_store_have_a_distance_to_other_clusters(store):
     assert int(found.bins["n_atoms"].sum()) == len(table)
     assert found.dataset_ids == ("al-cu",)
     assert found.bins["distance"].is_monotonic_increasing
+    assert found.bins["distance"].iloc[-1] > 0.01
     assert novelty.novelty(vectors[:3]) == pytest.approx(0.0, abs=1e-6)
     assert (novelty.novelty(vectors[:1], beside=table["config_id"].iloc[0]) > 0).all()
     assert np.isnan(novelty.novelty(np.zeros((2, 3)))).all()
+
+
+def test_the_build_stores_the_distance_to_other_clusters_as_scipy_finds_it(store):
+    table = connection.frame(
+        """
+        select e.dataset_id || c.cluster_name as cluster, e.novelty, e.soap from environments e
+        join configurations c using (dataset_id, config_id)
+        where e.in_dataset order by e.dataset_id, e.config_id, e.atom_index
+        """
+    )
+    vectors, clusters = np.stack(table["soap"].to_list()).astype(float), table["cluster"].to_numpy()
+    expected = cdist(vectors, vectors)
+    expected[clusters[:, None] == clusters[None]] = np.inf
+    np.testing.assert_allclose(table["novelty"], expected.min(axis=1), atol=1e-6)
+    np.testing.assert_array_equal(sampled(Scope())[1], np.stack(table["soap"].to_list()))  # as Arrow reads them
 
 
 def test_models_without_errors_have_no_relation(store):

@@ -118,9 +118,13 @@ RULES = {
         "app.live", "engine.errors", "engine.queries", "engine.readers", "engine.relaxations",
         "engine.store.connection", "engine.volume_scans", "precompute.live",
     },
-    "app.operations": {"app.live", "engine.errors", "engine.queries"},
+    "app.operations": {"app.live", "engine.errors", "engine.numerics", "engine.queries"},
     "app.logs": {"engine.logs"},
-    "app.server": {"app.api", "app.logs", "app.operations"},
+    "app.small_fonts": set(),
+    "app.delivery": {"app.small_fonts", "engine.files"},
+    "app.server": {
+        "app.api", "app.delivery", "app.logs", "app.main", "app.operations", "engine.data_folder",
+    },
     "app.commands": {"engine.queries.expressions", "engine.store.connection", "engine.store.statements"},
     "app.main": {
         "app.commands", "app.furniture", "app.search", "app.selection", "app.theme", "engine.errors",

@@ -1,0 +1,122 @@
+"""Files as the server sends them: compressed, the same after unpacking, small fonts, and a page with its name."""
+
+import gzip
+import re
+from io import BytesIO
+
+import brotli
+import pytest
+from fontTools.ttLib import TTFont
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.testclient import TestClient
+from streamlit.web.server.starlette.starlette_static_routes import create_streamlit_static_handler
+
+from app import delivery, small_fonts
+from app.delivery import Delivery, Packer, shell
+from app.main import PAGES
+
+INDEX = small_fonts.STATIC.parent / "index.html"
+SCRIPT = next((small_fonts.STATIC / "js").glob("index.*.js"))
+UNPACK = {"br": brotli.decompress, "gzip": gzip.decompress}
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    """Streamlit's own static files behind ours."""
+    app = Starlette(
+        middleware=[
+            Middleware(
+                Delivery, folder=tmp_path_factory.mktemp("packed"), titles={"": "Overview", "duel": "Duel"},
+                with_charts=frozenset({"duel"}),
+            )
+        ]
+    )  # fmt: skip
+    app.mount("/", create_streamlit_static_handler(str(INDEX.parent), ""))
+    with TestClient(app) as made:
+        yield made
+
+
+def raw(client, path: str, **headers: str) -> tuple[bytes, dict[str, str]]:
+    with client.stream("GET", path, headers=headers) as answer:
+        return b"".join(answer.iter_raw()), dict(answer.headers)
+
+
+@pytest.mark.parametrize("encoding", ["br", "gzip"])
+def test_a_script_comes_compressed_and_is_the_same(client, encoding):
+    body, headers = raw(client, f"/static/js/{SCRIPT.name}", **{"accept-encoding": f"deflate, {encoding};q=1.0"})
+    assert headers["content-encoding"] == encoding
+    assert headers["vary"] == "Accept-Encoding"
+    assert "immutable" in headers["cache-control"]
+    assert int(headers["content-length"]) == len(body) < SCRIPT.stat().st_size / 2.5
+    assert UNPACK[encoding](body) == SCRIPT.read_bytes()
+
+
+def test_who_cannot_unpack_gets_the_file_itself(client):
+    body, headers = raw(client, f"/static/js/{SCRIPT.name}", **{"accept-encoding": "identity"})
+    assert "content-encoding" not in headers
+    assert body == SCRIPT.read_bytes()
+
+
+def test_what_a_browser_has_is_not_sent_again(client):
+    _, headers = raw(client, "/duel", **{"accept-encoding": "br"})
+    again = client.get("/duel", headers={"accept-encoding": "br", "if-none-match": headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+def test_the_page_of_each_address_has_its_name_before_scripts_run(client):
+    page = client.get("/duel").text
+    assert "<title>Duel · Defect Atlas</title>" in page
+    assert re.search(r'<div id="root">.*<h2>Duel</h2>.*Loading the page', page, re.DOTALL)
+    assert small_fonts.chart_library() in page
+    assert small_fonts.chart_library() not in client.get("/").text  # as asked: no charts there
+    assert 'as="font"' not in page
+
+
+def test_streamlits_page_still_has_what_the_shell_changes():
+    """Another version of Streamlit may have another page; then this says what to look at."""
+    page = INDEX.read_text(encoding="utf-8")
+    changed = shell(page, "T", has_charts=True)
+    assert changed.count('<div id="root"><style>') == 1
+    assert small_fonts.chart_library()
+    assert len(re.findall("modulepreload", changed)) == len(re.findall("modulepreload", page)) + 1
+
+
+def test_files_are_packed_smaller_later_and_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(delivery, "QUIET_SECONDS", 0.0)
+    data = SCRIPT.read_bytes()[:60_000]
+    first = Packer(tmp_path)
+    quick = first.pack(data, "br")
+    assert first._thread is not None
+    first._thread.join(timeout=60)
+    small = first.pack(data, "br")
+    assert len(small) < len(quick)
+    assert brotli.decompress(small) == data
+    assert Packer(tmp_path).pack(data, "br") == small
+
+
+def _spelled(font: TTFont) -> set[str]:
+    """Words that a font of icons has a glyph for."""
+    letters = {glyph: chr(code) for code, glyph in font.getBestCmap().items()}
+    tables = [getattr(t, "ExtSubTable", t) for lookup in font["GSUB"].table.LookupList.Lookup for t in lookup.SubTable]
+    return {
+        "".join(letters[glyph] for glyph in (first, *one.Component))
+        for table in tables
+        for first, ligatures in getattr(table, "ligatures", {}).items()
+        for one in ligatures
+    }
+
+
+def test_the_font_of_icons_has_all_icons_that_pages_name():
+    path = next((small_fonts.STATIC / "media").glob("MaterialSymbols*"))
+    small = small_fonts.reduced(path.name, path.read_bytes())
+    assert len(small) < path.stat().st_size / 5
+    here, there = _spelled(TTFont(BytesIO(small))), _spelled(TTFont(path))
+    named = {entry.icon.split("/")[1].rstrip(":") for entry in PAGES}
+    named |= {"download", "keyboard_double_arrow_right", "help", "expand_more", "close"}  # the last of Streamlit's own
+    assert named <= here
+    assert small_fonts.wanted().splitlines() and set(small_fonts.wanted().splitlines()) & there <= here
+
+
+def test_what_is_no_font_is_sent_as_it_is():
+    assert small_fonts.reduced("SourceSans.woff2", b"no font") == b"no font"
