@@ -1,11 +1,12 @@
 """A load test at the paper's size: python -m benchmarks.paper_scale --mirror DIR --data DIR [--scale 0.1].
 
 Makes a data folder with as many configurations, atoms and models as the paper has (54,084, 7.5 million, 26), or a part
-of it, builds its store and prints sizes and times. Configurations are real ones of the mirror, repeated as needed, those
-of the larger cells. Predictions are their labels with a disturbance of each model's own: **no model was run**. Datasets are
-called `load-test-...`, and every run says that its numbers are a load test, so none of them can pass as data.
+of it, builds its store and prints sizes and times. Configurations are real ones of the mirror, repeated as needed,
+those of the larger cells. Predictions are their labels with a disturbance of each model's own: **no model was run**.
+Datasets are called `load-test-...`, and every run says that its numbers are a load test, so none of them can pass as
+data.
 
-With `--add-model` one more model joins a folder that was made before; with `--build-only` nothing is written but the store.
+With `--add-model` one more model joins a folder that was made before; with `--build-only` only the store is written.
 """
 
 import argparse
@@ -45,7 +46,7 @@ SOURCES = {
     17654: "nbmotaw-snap",
     409: "zr-i-cs-gb-castep",
 }
-"""Sizes of the paper's datasets (with 9,439 configurations added to make the paper's sum) and what stands in for each."""
+"""Sizes of the paper's datasets, and what stands in for each. They are stretched to the paper's sum."""
 
 PAPER_CONFIGS = 54_084
 

@@ -26,7 +26,8 @@ TOOK_LONGER = "took longer than"
 TRANSIENT_REASONS = ("MemoryError:", KILLED, TOOK_LONGER)
 """How the reasons of failures begin that another run, with more memory or time, may not have."""
 
-_FLOATS = pa.list_(pa.float64())
+_FLOAT = pa.float64()
+_FLOATS = pa.list_(_FLOAT)
 
 CONFIGURATION_SCHEMA = pa.schema(
     [
@@ -212,7 +213,7 @@ def flat(values: NDArray[np.floating] | None) -> list[float] | None:
     return None if values is None else np.asarray(values, dtype=float).ravel().tolist()
 
 
-def list_column(values: Sequence[NDArray[Any] | None], kind: pa.DataType = pa.float64()) -> pa.Array:
+def list_column(values: Sequence[NDArray[Any] | None], kind: pa.DataType = _FLOAT) -> pa.Array:
     """Arrays as one column of lists, row by row; None stays None. Millions of numbers never become Python objects.
 
     Args:

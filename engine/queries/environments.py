@@ -193,7 +193,8 @@ def class_metrics_in(scope: Scope) -> pd.DataFrame:
         )
         select a.model_id, any_value(m.label) as label, a.dataset_id, a.class_name,
             count(distinct a.config_id) as n_configs, count(distinct a.cluster_name) as n_clusters,
-            sum(n_atoms)::bigint as n_atoms, 1000 * sqrt(sum(squared_error) / sum(n_atoms) / 3) as force_rmse_mev_per_ang,
+            sum(n_atoms)::bigint as n_atoms,
+            1000 * sqrt(sum(squared_error) / sum(n_atoms) / 3) as force_rmse_mev_per_ang,
             null::double as force_rmse_mev_per_ang_lo, null::double as force_rmse_mev_per_ang_hi,
             1 + sum(mixed) / nullif(sum(squared_reference), 0) as force_slope
         from parts a join models m using (model_id)

@@ -120,8 +120,8 @@ class StoreBuilder:
     ) -> None:
         """Write a dataset and its configurations; none where it is not here, with the reason.
 
-        The models must be there already, since what they saw of the dataset is written with it. `mark` is the fingerprint
-        of its files and registry entry.
+        The models must be there already, since what they saw of the dataset is written with it. `mark` is the
+        fingerprint of its files and registry entry.
         """
         inside = [c for c in configurations if c.group_name not in dataset.groups_outside]
         self._reactions += dataset_reactions(dataset, configurations)

@@ -71,7 +71,7 @@ def sample_table(
 def insert_class_metrics(
     connection: duckdb.DuckDBPyConnection, dataset_id: str, model_ids: Sequence[str] | None = None
 ) -> None:
-    """Fill `class_sizes`, `class_sums` and `class_metrics` of a dataset whose predictions and classes are there already.
+    """Fill `class_sizes`, `class_sums`, `class_metrics` of a dataset whose predictions and classes are there already.
 
     Args:
         connection: To the store.

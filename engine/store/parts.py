@@ -1,8 +1,8 @@
 """Parts of a store that the next build takes over: which there are, and when they are still right.
 
-Every part has a fingerprint of all that it was made of: the bytes of its files, the entries of the registry, the code. A
-build copies the parts whose fingerprint is the same from the store before and makes only the others, so that a new
-model costs its own part, and its place among the others.
+Every part has a fingerprint of all that it was made of: the bytes of its files, the entries of the registry, the
+code. A build copies the parts whose fingerprint is the same from the store before and makes only the others, so that a
+new model costs its own part, and its place among the others.
 """
 
 import functools
@@ -39,8 +39,11 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
 }
 """Columns beside dataset_id that a part has one value of; its name are these values."""
 
-_CODE = ("engine/store", "engine/numerics", "engine/records.py", "engine/registry/kinds.py", "engine/registry/kinds.toml",
-         "engine/registry/leakage.py", "precompute/jobs/build.py", "precompute/jobs/describe.py")  # fmt: skip
+_CODE = (
+    "engine/store", "engine/numerics", "engine/records.py", "engine/shards.py", "engine/registry/kinds.py",
+    "engine/registry/kinds.toml", "engine/registry/leakage.py", "precompute/jobs/build.py",
+    "precompute/jobs/describe.py",
+)  # fmt: skip
 """What decides how a part follows from its inputs."""
 
 

@@ -26,7 +26,7 @@ from engine.registry.kinds import kind_of
 # Columns of `errors` from which the force metrics of any set of configurations follow.
 FORCE_SUMS = ("force_rmse", "force_mae", "reference_dot_predicted", "reference_dot_reference")
 
-# Numbers of each configuration that a score keeps, as they stand in `errors`; those of atoms are read when they are needed.
+# Numbers of each configuration that a score keeps, as they stand in `errors`; those of atoms are read when needed.
 KEPT = {
     "raw": "energy_error_per_atom",
     "aligned": "energy_error_per_atom_aligned",
@@ -135,7 +135,8 @@ class Score:
         named = ", ".join([*(f"e.{column}" for column in KEPT.values()), *(f"e.{name}" for name in FORCE_SUMS)])
         rows = connection.execute(
             f"""select p.config_id, p.status <> 'ok', p.energy, p.forces is not null, {named} from predictions p
-            left join errors e using (dataset_id, model_id, config_id) where p.dataset_id = $dataset and p.model_id = $model""",
+            left join errors e using (dataset_id, model_id, config_id)
+            where p.dataset_id = $dataset and p.model_id = $model""",
             score._keys_of_query(),
         ).fetchall()
         score.n_predictions = len(rows)

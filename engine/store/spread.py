@@ -126,7 +126,7 @@ def _energy_columns(frame: Frame, ensemble: Ensemble, members: Members, i: int) 
 def _force_columns(frame: Frame, forces: FloatArray, weights: FloatArray, i: int) -> dict[str, Any]:
     """Spread and error of the forces on the atoms of a configuration, eV/Å; forces are (n_models, n_atoms, 3).
 
-    What is in the store in single precision is rounded here, so that all that follows from it is the same in every build.
+    What the store has in single precision is rounded here, so that all that follows is the same in every build.
     """
     labels = frame.configurations[i].forces
     deviation, error = force_deviation(forces, labels)

@@ -87,7 +87,7 @@ def build(folder: DataFolder, *, is_full: bool = False) -> Built:
         except StoreError:
             if before is None:
                 raise
-            # Whatever is wrong, the store before may be at fault: a damaged one must not keep a new one from being built.
+            # The store before may be at fault: a damaged one must not keep a new one from being built.
             lines, left_out = _write(path, folder, stamp, None)
         publish(path, folder.store)
     return Built(path, lines, left_out)
