@@ -48,7 +48,13 @@ from engine.store.scoring import Frame
 
 SCHEMA = Path(__file__).with_name("schema.sql")
 
-SETTINGS_OF_BUILD: dict[str, str | bool | int | float | list[str]] = {"memory_limit": "1GB"}
+SETTINGS_OF_BUILD: dict[str, str | bool | int | float | list[str]] = {
+    "memory_limit": "1GB",
+    "checkpoint_threshold": "1TB",  # each checkpoint writes row groups anew that are not full, and leaves holes
+}
+
+MAX_LOG = 1 << 29
+"""Bytes of the log of a build from which on what is there is brought into the file."""
 
 ROW_GROUP = 16384
 """Rows of a row group; lists of forces of so many configurations are 30 MB."""
@@ -279,7 +285,9 @@ class StoreBuilder:
                 new.append(model_id)
                 self.parts.note("classes", dataset_id, together, model_id)
         insert_class_metrics(self.connection, dataset_id, new)
-        self.connection.execute("checkpoint")  # what is there goes to the file and out of memory
+        log = Path(f"{self.path}.wal")
+        if log.is_file() and log.stat().st_size > MAX_LOG:
+            self.connection.execute("checkpoint")
 
     def add_reactions(self, comparable: Comparable | None = None) -> None:
         """Write defect energies and their errors; all datasets and results must be there.

@@ -202,7 +202,7 @@ class Score:
         squares = (errors**2).sum(axis=1)
         self.force_max[i] = np.sqrt(squares.max())
         symbols, places = np.unique(self.frame.symbols[i], return_inverse=True)
-        self.element_squares[i] = np.bincount(places, squares, len(symbols))
+        self.element_squares[i] = np.bincount(places, squares, len(symbols)).astype(float)
 
     def _align(self) -> tuple[FloatArray, FloatArray, str]:
         """Offsets, errors about those of all other configurations (both eV/atom), and why some of these are missing.
@@ -251,7 +251,7 @@ class Score:
         return pa.table({
             "dataset_id": [frame.dataset_id] * len(chosen),
             "model_id": [self.model_id] * len(chosen),
-            "config_id": [frame.configurations[i].config_id for i in chosen],
+            "config_id": [frame.configurations[i].config_id for i in chosen.tolist()],
             "group_name": pa.array(frame.group[chosen].astype(str)),
             "in_dataset": frame.inside[chosen],
             "n_atoms": frame.n_atoms[chosen].astype("i4"),
