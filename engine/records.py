@@ -6,9 +6,10 @@ needs numpy and pyarrow only.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +26,8 @@ TOOK_LONGER = "took longer than"
 TRANSIENT_REASONS = ("MemoryError:", KILLED, TOOK_LONGER)
 """How the reasons of failures begin that another run, with more memory or time, may not have."""
 
-_FLOATS = pa.list_(pa.float64())
+_FLOAT = pa.float64()
+_FLOATS = pa.list_(_FLOAT)
 
 CONFIGURATION_SCHEMA = pa.schema(
     [
@@ -211,28 +213,61 @@ def flat(values: NDArray[np.floating] | None) -> list[float] | None:
     return None if values is None else np.asarray(values, dtype=float).ravel().tolist()
 
 
-def _shaped(values: Sequence[float] | None, *shape: int) -> FloatArray | None:
+def list_column(values: Sequence[NDArray[Any] | None], kind: pa.DataType = _FLOAT) -> pa.Array:
+    """Arrays as one column of lists, row by row; None stays None. Millions of numbers never become Python objects.
+
+    Args:
+        values: Numbers of each row, of any shape.
+        kind: Type of a number in the column.
+    """
+    sizes = np.array([0 if one is None else np.size(one) for one in values], dtype=np.int64)
+    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
+    flat_values = [np.ravel(one) for one in values if one is not None]
+    numbers = np.concatenate(flat_values) if flat_values else np.empty(0)
+    is_missing = pa.array([one is None for one in values], pa.bool_())
+    items = pa.array(numbers.astype(kind.to_pandas_dtype(), copy=False), kind)
+    return pa.ListArray.from_arrays(pa.array(offsets), items, mask=is_missing)
+
+
+def list_values(column: pa.ChunkedArray) -> list[NDArray[Any] | None]:
+    """The arrays of a column of lists, one per row, each a copy of its own; None where a row has none."""
+    found: list[NDArray[Any] | None] = []
+    for chunk in column.chunks:
+        numbers, offsets = chunk.values.to_numpy(zero_copy_only=False), chunk.offsets.to_numpy()
+        known = chunk.is_valid().to_numpy(zero_copy_only=False)
+        for k, is_known in enumerate(known.tolist()):
+            found.append(numbers[offsets[k] : offsets[k + 1]].copy() if is_known else None)
+    return found
+
+
+def _rows(table: pa.Table, *lists: str) -> Iterator[dict[str, Any]]:
+    """Rows of a table, with the named columns of lists as arrays."""
+    columns = {name: table.column(name) for name in table.column_names}
+    values = [list_values(column) if name in lists else column.to_pylist() for name, column in columns.items()]
+    for row in zip(*values, strict=True):
+        yield dict(zip(columns, row, strict=True))
+
+
+def _shaped(values: NDArray[Any] | None, *shape: int) -> FloatArray | None:
     return None if values is None else np.asarray(values, dtype=float).reshape(shape)
 
 
 def write_configurations(path: Path, configurations: Iterable[Configuration]) -> None:
     """Write configurations to one parquet file, atomically."""
-    rows = [
-        {
-            "config_id": c.config_id,
-            "group_name": c.group_name,
-            "numbers": c.numbers.tolist(),
-            "positions": flat(c.positions),
-            "cell": flat(c.cell),
-            "pbc": list(c.pbc),
-            "energy": c.energy,
-            "forces": flat(c.forces),
-            "stress": flat(c.stress),
-            "geometry_hash": c.geometry_hash,
-        }
-        for c in configurations
-    ]
-    write_table(path, pa.Table.from_pylist(rows, schema=CONFIGURATION_SCHEMA))
+    rows = list(configurations)
+    columns = {
+        "config_id": [c.config_id for c in rows],
+        "group_name": [c.group_name for c in rows],
+        "numbers": list_column([c.numbers for c in rows], pa.int16()),
+        "positions": list_column([c.positions for c in rows]),
+        "cell": list_column([c.cell for c in rows]),
+        "pbc": [list(c.pbc) for c in rows],
+        "energy": [c.energy for c in rows],
+        "forces": list_column([c.forces for c in rows]),
+        "stress": list_column([c.stress for c in rows]),
+        "geometry_hash": [c.geometry_hash for c in rows],
+    }
+    write_table(path, pa.table(columns, schema=CONFIGURATION_SCHEMA))
 
 
 def read_configurations(path: Path) -> list[Configuration]:
@@ -250,7 +285,7 @@ def read_configurations(path: Path) -> list[Configuration]:
             stress=_shaped(row["stress"], 6),
             geometry_hash=row["geometry_hash"],
         )
-        for row in read_table(path, CONFIGURATION_SCHEMA).to_pylist()
+        for row in _rows(read_table(path, CONFIGURATION_SCHEMA), "numbers", "positions", "cell", "forces", "stress")
     ]
 
 
@@ -262,20 +297,18 @@ def write_predictions(path: Path, predictions: Iterable[Prediction], run_record:
         predictions: Rows, in the order wanted.
         run_record: Origin of the numbers, kept as file metadata.
     """
-    rows = [
-        {
-            "config_id": p.config_id,
-            "geometry_hash": p.geometry_hash,
-            "status": p.status,
-            "reason": p.reason,
-            "energy": p.energy,
-            "forces": flat(p.forces),
-            "stress": flat(p.stress),
-            "wall_seconds": p.wall_seconds,
-        }
-        for p in predictions
-    ]
-    table = pa.Table.from_pylist(rows, schema=PREDICTION_SCHEMA)
+    rows = list(predictions)
+    columns = {
+        "config_id": [p.config_id for p in rows],
+        "geometry_hash": [p.geometry_hash for p in rows],
+        "status": [p.status for p in rows],
+        "reason": [p.reason for p in rows],
+        "energy": [p.energy for p in rows],
+        "forces": list_column([p.forces for p in rows]),
+        "stress": list_column([p.stress for p in rows]),
+        "wall_seconds": [p.wall_seconds for p in rows],
+    }
+    table = pa.table(columns, schema=PREDICTION_SCHEMA)
     write_table(path, table.replace_schema_metadata((run_record or RunRecord()).to_metadata()))
 
 
@@ -292,7 +325,7 @@ def read_predictions(path: Path) -> list[Prediction]:
             stress=_shaped(row["stress"], 6),
             wall_seconds=row["wall_seconds"],
         )
-        for row in read_table(path, PREDICTION_SCHEMA).to_pylist()
+        for row in _rows(read_table(path, PREDICTION_SCHEMA), "forces", "stress")
     ]
 
 

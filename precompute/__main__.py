@@ -94,7 +94,8 @@ def make_parser() -> argparse.ArgumentParser:
     sub.add_argument("--source", metavar="TEXT", default="", help="who computed them (default: the file's name)")
     user_models.add_arguments(sub)
     command(describe)
-    command(build)
+    sub = command(build)
+    sub.add_argument("--full", action="store_true", help="take over nothing from the store before")
     sub = command(bench)
     sub.add_argument("--again", action="store_true", help="measure again what was measured")
     sub.add_argument(

@@ -158,7 +158,7 @@ def describe(arguments: argparse.Namespace) -> int:
 
 def build(arguments: argparse.Namespace) -> int:
     """Build the results store from everything on disk and publish it."""
-    built = build_store(DataFolder.default())
+    built = build_store(DataFolder.default(), is_full=arguments.full)
     for line in built.lines:
         say(line)
     for line in built.left_out:

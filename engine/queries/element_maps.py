@@ -55,7 +55,8 @@ def element_errors(
     return connection.frame(
         f"""
         with chosen as (
-            select k.dataset_id, k.config_id, k.elements from configurations k where {shared.predicate("k")} {within}
+            select k.dataset_id, k.config_id, k.elements, k.element_counts from configurations k
+            where {shared.predicate("k")} {within}
         ), energies as (
             select element, model_id, count(*) as n_configs, 1000 * sqrt(avg(error ** 2)) as energy
             from (
@@ -65,11 +66,14 @@ def element_errors(
             )
             group by element, model_id
         ), forces as (
-            select f.element, f.model_id,
-                1000 * sqrt(avg(error_x::double ** 2 + error_y::double ** 2 + error_z::double ** 2) / 3) as force
-            from force_errors f join chosen c using (dataset_id, config_id)
-            where list_contains($scope_models, f.model_id)
-            group by f.element, f.model_id
+            select element, model_id, 1000 * sqrt(sum(squares) / sum(n_atoms) / 3) as force
+            from (
+                select unnest(c.elements) as element, unnest(c.element_counts) as n_atoms, e.model_id,
+                    unnest(e.element_squares) as squares
+                from errors e join chosen c using (dataset_id, config_id)
+                where list_contains($scope_models, e.model_id) and e.element_squares is not null
+            )
+            group by element, model_id
         )
         select element, model_id, n_configs, energy, force
         from energies left join forces using (element, model_id) order by element, model_id

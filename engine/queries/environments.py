@@ -100,7 +100,7 @@ def _force_errors(scope: Scope, model_id: str) -> pd.DataFrame:
         f"""
         select e.dataset_id, e.config_id, e.atom_index,
             sqrt(f.error_x ** 2 + f.error_y ** 2 + f.error_z ** 2)::double as force_error
-        from environments e join force_errors f using (dataset_id, config_id, atom_index)
+        from environments e join sampled_errors f using (dataset_id, config_id, atom_index)
         where f.model_id = $model and {scope.predicate("e")} order by all
         """,
         {"model": model_id} | scope.bindings(),
@@ -190,23 +190,22 @@ def class_metrics_in(scope: Scope) -> pd.DataFrame:
     """
     table = connection.frame(
         f"""
-        with atoms as (
-            select f.model_id, f.dataset_id, f.config_id, c.cluster_name,
-                list_extract($names, k.classes[f.atom_index + 1] + 1) as class_name,
-                f.error_x ** 2 + f.error_y ** 2 + f.error_z ** 2 as squared_error,
-                f.reference_x ** 2 + f.reference_y ** 2 + f.reference_z ** 2 as squared_reference,
-                f.reference_x * f.error_x + f.reference_y * f.error_y + f.reference_z * f.error_z as mixed
-            from force_errors f
-            join environment_classes k using (dataset_id, config_id)
+        with parts as (
+            select s.model_id, s.dataset_id, s.config_id, c.cluster_name,
+                list_extract($names, unnest(k.classes) + 1) as class_name, unnest(k.n_atoms) as n_atoms,
+                unnest(s.squares) as squared_error, unnest(k.reference_squares) as squared_reference,
+                unnest(s.products) as mixed
+            from class_sums s join class_sizes k using (dataset_id, config_id)
             join configurations c using (dataset_id, config_id)
-            where {scope.predicate("f")}
+            where {scope.predicate("c")}
         )
         select a.model_id, any_value(m.label) as label, a.dataset_id, a.class_name,
             count(distinct a.config_id) as n_configs, count(distinct a.cluster_name) as n_clusters,
-            count(*) as n_atoms, 1000 * sqrt(sum(squared_error) / count(*) / 3) as force_rmse_mev_per_ang,
+            sum(n_atoms)::bigint as n_atoms,
+            1000 * sqrt(sum(squared_error) / sum(n_atoms) / 3) as force_rmse_mev_per_ang,
             null::double as force_rmse_mev_per_ang_lo, null::double as force_rmse_mev_per_ang_hi,
             1 + sum(mixed) / nullif(sum(squared_reference), 0) as force_slope
-        from atoms a join models m using (model_id)
+        from parts a join models m using (model_id)
         group by a.model_id, a.dataset_id, a.class_name order by label, a.class_name
         """,
         {"names": list(CLASSES)} | scope.bindings(),

@@ -351,12 +351,14 @@ def element_metrics(model_id: str, scope: Scope = EVERYTHING) -> pd.DataFrame:
             )
             group by element
         ), forces as (
-            select f.element,
-                1000 * sqrt(avg(error_x::double * error_x + error_y::double * error_y + error_z::double * error_z) / 3)
-                    as force_rmse_mev_per_ang
-            from force_errors f
-            where f.model_id = $model and {scope.predicate("f")}
-            group by f.element
+            select element, 1000 * sqrt(sum(squares) / sum(n_atoms) / 3) as force_rmse_mev_per_ang
+            from (
+                select unnest(c.elements) as element, unnest(c.element_counts) as n_atoms,
+                    unnest(e.element_squares) as squares
+                from errors e join configurations c using (dataset_id, config_id)
+                where e.model_id = $model and e.element_squares is not null and {scope.predicate("e")}
+            )
+            group by element
         )
         select element, coalesce(n_configs, 0) as n_configs, energy_rmse_mev_per_atom,
             energy_rmse_mev_per_atom_aligned, energy_rmse_mev_per_atom_crystal, force_rmse_mev_per_ang,

@@ -74,6 +74,11 @@ class Axes:
     full_range: bool = False
 
     @property
+    def tail(self) -> float:
+        """Share of the samples beyond each end of an axis."""
+        return 0.0 if self.full_range else 0.0005
+
+    @property
     def y(self) -> str:
         """Expression of the y axis in the columns of the pairs."""
         return {"residual": "error", "parity": "reference + error"}[self.view]
@@ -83,7 +88,7 @@ _ENERGY_PAIRS = """select e.reference_energy_per_atom as reference, e.{column} a
     null as atom_index, null as axis, e.rowid as sample_key from errors e where {within}"""
 
 _FORCE_PAIRS = """select f.reference_{axis}::double as reference, f.error_{axis}::double as error, f.dataset_id,
-    f.config_id, f.atom_index, '{axis}' as axis, f.rowid as sample_key from force_errors f where {within}"""
+    f.config_id, f.atom_index, '{axis}' as axis from force_errors f where {within}"""
 
 _ENERGY_ERROR = {
     "raw": "energy_error_per_atom",
@@ -116,13 +121,18 @@ def residuals(model_id: str, scope: Scope, axes: Axes) -> Density | pd.DataFrame
     """
     named = {"model": model_id} | scope.bindings()
     samples = _pairs(scope, axes)
-    pairs = f"select reference as x, {axes.y} as y, sample_key from ({samples})"
-    edges = axis_edges(pairs, named, 0.0 if axes.full_range else 0.0005, square=axes.view == "parity")
-    if edges is None:
-        return None
-    x_edges, y_edges, n_total = edges
-    if n_total >= POINTS_LIMIT:
-        return binned(pairs, named, x_edges, y_edges, n_total)
+    if axes.quantity == "force":
+        density = _force_density(scope, axes, named)
+        if density is None or isinstance(density, Density):
+            return density
+    else:
+        pairs = f"select reference as x, {axes.y} as y, sample_key from ({samples})"
+        edges = axis_edges(pairs, named, axes.tail, square=axes.view == "parity")
+        if edges is None:
+            return None
+        x_edges, y_edges, n_total = edges
+        if n_total >= POINTS_LIMIT:
+            return binned(pairs, named, x_edges, y_edges, n_total)
     return connection.frame(
         f"""
         select p.reference, p.error, p.dataset_id, p.config_id, c.group_name, p.atom_index, p.axis
@@ -133,6 +143,42 @@ def residuals(model_id: str, scope: Scope, axes: Axes) -> Density | pd.DataFrame
         """,
         named,
     )
+
+
+def _force_density(scope: Scope, axes: Axes, named: dict[str, Any]) -> Density | int | None:
+    """Density of force components; their number where they are few enough for points, None where there are none."""
+    forces, labels = connection.arrays(
+        f"""
+        select p.forces, c.forces as labels from predictions p join configurations c using (dataset_id, config_id)
+        where p.model_id = $model and p.forces is not null and c.forces is not null and {scope.predicate("c")}
+        """,
+        named,
+    )
+    x = labels.astype(np.float32)
+    y = (forces - labels).astype(np.float32) if axes.view == "residual" else forces
+    if not (finite := np.isfinite(x) & np.isfinite(y)).all():
+        x, y = x[finite], y[finite]
+    if len(x) < POINTS_LIMIT:
+        return len(x) or None
+    places = (
+        np.random.default_rng(0).integers(len(x), size=FRAME_SAMPLES) if len(x) > 2 * FRAME_SAMPLES else slice(None)
+    )
+    ends = [
+        [
+            float(one)
+            for one in (np.quantile(v[places], [axes.tail, 1 - axes.tail]) if axes.tail else (v.min(), v.max()))
+        ]
+        for v in (x, y)
+    ]
+    if axes.view == "parity":
+        ends = [[min(ends[0][0], ends[1][0]), max(ends[0][1], ends[1][1])]] * 2
+    x_edges, y_edges = (_linspace(low, high, N_BINS) for low, high in ends)
+    column = np.floor((x - x_edges[0]) / (x_edges[1] - x_edges[0])).astype(np.int32)
+    row = np.floor((y - y_edges[0]) / (y_edges[1] - y_edges[0])).clip(-1, N_BINS).astype(np.int32) + 1
+    inside = (column >= 0) & (x < x_edges[-1])
+    bins = (row * N_BINS + column.clip(0, N_BINS - 1))[inside]
+    counts = np.bincount(bins, minlength=(N_BINS + 2) * N_BINS).reshape(N_BINS + 2, N_BINS).astype(float)
+    return _density(counts, x_edges, y_edges, len(x))
 
 
 def axis_edges(
@@ -192,6 +238,11 @@ def binned(pairs: str, named: dict[str, Any], x_edges: FloatArray, y_edges: Floa
     )
     counts = np.zeros((n_y + 2, n_x))
     counts.flat[bins["bin"].to_numpy()] = bins["n"].to_numpy()
+    return _density(counts, x_edges, y_edges, n_total)
+
+
+def _density(counts: FloatArray, x_edges: FloatArray, y_edges: FloatArray, n_total: int) -> Density:
+    """What a chart shows of counts, whose first and last row are what lies below and above the frame."""
     line_x, lines = _quantile_lines(counts, x_edges, y_edges)
     inside = counts[1:-1]
     shown = np.where(inside > 0, inside, np.nan).astype(np.float32)

@@ -26,7 +26,7 @@ def with_errors(model_id: str) -> pd.DataFrame:
         """
         select e.dataset_id, e.config_id, e.atom_index,
             sqrt(f.error_x ** 2 + f.error_y ** 2 + f.error_z ** 2)::double as force_error
-        from environments e join force_errors f using (dataset_id, config_id, atom_index)
+        from environments e join sampled_errors f using (dataset_id, config_id, atom_index)
         where f.model_id = $model and e.in_dataset order by all
         """,
         {"model": model_id},

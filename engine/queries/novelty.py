@@ -95,7 +95,7 @@ def _atoms(model_id: str, members: tuple[str, ...]) -> pd.DataFrame:
         f"""
         select e.dataset_id, e.config_id, e.atom_index, any_value(c.cluster_name) as cluster_name,
             any_value(e.novelty) as novelty, {columns}
-        from environments e join force_errors f using (dataset_id, config_id, atom_index)
+        from environments e join sampled_errors f using (dataset_id, config_id, atom_index)
         join configurations c using (dataset_id, config_id)
         where e.in_dataset and list_contains($members, f.model_id)
             and {not_trained_on("e", "$model")}

@@ -54,6 +54,10 @@ class Samples:
     owners: IntArray
     atoms: IntArray
 
+    def of_calibrations(self) -> "Samples":
+        """The same samples with the standard deviation alone."""
+        return Samples(self.quantity, {"standard": self.values["standard"]}, self.owners, self.atoms)
+
 
 def samples_of(frame: Frame, rows: Sequence[Mapping[str, Any]]) -> list[Samples]:
     """Samples of an ensemble by quantity, from its rows of `uncertainties`, without forces that symmetry makes zero."""
@@ -70,7 +74,7 @@ def samples_of(frame: Frame, rows: Sequence[Mapping[str, Any]]) -> list[Samples]
             continue
         moving = [~np.array(row["is_zero_by_symmetry"], dtype=bool) for row in known]
         parts = {
-            name: [np.array(row[column])[atoms] for row, atoms in zip(known, moving, strict=True)]
+            name: [np.array(row[column], dtype=float)[atoms] for row, atoms in zip(known, moving, strict=True)]
             for name, column in zip(_NAMES, columns, strict=True)
         }
         sizes = np.array([atoms.sum() for atoms in moving])
@@ -141,15 +145,17 @@ def _curves(deviation: FloatArray, error: FloatArray) -> dict[str, list[float]]:
 
 
 def calibration_rows(
-    frame: Frame, score: Score, spreads: Mapping[str, Iterable[Samples]], seen_groups: frozenset[str]
-) -> Iterator[dict[str, Any]]:
+    frame: Frame, score: Score, spreads: Mapping[str, Iterable[Samples]], seen_groups: frozenset[str],
+    *, is_own_wanted: bool = True,
+) -> Iterator[dict[str, Any]]:  # fmt: skip
     """Calibrated intervals of one model on a dataset, by each ensemble there and without any.
 
     Args:
         frame: Of the dataset.
         score: Errors of the model.
-        spreads: Samples of each ensemble that has some on the dataset.
+        spreads: Samples of each ensemble that has some on the dataset and is wanted.
         seen_groups: Groups that the model was trained on; their errors say nothing of new structures.
+        is_own_wanted: Whether those without an ensemble are wanted.
     """
     if ALL in seen_groups:
         return
@@ -157,9 +163,10 @@ def calibration_rows(
     starts = np.cumsum(frame.n_atoms) - frame.n_atoms
     sizes = {"force": _force_sizes(frame, score), "energy": np.abs(score.aligned)}
     for quantity, errors in sizes.items():
-        owners = _own_samples(frame, score, quantity)
-        places = np.flatnonzero(owners >= 0)
-        yield from _rows_of(frame, score, "", quantity, errors[places], owners[places], None, unseen)
+        if is_own_wanted:
+            owners = _own_samples(frame, score, quantity)
+            places = np.flatnonzero(owners >= 0)
+            yield from _rows_of(frame, score, "", quantity, errors[places], owners[places], None, unseen)
         for ensemble_id, samples in spreads.items():
             name = "force" if quantity == "force" else "energy_aligned"
             for spread in (one for one in samples if one.quantity == name):
@@ -179,7 +186,7 @@ def _sizes(frame: Frame, forces: Sequence[FloatArray | None]) -> FloatArray:
     """Length of each vector, shape (n_all_atoms,); NaN where a configuration has none."""
     none = np.full((frame.n_atoms.max(), 3), np.nan)
     parts = [none[:n] if one is None else one for n, one in zip(frame.n_atoms, forces, strict=True)]
-    return np.asarray(np.linalg.norm(np.concatenate(parts), axis=1))
+    return np.asarray(np.linalg.norm(np.concatenate(parts).astype(float, copy=False), axis=1))
 
 
 def _own_samples(frame: Frame, score: Score, quantity: str) -> IntArray:

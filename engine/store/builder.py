@@ -30,7 +30,6 @@ from engine.registry.published_vacancies import counted_vacancies
 from engine.registry.reactions import Reaction
 from engine.registry.training_sets import all_inside, load_training_sets
 from engine.relaxed_vacancies import RelaxedVacancy
-from engine.store.agreement import Samples, agreement_rows, calibration_rows, samples_of
 from engine.store.connection import SCHEMA_VERSION
 from engine.store.environments import (
     Environments,
@@ -39,8 +38,10 @@ from engine.store.environments import (
     insert_class_metrics,
     sample_table,
 )
-from engine.store.ranking import Comparable, macro_rows, rank_rows
+from engine.store.parts import Parts, fingerprint
+from engine.store.ranking import Comparable
 from engine.store.reactions import dataset_reactions, listed_reactions, reaction_tables
+from engine.store.results import DatasetResults
 from engine.store.rows import (
     Cost,
     Results,
@@ -48,13 +49,22 @@ from engine.store.rows import (
     columns,
     configuration_row,
     leakage_row,
-    prediction_row,
     summarised_configurations,
 )
-from engine.store.scoring import Frame, Score
-from engine.store.spread import correlation_rows, members_of, uncertainty_rows
+from engine.store.scoring import Frame
 
 SCHEMA = Path(__file__).with_name("schema.sql")
+
+SETTINGS_OF_BUILD: dict[str, str | bool | int | float | list[str]] = {
+    "memory_limit": "1GB",
+    "checkpoint_threshold": "1TB",  # each checkpoint writes row groups anew that are not full, and leaves holes
+}
+
+MAX_LOG = 1 << 29
+"""Bytes of the log of a build from which on what is there is brought into the file."""
+
+ROW_GROUP = 16384
+"""Rows of a row group; lists of forces of so many configurations are 30 MB."""
 
 
 class StoreBuilder:
@@ -64,12 +74,13 @@ class StoreBuilder:
         path: File to create.
         git_commit: Of the code that builds, for display.
         version: Name of the build that the app shows.
+        before: A finished store, of which parts are taken over that would come out the same; None for none.
 
     Raises:
         StoreError: The file exists.
     """
 
-    def __init__(self, path: Path, git_commit: str = "", *, version: str = "") -> None:
+    def __init__(self, path: Path, git_commit: str = "", *, version: str = "", before: Path | None = None) -> None:
         if path.exists():
             raise StoreError(f"{path} exists; a build never changes a finished store.")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -79,10 +90,12 @@ class StoreBuilder:
         self._levels: set[str] = set()
         self._models: list[Model] = []
         self._reactions: list[Reaction] = []
-        self.connection = duckdb.connect(str(path))
+        self.connection = _opened(path)
+        self.parts = Parts(self.connection, before)
+        self._marks: dict[str, dict[str, str]] = {}
         self.connection.execute(SCHEMA.read_text(encoding="utf-8"))
         now = datetime.now(UTC).replace(tzinfo=None)
-        self._insert(
+        self.insert(
             "store_info",
             [{"schema_version": SCHEMA_VERSION, "data_version": version or path.stem.removeprefix("results-"),
               "built_at": now, "git_commit": git_commit}],
@@ -91,7 +104,7 @@ class StoreBuilder:
     def add_models(self, models: Iterable[Model]) -> None:
         """Write the model registry, and the training sets and levels of theory that it refers to."""
         self._models = list(models)
-        self._insert(
+        self.insert(
             "models",
             [
                 columns(model, "model_id", "family", "label", "n_training_structures", "n_parameters", "license",
@@ -104,7 +117,7 @@ class StoreBuilder:
                 for model in self._models
             ],
         )  # fmt: skip
-        self._insert(
+        self.insert(
             "training_sets",
             [
                 columns(one, "training_set_id", "label", "n_structures", "source", "note")
@@ -115,10 +128,13 @@ class StoreBuilder:
         )  # fmt: skip
         self._add_levels([*load_levels().values(), *(model.level for model in self._models)])
 
-    def add_dataset(self, dataset: Dataset, configurations: Sequence[Configuration], reason: str = "") -> None:
+    def add_dataset(
+        self, dataset: Dataset, configurations: Sequence[Configuration], reason: str = "", mark: str = ""
+    ) -> None:
         """Write a dataset and its configurations; none where it is not here, with the reason.
 
-        The models must be there already, since what they saw of the dataset is written with it.
+        The models must be there already, since what they saw of the dataset is written with it. `mark` is the
+        fingerprint of its files and registry entry.
         """
         inside = [c for c in configurations if c.group_name not in dataset.groups_outside]
         self._reactions += dataset_reactions(dataset, configurations)
@@ -132,10 +148,33 @@ class StoreBuilder:
         }
         self._add_dataset_row(dataset, size, reason, is_summary=False)
         self._add_leakage(dataset, {c.group_name for c in configurations})
+        if self.parts.take("dataset", dataset.dataset_id, mark):
+            return
         clusters = [f"{dataset.dataset_id} {k}" for k in frame.clusters] if frame else []
         lowest = min((c.energy / c.n_atoms for c in inside if c.energy is not None), default=None)
         rows = [configuration_row(dataset, c, name, lowest) for c, name in zip(configurations, clusters, strict=True)]
-        self._insert("configurations", rows)
+        self.insert("configurations", rows)
+        self.parts.note("dataset", dataset.dataset_id, mark)
+
+    def take_whole(
+        self, dataset: Dataset, configurations: Sequence[Configuration], ensembles: Iterable[Ensemble], mark: str
+    ) -> bool:
+        """Take over a dataset with all of its results and environments, if all that it is made of is as before."""
+        dataset_id = dataset.dataset_id
+        if not self.parts.take("whole", dataset_id, mark):
+            return False
+        self._reactions += dataset_reactions(dataset, configurations)
+        size = self.parts.row("datasets", dataset_id)
+        names = ("n_configs", "n_atoms", "n_clusters", "has_crystal", "is_one_composition")
+        self._add_dataset_row(dataset, {name: size[name] for name in names}, "", is_summary=False)
+        self._add_leakage(dataset, {c.group_name for c in configurations})
+        self._add_ensembles_of(dataset_id, ensembles)
+        return True
+
+    def n_models(self, dataset_id: str) -> int:
+        """How many models have predictions on a dataset."""
+        sql = "select count(distinct model_id) from predictions where dataset_id = $dataset"
+        return int(self.connection.execute(sql, {"dataset": dataset_id}).fetchall()[0][0])
 
     def add_summary(self, dataset: Dataset, summary: Mapping[str, pa.Table], reason: str) -> None:
         """Write a dataset that is here as a summary alone (`engine.store.summary`), with what the page says of that.
@@ -149,22 +188,22 @@ class StoreBuilder:
             if table == "ensembles":
                 self._add_ensemble_rows(rows.to_pylist())
             elif table == "configurations":
-                self._insert(table, summarised_configurations(dataset, summary))
+                self.insert(table, summarised_configurations(dataset, summary))
             elif table != "datasets":
-                self._insert(table, rows)
+                self.insert(table, rows)
 
     def add_runs(self, runs: Iterable[Run]) -> None:
         """Write where predictions come from."""
-        self._insert("runs", [asdict(run) for run in runs])
+        self.insert("runs", [asdict(run) for run in runs])
 
     def add_costs(self, costs: Iterable[Cost]) -> None:
         """Write measured costs."""
-        self._insert("costs", [asdict(cost) | {"measured_at": cost.measured_at or None} for cost in costs])
+        self.insert("costs", [asdict(cost) | {"measured_at": cost.measured_at or None} for cost in costs])
 
     def add_vacancies(self, rows: Iterable[tuple[RelaxedVacancy, RunRecord]]) -> None:
         """Write vacancies that models relaxed, each beside the published value of its metal and structure."""
         published = {(one.element, one.structure): one for one in counted_vacancies()}
-        self._insert(
+        self.insert(
             "relaxed_vacancies",
             [
                 asdict(row)
@@ -183,7 +222,7 @@ class StoreBuilder:
 
     def add_drawings(self, drawn: Iterable[tuple[Drawing, NDArray[np.uint8]]]) -> None:
         """Write structures to look at, each with the class of every atom as a place in `CLASSES`."""
-        self._insert(
+        self.insert(
             "drawn_defects",
             [
                 {"position": place, "numbers": one.atoms.numbers.tolist(), "positions": flat(one.atoms.positions),
@@ -195,12 +234,12 @@ class StoreBuilder:
 
     def add_claims(self, claims: Iterable[Mapping[str, Any]]) -> None:
         """Write statements of the paper beside what is measured here."""
-        self._insert("claims", list(claims))
+        self.insert("claims", list(claims))
 
     def add_results(
         self, dataset: Dataset, configurations: Sequence[Configuration], results: Sequence[Results],
-        ensembles: Iterable[Ensemble] = (), comparable: Comparable | None = None,
-    ) -> None:  # fmt: skip
+        ensembles: Iterable[Ensemble] = (), comparable: Comparable | None = None, mark: str = "",
+    ) -> int:  # fmt: skip
         """Write predictions of some models on one dataset, with errors, metrics, ranks and ensemble spread.
 
         A prediction counts for a configuration of its id and its geometry alone: labels may be replaced together with
@@ -212,35 +251,27 @@ class StoreBuilder:
             results: Predictions by model.
             ensembles: Whose spread is wanted.
             comparable: Pairs of model and dataset that may be ranked; without it all may.
+            mark: Fingerprint of the dataset; empty where nobody knows, so that nothing is taken over.
+
+        Returns:
+            How many models have results.
         """
-        frame = self._frame_of(dataset, configurations)
-        known = frame.index
-        scored = {}
-        for result in sorted(results, key=lambda r: r.model_id):
-            chosen = [(p, run_id) for p, run_id in result.predictions if (p.config_id, p.geometry_hash) in known]
-            if not chosen:
-                continue
-            chosen.sort(key=lambda pair: known[pair[0].config_id, pair[0].geometry_hash])
-            self._insert("predictions", [prediction_row(dataset, result, p, run_id) for p, run_id in chosen])
-            scored[result.model_id] = score = Score(frame, result.model_id, [p for p, _ in chosen])
-            for table, rows in score.tables().items():
-                self._insert(table, rows)
-        groups = {c.group_name for c in configurations}
-        found = leakages(self._models, dataset, groups)
+        work = DatasetResults(self, self._frame_of(dataset, configurations), mark)
+        work.score(results)
+        self._marks[dataset.dataset_id] = work.marks
+        found = leakages(self._models, dataset, {c.group_name for c in configurations})
         seen = {(model.model_id, group) for model, group, leak in found if leak.certainty in COUNTED}
-        self._insert("ranks", list(rank_rows(frame, scored, comparable or Comparable(), seen)))
-        self._insert("macro_metrics", list(macro_rows(frame, scored)))
-        spreads = {}
-        for ensemble in ensembles:
-            if samples := self._add_ensemble(frame, ensemble, scored):
-                spreads[ensemble.ensemble_id] = samples
-        for model_id, score in scored.items():
-            trained_on = frozenset(group for model, group in seen if model == model_id)
-            self._insert("calibrations", list(calibration_rows(frame, score, spreads, trained_on)))
+        work.rank(comparable or Comparable(), seen)
+        ensembles = list(ensembles)
+        spreads = [one for one in map(work.spread, ensembles) if one is not None]
+        self._add_ensembles_of(dataset.dataset_id, ensembles)
+        for model_id in work.scored:
+            work.calibrate(model_id, spreads, frozenset(group for model, group in seen if model == model_id))
+        return len(work.scored)
 
     def add_environments(
         self, dataset: Dataset, configurations: Sequence[Configuration], found: Mapping[str, Environments],
-        setting: str, atoms_per_group: int,
+        setting: str, atoms_per_group: int, mark: str = "",
     ) -> None:  # fmt: skip
         """Write local environments of a dataset whose results are there, and force errors by their class.
 
@@ -250,13 +281,25 @@ class StoreBuilder:
             found: Environments by config_id.
             setting: Of the SOAP vectors, in words.
             atoms_per_group: Most atoms of a group that have one.
+            mark: Fingerprint of the dataset.
         """
         dataset_id = dataset.dataset_id
-        self._insert("environment_classes", class_table(dataset_id, found))
-        self._insert("environments", sample_table(dataset_id, configurations, found, dataset.groups_outside))
-        row = {"dataset_id": dataset_id, "setting": setting, "atoms_per_group": atoms_per_group}
-        self._insert("environment_settings", [row])
-        insert_class_metrics(self.connection, dataset_id)
+        if not self.parts.take("environments", dataset_id, mark):
+            self.insert("environment_classes", class_table(dataset_id, found))
+            self.insert("environments", sample_table(dataset_id, configurations, found, dataset.groups_outside))
+            row = {"dataset_id": dataset_id, "setting": setting, "atoms_per_group": atoms_per_group}
+            self.insert("environment_settings", [row])
+            self.parts.note("environments", dataset_id, mark)
+        new = []
+        for model_id, model_mark in self._marks.get(dataset_id, {}).items():
+            together = fingerprint(mark, model_mark) if mark and model_mark else ""
+            if not self.parts.take("classes", dataset_id, together, model_id):
+                new.append(model_id)
+                self.parts.note("classes", dataset_id, together, model_id)
+        insert_class_metrics(self.connection, dataset_id, new)
+        log = Path(f"{self.path}.wal")
+        if log.is_file() and log.stat().st_size > MAX_LOG:
+            self.connection.execute("checkpoint")
 
     def add_novelty(self) -> None:
         """Write how far each sampled atom is from those of other clusters; all datasets must be there."""
@@ -270,52 +313,42 @@ class StoreBuilder:
         """
         reactions = [*self._reactions, *listed_reactions()]
         for table, rows in reaction_tables(self.connection, reactions, comparable or Comparable()).items():
-            self._insert(table, rows)
+            self.insert(table, rows)
 
     def finish(self) -> None:
         """Close the file; nothing can be added after."""
         self.connection.execute("checkpoint")
+        self.connection.execute("use memory")
         self.connection.close()
 
     def _add_levels(self, levels: Iterable[LevelOfTheory]) -> None:
         """Write levels of theory that are not there yet."""
         new = {level.level_id: level for level in levels if level.level_id not in self._levels}
         self._levels |= new.keys()
-        self._insert("levels_of_theory", [asdict(level) for level in new.values()])
+        self.insert("levels_of_theory", [asdict(level) for level in new.values()])
 
-    def _add_ensemble(self, frame: Frame, ensemble: Ensemble, scored: Mapping[str, Score]) -> list[Samples]:
-        """Write the spread of an ensemble beside its error, and return it."""
-        members = members_of(frame, ensemble, scored)
-        rows = [] if members is None else uncertainty_rows(frame, ensemble, members)
-        if members is None or not rows:
-            return []
-        row = columns(ensemble, "ensemble_id", "label", "source", "relation") | {"model_ids": list(ensemble.models)}
-        self._add_ensemble_rows([row])
-        self._insert("uncertainties", rows)
-        self._insert("ensemble_metrics", list(correlation_rows(rows)))
-        self._insert(
-            "ensemble_members",
-            [{"ensemble_id": ensemble.ensemble_id, "dataset_id": frame.dataset_id, "model_ids": members.model_ids,
-              "weights": members.weights[frame.inside].mean(axis=0).tolist(), "weights_source": members.source}],
-        )  # fmt: skip
-        samples = samples_of(frame, rows)
-        tables: dict[str, list[Mapping[str, Any]]] = {}
-        for table, found in agreement_rows(frame, ensemble.ensemble_id, samples):
-            tables.setdefault(table, []).append(found)
-        for table, found_rows in tables.items():
-            self._insert(table, found_rows)
-        return samples
+    def _add_ensembles_of(self, dataset_id: str, ensembles: Iterable[Ensemble]) -> None:
+        """Write the ensembles that have members on a dataset and are not there yet."""
+        here = self.connection.execute(
+            "select ensemble_id from ensemble_members where dataset_id = $dataset", {"dataset": dataset_id}
+        ).fetchall()
+        names = {name for (name,) in here}
+        self._add_ensemble_rows(
+            columns(one, "ensemble_id", "label", "source", "relation") | {"model_ids": list(one.models)}
+            for one in ensembles
+            if one.ensemble_id in names
+        )
 
     def _add_ensemble_rows(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Write ensembles that are not there yet."""
         new = {row["ensemble_id"]: row for row in rows if row["ensemble_id"] not in self._ensembles}
         self._ensembles |= new.keys()
-        self._insert("ensembles", list(new.values()))
+        self.insert("ensembles", list(new.values()))
 
     def _add_dataset_row(self, dataset: Dataset, size: Mapping[str, Any], reason: str, *, is_summary: bool) -> None:
         """Write what the registry says of a dataset, and its size."""
         self._add_levels([dataset.level])
-        self._insert(
+        self.insert(
             "datasets",
             [
                 columns(dataset, "dataset_id", "label", "license", "paper_row", "source", "citation", "description",
@@ -332,7 +365,7 @@ class StoreBuilder:
 
     def _add_leakage(self, dataset: Dataset, groups: set[str]) -> None:
         """Write what the models saw of a dataset and its groups."""
-        self._insert("leakage", [leakage_row(dataset, *found) for found in leakages(self._models, dataset, groups)])
+        self.insert("leakage", [leakage_row(dataset, *found) for found in leakages(self._models, dataset, groups)])
 
     def _frame_of(self, dataset: Dataset, configurations: Sequence[Configuration]) -> Frame:
         """Frame of a dataset; the last one is kept, since configurations and results come one after the other."""
@@ -340,7 +373,7 @@ class StoreBuilder:
             self._frame = Frame(dataset, configurations)
         return self._frame
 
-    def _insert(self, table: str, rows: Sequence[Mapping[str, Any]] | pa.Table) -> None:
+    def insert(self, table: str, rows: Sequence[Mapping[str, Any]] | pa.Table) -> None:
         """Append rows; columns go by name, so their order does not matter, and one that a row lacks is null."""
         if not isinstance(rows, pa.Table):
             names = dict.fromkeys(name for row in rows for name in row)
@@ -351,6 +384,18 @@ class StoreBuilder:
         self.connection.register("incoming", incoming)
         self.connection.execute(f"insert into {table} by name select * from incoming")
         self.connection.unregister("incoming")
+
+
+def _opened(path: Path) -> duckdb.DuckDBPyConnection:
+    """A connection of bounded memory to a new file, whose tables need no other name than their own.
+
+    Row groups are small, so that lists of one of them fit into memory and readers skip what they do not need.
+    """
+    connection = duckdb.connect(config=SETTINGS_OF_BUILD | {"temp_directory": f"{path}.tmp"})
+    quoted = str(path).replace("'", "''")
+    connection.execute(f"attach '{quoted}' as store (row_group_size {ROW_GROUP})")
+    connection.execute("use store")
+    return connection
 
 
 @contextmanager

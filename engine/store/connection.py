@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
 import duckdb
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from engine.data_folder import ROOT, DataFolder
 from engine.errors import StoreError
@@ -170,6 +172,16 @@ def row(sql: str, parameters: dict[str, Any] | None = None) -> tuple[Any, ...] |
     """The first row of a statement with named parameters."""
     with _answering(Asked(sql, named=parameters or {})), _cursor() as cursor:
         return cursor.execute(sql, parameters or {}).fetchone()
+
+
+def arrays(sql: str, parameters: dict[str, Any] | None = None) -> list[NDArray[Any]]:
+    """The columns of a statement that gives lists of numbers, each as one array, one row after the other.
+
+    Millions of numbers come this way in a fraction of the time that rows of atoms take.
+    """
+    with _answering(Asked(sql, named=parameters or {})), _cursor() as cursor:
+        table = cursor.sql(sql, params=parameters or {}).to_arrow_table()
+    return [np.concatenate([chunk.flatten().to_numpy() for chunk in column.chunks] or [[]]) for column in table.columns]
 
 
 def write_parquet(table: str, path: Path) -> None:

@@ -110,12 +110,16 @@ def subset_ratio(store: Store, measure: Measure) -> Finding | str:
 
 def atoms_ratio(store: Store, measure: Measure) -> Finding | str:
     """Force error of a model on the atoms of each of some elements, over that on all other atoms."""
-    sql = """with s as (
-            select f.model_id, case when list_contains($elements, f.element) then f.element else '' end as element,
-                avg(f.error_x ** 2 + f.error_y ** 2 + f.error_z ** 2) as square, count(*) as n
-            from force_errors f join configurations c using (dataset_id, config_id)
-            where f.dataset_id = $dataset and f.in_dataset and $group in ('all', c.group_name)
-                and list_contains($models, f.model_id) group by all
+    sql = """with atoms as (
+            select e.model_id, unnest(c.elements) as element, unnest(c.element_counts) as n_atoms,
+                unnest(e.element_squares) as squares
+            from errors e join configurations c using (dataset_id, config_id)
+            where e.dataset_id = $dataset and e.in_dataset and $group in ('all', c.group_name)
+                and list_contains($models, e.model_id) and e.element_squares is not null
+        ), s as (
+            select model_id, case when list_contains($elements, element) then element else '' end as element,
+                sum(squares) / sum(n_atoms) as square, sum(n_atoms)::bigint as n
+            from atoms group by all
         )
         select a.model_id, a.element, sqrt(a.square / b.square) as ratio, a.n
         from s a join s b using (model_id) where a.element <> '' and b.element = '' order by all"""

@@ -1,7 +1,7 @@
 """Results, runs and costs that the builder takes in, and the rows that records become."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -10,7 +10,7 @@ import pyarrow as pa
 from ase.data import chemical_symbols
 from ase.formula import Formula
 
-from engine.records import Configuration, Prediction, flat
+from engine.records import Configuration, Prediction, flat, list_column
 from engine.registry.datasets import Dataset
 from engine.registry.kinds import kind_of
 from engine.registry.leakage import Leakage
@@ -19,10 +19,23 @@ from engine.registry.models import Model
 
 @dataclass(frozen=True)
 class Results:
-    """Predictions of one model on one dataset, with the run that each came from."""
+    """Predictions of one model on one dataset, with the run that each came from.
+
+    Attributes:
+        model_id: The model.
+        predictions: Pairs of a prediction and its run; empty where `load` reads them.
+        fingerprint: Of all that they were made of; empty where nobody knows, so that nothing is taken over.
+        load: Reads predictions and runs, one model at a time, and says whether every file could be read.
+    """
 
     model_id: str
-    predictions: Sequence[tuple[Prediction, str]]  # (prediction, run_id)
+    predictions: Sequence[tuple[Prediction, str]] = ()
+    fingerprint: str = ""
+    load: Callable[[], tuple[Sequence[tuple[Prediction, str]], Sequence["Run"], bool]] | None = None
+
+    def read(self) -> tuple[Sequence[tuple[Prediction, str]], Sequence["Run"], bool]:
+        """Predictions, runs that are still to be written, and whether every file could be read."""
+        return (self.predictions, (), True) if self.load is None else self.load()
 
 
 @dataclass(frozen=True)
@@ -117,25 +130,27 @@ def configuration_row(dataset: Dataset, c: Configuration, cluster_name: str, low
         lowest: Lowest energy of the dataset, eV/atom; None where none of its configurations has one.
     """
     symbols = [chemical_symbols[z] for z in c.numbers]
+    elements, counts = np.unique(symbols, return_counts=True)
     return {
         "dataset_id": dataset.dataset_id,
         "config_id": c.config_id,
         "group_name": c.group_name,
         "in_dataset": c.group_name not in dataset.groups_outside,
         "formula": Formula.from_list(symbols).format("metal"),
-        "elements": sorted(set(symbols)),
+        "elements": elements.tolist(),
         "n_atoms": c.n_atoms,
-        "numbers": c.numbers.tolist(),
-        "positions": c.positions.ravel().tolist(),
-        "cell": c.cell.ravel().tolist(),
+        "numbers": c.numbers.astype(np.int16),
+        "positions": c.positions.ravel(),
+        "cell": c.cell.ravel(),
         "pbc": list(c.pbc),
         "energy": c.energy,
-        "forces": flat(c.forces),
+        "forces": None if c.forces is None else c.forces.ravel(),
         "stress": flat(c.stress),
         "cluster_name": cluster_name,
         "kind": kind_of(dataset.kinds, c.group_name, c.config_id),
         "energy_above": None if c.energy is None or lowest is None else c.energy / c.n_atoms - lowest,
         "force_rms": None if c.forces is None else float(np.sqrt((c.forces**2).sum() / c.n_atoms)),
+        "element_counts": counts.tolist(),
     }
 
 
@@ -162,20 +177,23 @@ def summarised_configurations(dataset: Dataset, summary: Mapping[str, pa.Table])
     return rows
 
 
-def prediction_row(dataset: Dataset, result: Results, p: Prediction, run: str) -> dict[str, Any]:
-    """A prediction as a row of `predictions`."""
-    return {
-        "dataset_id": dataset.dataset_id,
-        "model_id": result.model_id,
-        "config_id": p.config_id,
-        "status": p.status,
-        "reason": p.reason,
-        "energy": p.energy,
-        "forces": flat(p.forces),
-        "stress": flat(p.stress),
-        "wall_seconds": p.wall_seconds,
-        "run_id": run,
-    }
+def prediction_table(dataset_id: str, model_id: str, chosen: Sequence[tuple[Prediction, str]]) -> pa.Table:
+    """Predictions of a model with their runs as rows of `predictions`."""
+    rows = [p for p, _ in chosen]
+    return pa.table(
+        {
+            "dataset_id": [dataset_id] * len(rows),
+            "model_id": [model_id] * len(rows),
+            "config_id": [p.config_id for p in rows],
+            "status": [p.status for p in rows],
+            "reason": pa.array([p.reason for p in rows], pa.string()),
+            "energy": pa.array([p.energy for p in rows], pa.float64()),
+            "forces": list_column([p.forces for p in rows], pa.float32()),
+            "stress": list_column([p.stress for p in rows], pa.float32()),
+            "wall_seconds": pa.array([p.wall_seconds for p in rows], pa.float64()),
+            "run_id": [run for _, run in chosen],
+        }
+    )
 
 
 def leakage_row(dataset: Dataset, model: Model, group: str, found: Leakage) -> dict[str, Any]:

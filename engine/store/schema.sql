@@ -1,7 +1,11 @@
 -- Tables and views of the results store. ASE units (eV, Å, eV/Å, eV/Å³) are unsuffixed; any other unit is in
--- the column's name. Facts are written sorted by (dataset, model, configuration), so that DuckDB skips blocks.
+-- the column's name. Facts are written sorted by (dataset, model, configuration), so that DuckDB skips blocks. What models
+-- gave is in single precision, as they gave it; an energy, which is large, and labels are in double precision.
 
 create table store_info (schema_version integer, data_version varchar, built_at timestamp, git_commit varchar);
+
+-- What the next build may take over (engine/store/parts.py): fingerprint of all that a part was made of.
+create table parts (kind varchar, dataset_id varchar, name varchar, fingerprint varchar);
 
 -- training_sets has names to show, trained_on the ids of these training sets and of all that they contain; elements
 -- are those that the model was trained on.
@@ -47,16 +51,17 @@ create table leakage (
 -- cluster_name: configurations that share one are of one metal, or of one cell and trajectory, and the bootstrap draws
 -- them together (engine/numerics/clusters.py). kind: of structures (engine/registry/kinds.py). energy_above: of the
 -- reference, per atom, above the lowest of the dataset. force_rms: root mean square length of its force on an atom.
+-- element_counts: atoms of each of `elements`.
 create table configurations (
     dataset_id varchar, config_id varchar, group_name varchar, in_dataset boolean, formula varchar, elements varchar[],
     n_atoms integer, numbers smallint[], positions double[], cell double[], pbc boolean[],
     energy double, forces double[], stress double[], cluster_name varchar,
-    kind varchar, energy_above double, force_rms double, primary key (dataset_id, config_id)
+    kind varchar, energy_above double, force_rms double, element_counts integer[], primary key (dataset_id, config_id)
 );
 
 create table predictions (
     dataset_id varchar, model_id varchar, config_id varchar, status varchar, reason varchar, energy double,
-    forces double[], stress double[], wall_seconds double, run_id varchar
+    forces float[], stress float[], wall_seconds double, run_id varchar
 );
 
 -- dtype, d3 and options are the worker's: precision of the forces, whether the training labels include D3 (yes, no),
@@ -69,20 +74,37 @@ create table runs (
 
 -- One row per configuration and model with a finite prediction: what every chart bins. Errors are predicted minus
 -- reference; *_aligned has the per-element offsets removed that the model has on all other configurations (leave-one-out;
--- null where these do not fix them); *_crystal is the error of the energy above perfect crystals. The last two columns are sums over
--- force components, whose ratio over any set of configurations is the slope.
+-- null where these do not fix them); *_crystal is the error of the energy above perfect crystals. reference_dot_* are sums over
+-- force components, whose ratio over any set of configurations is the slope; element_squares sums of squared force errors
+-- over the atoms of each of the configuration's `elements`.
 create table errors (
     dataset_id varchar, model_id varchar, config_id varchar, group_name varchar, in_dataset boolean, n_atoms integer,
     reference_energy_per_atom double, energy_error_per_atom double, energy_error_per_atom_aligned double,
     energy_error_per_atom_crystal double,
     force_rmse double, force_mae double, force_max_error double, reference_dot_predicted double,
-    reference_dot_reference double
+    reference_dot_reference double, element_squares float[]
 );
 
--- One row per atom and model: what the force charts bin. Components are interleaved x, y, z in three columns.
-create table force_errors (
-    dataset_id varchar, model_id varchar, config_id varchar, atom_index integer, element varchar, in_dataset boolean,
-    reference_x float, reference_y float, reference_z float, error_x float, error_y float, error_z float
+-- One row per atom and model, made of the lists of predictions and configurations: nothing is stored twice.
+create view force_errors as
+select dataset_id, model_id, config_id, (i - 1)::integer as atom_index,
+    list_extract([
+        'H', 'He', 'Li', 'Be', 'B', 'C', 'N', 'O', 'F', 'Ne', 'Na', 'Mg', 'Al', 'Si', 'P', 'S', 'Cl', 'Ar',
+        'K', 'Ca', 'Sc', 'Ti', 'V', 'Cr', 'Mn', 'Fe', 'Co', 'Ni', 'Cu', 'Zn', 'Ga', 'Ge', 'As', 'Se', 'Br',
+        'Kr', 'Rb', 'Sr', 'Y', 'Zr', 'Nb', 'Mo', 'Tc', 'Ru', 'Rh', 'Pd', 'Ag', 'Cd', 'In', 'Sn', 'Sb', 'Te',
+        'I', 'Xe', 'Cs', 'Ba', 'La', 'Ce', 'Pr', 'Nd', 'Pm', 'Sm', 'Eu', 'Gd', 'Tb', 'Dy', 'Ho', 'Er', 'Tm',
+        'Yb', 'Lu', 'Hf', 'Ta', 'W', 'Re', 'Os', 'Ir', 'Pt', 'Au', 'Hg', 'Tl', 'Pb', 'Bi', 'Po', 'At', 'Rn',
+        'Fr', 'Ra', 'Ac', 'Th', 'Pa', 'U', 'Np', 'Pu', 'Am', 'Cm', 'Bk', 'Cf', 'Es', 'Fm', 'Md', 'No', 'Lr',
+        'Rf', 'Db', 'Sg', 'Bh', 'Hs', 'Mt', 'Ds', 'Rg', 'Cn', 'Nh', 'Fl', 'Mc', 'Lv', 'Ts', 'Og'
+    ], numbers[i]) as element, in_dataset,
+    labels[3 * i - 2]::float as reference_x, labels[3 * i - 1]::float as reference_y, labels[3 * i]::float as reference_z,
+    (forces[3 * i - 2] - labels[3 * i - 2])::float as error_x, (forces[3 * i - 1] - labels[3 * i - 1])::float as error_y,
+    (forces[3 * i] - labels[3 * i])::float as error_z
+from (
+    select p.dataset_id, p.model_id, p.config_id, c.in_dataset, c.numbers, c.forces as labels, p.forces,
+        generate_subscripts(c.numbers, 1) as i
+    from predictions p join configurations c using (dataset_id, config_id)
+    where p.forces is not null and c.forces is not null
 );
 
 -- alignment: raw, per_element, or crystal where the dataset has perfect crystals. n_configs: with any result; n_energy
@@ -141,9 +163,9 @@ create table ensemble_members (
 -- the configuration (engine/numerics/uncertainty.py). energy_* as the ensemble says, aligned_* about the offsets per element.
 create table uncertainties (
     ensemble_id varchar, dataset_id varchar, config_id varchar, energy_deviation double, energy_error double,
-    force_deviation double[], force_error double[], is_zero_by_symmetry boolean[],
-    energy_standard_deviation double, force_standard_deviation double[],
-    energy_weighted double, force_weighted double[], worst_weighted double, aligned_deviation double,
+    force_deviation float[], force_error float[], is_zero_by_symmetry boolean[],
+    energy_standard_deviation double, force_standard_deviation float[],
+    energy_weighted double, force_weighted float[], worst_weighted double, aligned_deviation double,
     aligned_standard_deviation double, aligned_weighted double, aligned_error double
 );
 
@@ -205,6 +227,24 @@ create table environment_classes (dataset_id varchar, config_id varchar, classes
 create table environments (
     dataset_id varchar, config_id varchar, atom_index integer, group_name varchar, in_dataset boolean,
     element varchar, class_name varchar, soap float[], novelty double
+);
+
+-- The same atoms with their force errors, without a look at any other atom.
+create view sampled_errors as
+select e.dataset_id, p.model_id, e.config_id, e.atom_index,
+    (p.forces[3 * e.atom_index + 1] - c.forces[3 * e.atom_index + 1])::float as error_x,
+    (p.forces[3 * e.atom_index + 2] - c.forces[3 * e.atom_index + 2])::float as error_y,
+    (p.forces[3 * e.atom_index + 3] - c.forces[3 * e.atom_index + 3])::float as error_z
+from environments e join configurations c using (dataset_id, config_id) join predictions p using (dataset_id, config_id)
+where p.forces is not null and c.forces is not null;
+
+-- Classes that a configuration has, as places in CLASSES, with its atoms and squared reference forces of each; and of each
+-- model, in the same order, sums of squared force errors and of reference times error.
+create table class_sizes (
+    dataset_id varchar, config_id varchar, classes utinyint[], n_atoms integer[], reference_squares float[]
+);
+create table class_sums (
+    dataset_id varchar, model_id varchar, config_id varchar, squares float[], products float[]
 );
 
 create table environment_settings (dataset_id varchar, setting varchar, atoms_per_group integer);

@@ -4,6 +4,7 @@ import functools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 from ase.data import chemical_symbols
@@ -18,12 +19,20 @@ from engine.numerics.alignment import (
 )
 from engine.numerics.clusters import cluster_labels, host_of
 from engine.numerics.metrics import MEV, energy_metrics, force_metrics, rmse
-from engine.records import Configuration, Prediction
+from engine.records import Configuration, Prediction, list_column, list_values
 from engine.registry.datasets import Dataset
 from engine.registry.kinds import kind_of
 
 # Columns of `errors` from which the force metrics of any set of configurations follow.
 FORCE_SUMS = ("force_rmse", "force_mae", "reference_dot_predicted", "reference_dot_reference")
+
+# Numbers of each configuration that a score keeps, as they stand in `errors`; those of atoms are read when needed.
+KEPT = {
+    "raw": "energy_error_per_atom",
+    "aligned": "energy_error_per_atom_aligned",
+    "crystal": "energy_error_per_atom_crystal",
+    "force_max": "force_max_error",
+}
 
 NO_FORCE = 1e-3  # eV/Å; a configuration whose reference forces are all smaller has none to be predicted
 
@@ -77,16 +86,16 @@ class Frame:
 
 
 class Score:
-    """Errors of one model on one dataset."""
+    """Errors of one model on one dataset.
+
+    Sums over each configuration are kept, forces on atoms only until `release`: from then on they are read from the
+    store, where they are in single precision.
+    """
 
     def __init__(self, frame: Frame, model_id: str, predictions: Sequence[Prediction]) -> None:
-        self.frame, self.model_id = frame, model_id
-        n = len(frame.configurations)
-        self.energy = np.full(n, np.nan)  # predicted, eV/atom
-        self.failed = np.zeros(n, dtype=bool)
-        self.forces: list[FloatArray | None] = [None] * n
-        self.force_sums = {name: np.full(n, np.nan) for name in FORCE_SUMS}
-        self.force_errors: list[FloatArray | None] = [None] * n
+        self._start(frame, model_id)
+        self.n_predictions = len(predictions)
+        forces: list[FloatArray | None] = [None] * len(frame.configurations)
         for prediction in predictions:
             i = frame.index[prediction.config_id, prediction.geometry_hash]
             if prediction.status != "ok":
@@ -95,20 +104,105 @@ class Score:
             if prediction.energy is not None:
                 self.energy[i] = prediction.energy / frame.n_atoms[i]
             reference = frame.configurations[i].forces
-            self.forces[i] = prediction.forces
+            forces[i] = prediction.forces
+            self.has_force[i] = prediction.forces is not None
             if prediction.forces is not None and reference is not None:
-                self.force_errors[i] = errors = prediction.forces - reference
-                sums = (
-                    np.sqrt(np.mean(errors**2)),
-                    np.mean(np.abs(errors)),
-                    np.vdot(reference, prediction.forces),
-                    np.vdot(reference, reference),
-                )
-                for name, value in zip(FORCE_SUMS, sums, strict=True):
-                    self.force_sums[name][i] = value
+                self._take_sums(i, reference, prediction.forces)
+        self._forces: list[FloatArray | None] | None = forces
         self.raw = self.energy - frame.energy
         self.offsets, self.aligned, self.alignment_reason = self._align()
         self.crystal = against_crystals(self.raw, frame.energy, frame.fractions, frame.is_crystal)
+
+    def _start(self, frame: Frame, model_id: str) -> None:
+        self.frame, self.model_id = frame, model_id
+        self._store: duckdb.DuckDBPyConnection | None = None
+        n = len(frame.configurations)
+        self.energy = np.full(n, np.nan)  # predicted, eV/atom
+        self.failed = np.zeros(n, dtype=bool)
+        self.has_force = np.zeros(n, dtype=bool)
+        self.force_sums = {name: np.full(n, np.nan) for name in FORCE_SUMS}
+        self.force_max = np.full(n, np.nan)
+        self.element_squares: list[FloatArray | None] = [None] * n
+        self.alignment_reason = ""
+
+    @classmethod
+    def stored(cls, frame: Frame, model_id: str, connection: duckdb.DuckDBPyConnection) -> "Score":
+        """The score of a model whose rows a store has already; the same numbers as when they were made."""
+        score = cls.__new__(cls)
+        score._start(frame, model_id)
+        score._forces, score._store = None, connection
+        score.raw, score.aligned, score.crystal = (np.full(len(frame.configurations), np.nan) for _ in range(3))
+        named = ", ".join([*(f"e.{column}" for column in KEPT.values()), *(f"e.{name}" for name in FORCE_SUMS)])
+        rows = connection.execute(
+            f"""select p.config_id, p.status <> 'ok', p.energy, p.forces is not null, {named} from predictions p
+            left join errors e using (dataset_id, model_id, config_id)
+            where p.dataset_id = $dataset and p.model_id = $model""",
+            score._keys_of_query(),
+        ).fetchall()
+        score.n_predictions = len(rows)
+        place = {c.config_id: i for i, c in enumerate(frame.configurations)}
+        for config_id, failed, energy, has_force, *numbers in rows:
+            i = place[config_id]
+            score.failed[i], score.has_force[i] = failed, has_force
+            score.energy[i] = np.nan if energy is None else energy / frame.n_atoms[i]
+            known = [np.nan if number is None else number for number in numbers]
+            for name, number in zip(KEPT, known, strict=False):
+                getattr(score, name)[i] = number
+            for name, number in zip(FORCE_SUMS, known[len(KEPT) :], strict=True):
+                score.force_sums[name][i] = number
+        offsets = connection.execute(
+            "select element, offset_energy from element_offsets where dataset_id = $dataset and model_id = $model",
+            score._keys_of_query(),
+        ).fetchall()
+        known_offsets = dict(offsets)
+        score.offsets = np.array([known_offsets.get(element, 0.0) for element in frame.elements])
+        return score
+
+    def release(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Let go of the forces, which the store has now."""
+        self._forces, self._store = None, connection
+
+    @property
+    def forces(self) -> list[FloatArray | None]:
+        """Predicted forces of each configuration, shape (n_atoms, 3), eV/Å; None where there are none."""
+        if self._forces is not None:
+            return self._forces
+        assert self._store is not None  # a score has one of the two
+        table = self._store.sql(
+            """select config_id, forces from predictions
+            where dataset_id = $dataset and model_id = $model and forces is not null""",
+            params=self._keys_of_query(),
+        ).to_arrow_table()
+        read = dict(zip(table["config_id"].to_pylist(), list_values(table["forces"]), strict=True))
+        found = (read.get(c.config_id) for c in self.frame.configurations)
+        return [None if one is None else one.reshape(-1, 3) for one in found]
+
+    @property
+    def force_errors(self) -> list[FloatArray | None]:
+        """Predicted minus reference forces of each configuration; None where one of the two is missing."""
+        return [
+            None if forces is None or c.forces is None else forces - c.forces
+            for c, forces in zip(self.frame.configurations, self.forces, strict=True)
+        ]
+
+    def _keys_of_query(self) -> dict[str, str]:
+        return {"dataset": self.frame.dataset_id, "model": self.model_id}
+
+    def _take_sums(self, i: int, reference: FloatArray, predicted: FloatArray) -> None:
+        """Sums over the atoms of a configuration."""
+        errors = predicted - reference
+        sums = (
+            np.sqrt(np.mean(errors**2)),
+            np.mean(np.abs(errors)),
+            np.vdot(reference, predicted),
+            np.vdot(reference, reference),
+        )
+        for name, value in zip(FORCE_SUMS, sums, strict=True):
+            self.force_sums[name][i] = value
+        squares = (errors**2).sum(axis=1)
+        self.force_max[i] = np.sqrt(squares.max())
+        symbols, places = np.unique(self.frame.symbols[i], return_inverse=True)
+        self.element_squares[i] = np.bincount(places, squares, len(symbols)).astype(float)
 
     def _align(self) -> tuple[FloatArray, FloatArray, str]:
         """Offsets, errors about those of all other configurations (both eV/atom), and why some of these are missing.
@@ -132,8 +226,7 @@ class Score:
     def tables(self) -> dict[str, Sequence[Mapping[str, Any]] | pa.Table]:
         """Rows for the tables that hold errors."""
         return {
-            "errors": self._error_rows(),
-            "force_errors": self._force_table(),
+            "errors": self._error_table(),
             "dataset_metrics": list(self._metric_rows()),
             "element_metrics": list(self._element_rows()),
             "element_offsets": [
@@ -146,54 +239,24 @@ class Score:
     def _keys(self) -> dict[str, Any]:
         return {"dataset_id": self.frame.dataset_id, "model_id": self.model_id}
 
-    def _error_rows(self) -> list[dict[str, Any]]:
-        rows = []
-        for i, configuration in enumerate(self.frame.configurations):
-            errors = self.force_errors[i]
-            if not np.isfinite(self.raw[i]) and errors is None:
-                continue
-            norms = None if errors is None else np.linalg.norm(errors, axis=1)
-            rows.append(
-                self._keys()
-                | {
-                    "config_id": configuration.config_id,
-                    "group_name": configuration.group_name,
-                    "in_dataset": bool(self.frame.inside[i]),
-                    "n_atoms": configuration.n_atoms,
-                    "reference_energy_per_atom": _number(self.frame.energy[i]),
-                    "energy_error_per_atom": _number(self.raw[i]),
-                    "energy_error_per_atom_aligned": _number(self.aligned[i]),
-                    "energy_error_per_atom_crystal": _number(self.crystal[i]),
-                    "force_max_error": None if norms is None else float(norms.max()),
-                }
-                | {name: _number(values[i]) for name, values in self.force_sums.items()}
-            )
-        return rows
-
-    def _force_table(self) -> pa.Table:
-        """One row per atom, built column by column: there can be millions."""
-        chosen = [i for i, errors in enumerate(self.force_errors) if errors is not None]
-        if not chosen:
-            return pa.table({})
+    def _error_table(self) -> pa.Table:
+        """One row per configuration with a finite energy or force error."""
         frame = self.frame
-        sizes = frame.n_atoms[chosen]
-        reference = np.concatenate([not_none(frame.configurations[i].forces) for i in chosen]).astype("f4")
-        errors = np.concatenate([not_none(self.force_errors[i]) for i in chosen]).astype("f4")
-        total = int(sizes.sum())
-        columns: dict[str, Any] = {
-            "dataset_id": pa.array([frame.dataset_id]).take(pa.array(np.zeros(total, dtype="i4"))),
-            "model_id": pa.array([self.model_id]).take(pa.array(np.zeros(total, dtype="i4"))),
-            "config_id": pa.array([frame.configurations[i].config_id for i in chosen]).take(
-                pa.array(np.repeat(np.arange(len(chosen)), sizes))
-            ),
-            "atom_index": np.concatenate([np.arange(n, dtype="i4") for n in sizes]),
-            "element": pa.array(np.concatenate([frame.symbols[i] for i in chosen]).astype(str)),
-            "in_dataset": np.repeat(frame.inside[chosen], sizes),
-        }
-        for axis, name in enumerate("xyz"):
-            columns[f"reference_{name}"] = reference[:, axis]
-            columns[f"error_{name}"] = errors[:, axis]
-        return pa.table(columns)
+        has_forces = np.isfinite(self.force_sums["force_rmse"])
+        chosen = np.flatnonzero(np.isfinite(self.raw) | has_forces)
+        if not len(chosen):
+            return pa.table({})
+        numbers = {"reference_energy_per_atom": frame.energy} | self.force_sums
+        numbers |= {column: getattr(self, name) for name, column in KEPT.items()}
+        return pa.table({
+            "dataset_id": [frame.dataset_id] * len(chosen),
+            "model_id": [self.model_id] * len(chosen),
+            "config_id": [frame.configurations[i].config_id for i in chosen.tolist()],
+            "group_name": pa.array(frame.group[chosen].astype(str)),
+            "in_dataset": frame.inside[chosen],
+            "n_atoms": frame.n_atoms[chosen].astype("i4"),
+            "element_squares": list_column([self.element_squares[i] for i in chosen], pa.float32()),
+        } | {name: _finite(values[chosen]) for name, values in numbers.items()})  # fmt: skip
 
     def _metric_rows(self) -> Iterable[dict[str, Any]]:
         has_result = self.has_result()
@@ -226,9 +289,7 @@ class Score:
 
     def has(self, quantity: str) -> NDArray[np.bool_]:
         """Configurations with a finite `energy`, or with a `force` on their atoms, from the model."""
-        if quantity == "energy":
-            return np.asarray(np.isfinite(self.energy), dtype=bool)
-        return np.array([forces is not None for forces in self.forces], dtype=bool)
+        return np.isfinite(self.energy) if quantity == "energy" else self.has_force
 
     def _energy_metrics(self, errors: FloatArray, usable: NDArray[np.bool_]) -> dict[str, float]:
         return energy_metrics(errors[usable], self.frame.clusters[usable]) if usable.any() else {}
@@ -246,11 +307,9 @@ class Score:
             holds = frame.inside & (frame.fractions[:, k] > 0) & self.has_result()
             if not holds.any():
                 continue
-            atoms = [
-                not_none(self.force_errors[i])[frame.symbols[i] == element]
-                for i in np.flatnonzero(holds).tolist()
-                if self.force_errors[i] is not None
-            ]
+            atoms = [i for i in np.flatnonzero(holds).tolist() if self.element_squares[i] is not None]
+            squares = [self._squares_of(i, element) for i in atoms]
+            n_components = 3 * sum(int((frame.symbols[i] == element).sum()) for i in atoms)
             with_energy, with_aligned = holds & np.isfinite(self.raw), holds & np.isfinite(self.aligned)
             yield self._keys() | {
                 "element": element,
@@ -259,12 +318,17 @@ class Score:
                 "energy_rmse_mev_per_atom_aligned": (
                     rmse(self.aligned[with_aligned]) * MEV if with_aligned.any() else None
                 ),
-                "force_rmse_mev_per_ang": rmse(np.concatenate(atoms)) * MEV if atoms else None,
+                "force_rmse_mev_per_ang": np.sqrt(sum(squares) / n_components) * MEV if atoms else None,
             }
 
+    def _squares_of(self, i: int, element: str) -> float:
+        """Sum of squared force errors over the atoms of an element in a configuration that has some."""
+        return float(not_none(self.element_squares[i])[np.unique(self.frame.symbols[i]).searchsorted(element)])
 
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
+
+def _finite(values: FloatArray) -> pa.Array:
+    """A column; what is not finite is null."""
+    return pa.array(values, mask=~np.isfinite(values))
 
 
 def not_none(values: FloatArray | None) -> FloatArray:

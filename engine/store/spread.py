@@ -4,7 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import duckdb
 import numpy as np
+import pyarrow as pa
 
 from engine.numerics.uncertainty import (
     cross_fitted_weights,
@@ -17,6 +19,7 @@ from engine.numerics.uncertainty import (
     standard_deviations,
     weighted_deviations,
 )
+from engine.records import list_values
 from engine.registry.ensembles import Ensemble
 from engine.store.scoring import FloatArray, Frame, Score, not_none
 
@@ -70,8 +73,9 @@ def members_of(frame: Frame, ensemble: Ensemble, scored: Mapping[str, Score]) ->
 def uncertainty_rows(frame: Frame, ensemble: Ensemble, members: Members) -> list[dict[str, Any]]:
     """Deviation and error of every configuration of the dataset that all members can do."""
     rows = []
+    all_forces = [member.forces for member in members.scores]
     for i in np.flatnonzero(frame.inside).tolist():
-        forces = [member.forces[i] for member in members.scores]
+        forces = [of_member[i] for of_member in all_forces]
         if any(f is None for f in forces):
             continue
         rows.append(
@@ -81,9 +85,22 @@ def uncertainty_rows(frame: Frame, ensemble: Ensemble, members: Members) -> list
                 "config_id": frame.configurations[i].config_id,
             }
             | _energy_columns(frame, ensemble, members, i)
-            | _force_columns(frame, np.array([not_none(f) for f in forces]), members.weights[i], i)
+            | _force_columns(frame, np.array([not_none(f) for f in forces], dtype=float), members.weights[i], i)
         )
     return rows
+
+
+def stored_rows(connection: duckdb.DuckDBPyConnection, ensemble_id: str, dataset_id: str) -> list[dict[str, Any]]:
+    """The rows of `uncertainty_rows` as a store has them."""
+    table = connection.sql(
+        "select * from uncertainties where ensemble_id = $ensemble and dataset_id = $dataset",
+        params={"ensemble": ensemble_id, "dataset": dataset_id},
+    ).to_arrow_table()
+    columns = [
+        list_values(table[field.name]) if pa.types.is_list(field.type) else table[field.name].to_pylist()
+        for field in table.schema
+    ]
+    return [dict(zip(table.column_names, values, strict=True)) for values in zip(*columns, strict=True)]
 
 
 def _energy_columns(frame: Frame, ensemble: Ensemble, members: Members, i: int) -> dict[str, Any]:
@@ -107,16 +124,19 @@ def _energy_columns(frame: Frame, ensemble: Ensemble, members: Members, i: int) 
 
 
 def _force_columns(frame: Frame, forces: FloatArray, weights: FloatArray, i: int) -> dict[str, Any]:
-    """Spread and error of the forces on the atoms of a configuration, eV/Å; forces are (n_models, n_atoms, 3)."""
+    """Spread and error of the forces on the atoms of a configuration, eV/Å; forces are (n_models, n_atoms, 3).
+
+    What the store has in single precision is rounded here, so that all that follows is the same in every build.
+    """
     labels = frame.configurations[i].forces
     deviation, error = force_deviation(forces, labels)
     weighted, worst = weighted_deviations(forces, weights)
     return {
-        "force_deviation": deviation.tolist(),
-        "force_error": None if error is None else error.tolist(),
-        "is_zero_by_symmetry": is_zero_by_symmetry(forces, labels).tolist(),
-        "force_standard_deviation": standard_deviations(np.zeros(len(forces)), forces)[1].tolist(),
-        "force_weighted": weighted.tolist(),
+        "force_deviation": deviation.astype(np.float32),
+        "force_error": None if error is None else error.astype(np.float32),
+        "is_zero_by_symmetry": is_zero_by_symmetry(forces, labels),
+        "force_standard_deviation": standard_deviations(np.zeros(len(forces)), forces)[1].astype(np.float32),
+        "force_weighted": weighted.astype(np.float32),
         "worst_weighted": worst,
     }
 
@@ -146,7 +166,8 @@ def correlation_rows(rows: Sequence[dict[str, Any]]) -> Iterable[dict[str, Any]]
 def _moving_atoms(row: dict[str, Any]) -> tuple[FloatArray, FloatArray]:
     """Deviations and errors of the atoms of a configuration that symmetry leaves a force."""
     is_moving = ~np.array(row["is_zero_by_symmetry"], dtype=bool)
-    return np.array(row["force_deviation"])[is_moving], np.array(row["force_error"])[is_moving]
+    deviation, error = (np.array(row[name], dtype=float) for name in ("force_deviation", "force_error"))
+    return deviation[is_moving], error[is_moving]
 
 
 def _spearman(deviations: FloatArray, errors: FloatArray) -> float | None:

@@ -1,8 +1,9 @@
 """Build the results store from configurations, predictions and costs on disk, and publish it."""
 
 import fcntl
+import shutil
 import subprocess
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,18 +28,21 @@ from engine.records import Prediction, RunRecord, check_predictions, read_run_re
 from engine.registry import compatibility
 from engine.registry.datasets import Dataset, load_datasets
 from engine.registry.ensembles import load_ensembles
+from engine.registry.leakage import leakages
 from engine.registry.models import Model, load_models
 from engine.relaxed_vacancies import RelaxedVacancy
 from engine.shards import done_keys, merged
 from engine.store.builder import StoreBuilder, database_errors, publish, verify
 from engine.store.claims import measure_claims
+from engine.store.parts import code, fingerprint
 from engine.store.ranking import Comparable
 from engine.store.rows import Cost, Results, Run, run_id
 from engine.store.summary import read_summary
 from precompute.acquire.datasets import configurations_of
+from precompute.acquire.fetching import sha256_of
 from precompute.acquire.weights import Checkpoint
 from precompute.jobs.bench import read_costs
-from precompute.jobs.describe import PER_GROUP, describe
+from precompute.jobs.describe import PER_GROUP, SETTING, describe
 from precompute.jobs.dft_times import dft_costs
 from precompute.jobs.vacancies import merged as merged_vacancies
 
@@ -58,8 +62,10 @@ class Built:
     left_out: list[str]
 
 
-def build(folder: DataFolder) -> Built:
+def build(folder: DataFolder, *, is_full: bool = False) -> Built:
     """Build a new store from everything on disk and move the link to it, one build at a time.
+
+    What would come out as it is in the store before is taken over from there (`engine.store.parts`), unless `is_full`.
 
     Where a model has predictions of several origins for a dataset, the one that covers most configurations counts;
     origins are never mixed. A file that cannot be read is named and left out.
@@ -72,21 +78,37 @@ def build(folder: DataFolder) -> Built:
         fcntl.flock(lock, fcntl.LOCK_EX)  # of the system, so that a killed build leaves no lock behind
         for left in (*folder.root.glob("results-*.building"), *folder.root.glob("results-*.wal")):
             left.unlink()
+        for left in folder.root.glob("results-*.tmp"):
+            shutil.rmtree(left)
         stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
         path = folder.root / f"results-{stamp}.duckdb"
-        partial = path.with_suffix(".building")
+        before = None if is_full or not folder.store.exists() else folder.store.resolve()
         try:
-            with database_errors(partial):
-                builder = StoreBuilder(partial, _commit(), version=stamp)
-                lines, left_out = _fill(builder, folder)
-                builder.finish()
-                verify(partial)
-            partial.rename(path)
-        finally:
-            partial.unlink(missing_ok=True)
-            partial.with_name(partial.name + ".wal").unlink(missing_ok=True)
+            lines, left_out = _write(path, folder, stamp, before)
+        except StoreError:
+            if before is None:
+                raise
+            # The store before may be at fault: a damaged one must not keep a new one from being built.
+            lines, left_out = _write(path, folder, stamp, None)
         publish(path, folder.store)
     return Built(path, lines, left_out)
+
+
+def _write(path: Path, folder: DataFolder, stamp: str, before: Path | None) -> tuple[list[str], list[str]]:
+    """Write a complete store to a file, or nothing."""
+    partial = path.with_suffix(".building")
+    try:
+        with database_errors(partial):
+            builder = StoreBuilder(partial, _commit(), version=stamp, before=before)
+            lines, left_out = _fill(builder, folder)
+            builder.finish()
+            verify(partial)
+        partial.rename(path)
+    finally:
+        partial.unlink(missing_ok=True)
+        partial.with_name(partial.name + ".wal").unlink(missing_ok=True)
+        shutil.rmtree(partial.with_name(partial.name + ".tmp"), ignore_errors=True)
+    return lines, left_out
 
 
 def _fill(builder: StoreBuilder, folder: DataFolder) -> tuple[list[str], list[str]]:
@@ -99,21 +121,8 @@ def _fill(builder: StoreBuilder, folder: DataFolder) -> tuple[list[str], list[st
         if not folder.configurations(dataset.dataset_id).is_file():
             lines += _absent(builder, dataset, left_out)
             continue
-        configurations = configurations_of(dataset, folder)
-        builder.add_dataset(dataset, configurations)
-        known = {(c.config_id, c.geometry_hash) for c in configurations}
-        results = []
-        for model in models.values():
-            chosen = _predictions(dataset, known, model, folder, left_out)
-            rows = _rows(dataset, model, chosen, known)
-            if rows:
-                used = {run for _, run in rows}
-                builder.add_runs(run for run in _runs(dataset, model, chosen) if run.run_id in used)
-                results.append(Results(model.model_id, rows))
-        builder.add_results(dataset, configurations, results, load_ensembles().values(), comparable)
-        environments = describe(dataset.dataset_id, configurations, folder)
-        builder.add_environments(dataset, configurations, environments, SOAP_SETTING.describe(), PER_GROUP)
-        lines.append(f"{dataset.dataset_id}: {len(configurations)} configurations, {len(results)} models")
+        n_configs, n_models = _add_dataset(builder, dataset, list(models.values()), comparable, folder, left_out)
+        lines.append(f"{dataset.dataset_id}: {n_configs} configurations, {n_models} models")
     if not lines:
         raise StoreError("No dataset is here to build from. Run: python -m precompute fetch --dataset open-defects")
     builder.add_novelty()
@@ -125,6 +134,31 @@ def _fill(builder: StoreBuilder, folder: DataFolder) -> tuple[list[str], list[st
     builder.add_costs([*_costs(folder, left_out), *dft_costs()])
     builder.add_claims(measure_claims(builder.connection))
     return lines, left_out
+
+
+def _add_dataset(
+    builder: StoreBuilder, dataset: Dataset, models: Sequence[Model], comparable: Comparable, folder: DataFolder,
+    left_out: list[str],
+) -> tuple[int, int]:  # fmt: skip
+    """Write a dataset that is here with all of its results, or take over what is as before; its size and models."""
+    dataset_id, ensembles = dataset.dataset_id, list(load_ensembles().values())
+    configurations = configurations_of(dataset, folder)
+    mark = fingerprint(code(), dataset, sha256_of(folder.configurations(dataset_id)), SETTING)
+    inputs = _Inputs(dataset, {(c.config_id, c.geometry_hash) for c in configurations}, folder, left_out, mark)
+    results = [one for one in map(inputs.results, models) if one is not None]
+    groups = {c.group_name for c in configurations}
+    saw = [(model.model_id, group, leak.certainty) for model, group, leak in leakages(models, dataset, groups)]
+    pairs = [comparable.models([one.model_id for one in results], dataset_id, is_raw=raw) for raw in (True, False)]
+    whole = fingerprint(mark, [(one.model_id, one.fingerprint) for one in results], saw, pairs, ensembles)
+    if builder.take_whole(dataset, configurations, ensembles, whole):
+        return len(configurations), builder.n_models(dataset_id)
+    builder.add_dataset(dataset, configurations, mark=mark)
+    n_models = builder.add_results(dataset, configurations, results, ensembles, comparable, mark)
+    environments = describe(dataset_id, configurations, folder)
+    builder.add_environments(dataset, configurations, environments, SOAP_SETTING.describe(), PER_GROUP, mark)
+    if inputs.are_sound:
+        builder.parts.note("whole", dataset_id, whole)
+    return len(configurations), n_models
 
 
 def _absent(builder: StoreBuilder, dataset: Dataset, left_out: list[str]) -> list[str]:
@@ -179,18 +213,63 @@ def _comparable(models: Iterable[Model], datasets: Iterable[Dataset]) -> Compara
     return Comparable(physics, raw)
 
 
-def _predictions(
-    dataset: Dataset, known: Collection[tuple[str, str]], model: Model, folder: DataFolder, left_out: list[str]
-) -> list[Path]:
+class _Inputs:
+    """Files with predictions on one dataset, read only where their results cannot be taken over.
+
+    Args:
+        dataset: The dataset.
+        known: Id and geometry of its configurations.
+        folder: Where the files are.
+        left_out: Takes a sentence for each file that cannot be read.
+        mark: Fingerprint of the dataset.
+
+    Attributes:
+        are_sound: Whether every file could be read that was.
+    """
+
+    def __init__(
+        self, dataset: Dataset, known: Collection[tuple[str, str]], folder: DataFolder, left_out: list[str], mark: str
+    ) -> None:
+        self._dataset, self._known, self._folder, self._left_out = dataset, known, folder, left_out
+        self._mark = mark
+        self.are_sound = True
+
+    def results(self, model: Model) -> Results | None:
+        """Results of a model with the fingerprint of their files; None where there is no file."""
+        origins = self._origins(model)
+        files = [path for paths in origins for path in paths]
+        if not files:
+            return None
+        mark = fingerprint(self._mark, model.model_id, [[sha256_of(path) for path in paths] for paths in origins])
+        return Results(model.model_id, fingerprint=mark, load=lambda: self._load(model, origins))
+
+    def _load(
+        self, model: Model, origins: Sequence[Sequence[Path]]
+    ) -> tuple[list[tuple[Prediction, str]], list[Run], bool]:
+        """Predictions and the runs that they are from; whether every file could be read."""
+        before = len(self._left_out)
+        chosen = _chosen(origins, self._known, self._left_out)
+        is_sound = len(self._left_out) == before
+        self.are_sound &= is_sound
+        rows = _rows(self._dataset, model, chosen, self._known)
+        used = {run for _, run in rows}
+        return rows, [run for run in _runs(self._dataset, model, chosen) if run.run_id in used], is_sound
+
+    def _origins(self, model: Model) -> list[list[Path]]:
+        """Files computed on this machine, those of the repository, and imported ones."""
+        dataset_id = self._dataset.dataset_id
+        shipped = embedded_predictions(dataset_id, model.model_id)
+        imported = self._folder.imported(dataset_id, model.model_id)
+        computed = list(Checkpoint(model, self._folder).predictions(dataset_id))
+        return [computed, *([path] if path.is_file() else [] for path in (shipped, imported))]
+
+
+def _chosen(found: Iterable[Sequence[Path]], known: Collection[tuple[str, str]], left_out: list[str]) -> list[Path]:
     """Files with the predictions to use, all of one origin: the one that covers most configurations as they are now.
 
     Files computed on this machine come first where several cover the same; those of the repository follow, then
     imported ones.
     """
-    computed = Checkpoint(model, folder).predictions(dataset.dataset_id)
-    shipped = embedded_predictions(dataset.dataset_id, model.model_id)
-    imported = folder.imported(dataset.dataset_id, model.model_id)
-    found = (computed, *([path] for path in (shipped, imported) if path.is_file()))
     origins = [paths for paths in (_readable(paths, left_out) for paths in found) if paths]
     if len(origins) < 2:  # nothing to compare, so no file is read for it
         return origins[0] if origins else []

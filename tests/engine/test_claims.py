@@ -73,18 +73,18 @@ def con():
         "insert into costs (model_id, device, hardware, n_threads, n_atoms, us_per_atom_step)"
         " values ('dft-gpaw', 'cpu', 'there', 1, 5, 1e6), ('dft-gpaw', 'cpu', 'there', 1, 25, 5e6)"
     )
-    # bad: two atoms of Fe off by 3 and 4 meV/Å, three of W by 1; all in c0
-    con.execute(
-        "insert into force_errors (dataset_id, model_id, config_id, atom_index, element, in_dataset,"
-        " error_x, error_y, error_z) values ('hand', 'bad', 'c0', 0, 'Fe', true, 3, 0, 0),"
-        " ('hand', 'bad', 'c0', 1, 'Fe', true, 0, 4, 0), ('hand', 'bad', 'c0', 2, 'W', true, 1, 0, 0),"
-        " ('hand', 'bad', 'c0', 3, 'W', true, 0, 1, 0), ('hand', 'bad', 'c0', 4, 'W', true, 0, 0, 1)"
-    )
+    # bad: two atoms of Fe in c0 off by 3 and 4, three of W in c5 by 1
+    for name, squares in (("c0", 25), ("c5", 3)):
+        con.execute(
+            "update errors set element_squares = [$squares] where model_id = 'bad' and config_id = $name",
+            {"squares": squares, "name": name},
+        )
     con.execute("insert into datasets (dataset_id, energy_noise_per_atom) values ('hand', 0.0005)")
     for k in range(N):
         con.execute(
-            "insert into configurations (dataset_id, config_id, elements, cluster_name) values ('hand', ?, ?, ?)",
-            [f"c{k}", ["Fe"] if k < 5 else ["W"], f"cluster {k}"],
+            "insert into configurations (dataset_id, config_id, elements, cluster_name, element_counts)"
+            " values ('hand', ?, ?, ?, ?)",
+            [f"c{k}", ["Fe"] if k < 5 else ["W"], f"cluster {k}", [2 if k < 5 else 3]],
         )
     con.execute("insert into ensembles values ('pair', 'Pair', ['good', 'bad'], '', '')")
     con.execute("insert into ensemble_metrics values ('pair', 'hand', 'energy', 10, 0, 0.4, null, null)")

@@ -50,20 +50,28 @@ def test_a_sample_has_no_more_atoms_of_a_group_than_asked_and_is_the_same_every_
     assert drawn == job.sample_atoms(here, per_group=6)
 
 
+def insert_forces(con, name, cluster, labels, predicted, classes):
+    """A configuration of tungsten with labels, classes of its atoms, and one model's forces."""
+    con.execute(
+        "insert into configurations (dataset_id, config_id, group_name, cluster_name, in_dataset, numbers, forces)"
+        " values ('w', $name, 'gb', $cluster, true, $numbers, $labels)",
+        {"name": name, "cluster": cluster, "numbers": [74] * len(labels), "labels": np.ravel(labels).tolist()},
+    )
+    con.execute(
+        "insert into predictions (dataset_id, model_id, config_id, status, forces) values ('w', 'm', $name, 'ok', $f)",
+        {"name": name, "f": np.ravel(predicted).tolist()},
+    )
+    con.execute("insert into environment_classes values ('w', $name, $classes)", {"name": name, "classes": classes})
+
+
 def test_errors_by_class_are_of_its_atoms_alone():
     con = duckdb.connect()
     con.execute(SCHEMA.read_text(encoding="utf-8"))
-    con.execute(
-        "insert into configurations (dataset_id, config_id, group_name, cluster_name) values ('w', 'a', 'gb', '')"
-    )
-    con.execute("insert into environment_classes values ('w', 'a', [0, 2, 2])")
     # Two surface atoms: squares of errors 0.09 + 0.27 over six components; reference 1 and 2 along x.
-    rows = [(0, 1.0, 0.0, 0.0), (1, 1.0, -0.3, 0.0), (2, 2.0, -0.3, float(np.sqrt(0.18)))]
-    for k, reference, along, across in rows:
-        con.execute(
-            "insert into force_errors values ('w', 'm', 'a', $k, 'W', true, $r, 0, 0, $x, $y, 0)",
-            {"k": k, "r": reference, "x": along, "y": across},
-        )
+    rows = [(1.0, 0.0, 0.0), (1.0, -0.3, 0.0), (2.0, -0.3, float(np.sqrt(0.18)))]
+    labels = [[reference, 0.0, 0.0] for reference, _, _ in rows]
+    predicted = [[reference + along, across, 0.0] for reference, along, across in rows]
+    insert_forces(con, "a", "", labels, predicted, [0, 2, 2])
     insert_class_metrics(con, "w")
     found = con.execute(
         "select * exclude (dataset_id, model_id) from class_metrics where group_name = 'all'"
@@ -83,17 +91,8 @@ def test_bounds_by_class_are_those_of_the_clusters_of_its_atoms():
     errors = [0.1, 0.2, 0.3, 0.1, 0.2, 0.3, 0.4, 0.5]
     clusters = ["a", "b", "c", "d", "e", "f", "g", "g"]
     for k, (error, cluster) in enumerate(zip(errors, clusters, strict=True)):
-        name = str(k)
-        con.execute(
-            "insert into configurations (dataset_id, config_id, group_name, cluster_name) values ('w', $n, 'gb', $c)",
-            {"n": name, "c": cluster},
-        )
-        con.execute("insert into environment_classes values ('w', $n, [0, 2])", {"n": name})
-        for atom, along in ((0, 0.0), (1, error)):
-            con.execute(
-                "insert into force_errors values ('w', 'm', $n, $a, 'W', true, 1, 0, 0, $x, 0, 0)",
-                {"n": name, "a": atom, "x": along},
-            )
+        labels = [[1.0, 0.0, 0.0], [1.0, 0.0, 0.0]]
+        insert_forces(con, str(k), cluster, labels, [labels[0], [1.0 + error, 0.0, 0.0]], [0, 2])
     insert_class_metrics(con, "w")
     columns = "force_rmse_mev_per_ang, force_rmse_mev_per_ang_lo, force_rmse_mev_per_ang_hi, n_clusters"
     found = con.execute(
