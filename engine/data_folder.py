@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.files import remove_abandoned
+
 ROOT = Path(__file__).resolve().parent.parent
 EMBEDDED = ROOT / "data" / "embedded"
 
@@ -49,6 +51,12 @@ class DataFolder:
     def vacancies(self, model_id: str, fingerprint: str) -> Path:
         """Folder with vacancies that a model relaxed, one file per metal and quantity."""
         return self.root / "vacancies" / model_id / fingerprint
+
+    def remove_abandoned(self) -> None:
+        """Remove temporary files that killed commands left; those among predictions go when a run plans them."""
+        nested = [*self.root.glob("imported/*"), *self.root.glob("vacancies/*/*")]
+        for folder in (self.root, self.root / "datasets", self.root / "environments", self.costs, *nested):
+            remove_abandoned(folder)
 
     @property
     def costs(self) -> Path:

@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -58,10 +59,12 @@ def read_in_sandbox(name: str, data: bytes) -> Upload:
 def _ask(name: str, data: bytes) -> dict[str, Any]:
     command = [sys.executable, *COMMAND]
     given = json.dumps(name).encode() + b"\n" + data
-    with _slots:
+    # The file's only other place; it goes even where the process is ended in the middle.
+    with _slots, tempfile.TemporaryDirectory(prefix="defect-atlas-") as scratch:
+        environment = _environment() | {"TMPDIR": scratch}
         try:
             done = subprocess.run(
-                command, input=given, capture_output=True, timeout=PATIENCE, cwd=_ROOT, env=_environment(), check=False
+                command, input=given, capture_output=True, timeout=PATIENCE, cwd=_ROOT, env=environment, check=False
             )
         except subprocess.TimeoutExpired:
             raise OverloadError(
@@ -78,7 +81,7 @@ def _ask(name: str, data: bytes) -> dict[str, Any]:
 
 def _environment() -> dict[str, str]:
     """Nothing but what Python needs; one thread, since each takes address space."""
-    kept = {key: os.environ[key] for key in ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "TMPDIR") if key in os.environ}
+    kept = {key: os.environ[key] for key in ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH") if key in os.environ}
     return kept | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1"}
 
 
