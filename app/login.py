@@ -26,7 +26,7 @@ def section(name: str) -> dict[str, Any]:
 
 def ask() -> None:
     """Go on where the visitor may see pages; else offer the login and end the run."""
-    if not section("auth") or st.user.is_logged_in:
+    if not section("auth") or getattr(st.user, "is_logged_in", False):  # a stranger may have no such attribute
         return
     st.title("Defect Atlas", anchor=False)
     st.write("This server shows its pages to people who have logged in.")

@@ -98,9 +98,9 @@ def _download(url: str, part: Path, *, is_checked: bool) -> None:
 
     Where no checksum tells whether two halves belong together, the server must say that it has the version still.
     """
-    if not is_checked and not _validator(part).is_file():
-        part.unlink(missing_ok=True)
     for attempt in range(1, ATTEMPTS + 1):
+        if not is_checked and not _validator(part).is_file():
+            part.unlink(missing_ok=True)
         try:
             _download_once(url, part)
             return

@@ -37,7 +37,10 @@ _OF_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL
 SYSTEM = (
     "/usr", "/lib", "/lib64", "/bin", "/sbin", "/etc/alternatives", "/etc/ld.so.cache", "/etc/ld.so.conf",
     "/etc/ld.so.conf.d", "/etc/localtime", "/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/hosts",
-    "/etc/OpenCL", "/opt/cuda", "/proc", "/sys",
+    "/etc/OpenCL", "/opt/cuda", "/sys",
+    # Of processes its own entry only: those of others hold their variables, and so secrets.
+    "/proc/self", "/proc/cpuinfo", "/proc/devices", "/proc/driver", "/proc/filesystems", "/proc/loadavg",
+    "/proc/meminfo", "/proc/modules", "/proc/stat", "/proc/sys", "/proc/uptime", "/proc/version", "/proc/vmstat",
 )  # fmt: skip
 """What every program of the machine may read."""
 

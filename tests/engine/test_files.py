@@ -1,13 +1,15 @@
 """Files appear whole or not at all, and nothing is left of writers that died."""
 
+import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
 from engine.data_folder import ROOT, DataFolder, using
-from engine.files import remove_abandoned, replacing, write_text
+from engine.files import remove_abandoned, replacing, scratch_folder, write_text
 from engine.records import Prediction, read_predictions, write_predictions
 
 
@@ -43,6 +45,23 @@ def test_what_a_killed_process_left_is_removed_and_a_living_one_keeps_its_own(tm
         mine.write_text("b")
         assert remove_abandoned(tmp_path) == [left]
         assert mine.exists()
+
+
+def test_temporary_folders_of_dead_processes_go_and_those_of_living_ones_stay(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    program = (
+        "import os; from engine.files import scratch_folder\n"
+        "print(scratch_folder(), flush=True); os.kill(os.getpid(), 9)"
+    )
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    asked = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True)
+    left = Path(asked.stdout.strip())
+    assert left.is_dir()
+    first = scratch_folder()
+    assert not left.exists()
+    second = scratch_folder()
+    assert first.is_dir()
+    assert second != first
 
 
 def test_a_flipped_bit_is_found_when_the_file_is_read(tmp_path):
