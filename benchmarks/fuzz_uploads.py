@@ -127,7 +127,10 @@ def _child(seed: int, numbers: Sequence[int], files: dict[str, bytes], kind: str
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
         if not (pid := os.fork()):
             os.close(source)
-            _be_child(seed, numbers, files, kind, Path(folder), sink)
+            try:
+                _be_child(seed, numbers, files, kind, Path(folder), sink)
+            finally:  # whatever a reader does, this process must not go on as its parent
+                os._exit(1)
         os.close(sink)
         begun: dict[str, Any] = {}
         with os.fdopen(source, "r", encoding="utf-8") as lines:

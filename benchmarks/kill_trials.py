@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -145,9 +145,15 @@ def _labelled(n: int, seed: int) -> Iterator[Atoms]:
         yield atoms
 
 
-def prepare() -> None:
-    """Make what all commands share, once: forks have it."""
+def prepare(names: Collection[str] = ("describe", "build")) -> None:
+    """Make what commands share, once: forks have it.
+
+    Args:
+        names: Of the steps.
+    """
     engine.shards.MAX_CONFIGS = 8
+    if not {"describe", "build"} & set(names):
+        return
     drawings()
     cell = bulk("Cu", cubic=True)
     copper = scaled(cell.numbers, cell.positions, cell.cell.array, (True, True, True))
@@ -212,9 +218,10 @@ class Series:
 
     def _differences(self, data: Path) -> Iterator[str]:
         """Whatever is not as in the undisturbed round."""
-        for one in compare(_store(self.reference), _store(data), without=TIMES, as_sets=SETS):
-            if not one.is_equal:
-                yield str(one)
+        if any(step.name == "build" for step in self._steps):
+            for one in compare(_store(self.reference), _store(data), without=TIMES, as_sets=SETS):
+                if not one.is_equal:
+                    yield str(one)
         before, after = (_files(folder) for folder in (self.reference, data))
         for name in sorted(before.keys() | after.keys()):
             if before.get(name) != after.get(name):
@@ -226,7 +233,9 @@ class Series:
         (data / "worker_envs").symlink_to(self._worker_envs.resolve())
         (data / "tmp").mkdir()
         two = Step("", ("add-dataset", "{input}/two.extxyz", "--id", "kill-two"))
-        if self._ended(self._start(two, data)):
+        if {step.name for step in self._steps} & {"run --jobs 2", "describe", "build"} and self._ended(
+            self._start(two, data)
+        ):
             raise SystemExit(self._log(data).read_text())
         return data
 
@@ -321,13 +330,15 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--worker-envs", type=Path, default=DataFolder.default().root / "worker_envs")
+    parser.add_argument("--step", action="append", choices=[one.name for one in STEPS], help="repeatable; else all")
     parser.add_argument("--folder", type=Path, help="a new folder, kept; else a temporary one")
     parser.add_argument("--output", type=Path, help="JSON of all trials")
     arguments = parser.parse_args()
-    prepare()
+    steps = [one for one in STEPS if not arguments.step or one.name in arguments.step]
+    prepare([step.name for step in steps])
     trials: list[Trial] = []
     with _folder(arguments.folder) as folder:
-        series = Series(folder, arguments.worker_envs, arguments.seed)
+        series = Series(folder, arguments.worker_envs, arguments.seed, steps)
         print({name: round(seconds, 2) for name, seconds in series.lengths.items()}, flush=True)
         for number in range(arguments.rounds):
             done = list(series.round(number))
