@@ -38,13 +38,15 @@ SYSTEM = (
     "/usr", "/lib", "/lib64", "/bin", "/sbin", "/etc/alternatives", "/etc/ld.so.cache", "/etc/ld.so.conf",
     "/etc/ld.so.conf.d", "/etc/localtime", "/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/hosts",
     "/etc/OpenCL", "/opt/cuda", "/sys",
-    # Of processes its own entry only: those of others hold their variables, and so secrets.
-    "/proc/self", "/proc/cpuinfo", "/proc/devices", "/proc/driver", "/proc/filesystems", "/proc/loadavg",
+    "/proc/cpuinfo", "/proc/devices", "/proc/driver", "/proc/filesystems", "/proc/loadavg",
     "/proc/meminfo", "/proc/modules", "/proc/stat", "/proc/sys", "/proc/uptime", "/proc/version", "/proc/vmstat",
 )  # fmt: skip
 """What every program of the machine may read."""
 
-DEVICES = "/dev"
+USED = ("/dev", "/proc/self")
+"""Where files that are there may be written to: devices, and its own entry, where CUDA names its threads (without this
+it does not start). Entries of other processes hold their variables, and so secrets.
+"""
 
 
 @functools.cache
@@ -80,7 +82,8 @@ def confine(read: Iterable[str | Path], write: Iterable[str | Path]) -> None:
     try:
         for path in read:
             _allow(ruleset, path, _READ)
-        _allow(ruleset, DEVICES, rights & (_READ_FILE | _READ_DIR | _WRITE_FILE | _IOCTL))
+        for path in USED:
+            _allow(ruleset, path, rights & (_READ_FILE | _READ_DIR | _WRITE_FILE | _TRUNCATE | _IOCTL))
         for path in write:
             _allow(ruleset, path, rights)
         if ctypes.CDLL(None, use_errno=True).prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0):
