@@ -280,6 +280,11 @@ def why_not_runnable(model: Model, folder: DataFolder) -> str:
         return f"Model family '{model.family}' has no file in engine/families yet."
     if not is_built(model.family, folder.root):
         return f"Worker env '{model.family}' is not built. Run: python -m precompute envs {model.family}"
+    if not python_path(model.family, folder.root).exists():  # as where environments of another machine are mounted
+        return (
+            f"Worker env '{model.family}' leads to a Python that is not on this machine. "
+            f"Build it here: python -m precompute envs {model.family}"
+        )
     return Checkpoint(model, folder).why_not or _why_not_trusted(model)
 
 

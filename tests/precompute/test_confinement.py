@@ -114,6 +114,7 @@ def test_weights_that_can_run_code_and_that_nobody_pinned_need_confinement_or_tr
     assert model.family in RUNS_CODE
     assert not all(file.sha256 for file in model.files)
     monkeypatch.setattr(worker_envs, "is_built", lambda family, data: True)
+    monkeypatch.setattr(worker_envs, "python_path", lambda family, data: Path(sys.executable))
     monkeypatch.setattr(worker_envs.Checkpoint, "why_not", "")
     assert bool(why_not_runnable(model, DataFolder.default())) != confinement.is_possible()
     monkeypatch.setattr(confinement, "is_possible", lambda: False)
