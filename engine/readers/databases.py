@@ -134,9 +134,9 @@ def read_parquet(path: Path) -> list[Configuration]:
             )
         table = opened.read()
         table.validate(full=True)  # texts may be no UTF-8
-    except (pa.ArrowException, OSError) as error:
+        names = set(table.column_names)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{path.name} is not a parquet file ({_short(error)}).") from error
-    names = set(table.column_names)
     if {"config_id", "numbers", "positions", "cell", "pbc"} <= names:
         return checked(path, [_record_row(path, i, row) for i, row in enumerate(table.to_pylist())])
     if missing := [name for name in LONG_COLUMNS if name not in names]:

@@ -1,6 +1,7 @@
 """Files appear whole or not at all, and nothing is left of writers that died."""
 
 import os
+import random
 import subprocess
 import sys
 import threading
@@ -72,6 +73,24 @@ def test_a_flipped_bit_is_found_when_the_file_is_read(tmp_path):
     path.write_bytes(bytes(content))
     with pytest.raises(OSError, match=r"(?i)crc|checksum|corrupt|deserialize"):
         read_predictions(path)
+
+
+def test_a_flipped_bit_anywhere_gives_an_error_or_the_same_numbers(tmp_path):
+    """Pages have checksums; the end of the file, which says what they mean, has none."""
+    path = tmp_path / "a.parquet"
+    rows = [Prediction(f"c-{k}", "0", "ok", energy=0.1 * k, wall_seconds=0.5 + k) for k in range(20)]
+    write_predictions(path, rows)
+    content, draw = path.read_bytes(), random.Random(1)
+    n_refused = 0
+    for place in range(0, len(content), 5):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << draw.randrange(8)
+        path.write_bytes(damaged)
+        try:
+            assert read_predictions(path) == rows, place
+        except (OSError, ValueError):  # ArrowInvalid is a ValueError
+            n_refused += 1
+    assert n_refused > 100
 
 
 def test_the_folder_in_use_is_the_default_one_for_a_block(tmp_path):
