@@ -101,10 +101,11 @@ class UploadLimits:
         """Make room for an upload, or refuse it."""
         _, is_upload, rest = str(scope.get("path", "")).partition("/_stcore/upload_file/")
         if is_upload and scope.get("method") == "PUT" and runtime.exists():
-            held: dict[str, dict[str, Any]] = runtime.get_instance().uploaded_file_mgr.file_storage  # type: ignore[attr-defined]
+            manager: Any = runtime.get_instance().uploaded_file_mgr
+            held: dict[str, dict[str, Any]] = manager.file_storage
             session = rest.partition("/")[0]
             for file in list(held.get(session, ()))[: 1 - FILES_PER_SESSION or None]:
-                runtime.get_instance().uploaded_file_mgr.remove_file(session, file)
+                manager.remove_file(session, file)
             if sum(len(file.data) for files in list(held.values()) for file in list(files.values())) > UPLOADED_BYTES:
                 refusal = PlainTextResponse("This server holds too many files now; try again later.", 503)
                 await refusal(scope, receive, send)

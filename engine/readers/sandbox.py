@@ -7,9 +7,9 @@ of a process with threads can hang.
 
 import json
 import os
+import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from engine.errors import DatasetError
+from engine.files import scratch_folder
 from engine.readers.readings import Check, Upload
 from engine.readers.uploads import MAX_BYTES, plain_name
 from engine.records import Configuration
@@ -59,9 +60,9 @@ def read_in_sandbox(name: str, data: bytes) -> Upload:
 def _ask(name: str, data: bytes) -> dict[str, Any]:
     command = [sys.executable, *COMMAND]
     given = json.dumps(name).encode() + b"\n" + data
-    # The file's only other place; it goes even where the process is ended in the middle.
-    with _slots, tempfile.TemporaryDirectory(prefix="defect-atlas-") as scratch:
-        environment = _environment() | {"TMPDIR": scratch}
+    with _slots:
+        scratch = scratch_folder()  # the file's only other place; it goes even where the process is ended in the middle
+        environment = _environment() | {"TMPDIR": str(scratch)}
         try:
             done = subprocess.run(
                 command, input=given, capture_output=True, timeout=PATIENCE, cwd=_ROOT, env=environment, check=False
@@ -70,6 +71,8 @@ def _ask(name: str, data: bytes) -> dict[str, Any]:
             raise OverloadError(
                 f"{name} was not read within {PATIENCE:.0f} s; try again when less is going on."
             ) from None
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
     if done.returncode < 0:
         raise DatasetError(f"{name} takes more time or memory to read than any structure needs; it is refused.")
     if done.returncode:
