@@ -174,7 +174,9 @@ class Problem(BaseModel):
     detail: str
 
 
-_REFUSED: dict[int | str, dict[str, Any]] = {code: {"model": Problem} for code in (400, 404, 411, 413, 422, 429, 503)}
+_REFUSED: dict[int | str, dict[str, Any]] = {
+    code: {"model": Problem} for code in (400, 401, 403, 404, 411, 413, 422, 429, 503)
+}
 
 
 def make_api() -> FastAPI:
@@ -204,8 +206,9 @@ def predict(asked: PredictionRequest, request: Request) -> Job:
     crystal = None
     if asked.crystal is not None:
         crystal = read_in_sandbox("crystal", asked.crystal.encode(errors="replace")).configuration
-    visitor = f"api-{request.client.host if request.client else 'unknown'}"
-    job = predictor().submit(visitor, upload.configuration, asked.models, asked.calculation(), crystal)
+    job = predictor().submit(
+        _visitor(request), upload.configuration, asked.models, asked.calculation(), crystal, address=_address(request)
+    )
     remarks = [Remark(name=check.name, is_fine=check.is_fine, text=check.text) for check in upload.checks]
     return _job(job).model_copy(update={"remarks": remarks})
 
@@ -215,10 +218,19 @@ def read_job(job: str) -> Job:
     return _job(job)
 
 
-def cancel_job(job: str) -> Job:
-    """End what is still open of a job."""
-    predictor().cancel(job)
+def cancel_job(job: str, request: Request) -> Job:
+    """End what is still open of a job; only from where it was asked for."""
+    if not predictor().cancel(job, _visitor(request)):
+        raise HTTPException(403, "Somebody else asked for this job, and can cancel it.")
     return _job(job)
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""
+
+
+def _visitor(request: Request) -> str:
+    return f"api-{_address(request) or 'unknown'}"
 
 
 def _job(name: str) -> Job:

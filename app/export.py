@@ -6,6 +6,7 @@ the camera in the chart's toolbar stays, which saves what the browser shows.
 """
 
 import datetime
+import html
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -129,8 +130,18 @@ def to_csv(table: pd.DataFrame, provenance: Provenance) -> bytes:
     Read it with `pandas.read_csv(file, comment="#")`. The same table of the same data is the same on any day.
     """
     head = "".join(f"# {line}\n" for line in [provenance.title, *provenance.parts(with_date=False)])
-    named = columns.named(table, provenance.page, provenance.title)
+    named = columns.named(_without_formulas(table), provenance.page, provenance.title)
     return (head + str(named.to_csv(index=False))).encode()
+
+
+def _without_formulas(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with an apostrophe before texts that a spreadsheet would compute; texts may come from anyone's file."""
+    texts = table.select_dtypes(exclude="number").columns
+    return table.assign(**{name: table[name].map(_plain_text) for name in texts})
+
+
+def _plain_text(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
 def to_html(make: MakeFigure, provenance: Provenance) -> bytes:
@@ -139,7 +150,7 @@ def to_html(make: MakeFigure, provenance: Provenance) -> bytes:
     name = provenance.file_name("svg").rpartition(".")[0]
     config = {"displaylogo": False, "toImageButtonOptions": {"format": "svg", "filename": name}}
     page = str(figure.to_html(include_plotlyjs=True, config=config))
-    return page.replace("<head>", f"<head><title>{provenance.title}</title>", 1).encode()
+    return page.replace("<head>", f"<head><title>{html.escape(provenance.title)}</title>", 1).encode()
 
 
 def to_image(make: MakeFigure, image_format: str, width: int) -> bytes:

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import streamlit as st
 
-from app import commands, furniture, search, selection, theme
+from app import commands, furniture, login, search, selection, theme
 from engine.errors import ScopeError, StoreError
 from engine.store import connection
 
@@ -109,6 +109,7 @@ def main() -> None:
     # Streamlit hides all but ten of so many pages behind a button.
     page = st.navigation(_navigation(), expanded=True)
     furniture.name_tab(page.title)
+    login.ask()
     try:
         connection.version()
         search.draw([(entry.file, entry.title, entry.url_path) for entry in PAGES if entry.is_listed])

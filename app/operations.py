@@ -1,5 +1,6 @@
 """What those who run a server need: health, counts for monitoring, headers of every answer, and a warm start."""
 
+import functools
 import gc
 import importlib
 import pkgutil
@@ -16,7 +17,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from streamlit import net_util, runtime
 
+from app import login
 from app.live import predictor
 from engine.errors import EngineError
 from engine.numerics.local_environments import scaled, soap_vectors
@@ -24,13 +27,20 @@ from engine.queries import catalog, nearest_environments
 
 _ONE_ATOM = (np.array([13]), np.zeros((1, 3)), 2.86 * np.eye(3), (True, True, True))
 
-# Streamlit's own scripts need inline code and eval (charts), so no policy on scripts; frames and types can be bounded.
+# Streamlit's own scripts need inline code and eval (charts), so no policy on scripts; the rest can be bounded. Pictures
+# come from this server alone, so that no text of a dataset can make a browser tell others what a visitor looks at.
 HEADERS = {
     b"x-content-type-options": b"nosniff",
     b"referrer-policy": b"same-origin",
     b"permissions-policy": b"camera=(), microphone=(), geolocation=()",
-    b"content-security-policy": b"frame-ancestors 'self'; object-src 'none'; base-uri 'self'",
+    b"content-security-policy": (
+        b"frame-ancestors 'self'; object-src 'none'; base-uri 'self'; form-action 'self'; "
+        b"media-src 'self' data: blob:; img-src 'self' data: blob:; connect-src 'self' data: blob: ws: wss:"
+    ),
 }
+
+FILES_PER_SESSION = 4
+UPLOADED_BYTES = 200_000_000
 
 
 def health(request: Request) -> Response:
@@ -82,7 +92,37 @@ class SecurityHeaders:
         await self._app(scope, receive, with_headers if scope["type"] == "http" else send)
 
 
-MIDDLEWARE = [Middleware(SecurityHeaders)]
+class UploadLimits:
+    """Bounds what uploads take in memory, whether or not a page ever asks for them.
+
+    A session keeps its last files, since a page shows two at most; where all sessions together hold too much, a new
+    file is refused.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Make room for an upload, or refuse it."""
+        _, is_upload, rest = str(scope.get("path", "")).partition("/_stcore/upload_file/")
+        if is_upload and scope.get("method") == "PUT" and runtime.exists():
+            manager: Any = runtime.get_instance().uploaded_file_mgr
+            held: dict[str, dict[str, Any]] = manager.file_storage
+            session = rest.partition("/")[0]
+            for file in list(held.get(session, ()))[: 1 - FILES_PER_SESSION or None]:
+                manager.remove_file(session, file)
+            if sum(len(file.data) for files in list(held.values()) for file in list(files.values())) > UPLOADED_BYTES:
+                refusal = PlainTextResponse("This server holds too many files now; try again later.", 503)
+                await refusal(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+# Streamlit asks a public server for this one's address whenever a foreign page asks for something, and waits; once is
+# enough, also where there is no answer.
+net_util.get_external_ip = functools.cache(net_util.get_external_ip)
+
+MIDDLEWARE = [Middleware(SecurityHeaders), Middleware(UploadLimits), Middleware(login.ClosedInterface)]
 
 
 @asynccontextmanager

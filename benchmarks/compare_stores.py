@@ -7,7 +7,7 @@ is left out. The exit status is 1 where a table of unchanged columns differs.
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,8 +60,17 @@ class Comparison:
         )
 
 
-def compare(before: Path, after: Path) -> Iterator[Comparison]:
-    """Compare every table that both builds have, then name the others as empty comparisons."""
+def compare(
+    before: Path, after: Path, *, without: Collection[str] = (), as_sets: Collection[str] = ()
+) -> Iterator[Comparison]:
+    """Compare every table that both builds have, then name the others as empty comparisons.
+
+    Args:
+        before: A store.
+        after: Another one.
+        without: Columns that are not compared, such as times of computations.
+        as_sets: Tables whose rows count once however often they are there.
+    """
     with duckdb.connect() as con:
         for name, path in (("before", before), ("after", after)):
             con.execute(f"attach '{path}' as {name} (read_only)")
@@ -69,7 +78,8 @@ def compare(before: Path, after: Path) -> Iterator[Comparison]:
         for table in sorted(columns["before"].keys() | columns["after"].keys()):
             old, new = columns["before"].get(table, []), columns["after"].get(table, [])
             if table not in LEFT_OUT:
-                yield _compare_table(con, table, old, new)
+                names = ([name for name in columns if name not in without] for columns in (old, new))
+                yield _compare_table(con, table, *names, is_set=table in as_sets)
 
 
 def _columns(con: duckdb.DuckDBPyConnection, name: str) -> dict[str, list[str]]:
@@ -82,8 +92,11 @@ def _columns(con: duckdb.DuckDBPyConnection, name: str) -> dict[str, list[str]]:
     return dict(rows)
 
 
-def _compare_table(con: duckdb.DuckDBPyConnection, table: str, old: list[str], new: list[str]) -> Comparison:
+def _compare_table(
+    con: duckdb.DuckDBPyConnection, table: str, old: list[str], new: list[str], *, is_set: bool
+) -> Comparison:
     """Compare one table on the columns that both builds have."""
+    repeats = "" if is_set else "all"
     shared = ", ".join(f'"{name}"' for name in old if name in new)
     added, gone = tuple(n for n in new if n not in old), tuple(n for n in old if n not in new)
     counts = tuple(
@@ -94,7 +107,7 @@ def _compare_table(con: duckdb.DuckDBPyConnection, table: str, old: list[str], n
         return Comparison(table, (counts[0], counts[1]), counts[0], counts[1], added, gone, "a table of one build only")
     sides = [
         con.execute(
-            f"select {shared} from {one}.{table} except all select {shared} from {other}.{table}"
+            f"select {shared} from {one}.{table} except {repeats} select {shared} from {other}.{table}"
         ).fetchall()
         for one, other in (("before", "after"), ("after", "before"))
     ]  # fmt: skip

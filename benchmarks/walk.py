@@ -184,7 +184,7 @@ def model_walk(model_id: str, folder: Any) -> tuple[Walk, Walk]:
         def watched(*arguments: Any, **options: Any) -> Any:
             command = worker_envs.worker_command(*arguments, **options)
             python, _, _, *rest = command.argv
-            return dataclasses.replace(command, argv=(python, __file__, INSIDE, str(inside), *rest))
+            return dataclasses.replace(command, argv=(python, __file__, INSIDE, str(inside), *rest), read=None)
 
         predict(watched)
         worker = Walk()

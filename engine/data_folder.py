@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.files import remove_abandoned
+
 ROOT = Path(__file__).resolve().parent.parent
 EMBEDDED = ROOT / "data" / "embedded"
 
@@ -58,6 +60,12 @@ class DataFolder:
     def learning(self) -> Path:
         """Folder with learning curves, one folder per dataset and labels."""
         return self.root / "learning"
+
+    def remove_abandoned(self) -> None:
+        """Remove temporary files that killed commands left; those among predictions go when a run plans them."""
+        nested = [*self.root.glob("imported/*"), *self.root.glob("vacancies/*/*")]
+        for folder in (self.root, self.root / "datasets", self.root / "environments", self.costs, *nested):
+            remove_abandoned(folder)
 
     @property
     def costs(self) -> Path:

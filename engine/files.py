@@ -7,13 +7,16 @@ the standard library only.
 
 import os
 import re
+import shutil
 import socket
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 _TEMPORARY = re.compile(r"\.(?P<host>[\w-]+)-(?P<pid>\d+)-[0-9a-f]{8}\.tmp$")
+_SCRATCH = re.compile(r"defect-atlas\.(?P<host>[\w-]+)-(?P<pid>\d+)-[^.]+$")
 
 
 @contextmanager
@@ -44,6 +47,19 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def scratch_folder() -> Path:
+    """A new folder for temporary files of this process, after removing those that dead processes left.
+
+    Raises:
+        OSError: There is no room for it.
+    """
+    parent = Path(tempfile.gettempdir())
+    for path in parent.glob("defect-atlas.*"):
+        if _is_abandoned(_SCRATCH.search(path.name)):
+            shutil.rmtree(path, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"defect-atlas.{_host()}-{os.getpid()}-", dir=parent))
+
+
 def remove_abandoned(folder: Path) -> list[Path]:
     """Remove temporary files that dead processes of this machine left in a folder.
 
@@ -52,11 +68,15 @@ def remove_abandoned(folder: Path) -> list[Path]:
     """
     removed = []
     for path in folder.glob("*.tmp"):
-        match = _TEMPORARY.search(path.name)
-        if match and match["host"] == _host() and not _is_running(int(match["pid"])):
+        if _is_abandoned(_TEMPORARY.search(path.name)):
             path.unlink(missing_ok=True)
             removed.append(path)
     return removed
+
+
+def _is_abandoned(name: re.Match[str] | None) -> bool:
+    """Whether a name is that of a process of this machine that is no more."""
+    return name is not None and name["host"] == _host() and not _is_running(int(name["pid"]))
 
 
 def _host() -> str:

@@ -345,21 +345,58 @@ def read_run_record(path: Path) -> RunRecord:
     return RunRecord.from_metadata({key.decode(): value.decode() for key, value in metadata.items()})
 
 
-def read_table(path: Path, schema: pa.Schema) -> pa.Table:
-    """A table whose pages are checked against their checksums, where the file has any.
+def read_table(path: Path, schema: pa.Schema | None = None) -> pa.Table:
+    """A table whose pages and rows are checked against their checksums, where the file has any.
+
+    Pages have checksums of parquet. Its footer, which says where pages are and what they mean, has none, so the rows
+    themselves have another.
 
     Raises:
-        OSError: A page is damaged.
+        OSError: A page is damaged, or the rows are not those that were written.
         ArrowInvalid: The file is not parquet.
     """
-    return pq.read_table(path, schema=schema, page_checksum_verification=True)
+    table = pq.read_table(path, page_checksum_verification=True)
+    written = (table.schema.metadata or {}).get(_ROWS)
+    if written is not None and written.decode() != _rows_digest(table):
+        raise OSError(f"{path.name} is damaged: its rows are not those that were written")
+    if schema is None:
+        return table
+    if not set(schema.names) <= set(table.column_names):  # of an earlier release; what it lacks is null
+        return pq.read_table(path, schema=schema, page_checksum_verification=True)
+    return table.select(schema.names).cast(schema.with_metadata(table.schema.metadata))
 
 
 def write_table(path: Path, table: pa.Table) -> None:
-    """Write a table with checksums of its pages, whole or not at all.
+    """Write a table with checksums of its pages and rows, whole or not at all.
 
     Raises:
         OSError: It cannot be written.
     """
+    marked = table.replace_schema_metadata({**(table.schema.metadata or {}), _ROWS: _rows_digest(table)})
     with replacing(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
+        pq.write_table(marked, temporary, compression="zstd", write_page_checksum=True)
+
+
+_ROWS = b"rows_sha256"
+
+
+def _rows_digest(table: pa.Table) -> str:
+    """Checksum of names and values of a table, however they lie in memory."""
+    digest = hashlib.sha256()
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        digest.update(name.encode())
+        _digest_array(digest, column.combine_chunks())
+    return digest.hexdigest()
+
+
+def _digest_array(digest: Any, values: pa.Array) -> None:
+    """Take in which values are null, how long lists and texts are, and the values."""
+    digest.update(np.packbits(values.is_null().to_numpy(zero_copy_only=False)).tobytes())
+    if pa.types.is_list(values.type):
+        digest.update(values.value_lengths().fill_null(0).to_numpy(zero_copy_only=False).tobytes())
+        _digest_array(digest, values.flatten())
+    elif pa.types.is_string(values.type):
+        words = [word.encode() for word in values.fill_null("").to_pylist()]
+        digest.update(np.array([len(word) for word in words], dtype=np.int64).tobytes() + b"".join(words))
+    else:
+        digest.update(values.drop_null().to_numpy(zero_copy_only=False).tobytes())

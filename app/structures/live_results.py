@@ -11,7 +11,8 @@ from app.structures import files
 from app.structures.atomview import DEVIATION_COLORS, FORCE_COLORS, AtomColors
 from app.structures.shown import LEAST_FORCE, largest_first, position_table
 from engine.records import Configuration
-from precompute.live.predictor import LivePredictor, force_deviation
+from precompute.live.calculations import force_deviation
+from precompute.live.predictor import LivePredictor
 from precompute.live.tasks import LiveModel, TaskState
 
 

@@ -34,7 +34,8 @@ from engine.readers.readings import MAX_ATOMS, Upload
 from engine.readers.sandbox import OverloadError, read_in_sandbox
 from engine.records import Configuration
 from precompute.live.calculations import CALCULATION_SECONDS, EQUATION_OF_STATE, RELAX, SINGLE_POINT, Calculation
-from precompute.live.predictor import LIMIT_SECONDS, MAX_JOBS_PER_SESSION, LivePredictor, uncovered_elements
+from precompute.live.predictor import LIMIT_SECONDS, LivePredictor, uncovered_elements
+from precompute.live.shares import MAX_JOBS_PER_SESSION
 from precompute.live.tasks import DONE, Job, LiveModel
 
 POLL_SECONDS = 1.0
@@ -224,7 +225,8 @@ def _limits() -> None:
     st.caption(
         f"Limits: {uploads.MAX_BYTES // 1_000_000} MB, {MAX_ATOMS} atoms, {LIMIT_SECONDS:.0f} s for a single point and "
         f"{CALCULATION_SECONDS:.0f} s for a relaxation or a scan (loading the model excluded), "
-        f"{MAX_JOBS_PER_SESSION} open jobs per visitor. Files are read in memory and not kept."
+        f"{MAX_JOBS_PER_SESSION} open jobs per visitor. Files are read in a process of their own "
+        "and not kept; a structure stays with its job in memory, until newer jobs need the room."
     )
 
 
@@ -243,14 +245,25 @@ def _run_button(predictor: LivePredictor, configuration: Configuration | None, a
         ):
             assert configuration is not None
             _submit(predictor, configuration, asked)
-        if st.button("Cancel", disabled=found is None or not found.is_open, key="cancel", icon=":material/close:"):
-            predictor.cancel(job)
+        visitor = st.session_state.get("visitor", "")
+        is_mine = found is not None and found.session == visitor  # whoever opens a shared address may look at it only
+        if st.button(
+            "Cancel",
+            disabled=found is None or not found.is_open or not is_mine,
+            key="cancel",
+            icon=":material/close:",
+            help=None if is_mine or found is None else "The tab that asked for this job can cancel it.",
+        ):
+            predictor.cancel(job, visitor)
 
 
 def _submit(predictor: LivePredictor, configuration: Configuration, asked: Asked) -> None:
     visitor = st.session_state.setdefault("visitor", uuid.uuid4().hex)
     try:
-        job = predictor.submit(visitor, configuration, asked.model_ids, asked.calculation, asked.crystal)
+        job = predictor.submit(
+            visitor, configuration, asked.model_ids, asked.calculation, asked.crystal,
+            address=st.context.ip_address or "",
+        )  # fmt: skip
     except EngineError as error:
         st.error(parts.plain(str(error)), icon=":material/error:")
         return

@@ -100,8 +100,11 @@ def read_ase_lmdb(path: Path) -> list[Configuration]:
         needed = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
         if path.stat().st_size < needed:
             raise DatasetError(f"{path.name} is cut: {path.stat().st_size} of {needed} bytes are there.")
-        with environment.begin() as transaction:
-            items = [(key, value) for key, value in transaction.cursor() if key not in _LMDB_BOOKKEEPING]
+        try:
+            with environment.begin() as transaction:
+                items = [(key, value) for key, value in transaction.cursor() if key not in _LMDB_BOOKKEEPING]
+        except lmdb.Error as error:
+            raise DatasetError(f"{path.name} is a damaged LMDB file ({_short(error)}).") from error
     if strangers := [key for key, _ in items if not key.isdigit()]:
         raise DatasetError(f"{path.name}: key {strangers[0][:40]!r} is no id of an ASE database.")
     items.sort(key=lambda item: int(item[0]))
@@ -130,9 +133,10 @@ def read_parquet(path: Path) -> list[Configuration]:
                 f"{path.name} unpacks to {size / 1e9:.1f} GB; at most {MAX_BYTES / 1e9:.1f} GB are read."
             )
         table = opened.read()
-    except (pa.ArrowException, OSError) as error:
+        table.validate(full=True)  # texts may be no UTF-8
+        names = set(table.column_names)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{path.name} is not a parquet file ({_short(error)}).") from error
-    names = set(table.column_names)
     if {"config_id", "numbers", "positions", "cell", "pbc"} <= names:
         return checked(path, [_record_row(path, i, row) for i, row in enumerate(table.to_pylist())])
     if missing := [name for name in LONG_COLUMNS if name not in names]:
@@ -193,7 +197,7 @@ def _check_sqlite(path: Path, copy: Path) -> None:
         finally:
             connection.close()
     except sqlite3.DatabaseError as error:
-        raise DatasetError(f"{path.name} is a damaged SQLite file ({error}).") from error
+        raise DatasetError(f"{path.name} is a damaged SQLite file ({_short(error)}).") from error
     if "systems" not in tables:
         raise DatasetError(f"{path.name} is an SQLite file, but no database of ASE: it has no table 'systems'.")
 

@@ -7,6 +7,7 @@ of a process with threads can hang.
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from engine.errors import DatasetError
+from engine.files import scratch_folder
 from engine.readers.readings import Check, Upload
 from engine.readers.uploads import MAX_BYTES, plain_name
 from engine.records import Configuration
@@ -59,14 +61,18 @@ def _ask(name: str, data: bytes) -> dict[str, Any]:
     command = [sys.executable, *COMMAND]
     given = json.dumps(name).encode() + b"\n" + data
     with _slots:
+        scratch = scratch_folder()  # the file's only other place; it goes even where the process is ended in the middle
+        environment = _environment() | {"TMPDIR": str(scratch)}
         try:
             done = subprocess.run(
-                command, input=given, capture_output=True, timeout=PATIENCE, cwd=_ROOT, env=_environment(), check=False
+                command, input=given, capture_output=True, timeout=PATIENCE, cwd=_ROOT, env=environment, check=False
             )
         except subprocess.TimeoutExpired:
             raise OverloadError(
                 f"{name} was not read within {PATIENCE:.0f} s; try again when less is going on."
             ) from None
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
     if done.returncode < 0:
         raise DatasetError(f"{name} takes more time or memory to read than any structure needs; it is refused.")
     if done.returncode:
@@ -78,7 +84,7 @@ def _ask(name: str, data: bytes) -> dict[str, Any]:
 
 def _environment() -> dict[str, str]:
     """Nothing but what Python needs; one thread, since each takes address space."""
-    kept = {key: os.environ[key] for key in ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "TMPDIR") if key in os.environ}
+    kept = {key: os.environ[key] for key in ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH") if key in os.environ}
     return kept | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1"}
 
 

@@ -60,7 +60,7 @@ def fetch_file(target: Path, *, sha256: str = "", url: str | None = None, mirror
             raise FetchError(f"{mirrored} is no whole gzip file ({error}); fetch without --mirror.") from error
         how = "mirror"
     elif url is not None:
-        _download(url, part)
+        _download(url, part, is_checked=bool(wanted))
         how = "download"
     else:
         raise FetchError(f"{target.name} has no address; give a mirror directory with --mirror.")
@@ -74,6 +74,7 @@ def fetch_file(target: Path, *, sha256: str = "", url: str | None = None, mirror
     if not sha256:
         write_text(_record(target), found + "\n")
     part.replace(target)
+    _validator(part).unlink(missing_ok=True)
     return how
 
 
@@ -87,9 +88,19 @@ def _record(target: Path) -> Path:
     return target.with_name(target.name + ".sha256")
 
 
-def _download(url: str, part: Path) -> None:
-    """Download into a partial file, going on where an earlier attempt ended."""
+def _validator(part: Path) -> Path:
+    """File with the mark by which the server tells versions of a half-loaded file apart (ETag)."""
+    return part.with_name(part.name + ".etag")
+
+
+def _download(url: str, part: Path, *, is_checked: bool) -> None:
+    """Download into a partial file, going on where an earlier attempt ended.
+
+    Where no checksum tells whether two halves belong together, the server must say that it has the version still.
+    """
     for attempt in range(1, ATTEMPTS + 1):
+        if not is_checked and not _validator(part).is_file():
+            part.unlink(missing_ok=True)
         try:
             _download_once(url, part)
             return
@@ -117,13 +128,21 @@ def _download(url: str, part: Path) -> None:
 def _download_once(url: str, part: Path) -> None:
     size = part.stat().st_size if part.is_file() else 0
     request = urllib.request.Request(url, headers={"User-Agent": "defect-atlas"})
+    mark = _validator(part)
     if size:
         request.add_header("Range", f"bytes={size}-")
+        if mark.is_file():
+            request.add_header("If-Range", mark.read_text())  # else the whole of the new version comes
     token = os.environ.get("HF_TOKEN")
     if token and request.host and request.host.endswith("huggingface.co"):
         request.add_unredirected_header("Authorization", f"Bearer {token}")
     with urllib.request.urlopen(request, timeout=60) as response:
         resumed = response.status == 206
+        if not resumed:
+            etag = response.headers.get("ETag", "")
+            mark.unlink(missing_ok=True)
+            if etag and not etag.startswith("W/"):  # a weak one does not stand for the bytes
+                write_text(mark, etag)
         total = int(response.headers.get("Content-Length") or 0) + (size if resumed else 0)
         done = size if resumed else 0
         with part.open("ab" if resumed else "wb") as handle:

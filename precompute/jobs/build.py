@@ -76,8 +76,9 @@ def build(folder: DataFolder, *, is_full: bool = False) -> Built:
     folder.root.mkdir(parents=True, exist_ok=True)
     with (folder.root / ".build.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # of the system, so that a killed build leaves no lock behind
-        for left in (*folder.root.glob("results-*.building"), *folder.root.glob("results-*.wal")):
-            left.unlink()
+        for pattern in ("results-*.building", "results-*.wal", "results.duckdb.*.new"):
+            for left in folder.root.glob(pattern):
+                left.unlink()
         for left in folder.root.glob("results-*.tmp"):
             shutil.rmtree(left)
         stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")

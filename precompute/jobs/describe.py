@@ -10,12 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from engine.data_folder import DataFolder
-from engine.files import replacing
 from engine.numerics.local_environments import CLASS_SETTING, SOAP_SETTING, classify, scaled, soap_vectors
-from engine.records import Configuration
+from engine.records import Configuration, read_table, write_table
 from engine.store.environments import Environments
 
 PER_GROUP = 200  # atoms of each group with a SOAP vector: 0.6 kB each in the store
@@ -68,7 +66,7 @@ def _environments(configuration: Configuration, sampled: Sequence[int]) -> Envir
 def _read(path: Path, configurations: Sequence[Configuration]) -> dict[str, Environments] | None:
     """What the file holds; None where there is none, or one of other atoms or of another setting."""
     try:
-        table = pq.read_table(path)
+        table = read_table(path)
     except (OSError, ValueError):  # ArrowInvalid is a ValueError; a file that cannot be read is made again
         return None
     here = [(c.config_id, c.geometry_hash) for c in configurations]
@@ -96,6 +94,4 @@ def _write(path: Path, configurations: Sequence[Configuration], found: dict[str,
             "soap": pa.array([row.soap.ravel().tolist() for row in rows], pa.list_(pa.float32())),
         }
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        pq.write_table(table.replace_schema_metadata({"setting": SETTING}), temporary)
+    write_table(path, table.replace_schema_metadata({"setting": SETTING}))

@@ -1,10 +1,14 @@
 """What a visitor may have computed of a structure, within which limits, and what comes of it."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from engine.errors import DatasetError, SettingsError
-from engine.records import Configuration
+from engine.numerics import uncertainty
+from engine.records import Configuration, FloatArray
 from engine.relaxations import RelaxationOptions
 from engine.volume_scans import VolumeScan
 
@@ -69,3 +73,19 @@ class Calculation:
     def n_evaluations(self) -> int:
         """Single points that it takes at most."""
         return {SINGLE_POINT: 1, RELAX: self.relaxation.steps + 1, EQUATION_OF_STATE: self.scan.n_volumes}[self.task]
+
+
+def force_deviation(forces: Sequence[FloatArray]) -> FloatArray:
+    """Largest distance of any model's force from the mean force, per atom: max_k |F_k - <F>|.
+
+    Args:
+        forces: One array of shape (n_atoms, 3) per model, at least two, eV/Å.
+
+    Returns:
+        Shape (n_atoms,), eV/Å.
+
+    Example:
+        >>> force_deviation([np.array([[0.0, 0, 0]]), np.array([[0.0, 0, 2]])])
+        array([1.])
+    """
+    return uncertainty.force_deviation(np.stack(forces))[0]

@@ -20,13 +20,11 @@ import traceback
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 from ase.data import chemical_symbols
 
 from engine.data_folder import DataFolder
 from engine.errors import EngineError, SettingsError, WorkerError
-from engine.numerics import uncertainty
-from engine.records import Configuration, FloatArray, Prediction
+from engine.records import Configuration, Prediction
 from engine.registry.models import Model, get_model, load_models
 from engine.relaxations import Relaxation
 from engine.volume_scans import Scanned, scanned
@@ -39,6 +37,7 @@ from precompute.live.calculations import (
     Calculation,
 )
 from precompute.live.estimates import Estimates
+from precompute.live.shares import Shares, guessed, too_many
 from precompute.live.tasks import CANCELLED, DONE, FAILED, LOADING, QUEUED, RUNNING, Job, LiveModel, Task, TaskState
 from precompute.workers import process
 from precompute.workers.pool import Loaded, Pool, default_memory_gb
@@ -46,9 +45,7 @@ from precompute.workers.worker_envs import why_not_runnable
 
 LIMIT_SECONDS = 60.0
 FIRST_LIMIT_SECONDS = 240.0  # compiled models build their kernels in the first computation after loading
-MAX_JOBS_PER_SESSION = 2
 MAX_MODELS_PER_JOB = 8
-MAX_QUEUE = 40
 _MAX_RESULTS = 256
 _MAX_JOBS = 200
 _MAX_JOB_BYTES = 400_000_000
@@ -97,6 +94,7 @@ class LivePredictor:
         self._jobs: OrderedDict[str, Job] = OrderedDict()
         self._results: OrderedDict[tuple[object, ...], Task] = OrderedDict()
         self._estimates = Estimates()
+        self._shares = Shares()
         self._threads: list[threading.Thread] = []
         self._is_closed = False
         self._n_ended = 0
@@ -120,15 +118,18 @@ class LivePredictor:
         model_ids: Sequence[str],
         calculation: Calculation | None = None,
         crystal: Configuration | None = None,
+        *,
+        address: str = "",
     ) -> str:
         """Queue one structure for some models.
 
         Args:
-            session: Id of the visitor; the limit on open jobs is per session.
+            session: Id of the visitor; the limit on open jobs is per session, and nobody else can cancel the job.
             configuration: The structure to predict.
             model_ids: Models, each once.
             calculation: What is computed; a single point where None.
             crystal: A perfect crystal that gets the same, for the energy of a defect.
+            address: From where the visitor asks; whoever asks from many sessions has the turns of one visitor.
 
         Returns:
             Id of the job, which cannot be guessed: whoever has it sees the results.
@@ -148,13 +149,16 @@ class LivePredictor:
         if crystal is not None:
             same = asked.checked(crystal)
             beside = tuple(self._task(model, crystal, same) for model in models)
-        made = Job(session, configuration, checked, tasks, crystal, beside)
+        made = Job(session, configuration, checked, tasks, crystal, beside, address)
         with self._changed:
-            self._check_limits(session)
+            self._check_limits(session, address)
             job = secrets.token_hex(16)
             self._jobs[job] = made
             self._forget_old_jobs()
+            for task in made.all_tasks:
+                task.visitor = address or session
             self._queue += [task for task in made.all_tasks if task.state == QUEUED]
+            self._arrange()
             self._start_threads()
             self._changed.notify_all()
         return job
@@ -181,10 +185,20 @@ class LivePredictor:
             found = self._jobs.get(job)
             return self._snapshots(found.crystal_tasks) if found else []
 
-    def cancel(self, job: str) -> None:
-        """End a job's open tasks; a model that was computing is unloaded."""
+    def cancel(self, job: str, session: str) -> bool:
+        """End a job's open tasks; a model that was computing is unloaded.
+
+        Args:
+            job: Its id.
+            session: Of the visitor who asks.
+
+        Returns:
+            Whether the visitor may: a job is cancelled by whoever asked for it, and not by all who know its address.
+        """
         with self._changed:
             found = self._jobs.get(job)
+            if found is not None and found.session != session:
+                return False
             for task in found.all_tasks if found else ():
                 if not task.is_open:
                     continue
@@ -194,6 +208,7 @@ class LivePredictor:
                     task.close(CANCELLED)
                 elif self._busy.get(task.model.model_id) is task:
                     self._pool.stop(task.model.model_id)
+        return True
 
     def warm_models(self) -> list[str]:
         """Ids of the models that are loaded now."""
@@ -266,14 +281,17 @@ class LivePredictor:
             found.append(task.snapshot(place, estimate))
         return found
 
-    def _check_limits(self, session: str) -> None:
+    def _arrange(self) -> None:
+        """Put the queue in order, so that everyone has a turn."""
+        warm = set(self._pool.loaded())
+        costs = {id(task): self._estimates.left(task, warm) for task in self._queue}
+        self._shares.arrange(self._queue, lambda task: guessed(task) if (c := costs[id(task)]) is None else c)
+
+    def _check_limits(self, session: str, address: str) -> None:
         if self._is_closed:
             raise SettingsError("This server is stopping; try again in a minute.")
-        open_jobs = sum(job.session == session and job.is_open for job in self._jobs.values())
-        if open_jobs >= MAX_JOBS_PER_SESSION:
-            raise SettingsError(f"{open_jobs} of your predictions are still open; wait for one or cancel it.")
-        if len(self._queue) >= MAX_QUEUE:
-            raise SettingsError(f"{len(self._queue)} predictions are waiting already; try again in a minute.")
+        if why_not := too_many(self._jobs.values(), len(self._queue), session, address):
+            raise SettingsError(why_not)
 
     def _forget_old_jobs(self) -> None:
         """Keep as many of the last jobs as there is room for; trajectories take the most of it."""
@@ -302,6 +320,7 @@ class LivePredictor:
                 self._finish(task, FAILED, f"The program failed ({type(error).__name__}: {error}).")
             finally:
                 with self._changed:
+                    self._shares.note(task.visitor, task.seconds)
                     self._busy.pop(task.model.model_id, None)
                     self._changed.notify_all()
 
@@ -310,6 +329,7 @@ class LivePredictor:
         with self._changed:
             while not self._is_closed:
                 self._pool.unload_idle(self._idle_seconds)
+                self._arrange()
                 for task in self._queue:
                     if task.model.model_id not in self._busy:
                         self._queue.remove(task)
@@ -426,19 +446,3 @@ def uncovered_elements(model_id: str, configuration: Configuration) -> list[str]
         RegistryError: The model is unknown.
     """
     return get_model(model_id).unknown_elements({chemical_symbols[z] for z in configuration.numbers.tolist()})
-
-
-def force_deviation(forces: Sequence[FloatArray]) -> FloatArray:
-    """Largest distance of any model's force from the mean force, per atom: max_k |F_k - <F>|.
-
-    Args:
-        forces: One array of shape (n_atoms, 3) per model, at least two, eV/Å.
-
-    Returns:
-        Shape (n_atoms,), eV/Å.
-
-    Example:
-        >>> force_deviation([np.array([[0.0, 0, 0]]), np.array([[0.0, 0, 2]])])
-        array([1.])
-    """
-    return uncertainty.force_deviation(np.stack(forces))[0]

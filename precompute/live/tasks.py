@@ -104,6 +104,8 @@ class Task:
     is_cancelled: bool = False
     n_done: int = 0
     max_force: float | None = None
+    visitor: str = ""
+    queued: float = field(default_factory=time.monotonic)
 
     @property
     def is_open(self) -> bool:
@@ -147,6 +149,7 @@ class Job:
         tasks: One per model.
         crystal: The perfect crystal that it is compared with; None where none was given.
         crystal_tasks: The same calculation of the crystal, one per model; empty without one.
+        address: From where the visitor asked; empty where that is not known.
     """
 
     session: str
@@ -155,6 +158,7 @@ class Job:
     tasks: tuple[Task, ...]
     crystal: Configuration | None = None
     crystal_tasks: tuple[Task, ...] = ()
+    address: str = ""
 
     @property
     def all_tasks(self) -> tuple[Task, ...]:

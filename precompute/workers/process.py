@@ -3,6 +3,7 @@
 import json
 import os
 import selectors
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import WorkerError
+from engine.files import replacing, scratch_folder
 from engine.records import (
     KILLED,
     TOOK_LONGER,
@@ -84,6 +86,7 @@ class Worker:
         self._command = command
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
+        self._scratch: Path | None = None
         self._lines: deque[bytes] = deque()
         self._rest = b""
         self.record: dict[str, str] = {}
@@ -111,13 +114,16 @@ class Worker:
         """
         try:
             self._log.parent.mkdir(parents=True, exist_ok=True)
+            self._scratch = scratch_folder()
+            # The one folder that it may write to; packages keep settings and caches at home.
+            places = {"TMPDIR": str(self._scratch), "HOME": str(self._scratch)}
             with self._log.open("ab") as log:
                 self._process = subprocess.Popen(
-                    self._command.argv,
+                    self._command.confined(),
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=log,
-                    env=self._command.env,
+                    env=self._command.env | places,
                     cwd=self._command.cwd,
                 )
         except OSError as error:
@@ -161,9 +167,10 @@ class Worker:
             WorkerError: The worker refused the request.
             OSError: The temporary folder is full.
         """
-        with tempfile.TemporaryDirectory(prefix="defect-atlas-") as scratch:
-            source = Path(scratch) / "configurations.parquet"
-            output = target or Path(scratch) / "predictions.parquet"
+        assert self._scratch is not None, "start() first"
+        with tempfile.TemporaryDirectory(dir=self._scratch) as scratch:
+            source = Path(scratch) / "given.parquet"
+            output = target or Path(scratch) / "found.parquet"
             write_configurations(source, configurations)
             done = self.request(
                 source, output, task=task, options=options, skip=skip, max_edges=max_edges, timeout=timeout,
@@ -188,6 +195,8 @@ class Worker:
     ) -> dict[str, Any]:
         """Evaluate the configurations of one file into another.
 
+        The worker gets a copy of the one and writes beside it, since it may not reach any other folder.
+
         Args:
             source: Configurations, as `engine.records.write_configurations` writes them.
             target: Predictions; appears complete or not at all.
@@ -205,11 +214,24 @@ class Worker:
             WorkerDiedError: The process ended, or one batch took too long.
             WorkerError: The worker refused the request.
         """
-        assert self._process is not None and self._process.stdin is not None, "start() first"
-        self.current_batch = ()
-        message: dict[str, Any] = {"task": task, "input": str(source.resolve()), "output": str(target.resolve())}
-        message |= {"skip": dict(skip or {}), "options": dict(options or {})}
+        assert self._scratch is not None, "start() first"
+        message: dict[str, Any] = {"task": task, "skip": dict(skip or {}), "options": dict(options or {})}
         message |= {} if max_edges is None else {"max_edges": max_edges}
+        with tempfile.TemporaryDirectory(dir=self._scratch) as folder:
+            given, found = Path(folder) / source.name, Path(folder) / f"out-{target.name}"
+            if source.is_file():  # the worker says so where it is not
+                shutil.copyfile(source, given)
+            done = self._answer(message | {"input": str(given), "output": str(found)}, timeout, on_progress)
+            with replacing(target) as temporary, open(found, "rb", opener=_no_link) as source_file:
+                temporary.write_bytes(source_file.read())
+        return done
+
+    def _answer(
+        self, message: Mapping[str, Any], timeout: float | None, on_progress: Progress | None
+    ) -> dict[str, Any]:
+        """Hand in a request, and wait for its `done` message."""
+        assert self._process is not None and self._process.stdin is not None
+        self.current_batch = ()
         try:
             self._process.stdin.write(json.dumps(message).encode() + b"\n")
             self._process.stdin.flush()
@@ -229,7 +251,7 @@ class Worker:
             elif reply["event"] == "done":
                 return reply
             else:
-                raise WorkerError(f"The worker refused {source.name}: {reply.get('message', reply)}")
+                raise WorkerError(f"The worker refused {Path(message['input']).name}: {reply.get('message', reply)}")
 
     def stop(self) -> None:
         """End the process, but leave its streams to a thread that may be reading from them."""
@@ -243,6 +265,8 @@ class Worker:
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()
+        if self._scratch is not None:
+            shutil.rmtree(self._scratch, ignore_errors=True)
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
                 with suppress(BrokenPipeError):
@@ -278,3 +302,8 @@ class Worker:
             how += ", as when memory runs out"
         verdict = KILLED if code == -signal.SIGKILL else ENDED_TWICE
         return WorkerDiedError(f"worker died ({how}); log: {self._log}", self.current_batch, verdict)
+
+
+def _no_link(path: str, flags: int) -> int:
+    """Open a file that a worker wrote, but not one of the user's that it only points to."""
+    return os.open(path, flags | os.O_NOFOLLOW)

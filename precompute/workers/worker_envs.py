@@ -7,7 +7,9 @@ hashes, `<data>/worker_envs/<family>/` is the environment. Packages that differ 
 `worker_command` starts a model in its family's environment.
 """
 
+import dataclasses
 import fcntl
+import functools
 import hashlib
 import json
 import os
@@ -28,6 +30,7 @@ from engine.errors import RegistryError, WorkerEnvError
 from engine.files import write_text
 from engine.registry.models import FAMILIES, Model, families
 from precompute.acquire.weights import Checkpoint
+from precompute.workers import confinement
 
 _HEADER = re.compile(r"^# /// script\n(?P<body>(?:#.*\n)+?)# ///$", re.MULTILINE)
 
@@ -49,6 +52,15 @@ _PASSED_ON = {
     "NVIDIA_DRIVER_CAPABILITIES", "XLA_PYTHON_CLIENT_PREALLOCATE", "XLA_PYTHON_CLIENT_MEM_FRACTION",
     "TF_FORCE_GPU_ALLOW_GROWTH", "PYTORCH_CUDA_ALLOC_CONF",
 }  # fmt: skip
+
+CONFINEMENT = "precompute.workers.confinement"
+TRUST = "DEFECT_ATLAS_TRUST"
+
+RUNS_CODE = {
+    "fairchem1": "a pickle", "fairchem2": "a pickle", "mace": "pickled modules", "nequip": "a package with its code",
+    "grace": "a graph of TensorFlow, which can read and write files", "matgl": "names of classes that are imported",
+}  # fmt: skip
+"""Families whose checkpoints can do more than hold numbers, and why; the packages offer no other way to load them."""
 
 # Installed from the header's accelerator table, so not in the lock.
 ACCELERATED = ("torch", "tensorflow", "tensorflow-cpu")
@@ -166,7 +178,8 @@ def build(family: str, data: Path, *, device: str = "auto") -> bool:
         shutil.rmtree(folder, ignore_errors=True)
         _uv("venv", "--quiet", "--python", "3.11", str(folder))
         _uv(
-            "pip", "install", "--quiet", "--python", python, "--no-deps", "--require-hashes",
+            # A confined worker cannot write compiled modules into its environment.
+            "pip", "install", "--quiet", "--python", python, "--no-deps", "--require-hashes", "--compile-bytecode",
             "--requirements", str(FAMILIES / f"{family}.lock"),
         )  # fmt: skip
         if kind == "cuda":
@@ -182,11 +195,31 @@ def build(family: str, data: Path, *, device: str = "auto") -> bool:
 
 @dataclass(frozen=True)
 class WorkerCommand:
-    """How to start a worker process."""
+    """How to start a worker process.
+
+    Attributes:
+        argv: Python, `-m`, a module of ours and its arguments, after what takes the network away, if anything does.
+        env: All variables.
+        cwd: Folder to start in.
+        read: Files and folders that it may read beside those of every worker; None where it is not confined.
+        write: Folders that it may write to beside its temporary one.
+    """
 
     argv: tuple[str, ...]
     env: dict[str, str]
     cwd: Path
+    read: tuple[str, ...] | None = None
+    write: tuple[str, ...] = ()
+
+    def confined(self) -> tuple[str, ...]:
+        """The command as it is started: where the system can, without a network and without other people's files."""
+        if self.read is None:
+            return self.argv
+        at = self.argv.index("-m") + 1
+        rules = [word for path in self.read for word in ("--read", path)]
+        rules += [word for path in self.write for word in ("--write", path)]
+        network = () if at > 2 else without_network()
+        return (*network, *self.argv[:at], CONFINEMENT, *rules, *self.argv[at:])
 
 
 class Start(TypedDict, total=False):
@@ -225,6 +258,7 @@ def python_command(
         # Weights are on disk before a worker starts; nothing may be looked up at run time.
         "HF_HUB_OFFLINE": "1",
         "TF_USE_LEGACY_KERAS": "1",
+        "MPLCONFIGDIR": str(data.resolve() / "cache" / "matplotlib"),  # a list of fonts costs seconds to make
         "JAX_COMPILATION_CACHE_DIR": str(data.resolve() / "cache" / "jax"),  # a shape costs 10 s to compile
         "XLA_FLAGS": f"--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads={n_threads}",
     }
@@ -235,7 +269,7 @@ def python_command(
         env = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "TF_FORCE_GPU_ALLOW_GROWTH": "true"} | env
         env |= {"CUDA_VISIBLE_DEVICES": gpu} if (gpu := start.get("gpu")) else {}
     argv = (str(python_path(family, data).absolute()), "-m", module, *arguments)
-    return WorkerCommand((*_without_network(), *argv) if start.get("offline") else argv, env, ROOT)
+    return WorkerCommand((*_offline(), *argv) if start.get("offline") else argv, env, ROOT)
 
 
 def why_not_runnable(model: Model, folder: DataFolder) -> str:
@@ -246,7 +280,28 @@ def why_not_runnable(model: Model, folder: DataFolder) -> str:
         return f"Model family '{model.family}' has no file in engine/families yet."
     if not is_built(model.family, folder.root):
         return f"Worker env '{model.family}' is not built. Run: python -m precompute envs {model.family}"
-    return Checkpoint(model, folder).why_not
+    if not python_path(model.family, folder.root).exists():  # as where environments of another machine are mounted
+        return (
+            f"Worker env '{model.family}' leads to a Python that is not on this machine. "
+            f"Build it here: python -m precompute envs {model.family}"
+        )
+    return Checkpoint(model, folder).why_not or _why_not_trusted(model)
+
+
+def _why_not_trusted(model: Model) -> str:
+    """Why weights that may run code are not loaded; empty where they are known, confined or trusted by the user."""
+    is_known = all(file.sha256 for file in model.files)
+    if is_known or model.family not in RUNS_CODE or confinement.is_possible() or is_trusted():
+        return ""
+    return (
+        f"Its weights are {RUNS_CODE[model.family]}, so they can run code; nobody has pinned their checksum, and this "
+        "machine cannot confine a worker (Landlock). Give --trust to run them as they are."
+    )
+
+
+def is_trusted() -> bool:
+    """Whether the user lets workers do whatever the user may do (--trust)."""
+    return bool(os.environ.get(TRUST))
 
 
 def worker_command(
@@ -304,23 +359,36 @@ def family_command(
     """
     pins = header(family).get("dependencies", [])
     assert isinstance(pins, list)
-    packages = ",".join(pin.partition("==")[0].partition("[")[0] for pin in pins)
-    arguments = ("--family", family, "--packages", packages, "--device", start["device"], *arguments)
-    return python_command(family, folder.root, "precompute.workers.worker", arguments, **start)
+    packages = [pin.partition("==")[0].partition("[")[0] for pin in pins]
+    given = ("--family", family, "--packages", ",".join(packages), "--device", start["device"], *arguments)
+    command = python_command(family, folder.root, "precompute.workers.worker", given, **start)
+    if is_trusted():
+        return command
+    checkpoint = arguments[arguments.index("--checkpoint") + 1] if "--checkpoint" in arguments else ""
+    write = (command.env["JAX_COMPILATION_CACHE_DIR"], command.env["MPLCONFIGDIR"])
+    for cache in write:
+        Path(cache).mkdir(parents=True, exist_ok=True)
+    read = (str(Path(checkpoint).resolve()),) if checkpoint else ()
+    return dataclasses.replace(command, read=read, write=write)
 
 
-def _without_network() -> tuple[str, ...]:
-    """Prefix of a command that starts it in a network namespace of its own, which has no way out."""
+@functools.cache
+def without_network() -> tuple[str, ...]:
+    """Prefix of a command that starts it in a network namespace of its own; empty where the system has none for us."""
     prefix = ("unshare", "--user", "--map-root-user", "--net", "--")
-    if (
-        shutil.which("unshare") is None
-        or subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode
-    ):
+    if shutil.which("unshare") is None:
+        return ()
+    return () if subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode else prefix
+
+
+def _offline() -> tuple[str, ...]:
+    """The same prefix for a user who insists on it."""
+    if not without_network():
         raise WorkerEnvError(
             "This machine cannot start a process without a network (unshare --net); leave out --offline: "
             "workers refuse connections anyway."
         )
-    return prefix
+    return without_network()
 
 
 def has_nvidia_driver() -> bool:

@@ -152,7 +152,7 @@ def test_an_equation_of_state_comes_with_its_fit(client, emt):
 
 
 def test_the_limit_of_the_page_holds_here_too(client, emt, monkeypatch):
-    monkeypatch.setattr("precompute.live.predictor.MAX_JOBS_PER_SESSION", 0)
+    monkeypatch.setattr("precompute.live.shares.MAX_JOBS_PER_SESSION", 0)
 
     answer = client.post("/predict", json={"structure": copper(), "models": ["emt"], "name": "cu.xyz"})
 

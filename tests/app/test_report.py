@@ -1,5 +1,6 @@
 """Figures to print, the basket, and the report's files."""
 
+import csv
 import io
 import json
 import re
@@ -99,6 +100,17 @@ PURE = re.compile(
     r"|coverage|held_out.*|by_kind|by_config|share|x|y|.*noise_share|rows?|columns?|yardstick_ms|position|auroc.*|rank_change"
 )
 """Columns without a unit, those whose unit another column names, and places on a map."""
+
+
+def test_a_title_is_no_markup_and_a_text_no_formula_in_files_for_others():
+    origin = export.Provenance("p", "<script>alert(1)</script>", ("emt",), ("w-g",), "1 row", "v")
+    page = export.to_html(lambda ink: go.Figure(go.Scatter(x=[1], y=[1], text="</script><b>")), origin).decode()
+    assert "<title>&lt;script&gt;alert(1)&lt;/script&gt;</title>" in page
+    assert "</script><b>" not in page
+    table = pd.DataFrame({"group": ["=HYPERLINK(1)", "@x", "+1", "-2", "\tx", "plain"], "energy": [-1.0] * 6})
+    rows = list(csv.reader(io.StringIO(export.to_csv(table, origin).decode())))
+    assert [row[0] for row in rows[-6:]] == ["'=HYPERLINK(1)", "'@x", "'+1", "'-2", "'\tx", "plain"]
+    assert {row[1] for row in rows[-6:]} == {"-1.0"}
 
 
 def test_every_number_behind_a_figure_has_its_unit_in_its_name(store, monkeypatch):

@@ -1,13 +1,16 @@
 """Files appear whole or not at all, and nothing is left of writers that died."""
 
+import os
+import random
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
 from engine.data_folder import ROOT, DataFolder, using
-from engine.files import remove_abandoned, replacing, write_text
+from engine.files import remove_abandoned, replacing, scratch_folder, write_text
 from engine.records import Prediction, read_predictions, write_predictions
 
 
@@ -45,6 +48,23 @@ def test_what_a_killed_process_left_is_removed_and_a_living_one_keeps_its_own(tm
         assert mine.exists()
 
 
+def test_temporary_folders_of_dead_processes_go_and_those_of_living_ones_stay(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    program = (
+        "import os; from engine.files import scratch_folder\n"
+        "print(scratch_folder(), flush=True); os.kill(os.getpid(), 9)"
+    )
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    asked = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True)
+    left = Path(asked.stdout.strip())
+    assert left.is_dir()
+    first = scratch_folder()
+    assert not left.exists()
+    second = scratch_folder()
+    assert first.is_dir()
+    assert second != first
+
+
 def test_a_flipped_bit_is_found_when_the_file_is_read(tmp_path):
     path = tmp_path / "a.parquet"
     write_predictions(path, [Prediction("a", "0", "failed", f"reason {k}") for k in range(100)])
@@ -53,6 +73,24 @@ def test_a_flipped_bit_is_found_when_the_file_is_read(tmp_path):
     path.write_bytes(bytes(content))
     with pytest.raises(OSError, match=r"(?i)crc|checksum|corrupt|deserialize"):
         read_predictions(path)
+
+
+def test_a_flipped_bit_anywhere_gives_an_error_or_the_same_numbers(tmp_path):
+    """Pages have checksums; the end of the file, which says what they mean, has none."""
+    path = tmp_path / "a.parquet"
+    rows = [Prediction(f"c-{k}", "0", "ok", energy=0.1 * k, wall_seconds=0.5 + k) for k in range(20)]
+    write_predictions(path, rows)
+    content, draw = path.read_bytes(), random.Random(1)
+    n_refused = 0
+    for place in range(0, len(content), 5):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << draw.randrange(8)
+        path.write_bytes(damaged)
+        try:
+            assert read_predictions(path) == rows, place
+        except (OSError, ValueError):  # ArrowInvalid is a ValueError
+            n_refused += 1
+    assert n_refused > 100
 
 
 def test_the_folder_in_use_is_the_default_one_for_a_block(tmp_path):

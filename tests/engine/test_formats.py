@@ -273,3 +273,37 @@ def test_a_table_with_a_second_energy_is_read_where_both_say_the_same(tmp_path: 
         return
     with pytest.raises(DatasetError, match="'mace_energy'"):
         READERS["parquet"](path)
+
+
+def test_text_that_is_no_utf8_in_a_table_is_refused(tmp_path: Path) -> None:
+    columns = {"config_id": ["a"], "element": ["Cu"], "x": [0.0], "y": [0.0], "z": [0.0]}
+    pq.write_table(pa.table(columns | {"group": [b"\xff\xfe"]}), tmp_path / "t.parquet", compression="none")
+    table = pq.read_table(tmp_path / "t.parquet")
+    bad = table.set_column(5, "group", table["group"].combine_chunks().view(pa.string()))
+    pq.write_table(bad, tmp_path / "t.parquet")
+    with pytest.raises(DatasetError, match="is not a parquet file"):
+        READERS["parquet"](tmp_path / "t.parquet")
+
+
+def test_a_damaged_page_of_lmdb_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("lmdb")
+    content = bytearray((FIXTURES / FILES["ase-lmdb"]).read_bytes())
+    refused = 0
+    for place in range(4096 * 2, len(content), 64):
+        damaged = bytearray(content)
+        damaged[place : place + 24] = b"\xff" * 24
+        (tmp_path / "d.aselmdb").write_bytes(damaged)
+        try:
+            READERS["ase-lmdb"](tmp_path / "d.aselmdb")
+        except DatasetError:
+            refused += 1
+    assert refused
+
+
+def test_a_damaged_schema_of_sqlite_is_one_sentence(tmp_path: Path) -> None:
+    content = (FIXTURES / FILES["ase-db"]).read_bytes()
+    assert content.count(b"TABLE systems (") == 1
+    (tmp_path / "d.db").write_bytes(content.replace(b"TABLE systems (", b"TABLE systems ,", 1))
+    with pytest.raises(DatasetError) as caught:
+        READERS["ase-db"](tmp_path / "d.db")
+    assert "\n" not in str(caught.value)

@@ -200,3 +200,13 @@ def test_a_reader_that_takes_too_much_is_ended_by_the_system(code, said, monkeyp
 
     assert said in str(caught.value)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < before + 200_000  # kB
+
+
+def test_nothing_of_a_file_stays_where_the_process_that_reads_it_was_ended(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    write = "import os, pathlib, tempfile; pathlib.Path(tempfile.gettempdir(), 'x').write_text('s')"
+    program = f"{write}; os.kill(os.getpid(), 9)"
+    monkeypatch.setattr(sandbox, "COMMAND", ["-c", program])
+    with pytest.raises(DatasetError, match="more time or memory"):
+        read_in_sandbox("w.xyz", b"1\n\nW 0 0 0\n")
+    assert list(tmp_path.iterdir()) == []

@@ -17,9 +17,10 @@ SHA256 = hashlib.sha256(BODY).hexdigest()
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """Serves BODY; /flaky breaks off once in the middle; /gated wants a token."""
+    """Serves BODY; /flaky breaks off once in the middle; /gated wants a token; /new has another version each time."""
 
     log: ClassVar[list] = []
+    etags: ClassVar[bool] = True
 
     def do_GET(self):
         self.log.append((self.path, self.headers.get("Range")))
@@ -27,6 +28,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.send_error(401)
         if self.path == "/absent":
             return self.send_error(404)
+        if self.path == "/new":
+            return self._other_version()
         start = int((self.headers.get("Range") or "bytes=0-").removeprefix("bytes=").rstrip("-"))
         self.send_response(206 if start else 200)
         self.send_header("Content-Length", str(len(BODY) - start))
@@ -35,6 +38,19 @@ class Handler(http.server.BaseHTTPRequestHandler):
         end = len(BODY) // 2 if self.path == "/flaky" and is_first else len(BODY)
         self.wfile.write(BODY[start:end])
         return None
+
+    def _other_version(self):
+        """Break off once, then have bytes of another version; whoever asks whether it is the same is told."""
+        number = len(self.log)
+        asked = self.headers.get("If-Range")
+        start = int((self.headers.get("Range") or "bytes=0-").removeprefix("bytes=").rstrip("-"))
+        start = 0 if asked and asked != f'"{number}"' else start
+        self.send_response(206 if start else 200)
+        if self.etags:
+            self.send_header("ETag", f'"{number}"')
+        self.send_header("Content-Length", str(1000 - start))
+        self.end_headers()
+        self.wfile.write((bytes([number]) * 1000)[start : 500 if number == 1 else 1000])
 
     def log_message(self, *arguments):
         pass
@@ -120,3 +136,11 @@ def test_a_packed_copy_that_breaks_off_is_named(tmp_path):
     with pytest.raises(FetchError, match="no whole gzip file"):
         fetch_file(tmp_path / "here" / "w.txt", sha256=SHA256, mirrored=packed)
     assert not (tmp_path / "here" / "w.txt").exists()
+
+
+@pytest.mark.parametrize("etags", [True, False], ids=["told by the server", "not told"])
+def test_halves_of_two_versions_never_become_one_file(server, tmp_path, monkeypatch, etags):
+    monkeypatch.setattr(Handler, "etags", etags)
+    fetch_file(tmp_path / "w", url=f"{server}/new")  # no checksum would notice
+    assert (tmp_path / "w").read_bytes() == bytes([2]) * 1000
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["w", "w.sha256"]

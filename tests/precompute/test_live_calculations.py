@@ -146,7 +146,7 @@ def test_cancelling_ends_a_relaxation_and_its_crystal(predictor):
     given = configuration(crystal() * (2, 2, 2))
     given.positions[0] += 0.3
     job = predictor.submit("me", given, ["emt"], Calculation(RELAX, RelaxationOptions(fmax=0.001, steps=500)), given)
-    predictor.cancel(job)
+    predictor.cancel(job, "me")
     assert [task.state for task in [*finished(predictor, job), *predictor.crystal_tasks(job)]] == [CANCELLED] * 2
 
 

@@ -15,7 +15,8 @@ from engine.records import Configuration
 from engine.registry.models import get_model
 from precompute.jobs.prediction import predict_file
 from precompute.live import predictor as live
-from precompute.live.predictor import LivePredictor, force_deviation, uncovered_elements
+from precompute.live.calculations import force_deviation
+from precompute.live.predictor import LivePredictor, uncovered_elements
 from precompute.workers import worker_envs
 from precompute.workers.evaluation import periodic_atoms
 
@@ -127,8 +128,9 @@ def test_cancelling_ends_waiting_and_running_tasks(predictor):
     running = predictor.submit("me", copper(0.5), ["emt"])
     waiting = predictor.submit("me", copper(0.6), ["emt"])
 
-    predictor.cancel(waiting)
-    predictor.cancel(running)
+    assert not predictor.cancel(waiting, "you")  # who knows the address of a job may look at it only
+    assert predictor.cancel(waiting, "me")
+    assert predictor.cancel(running, "me")
 
     assert [finished(predictor, job)[0].state for job in (running, waiting)] == [live.CANCELLED] * 2
     (after,) = finished(predictor, predictor.submit("me", copper(0.5), ["emt"]))

@@ -1,11 +1,13 @@
 import re
+import sys
 
 import pytest
 
 from engine.data_folder import DataFolder
 from engine.errors import WorkerEnvError
-from engine.registry.models import FAMILIES, families, load_models
+from engine.registry.models import FAMILIES, families, get_model, load_models
 from precompute.workers import worker_envs
+from precompute.workers.worker_envs import why_not_runnable
 
 
 @pytest.mark.parametrize("family", families())
@@ -87,3 +89,14 @@ def test_an_environment_of_another_lock_is_not_built(tmp_path):
     folder.mkdir(parents=True)
     (folder / ".complete").write_text("of another lock")
     assert not worker_envs.is_built("emt", tmp_path)
+
+
+def test_an_environment_whose_python_is_gone_is_not_shown_as_runnable(tmp_path, monkeypatch):
+    monkeypatch.setattr(worker_envs, "is_built", lambda family, data: True)
+    python = worker_envs.python_path("emt", tmp_path)
+    python.parent.mkdir(parents=True)
+    python.symlink_to("/nowhere/python3.11")
+    assert "leads to a Python that is not on this machine" in why_not_runnable(get_model("emt"), DataFolder(tmp_path))
+    python.unlink()
+    python.symlink_to(sys.executable)
+    assert why_not_runnable(get_model("emt"), DataFolder(tmp_path)) == ""
