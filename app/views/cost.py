@@ -48,7 +48,7 @@ def show() -> None:
     st.markdown(wording.comparison_note(shown))
     furniture.captions(
         wording.occasions_note(timings[timings["model_id"].isin(table["model_id"])]),
-        wording.random_weights_note(table),
+        _random_weights_note(table),
         wording.why_not(table),
         wording.seen_note(shown, with_seen=chosen.with_seen),
         wording.level_note(levels),
@@ -171,3 +171,19 @@ def _nothing_in_common(timings: pd.DataFrame, chosen: selection.Selection) -> No
 
 
 show()
+
+
+def _random_weights_note(table: pd.DataFrame) -> str:
+    """Which models were timed without their weights; empty where none was.
+
+    Args:
+        table: label and has_random_weights of what is drawn.
+    """
+    labels = table.loc[table["has_random_weights"], "label"]
+    if labels.empty:
+        return ""
+    return (
+        f"Open with a dot: timed as a network of the published size with random weights, since the checkpoint could "
+        f"not be had on that machine: {wording.listed(labels)}. The time of a step does not depend on the weights; the "
+        "error is that of the model itself."
+    )

@@ -113,8 +113,8 @@ def _lines(fair: pd.DataFrame) -> pd.DataFrame:
     for place, error in enumerate(np.log10(fair["rmse"].to_numpy(dtype=float))):
         if not kept or error - np.log10(fair["rmse"].iloc[kept[-1]]) >= APART:
             kept.append(place)
-    some = np.unique(np.linspace(0, len(kept) - 1, N_LINES).round().astype(int)) if kept else []
-    return fair.iloc[[kept[k] for k in some]]
+    places = np.linspace(0, len(kept) - 1, N_LINES).round() if kept else np.array([])
+    return fair.iloc[[kept[int(place)] for place in np.unique(places)]]
 
 
 def _conclusion(table: pd.DataFrame, fair: pd.DataFrame, dataset_id: str, quantity: str) -> None:
@@ -136,8 +136,8 @@ def _conclusion(table: pd.DataFrame, fair: pd.DataFrame, dataset_id: str, quanti
     if level.n_train < end.n_train:
         st.markdown(
             f"{level.n_train:,.0f} configurations bring it within {100 * (LEVELLED - 1):.0f} % of that. From there on "
-            "more labels of the same kind hardly help: what remains is the form of the potential, and what cells that it "
-            "was not trained on have of their own."
+            "more labels of the same kind hardly help: what remains is the form of the potential, and what cells that "
+            "it was not trained on have of their own."
         )
     costs = learning.label_costs(dataset_id)
     if len(costs):

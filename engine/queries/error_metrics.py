@@ -353,13 +353,11 @@ def element_metrics(model_id: str, scope: Scope = EVERYTHING) -> pd.DataFrame:
         ), forces as (
             select element, 1000 * sqrt(sum(squares) / sum(n_atoms) / 3) as force_rmse_mev_per_ang
             from (
-                select unnest(c.elements) as element, unnest(c.element_counts) as n_atoms,
-                    unnest(e.element_squares) as squares
+                select unnest(c.elements) element, unnest(c.element_counts) n_atoms, unnest(e.element_squares) squares
                 from errors e join configurations c using (dataset_id, config_id)
                 where e.model_id = $model and e.element_squares is not null and {scope.predicate("e")}
             )
-            group by element
-        )
+            group by element)
         select element, coalesce(n_configs, 0) as n_configs, energy_rmse_mev_per_atom,
             energy_rmse_mev_per_atom_aligned, energy_rmse_mev_per_atom_crystal, force_rmse_mev_per_ang,
             coalesce(n_failed, 0) as n_failed, coalesce(n_outside, 0) as n_outside,

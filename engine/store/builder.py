@@ -217,8 +217,8 @@ class StoreBuilder:
 
     def add_learning(self, errors: Iterable[ClusterError], fits: Iterable[Fit]) -> None:
         """Write learning curves of potentials that were trained here."""
-        self._insert("learning_errors", [asdict(row) for row in errors])
-        self._insert("learning_fits", [asdict(row) for row in fits])
+        self.insert("learning_errors", [asdict(row) for row in errors])
+        self.insert("learning_fits", [asdict(row) for row in fits])
 
     def add_drawings(self, drawn: Iterable[tuple[Drawing, NDArray[np.uint8]]]) -> None:
         """Write structures to look at, each with the class of every atom as a place in `CLASSES`."""

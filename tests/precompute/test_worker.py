@@ -253,7 +253,8 @@ def test_batches_grow_until_they_fill_the_memory_of_the_device():
 def test_batches_never_grow_again_to_a_size_that_did_not_fit():
     size = count_edges(bulk("Cu", cubic=True), REACH) + EDGES_PER_ATOM * 4
     batch = Batched(room=4 * 10)  # ten cells, though the memory that is free promises more
-    evaluator = Evaluator(EMT(), REACH, batch, 4 * size, Memory(batch, free=1e9, per_cell=1.0), itertools.count().__next__)
+    memory = Memory(batch, free=1e9, per_cell=1.0)
+    evaluator = Evaluator(EMT(), REACH, batch, 4 * size, memory, itertools.count().__next__)
     evaluator.predict(coppers(60))
     assert batch.calls[:4] == [4, 8, 16, 8]
     assert max(batch.calls[3:]) == 8
