@@ -19,12 +19,14 @@ import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import duckdb
 import numpy as np
 
 from engine.data_folder import DataFolder, using
 from engine.records import Configuration, Prediction, RunRecord, write_configurations, write_predictions
 from engine.registry.datasets import get_dataset
 from engine.registry.models import load_models
+from engine.store.builder import ROW_GROUP
 from precompute.acquire.datasets import configurations_of, fetch_dataset
 from precompute.acquire.fetching import sha256_of
 from precompute.acquire.user_registry import write_entries
@@ -131,14 +133,30 @@ def predict(folder: DataFolder, dataset_id: str, model_id: str, cells: Sequence[
     write_predictions(path, (disturbed(c, model_id, generator) for c in cells), record)
 
 
+def own_size(store: Path) -> int:
+    """Bytes of the rows on datasets of the load test alone, without summaries that come with the repository."""
+    copy = store.with_suffix(".own")
+    copy.unlink(missing_ok=True)
+    try:
+        with duckdb.connect(config={"checkpoint_threshold": "1TB"}) as con:
+            con.execute(f"attach '{store}' as whole (read_only)")
+            con.execute(f"attach '{copy}' as own (row_group_size {ROW_GROUP})")
+            columns = "select table_name from duckdb_columns() join duckdb_tables() using (database_name, table_name)"
+            tables = con.execute(f"{columns} where database_name = 'whole' and column_name = 'dataset_id'").fetchall()
+            for (table,) in tables:
+                rows = f"select * from whole.{table} where dataset_id like 'load-test-%'"
+                con.execute(f"create table own.{table} as {rows}")
+        return copy.stat().st_size
+    finally:
+        copy.unlink(missing_ok=True)
+
+
 def measured(folder: DataFolder) -> dict[str, float | int | str]:
     """Build the store, and measure it against the bytes that the models gave, in float32."""
     started = time.monotonic()
     built = build(folder)
     seconds = time.monotonic() - started
     n_vectors = n_configs = n_atoms = 0
-    import duckdb
-
     with duckdb.connect(str(built.path), read_only=True) as con:
         row = con.execute(
             """select count(*), sum(len(forces)) // 3 from predictions where dataset_id like 'load-test-%'"""
@@ -157,6 +175,7 @@ def measured(folder: DataFolder) -> dict[str, float | int | str]:
         "payload_mb": round(payload / 1e6, 1),
         "store_mb": round(size / 1e6, 1),
         "ratio": round(size / payload, 3),
+        "ratio_without_summaries": round(own_size(built.path) / payload, 3),
         "build_s": round(seconds, 1),
         "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         "cores": os.cpu_count() or 0,
