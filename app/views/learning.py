@@ -70,8 +70,9 @@ def _alignment() -> str:
 
 def _series(labels: str, training: str) -> str:
     """Name of a series."""
-    taught = "" if labels == DFT_LABELS else f", labels of {wording.model_labels().get(labels, labels)} instead of DFT"
-    return f"Trained on {TRAININGS[training]}{taught}"
+    if labels != DFT_LABELS:
+        return f"The same, taught by {wording.model_labels().get(labels, labels)}"
+    return f"Trained on {TRAININGS[training]}"
 
 
 def _curves(
@@ -136,8 +137,8 @@ def _conclusion(table: pd.DataFrame, fair: pd.DataFrame, dataset_id: str, quanti
     if level.n_train < end.n_train:
         st.markdown(
             f"{level.n_train:,.0f} configurations bring it within {100 * (LEVELLED - 1):.0f} % of that. From there on "
-            "more labels of the same kind hardly help: what remains is the form of the potential, and what cells that it "
-            "was not trained on have of their own."
+            "more labels of the same kind hardly help: what remains is the form of the potential, and what other "
+            "cells have of their own."
         )
     costs = learning.label_costs(dataset_id)
     if len(costs):
