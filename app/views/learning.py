@@ -55,7 +55,9 @@ def show() -> None:
     with st.expander("All numbers"):
         heads = {name: f"Configurations{end}" for name, end in zip(_SIZES, ("", ", low", ", high"), strict=True)}
         heads |= {"hours": "DFT hours", "hours_lo": "DFT hours, low", "hours_hi": "DFT hours, high"}
-        tables.table_view(rivals.drop(columns=["dataset_id", "smallest", "seen_reason"]), "learning-rivals", heads)
+        shown = rivals.drop(columns=["dataset_id", "smallest", "seen_reason"]).replace(np.inf, np.nan)
+        tables.table_view(shown, "learning-rivals", heads)
+        st.caption("No number of configurations: the model is not beaten, or its bound lies beyond all of them.")
         tables.table_view(table, "learning-curves")
 
 
