@@ -20,7 +20,7 @@ OTHER_GROUPS = "other-groups"
 NEAR_EQUILIBRIUM = "near-equilibrium"
 TRAININGS = {
     CLUSTERS: "other trajectories and cells",
-    RANDOM: "random configurations, near-copies of the test among them",
+    RANDOM: "random configurations, near-copies too",
     OTHER_GROUPS: "all other groups of structures",
     NEAR_EQUILIBRIUM: "crystals near equilibrium alone",
 }

@@ -55,7 +55,9 @@ def show() -> None:
     with st.expander("All numbers"):
         heads = {name: f"Configurations{end}" for name, end in zip(_SIZES, ("", ", low", ", high"), strict=True)}
         heads |= {"hours": "DFT hours", "hours_lo": "DFT hours, low", "hours_hi": "DFT hours, high"}
-        tables.table_view(rivals.drop(columns=["dataset_id", "smallest", "seen_reason"]), "learning-rivals", heads)
+        shown = rivals.drop(columns=["dataset_id", "smallest", "seen_reason"]).replace(np.inf, np.nan)
+        tables.table_view(shown, "learning-rivals", heads)
+        st.caption("No number of configurations: the model is not beaten, or its bound lies beyond all of them.")
         tables.table_view(table, "learning-curves")
 
 
@@ -70,8 +72,9 @@ def _alignment() -> str:
 
 def _series(labels: str, training: str) -> str:
     """Name of a series."""
-    taught = "" if labels == DFT_LABELS else f", labels of {wording.model_labels().get(labels, labels)} instead of DFT"
-    return f"Trained on {TRAININGS[training]}{taught}"
+    if labels != DFT_LABELS:
+        return f"The same, taught by {wording.model_labels().get(labels, labels)}"
+    return f"Trained on {TRAININGS[training]}"
 
 
 def _curves(
@@ -113,8 +116,8 @@ def _lines(fair: pd.DataFrame) -> pd.DataFrame:
     for place, error in enumerate(np.log10(fair["rmse"].to_numpy(dtype=float))):
         if not kept or error - np.log10(fair["rmse"].iloc[kept[-1]]) >= APART:
             kept.append(place)
-    places = np.linspace(0, len(kept) - 1, N_LINES).round() if kept else np.array([])
-    return fair.iloc[[kept[int(place)] for place in np.unique(places)]]
+    some = np.unique(np.linspace(0, len(kept) - 1, N_LINES).round().astype(int)) if kept else []
+    return fair.iloc[[kept[k] for k in some]]
 
 
 def _conclusion(table: pd.DataFrame, fair: pd.DataFrame, dataset_id: str, quantity: str) -> None:
@@ -136,8 +139,8 @@ def _conclusion(table: pd.DataFrame, fair: pd.DataFrame, dataset_id: str, quanti
     if level.n_train < end.n_train:
         st.markdown(
             f"{level.n_train:,.0f} configurations bring it within {100 * (LEVELLED - 1):.0f} % of that. From there on "
-            "more labels of the same kind hardly help: what remains is the form of the potential, and what cells that "
-            "it was not trained on have of their own."
+            "more labels of the same kind hardly help: what remains is the form of the potential, and what other "
+            "cells have of their own."
         )
     costs = learning.label_costs(dataset_id)
     if len(costs):
