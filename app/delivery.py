@@ -64,7 +64,7 @@ class Packer:
 
     def font(self, name: str, data: bytes) -> bytes:
         """A font with the characters and icons that pages can show; the font itself where that fails."""
-        key = (hashlib.sha256(data + small_fonts.wanted().encode()).hexdigest(), "woff2")
+        key = (hashlib.sha256(data + small_fonts.rules().encode()).hexdigest(), "woff2")
         if key not in self._kept:
             with suppress(OSError):
                 self._kept[key] = self._path(key).read_bytes()
