@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import brotli
@@ -45,7 +46,7 @@ class Packer:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._kept: dict[tuple[str, str], bytes] = {}
-        self._waiting: dict[tuple[str, str], bytes] = {}
+        self._waiting: dict[tuple[str, str], Callable[[], bytes]] = {}
         self._asked = time.monotonic()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -59,18 +60,19 @@ class Packer:
                 self._kept[key] = self._path(key).read_bytes()
         if key not in self._kept:
             self._kept[key] = ENCODINGS[encoding][0](data)
-            self._later(key, data)
+            self._later(key, partial(ENCODINGS[encoding][1], data))
         return self._kept[key]
 
     def font(self, name: str, data: bytes) -> bytes:
-        """A font with the characters and icons that pages can show; the font itself where that fails."""
-        key = (hashlib.sha256(data + small_fonts.wanted().encode()).hexdigest(), "woff2")
+        """A font with the characters and icons that pages can show; the font itself until it is there."""
+        self._asked = time.monotonic()
+        key = (hashlib.sha256(data + small_fonts.rules().encode()).hexdigest(), "woff2")
         if key not in self._kept:
             with suppress(OSError):
                 self._kept[key] = self._path(key).read_bytes()
         if key not in self._kept:
-            self._keep(key, small_fonts.reduced(name, data))
-        return self._kept[key]
+            self._later(key, partial(small_fonts.reduced, name, data))
+        return self._kept.get(key, data)
 
     def _path(self, key: tuple[str, str]) -> Path:
         return self._folder / f"{key[0]}.{key[1]}"
@@ -82,9 +84,9 @@ class Packer:
             with replacing(self._path(key)) as temporary:
                 temporary.write_bytes(packed)
 
-    def _later(self, key: tuple[str, str], data: bytes) -> None:
+    def _later(self, key: tuple[str, str], make: Callable[[], bytes]) -> None:
         with self._lock:
-            self._waiting[key] = data
+            self._waiting[key] = make
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._pack_when_quiet, name="packer", daemon=True)
                 self._thread.start()
@@ -96,8 +98,8 @@ class Packer:
         while self._waiting:
             while (rest := self._asked + QUIET_SECONDS - time.monotonic()) > 0:
                 time.sleep(rest)
-            key, data = self._waiting.popitem()
-            self._keep(key, ENCODINGS[key[1]][1](data))
+            key, make = self._waiting.popitem()
+            self._keep(key, make())
 
 
 class Delivery:
