@@ -116,8 +116,8 @@ def _lines(fair: pd.DataFrame) -> pd.DataFrame:
     for place, error in enumerate(np.log10(fair["rmse"].to_numpy(dtype=float))):
         if not kept or error - np.log10(fair["rmse"].iloc[kept[-1]]) >= APART:
             kept.append(place)
-    some = np.unique(np.linspace(0, len(kept) - 1, N_LINES).round().astype(int)) if kept else []
-    return fair.iloc[[kept[k] for k in some]]
+    places = np.linspace(0, len(kept) - 1, N_LINES).round() if kept else np.array([])
+    return fair.iloc[[kept[int(place)] for place in np.unique(places)]]
 
 
 def _conclusion(table: pd.DataFrame, fair: pd.DataFrame, dataset_id: str, quantity: str) -> None:
