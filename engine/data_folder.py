@@ -6,8 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.files import remove_abandoned
-
 ROOT = Path(__file__).resolve().parent.parent
 EMBEDDED = ROOT / "data" / "embedded"
 
@@ -52,11 +50,11 @@ class DataFolder:
         """Folder with vacancies that a model relaxed, one file per metal and quantity."""
         return self.root / "vacancies" / model_id / fingerprint
 
-    def remove_abandoned(self) -> None:
-        """Remove temporary files that killed commands left; those among predictions go when a run plans them."""
+    @property
+    def written(self) -> list[Path]:
+        """Folders into which commands write file by file, predictions excepted."""
         nested = [*self.root.glob("imported/*"), *self.root.glob("vacancies/*/*")]
-        for folder in (self.root, self.root / "datasets", self.root / "environments", self.costs, *nested):
-            remove_abandoned(folder)
+        return [self.root, self.root / "datasets", self.root / "environments", self.costs, *nested]
 
     @property
     def costs(self) -> Path:

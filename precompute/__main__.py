@@ -10,6 +10,7 @@ from pyarrow import ArrowInvalid
 
 from engine.data_folder import DataFolder, using
 from engine.errors import EngineError
+from engine.files import remove_abandoned
 from engine.quantities import ALIGNMENTS
 from engine.registry.kinds import load_kinds
 from engine.registry.reactions import KINDS
@@ -45,7 +46,8 @@ def main() -> int:
         os.environ[TRUST] = "1"
     try:
         with using(folder):  # so that datasets added to that folder are known
-            folder.remove_abandoned()
+            for written in folder.written:  # by commands that were killed; a run looks among its predictions
+                remove_abandoned(written)
             code = int(arguments.command(arguments))
         sys.stdout.flush()
         return code
