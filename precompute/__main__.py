@@ -35,7 +35,7 @@ from precompute.commands import (
 from precompute.dft import run as dft
 from precompute.jobs import doctor, runner, vacancies, volume_scan
 from precompute.progress import say
-from precompute.workers.worker_envs import TRUST
+from precompute.workers.confinement import TRUST
 
 
 def main() -> int:

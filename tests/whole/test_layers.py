@@ -68,7 +68,7 @@ RULES = {
         "engine.registry.reactions", "engine.relaxations", "engine.store.connection", "precompute.acquire",
         "precompute.commands", "precompute.dft",
         "precompute.jobs.doctor", "precompute.jobs.runner", "precompute.jobs.vacancies",
-        "precompute.jobs.volume_scan", "precompute.progress", "precompute.workers.worker_envs",
+        "precompute.jobs.volume_scan", "precompute.progress", "precompute.workers.confinement",
     },
     "app.figures": {"engine.numerics", "engine.quantities", "engine.queries", "engine.records"},
     "app.structures": {
