@@ -6,8 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.files import remove_abandoned
-
 ROOT = Path(__file__).resolve().parent.parent
 EMBEDDED = ROOT / "data" / "embedded"
 
@@ -61,11 +59,11 @@ class DataFolder:
         """Folder with learning curves, one folder per dataset and labels."""
         return self.root / "learning"
 
-    def remove_abandoned(self) -> None:
-        """Remove temporary files that killed commands left; those among predictions go when a run plans them."""
+    @property
+    def written(self) -> list[Path]:
+        """Folders into which commands write file by file, predictions excepted."""
         nested = [*self.root.glob("imported/*"), *self.root.glob("vacancies/*/*")]
-        for folder in (self.root, self.root / "datasets", self.root / "environments", self.costs, *nested):
-            remove_abandoned(folder)
+        return [self.root, self.root / "datasets", self.root / "environments", self.costs, *nested]
 
     @property
     def costs(self) -> Path:

@@ -10,6 +10,7 @@ from pyarrow import ArrowInvalid
 
 from engine.data_folder import DataFolder, using
 from engine.errors import EngineError
+from engine.files import remove_abandoned
 from engine.quantities import ALIGNMENTS
 from engine.registry.kinds import load_kinds
 from engine.registry.reactions import KINDS
@@ -35,7 +36,7 @@ from precompute.commands import (
 from precompute.dft import run as dft
 from precompute.jobs import archive, doctor, runner, train, vacancies, volume_scan
 from precompute.progress import say
-from precompute.workers.worker_envs import TRUST
+from precompute.workers.confinement import TRUST
 
 
 def main() -> int:
@@ -46,7 +47,8 @@ def main() -> int:
         os.environ[TRUST] = "1"
     try:
         with using(folder):  # so that datasets added to that folder are known
-            folder.remove_abandoned()
+            for written in folder.written:  # by commands that were killed; a run looks among its predictions
+                remove_abandoned(written)
             code = int(arguments.command(arguments))
         sys.stdout.flush()
         return code

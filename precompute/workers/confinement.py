@@ -17,7 +17,9 @@ import ctypes
 import functools
 import os
 import runpy
+import shutil
 import struct
+import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -33,6 +35,14 @@ _TCP = 0b11  # to bind and to connect
 _SCOPED = 0b11  # abstract sockets and signals
 _READ = _EXECUTE | _READ_FILE | _READ_DIR
 _OF_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL
+
+TRUST = "DEFECT_ATLAS_TRUST"
+
+RUNS_CODE = {
+    "fairchem1": "a pickle", "fairchem2": "a pickle", "mace": "pickled modules", "nequip": "a package with its code",
+    "grace": "a graph of TensorFlow, which can read and write files", "matgl": "names of classes that are imported",
+}  # fmt: skip
+"""Families whose checkpoints can do more than hold numbers, and why; the packages offer no other way to load them."""
 
 SYSTEM = (
     "/usr", "/lib", "/lib64", "/bin", "/sbin", "/etc/alternatives", "/etc/ld.so.cache", "/etc/ld.so.conf",
@@ -63,6 +73,20 @@ def version() -> int:
 def is_possible() -> bool:
     """Whether this machine can confine a process."""
     return version() > 0
+
+
+@functools.cache
+def without_network() -> tuple[str, ...]:
+    """Prefix of a command that starts it in a network namespace of its own; empty where the system has none for us."""
+    prefix = ("unshare", "--user", "--map-root-user", "--net", "--")
+    if shutil.which("unshare") is None:
+        return ()
+    return () if subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode else prefix
+
+
+def is_trusted() -> bool:
+    """Whether the user lets workers do whatever the user may do (--trust)."""
+    return bool(os.environ.get(TRUST))
 
 
 def confine(read: Iterable[str | Path], write: Iterable[str | Path]) -> None:

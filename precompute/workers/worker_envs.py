@@ -9,7 +9,6 @@ hashes, `<data>/worker_envs/<family>/` is the environment. Packages that differ 
 
 import dataclasses
 import fcntl
-import functools
 import hashlib
 import json
 import os
@@ -31,6 +30,7 @@ from engine.files import write_text
 from engine.registry.models import FAMILIES, Model, families
 from precompute.acquire.weights import Checkpoint
 from precompute.workers import confinement
+from precompute.workers.confinement import RUNS_CODE, is_trusted, without_network
 
 _HEADER = re.compile(r"^# /// script\n(?P<body>(?:#.*\n)+?)# ///$", re.MULTILINE)
 
@@ -54,14 +54,6 @@ _PASSED_ON = {
 }  # fmt: skip
 
 CONFINEMENT = "precompute.workers.confinement"
-TRUST = "DEFECT_ATLAS_TRUST"
-
-RUNS_CODE = {
-    "fairchem1": "a pickle", "fairchem2": "a pickle", "mace": "pickled modules", "nequip": "a package with its code",
-    "grace": "a graph of TensorFlow, which can read and write files", "matgl": "names of classes that are imported",
-}  # fmt: skip
-"""Families whose checkpoints can do more than hold numbers, and why; the packages offer no other way to load them."""
-
 # Installed from the header's accelerator table, so not in the lock.
 ACCELERATED = ("torch", "tensorflow", "tensorflow-cpu")
 
@@ -299,11 +291,6 @@ def _why_not_trusted(model: Model) -> str:
     )
 
 
-def is_trusted() -> bool:
-    """Whether the user lets workers do whatever the user may do (--trust)."""
-    return bool(os.environ.get(TRUST))
-
-
 def worker_command(
     model: Model,
     folder: DataFolder,
@@ -370,15 +357,6 @@ def family_command(
         Path(cache).mkdir(parents=True, exist_ok=True)
     read = (str(Path(checkpoint).resolve()),) if checkpoint else ()
     return dataclasses.replace(command, read=read, write=write)
-
-
-@functools.cache
-def without_network() -> tuple[str, ...]:
-    """Prefix of a command that starts it in a network namespace of its own; empty where the system has none for us."""
-    prefix = ("unshare", "--user", "--map-root-user", "--net", "--")
-    if shutil.which("unshare") is None:
-        return ()
-    return () if subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode else prefix
 
 
 def _offline() -> tuple[str, ...]:

@@ -12,8 +12,9 @@ import pytest
 from engine.data_folder import ROOT, DataFolder
 from engine.registry.models import get_model
 from precompute.workers import confinement, worker_envs
+from precompute.workers.confinement import RUNS_CODE, TRUST
 from precompute.workers.process import Worker
-from precompute.workers.worker_envs import RUNS_CODE, TRUST, why_not_runnable, worker_command
+from precompute.workers.worker_envs import why_not_runnable, worker_command
 
 needs_landlock = pytest.mark.skipif(not confinement.is_possible(), reason="this kernel has no Landlock")
 
@@ -92,7 +93,7 @@ def test_every_worker_is_confined_and_where_possible_has_no_network(emt, tmp_pat
     try:
         status = Path(f"/proc/{worker.pid}/status").read_text()
         assert "NoNewPrivs:\t1" in status
-        if worker_envs.without_network():
+        if confinement.without_network():
             assert os.readlink(f"/proc/{worker.pid}/ns/net") != os.readlink("/proc/self/ns/net")
         scratch = worker._scratch
         assert scratch.is_dir()

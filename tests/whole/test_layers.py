@@ -25,7 +25,7 @@ RULES = {
     "engine.cells": {"engine.errors", "engine.records"},
     "engine.numerics": {"engine.errors"},
     "engine.numerics.reactions": {"engine.errors", "engine.numerics", "engine.registry.reactions"},
-    "engine.readers": {"engine.errors", "engine.records"},
+    "engine.readers": {"engine.errors", "engine.files", "engine.records"},
     "engine.registry": {"engine.data_folder", "engine.errors", "engine.readers"},
     "engine.store": {
         "engine.cells.drawings", "engine.data_folder", "engine.errors", "engine.learning_curves", "engine.numerics",
@@ -49,6 +49,7 @@ RULES = {
         "engine.families", "engine.records", "engine.relaxations", "precompute.workers.evaluation",
         "precompute.workers.relaxation",
     },
+    "precompute.workers.confinement": {"engine"},  # the package alone, so that it is found afterwards
     "precompute.workers.relaxation": {"engine.records", "engine.relaxations", "precompute.workers.evaluation"},
     "precompute.workers.evaluation": {"engine.records"},
     "precompute.workers.designing": {"engine.families", "engine.records", "precompute.workers.evaluation"},
@@ -67,11 +68,12 @@ RULES = {
         "precompute.workers",
     },
     "precompute.__main__": {
-        "engine.data_folder", "engine.errors", "engine.quantities", "engine.registry.kinds",
+        "engine.data_folder", "engine.errors", "engine.files", "engine.quantities", "engine.registry.kinds",
         "engine.registry.reactions", "engine.relaxations", "engine.store.connection", "precompute.acquire",
         "precompute.commands", "precompute.dft",
         "engine.version", "precompute.jobs.archive", "precompute.jobs.doctor", "precompute.jobs.runner",
         "precompute.jobs.train", "precompute.jobs.vacancies", "precompute.jobs.volume_scan", "precompute.progress",
+        "precompute.workers.confinement",
     },
     "app.figures": {"engine.numerics", "engine.quantities", "engine.queries", "engine.records"},
     "app.structures": {
@@ -118,7 +120,7 @@ RULES = {
         "app.live", "engine.errors", "engine.queries", "engine.readers", "engine.relaxations",
         "engine.store.connection", "engine.volume_scans", "precompute.live",
     },
-    "app.operations": {"app.live", "engine.errors", "engine.numerics", "engine.queries"},
+    "app.operations": {"app.live", "app.login", "engine.errors", "engine.numerics", "engine.queries"},
     "app.logs": {"engine.logs"},
     "app.small_fonts": set(),
     "app.delivery": {"app.small_fonts", "engine.files"},
@@ -127,7 +129,7 @@ RULES = {
     },
     "app.commands": {"engine.queries.expressions", "engine.store.connection", "engine.store.statements"},
     "app.main": {
-        "app.commands", "app.furniture", "app.search", "app.selection", "app.theme", "engine.errors",
+        "app.commands", "app.furniture", "app.login", "app.search", "app.selection", "app.theme", "engine.errors",
         "engine.store.connection",
     },
 }  # fmt: skip
