@@ -50,7 +50,7 @@ OF_A_VALUE = (
     ("engine/store/connection.py", ""),
     ("app/figures/error_plots.py", "_draw_"),
 )
-OTHER_VALUES = ("precompute/jobs/vacancies.py",)
+OTHER_VALUES = ("precompute/jobs/vacancies.py", "precompute/jobs/describe.py", "engine/learning_curves.py")
 """Files that hand over values of another kind through the same functions: no stations of the value followed here."""
 
 HANDED_OVER = ("engine/records.py", "engine/files.py", "engine/data_folder.py")

@@ -121,6 +121,7 @@ RULES = {
         "engine.store.connection", "engine.volume_scans", "precompute.live",
     },
     "app.operations": {"app.live", "app.login", "engine.errors", "engine.numerics", "engine.queries"},
+    "app.login": set(),
     "app.logs": {"engine.logs"},
     "app.small_fonts": set(),
     "app.delivery": {"app.small_fonts", "engine.files"},
