@@ -30,11 +30,9 @@ def test_the_counted_parameters_are_the_published_ones_or_the_row_says_why_not(n
 @pytest.mark.parametrize("name", ROWS)
 def test_the_registry_states_the_same_number_of_parameters_as_far_as_it_goes(name):
     row = ROWS[name]
-    stated = [get_model(model_id).n_parameters for model_id in row["stands_for"]]
+    stated = [n for n in (get_model(model_id).n_parameters for model_id in row["stands_for"]) if n is not None]
     if not row.get("difference"):
-        assert [n for n in stated if n is not None] == pytest.approx(
-            [row["counted"]] * len(stated), rel=sizes.TOLERANCE
-        )
+        assert stated == pytest.approx([row["counted"]] * len(stated), rel=sizes.TOLERANCE)
 
 
 def test_no_model_has_two_architectures():
