@@ -437,8 +437,8 @@ def random_weights_note(table: pd.DataFrame) -> str:
         return ""
     return (
         f"Open with a dot: timed as a network of the published size with random weights, since the checkpoint could "
-        f"not be had on that machine: {listed(labels)}. The time of a step does not depend on the weights; the error "
-        "is that of the model itself."
+        f"not be had on that machine: {listed(labels)}. On a CPU trained weights can take up to a third longer; the "
+        "error is that of the model itself."
     )
 
 
