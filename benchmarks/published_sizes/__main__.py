@@ -3,8 +3,9 @@
     python -m benchmarks.published_sizes MODEL ... [--device cpu|cuda] [--data DIR] [--against-own]
 
 The work of a step does not depend on the values of weights, as long as the network, the graph and the precision are
-those of the model; on a CPU the time can, by subnormal numbers (`shuffled.py` has measured it). `--against-own` times a model's own checkpoint in the same round and prints the ratio. A cost is
-kept with the origin "random weights": the page of costs marks it, and nothing else uses it.
+those of the model; on a CPU the time can, by subnormal numbers (`shuffled.py` measures it). `--against-own` times a
+model's own checkpoint in the same round and prints the ratio. A cost is kept with the origin "random weights": the page
+of costs marks it, and nothing else uses it.
 """
 
 import argparse

@@ -45,7 +45,7 @@ def test_a_count_off_the_table_or_off_the_published_number_is_refused():
     assert "the table has 1030" in sizes.mismatch(row, 1000)
     assert "1000 are published" in sizes.mismatch(row, 1030)
     assert sizes.mismatch(row | {"difference": "a reason"}, 1030) == ""
-    assert sizes.mismatch({"published": 1000, "counted": 1020}, 1020) == ""
+    assert sizes.mismatch({"published": 1000, "counted": 1019}, 1019) == ""
 
 
 @pytest.mark.skipif("DEFECT_ATLAS_EVERY_WAY" not in os.environ, reason="a minute: DEFECT_ATLAS_EVERY_WAY=1 runs it")
