@@ -426,22 +426,6 @@ def _suspected(pairs: pd.DataFrame) -> str:
     return f"Whether it was trained on this is not known of {names}." if names else ""
 
 
-def random_weights_note(table: pd.DataFrame) -> str:
-    """Which models were timed without their weights; empty where none was.
-
-    Args:
-        table: label and has_random_weights of what is drawn.
-    """
-    labels = table.loc[table["has_random_weights"], "label"]
-    if labels.empty:
-        return ""
-    return (
-        f"Open with a dot: timed as a network of the published size with random weights, since the checkpoint could "
-        f"not be had on that machine: {listed(labels)}. On a CPU trained weights can take up to a third longer; the "
-        "error is that of the model itself."
-    )
-
-
 def occasions_note(timings: pd.DataFrame) -> str:
     """A warning where the timings that are drawn were not all taken on one occasion; empty where they were.
 

@@ -48,7 +48,7 @@ def show() -> None:
     st.markdown(wording.comparison_note(shown))
     furniture.captions(
         wording.occasions_note(timings[timings["model_id"].isin(table["model_id"])]),
-        wording.random_weights_note(table),
+        _random_weights_note(table),
         wording.why_not(table),
         wording.seen_note(shown, with_seen=chosen.with_seen),
         wording.level_note(levels),
@@ -134,6 +134,18 @@ def _chart(
         f"Bars: 95 % bounds of the RMSE. Ringed: models chosen at the left. Colour: architecture. Open: not ranked. "
         f"Click on a point for its model's page. "
         f"{cost_plots.TRAINING_LEGEND}"
+    )
+
+
+def _random_weights_note(table: pd.DataFrame) -> str:
+    """Which models were timed without their weights; empty where none was."""
+    labels = table.loc[table["has_random_weights"], "label"]
+    if labels.empty:
+        return ""
+    return (
+        f"Open with a dot: timed as a network of the published size with random weights, since the checkpoint could "
+        f"not be had on that machine: {wording.listed(labels)}. On a CPU trained weights can take up to a third longer; the "
+        "error is that of the model itself."
     )
 
 
