@@ -143,8 +143,8 @@ def _random_weights_note(table: pd.DataFrame) -> str:
     if labels.empty:
         return ""
     return (
-        f"Open with a dot: timed as a network of the published size with random weights, since the checkpoint could "
-        f"not be had on that machine: {wording.listed(labels)}. On a CPU trained weights can take up to a third longer; the "
+        "Open with a dot: timed as a network of the published size with random weights, for want of the checkpoint "
+        f"on that machine: {wording.listed(labels)}. On a CPU trained weights can take up to a third longer; the "
         "error is that of the model itself."
     )
 

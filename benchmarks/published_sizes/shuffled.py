@@ -3,8 +3,8 @@
     PYTHON benchmarks/published_sizes/shuffled.py FAMILY CHECKPOINT OPTIONS_AS_JSON [ROUNDS] [flush]
 
 PYTHON is that of the family's environment; PyTorch families alone. Own and shuffled weights take turns, step by step,
-and each is first in every second. On a CPU the clock is that of the process, which others lengthen less. Prints one line
-of JSON: median milliseconds of both, the ratio of medians, and the middle half of the ratios of pairs.
+and each is first in every second. On a CPU the clock is that of the process, which others lengthen less. Prints one
+line of JSON: median milliseconds of both, the ratio of medians, and the middle half of the ratios of pairs.
 
 On a CPU values matter by one way: numbers below 1e-38 (subnormals) take a processor many times as long. `flush` makes
 them zero. Of CHGNet 0.3.0 the shuffled network took 0.75 times as long as the trained one, 0.96 times with `flush`, and
