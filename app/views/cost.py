@@ -137,6 +137,18 @@ def _chart(
     )
 
 
+def _random_weights_note(table: pd.DataFrame) -> str:
+    """Which models were timed without their weights; empty where none was."""
+    labels = table.loc[table["has_random_weights"], "label"]
+    if labels.empty:
+        return ""
+    return (
+        "Open with a dot: timed as a network of the published size with random weights, for want of the checkpoint "
+        f"on that machine: {wording.listed(labels)}. On a CPU trained weights can take up to a third longer; the "
+        "error is that of the model itself."
+    )
+
+
 def _open_model() -> None:
     """Ask for the page of the model whose point was clicked."""
     point = furniture.clicked("pareto")
@@ -171,19 +183,3 @@ def _nothing_in_common(timings: pd.DataFrame, chosen: selection.Selection) -> No
 
 
 show()
-
-
-def _random_weights_note(table: pd.DataFrame) -> str:
-    """Which models were timed without their weights; empty where none was.
-
-    Args:
-        table: label and has_random_weights of what is drawn.
-    """
-    labels = table.loc[table["has_random_weights"], "label"]
-    if labels.empty:
-        return ""
-    return (
-        f"Open with a dot: timed as a network of the published size with random weights, since the checkpoint could "
-        f"not be had on that machine: {wording.listed(labels)}. The time of a step does not depend on the weights; the "
-        "error is that of the model itself."
-    )

@@ -2,9 +2,10 @@
 
     python -m benchmarks.published_sizes MODEL ... [--device cpu|cuda] [--data DIR] [--against-own]
 
-The time of a step does not depend on the values of weights, as long as the network, the graph and the precision are
-those of the model. `--against-own` times a model's own checkpoint in the same round and prints the ratio. A cost is
-kept with the origin "random weights": the page of costs marks it, and nothing else uses it.
+The work of a step does not depend on the values of weights, as long as the network, the graph and the precision are
+those of the model; on a CPU the time can, by subnormal numbers (`shuffled.py` measures it). `--against-own` times a
+model's own checkpoint in the same round and prints the ratio. A cost is kept with the origin "random weights": the page
+of costs marks it, and nothing else uses it.
 """
 
 import argparse

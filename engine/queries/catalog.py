@@ -280,12 +280,12 @@ def costs(*, with_random_weights: bool = False) -> pd.DataFrame:
         select k.model_id, m.label, m.family, k.device, k.hardware, k.n_threads, k.n_atoms, k.batch,
             k.ms_per_step,
             k.us_per_atom_step, k.peak_memory_mb, k.origin, k.measured_at, k.occasion, k.yardstick_ms,
-            k.origin = 'random weights' as has_random_weights
+            k.origin is not distinct from 'random weights' as has_random_weights
         from costs k join models m using (model_id)
-        where k.us_per_atom_step > 0 and ($with_random_weights or k.origin <> 'random weights')
+        where k.us_per_atom_step > 0 and ($with_random_weights or k.origin is distinct from 'random weights')
         qualify row_number() over (
             partition by k.model_id, k.device, k.hardware, k.n_threads, k.n_atoms, k.batch
-            order by k.origin = 'random weights', k.measured_at desc
+            order by k.origin is not distinct from 'random weights', k.measured_at desc
         ) = 1
         order by k.device, k.us_per_atom_step
         """,

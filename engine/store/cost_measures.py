@@ -22,19 +22,20 @@ PAPER_ATOMS = 125  # of the cell that the paper timed
 _COSTS = """
 with machines as (
     select hardware, n_threads, n_atoms, count(distinct model_id) as n from costs
-    where device = $device and us_per_atom_step > 0 and origin <> 'random weights'
+    where device = $device and us_per_atom_step > 0 and origin is distinct from 'random weights'
     group by all order by n desc, hardware, n_threads, n_atoms limit 1
 )
 select model_id, min(us_per_atom_step) / 1000 as ms, any_value(hardware)
 from costs join machines using (hardware, n_threads, n_atoms)
-where device = $device and us_per_atom_step > 0 and origin <> 'random weights' group by model_id order by ms, model_id
+where device = $device and us_per_atom_step > 0 and origin is distinct from 'random weights'
+group by model_id order by ms, model_id
 """
 
 # Times on one thread by number of atoms, of models that were timed on cells of at least three sizes.
 _SIZES = """
 select model_id, hardware, list(n_atoms order by n_atoms) as sizes, list(ms_per_step order by n_atoms) as ms from costs
 where device = $device and n_threads = 1 and batch = 1 and ms_per_step > 0 and list_contains($models, model_id)
-    and origin <> 'random weights'
+    and origin is distinct from 'random weights'
 group by model_id, hardware having count(distinct n_atoms) >= 3 order by model_id, hardware
 """
 

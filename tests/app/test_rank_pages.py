@@ -1,9 +1,13 @@
 """Ranks as intervals and energies against the perfect crystal, as pages show them."""
 
+import shutil
+
+import duckdb
 import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from engine.queries import catalog
 from tests.app.opening import open_app, table_with, text_of
 
 
@@ -63,3 +67,21 @@ def test_elements_know_energies_against_the_crystal(crystal_store):
 def test_charts_of_energies_take_the_crystal(crystal_store, page):
     at = _of(_of(open_app(), "formation").switch_page(f"views/{page}.py").run(), "formation", align="crystal")
     assert "relative to the perfect crystal" in text_of(at)
+
+
+def test_a_time_with_random_weights_is_marked_on_the_page_of_costs_and_used_nowhere_else(
+    sampled_store, tmp_path, monkeypatch
+):
+    copy = tmp_path / "results.duckdb"
+    shutil.copy(sampled_store / "results.duckdb", copy)
+    with duckdb.connect(str(copy)) as connection:
+        connection.execute("delete from costs where model_id = 'few'")
+        for model_id in ("few", "full"):
+            row = f"('{model_id}', 'cpu', 'test machine', 1, 32, 1, 1, 31, 100, 'random weights', '2026-01-02', 'a', 1)"
+            connection.execute(f"insert into costs values {row}")
+    monkeypatch.setenv("DEFECT_ATLAS_DATA", str(tmp_path))
+    marked = catalog.costs(with_random_weights=True).set_index("model_id")["has_random_weights"]
+    assert marked.to_dict() == {"full": False, "sample": False, "trained": False, "few": True}
+    assert "few" not in set(catalog.costs()["model_id"])
+    text = text_of(open_app("views/cost.py"))
+    assert "Open with a dot" in text

@@ -30,11 +30,9 @@ def test_the_counted_parameters_are_the_published_ones_or_the_row_says_why_not(n
 @pytest.mark.parametrize("name", ROWS)
 def test_the_registry_states_the_same_number_of_parameters_as_far_as_it_goes(name):
     row = ROWS[name]
-    stated = [get_model(model_id).n_parameters for model_id in row["stands_for"]]
+    stated = [n for n in (get_model(model_id).n_parameters for model_id in row["stands_for"]) if n is not None]
     if not row.get("difference"):
-        assert [n for n in stated if n is not None] == pytest.approx(
-            [row["counted"]] * len(stated), rel=sizes.TOLERANCE
-        )
+        assert stated == pytest.approx([row["counted"]] * len(stated), rel=sizes.TOLERANCE)
 
 
 def test_no_model_has_two_architectures():
@@ -47,7 +45,7 @@ def test_a_count_off_the_table_or_off_the_published_number_is_refused():
     assert "the table has 1030" in sizes.mismatch(row, 1000)
     assert "1000 are published" in sizes.mismatch(row, 1030)
     assert sizes.mismatch(row | {"difference": "a reason"}, 1030) == ""
-    assert sizes.mismatch({"published": 1000, "counted": 1020}, 1020) == ""
+    assert sizes.mismatch({"published": 1000, "counted": 1019}, 1019) == ""
 
 
 @pytest.mark.skipif("DEFECT_ATLAS_EVERY_WAY" not in os.environ, reason="a minute: DEFECT_ATLAS_EVERY_WAY=1 runs it")
