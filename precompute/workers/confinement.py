@@ -2,10 +2,10 @@
 
 Checkpoints are other people's files, and some formats run code when they are loaded. So a worker gives up, before it
 reads one, whatever it has no use for. By Linux' Landlock it reads its own environment, the system's libraries, our code
-and its checkpoint; it writes into its temporary folder (TMPDIR) and the folders named by `--write`; it opens no TCP
-connection, listens on no port and signals no process that it has not started. Files of the user, other models'
-weights, predictions and the environment of other processes are out of its reach. The kernel holds all later threads
-and children to it.
+and its checkpoint; it writes into its temporary folder (TMPDIR), the folders named by `--write` and shared memory; it
+opens no TCP connection, listens on no port and signals no process that it has not started. Files of the user, other
+models' weights, predictions and the environment of other processes are out of its reach. The kernel holds all later
+threads and children to it.
 
 Where the kernel has no Landlock (before Linux 5.13, or switched off) nothing is taken away; `is_possible` tells.
 `precompute.workers.worker_envs` adds a network namespace. This module runs in every worker environment, so it needs
@@ -57,6 +57,9 @@ USED = ("/dev", "/proc/self")
 """Where files that are there may be written to: devices, and its own entry, where CUDA names its threads (without this
 it does not start). Entries of other processes hold their variables, and so secrets.
 """
+
+SHARED_MEMORY = "/dev/shm"
+"""Where locks between threads are files, which MatterSim's log makes when it is imported."""
 
 
 @functools.cache
@@ -167,7 +170,7 @@ def main() -> None:
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
     given = parser.parse_args()
     if is_possible():
-        confine([*SYSTEM, *own_folders(), *given.read], [*given.write, os.environ["TMPDIR"]])
+        confine([*SYSTEM, *own_folders(), *given.read], [*given.write, os.environ["TMPDIR"], SHARED_MEMORY])
     sys.argv = [given.module, *given.arguments]
     runpy.run_module(given.module, run_name="__main__", alter_sys=True)
 
