@@ -17,13 +17,15 @@ from engine.store.statements import written_out
 
 PAPER_ATOMS = 125  # of the cell that the paper timed
 
-# The cheapest batch of each model on the machine that most models were timed on. Statements are judged by the times of
-# the models themselves, not by those of networks of their size with random weights.
+# The cheapest batch of each model on the machine that most models were timed on; among cells of many sizes that of the
+# paper. Statements are judged by the times of the models themselves, not by those of networks of their size with random
+# weights.
 _COSTS = """
 with machines as (
     select hardware, n_threads, n_atoms, count(distinct model_id) as n from costs
     where device = $device and us_per_atom_step > 0 and origin is distinct from 'random weights'
-    group by all order by n desc, hardware, n_threads, n_atoms limit 1
+    group by hardware, n_threads, n_atoms
+    order by n desc, abs(n_atoms - 125), hardware, n_threads, n_atoms limit 1
 )
 select model_id, min(us_per_atom_step) / 1000 as ms, any_value(hardware)
 from costs join machines using (hardware, n_threads, n_atoms)
@@ -51,9 +53,14 @@ where list_contains($models, m.model_id) order by ratio, m.model_id
 
 
 def cost_ratio(store: Store, measure: Measure) -> Finding | str:
-    """Median cost of some models over that of others; bounds are the smallest and the largest ratio."""
+    """Median cost of some models over that of others; bounds are the smallest and the largest ratio.
+
+    Of two devices only models count that were timed on both, and each is compared with itself.
+    """
     above = _costs(store, measure.device, measure.models)
     below = _costs(store, measure.against_device or measure.device, measure.against)
+    if measure.against_device:
+        return _device_ratio(measure, {m: above[m] / below[m] for m in above if m in below})
     if not above or not below:
         return _untimed(store, measure.device, measure.models if not above else measure.against)
     tops, bottoms = list(above.values()), list(below.values())
@@ -61,6 +68,15 @@ def cost_ratio(store: Store, measure: Measure) -> Finding | str:
     number = Number("", value, min(tops) / max(bottoms), max(tops) / min(bottoms), len(above) + len(below))
     words = f"{significant(value)} times, single pairs {significant(number.low)} to {significant(number.high)}"
     return _finding(measure, number, "times", words, (*above, *below))
+
+
+def _device_ratio(measure: Measure, ratios: dict[str, float]) -> Finding | str:
+    """The largest ratio of the costs of one model on two devices, from the smallest on."""
+    if not ratios:
+        return f"The store has no model with a cost on {measure.device} and on {measure.against_device}."
+    number = Number("", max(ratios.values()), min(ratios.values()), max(ratios.values()), len(ratios))
+    words = f"{significant(number.low)} to {significant(number.high)} times, each model against itself"
+    return _finding(measure, number, "times", words, tuple(ratios))
 
 
 def cost_order(store: Store, measure: Measure) -> Finding | str:
