@@ -84,7 +84,8 @@ def add_novelty(connection: duckdb.DuckDBPyConnection) -> None:
     ).to_arrow_table()
     if not table.num_rows:
         return
-    soap, labels = np.array(table["soap"].to_pylist(), dtype=np.float32), pd.factorize(table["cluster"].to_numpy())[0]
+    soap = np.stack([one for one in list_values(table["soap"]) if one is not None])
+    labels = pd.factorize(table["cluster"].to_numpy())[0]
     distances = nearest_distances(soap, soap, apart=(labels, labels))
     found = pa.table({"place": table["place"], "novelty": pa.array(distances, mask=~np.isfinite(distances))})
     connection.register("found", found)
