@@ -20,6 +20,7 @@ from engine.data_folder import DataFolder
 from engine.records import Configuration, Prediction, read_predictions, read_run_record, write_configurations
 from engine.registry.models import families, load_models
 from precompute.workers import worker_envs
+from precompute.workers.pool import FLOOR_GB
 from precompute.workers.process import Worker
 from precompute.workers.worker_envs import family_command
 from tests.tiny.making import has_tiny, make_tiny
@@ -127,7 +128,10 @@ def checked(request, tmp_path_factory) -> Checked:
     scratch: Path = tmp_path_factory.mktemp(family)
     tiny = make_tiny(family, folder, scratch) if has_tiny(family) else {"checkpoint": "", "options": {}}
     checkpoint = tiny["checkpoint"]
-    arguments = ("--model", f"tiny-{family}", "--checkpoint", checkpoint, "--options", json.dumps(tiny["options"]))
+    arguments = (
+        "--model", f"tiny-{family}", "--checkpoint", checkpoint, "--options", json.dumps(tiny["options"]),
+        "--memory-gb", str(FLOOR_GB),  # the least that a worker of the live app gets
+    )  # fmt: skip
     worker = Worker(family_command(family, folder, arguments, device="cpu"), scratch / "log")
     structures = variants(ELEMENTS.get(family, DEFAULT_ELEMENTS))
 
