@@ -30,8 +30,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Pages and queries that a visitor asks for in turn.
 PATH = (
+    ("advisor", ""),
     ("", ""),
-    ("overview", ""),
     ("defects", "dataset=w-g"),
     ("ranking", "union=w-g"),
     ("ranking", "union=w-g&quantity=energy"),
@@ -75,8 +75,8 @@ class Seen:
 def server(data: Path, port: int) -> Iterator[tuple[int, float]]:
     """The app over a data folder; yields the id of its process and the seconds until it answered."""
     command = [
-        sys.executable, "-m", "streamlit", "run", "app/server.py", "--server.port", str(port), "--server.headless", "true",
-        "--server.address", "127.0.0.1",
+        sys.executable, "-m", "streamlit", "run", "app/server.py", "--server.port", str(port),
+        "--server.headless", "true", "--server.address", "127.0.0.1",
     ]  # fmt: skip
     env = os.environ | {"DEFECT_ATLAS_DATA": str(data.resolve())}
     started = time.monotonic()
@@ -145,7 +145,7 @@ async def visit(number: int, url: str, end: float, reading: tuple[float, float],
         while time.monotonic() < end:
             page, query = PATH[place % len(PATH)]
             place += 1
-            name = page or "advisor"
+            name = page or "overview"
             try:
                 seconds, size, fault = await open_page(socket, page, query)
             except TimeoutError:
@@ -178,7 +178,7 @@ async def warm_up(url: str) -> dict[str, float]:
     first = {}
     async with connect(url, subprotocols=[SUBPROTOCOL], max_size=None) as socket:  # type: ignore[list-item]
         for page, query in PATH:
-            first[f"{page or 'advisor'}?{query}"] = (await open_page(socket, page, query))[0]
+            first[f"{page or 'overview'}?{query}"] = (await open_page(socket, page, query))[0]
     return first
 
 
@@ -190,21 +190,21 @@ def percentile(values: list[float], share: float) -> float:
 def report(seen: Seen, first: dict[str, float], start: float, at_rest: float) -> None:
     """Print a table by page and what holds for all."""
     print(f"server answered after {start:.1f} s; memory before the first visit {at_rest:.0f} MB")
-    print(
-        f"first page, cold: {next(iter(first.values())):.2f} s; slowest of the others: {max(list(first.values())[1:]):.2f} s"
-    )
+    cold = list(first.values())
+    print(f"first page, cold: {cold[0]:.2f} s; slowest of the others: {max(cold[1:]):.2f} s")
     print(f"{'page':16}{'clicks':>7}{'median':>9}{'p95':>9}{'most':>9}{'kB':>8}")
     for name, times in sorted(seen.seconds.items()):
-        size = statistics.median(seen.sizes[name]) / 1e3
-        print(
-            f"{name:16}{len(times):7}{statistics.median(times):9.2f}{percentile(times, 0.95):9.2f}{max(times):9.2f}{size:8.0f}"
-        )
-    everything = [value for times in seen.seconds.values() for value in times]
-    print(f"{'all':16}{len(everything):7}{statistics.median(everything):9.2f}{percentile(everything, 0.95):9.2f}"
-          f"{max(everything):9.2f}")  # fmt: skip
+        print(f"{_line(name, times)}{statistics.median(seen.sizes[name]) / 1e3:8.0f}")
+    print(_line("all", [value for times in seen.seconds.values() for value in times]))
     megabytes = [value for _, value in seen.memory]
     print(f"memory, MB: {' '.join(f'{value:.0f}' for value in megabytes[::6])}; most {max(megabytes):.0f}")
     print(f"{len(seen.faults)} faults" + "".join(f"\n  {fault}" for fault in sorted(set(seen.faults))))
+
+
+def _line(name: str, times: list[float]) -> str:
+    """Number of clicks and their times."""
+    times = times or [float("nan")]
+    return f"{name:16}{len(times):7}{statistics.median(times):9.2f}{percentile(times, 0.95):9.2f}{max(times):9.2f}"
 
 
 def main() -> int:
@@ -214,7 +214,7 @@ def main() -> int:
     parser.add_argument("--visitors", type=int, default=20, metavar="N")
     parser.add_argument("--minutes", type=float, default=10.0, metavar="M")
     parser.add_argument(
-        "--reading", type=float, nargs=2, default=(5.0, 15.0), metavar="S", help="least and most time between clicks, s"
+        "--reading", type=float, nargs=2, default=(5.0, 15.0), metavar="S", help="seconds between two clicks"
     )
     parser.add_argument("--port", type=int, default=8599)
     asked = parser.parse_args()
