@@ -119,7 +119,7 @@ def _measured(loaded: Loaded, setting: Setting, n_cells: int, load_seconds: floa
     else:
         done = loaded.evaluate(configurations, max_edges=1, retry=False)  # time of a step, not of a batch
         counted = done.predictions[N_WARM_UP:]
-    if failed := [p.reason for p in done.predictions if p.status != "ok"]:
+    if failed := [p.reason or "no reason" for p in done.predictions if p.status != "ok"]:
         return failed[0]
     times = [p.wall_seconds or 0.0 for p in counted]
     low, middle, high = statistics.quantiles(times, n=4, method="inclusive")
