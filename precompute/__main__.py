@@ -110,6 +110,13 @@ def make_parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--cells", type=int, default=5, metavar="N", help="N x N x N primitive cells (default 5: the paper's 125 atoms)"
     )
+    sub.add_argument("--sizes", action="store_true", help="1 to 4,096 atoms, as far as they fit and --seconds reaches")
+    sub.add_argument(
+        "--seconds", type=float, default=20.0, metavar="S", help="longest step after which --sizes goes on (default 20)"
+    )
+    sub.add_argument("--threads", type=int, default=1, metavar="N", help="threads of each worker (default 1)")
+    sub.add_argument("--queue", action="store_true", help="64 systems at once, in batches that the worker chooses")
+    sub.add_argument("--drift", action="store_true", help="also the drift of the energy in 0.9 ps of dynamics (NVE)")
     sub = command(predict)
     sub.add_argument("file", metavar="FILE", help="POSCAR, CIF or extended XYZ")
     sub.add_argument("--json", action="store_true")

@@ -9,13 +9,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from engine.data_folder import DataFolder
 from engine.errors import FetchError, RegistryError, SettingsError
+from engine.numerics.scaling import time_exponent
 from engine.readers.readings import Upload
 from engine.registry.datasets import Dataset, select_datasets
 from engine.registry.models import Model, families, get_model, select_models
 from engine.relaxations import RelaxationOptions
 from engine.shards import merged
+from engine.store.rows import Cost
 from precompute.acquire.datasets import configurations_of, datasets_here, fetch_dataset
 from precompute.acquire.imports import import_file, import_published
 from precompute.acquire.user_models import ModelDescription, external_model, register
@@ -169,20 +173,40 @@ def build(arguments: argparse.Namespace) -> int:
 
 def bench(arguments: argparse.Namespace) -> int:
     """Measure the cost of models on this machine (those not measured yet, unless --again)."""
-    folder, occasion = DataFolder.default(), measuring.new_occasion()
+    if min(arguments.cells, arguments.threads) < 1:
+        raise SettingsError("--cells and --threads count from 1.")
+    folder = DataFolder.default()
+    setting = measuring.Setting(
+        arguments.device, measuring.new_occasion(), arguments.threads, arguments.queue, arguments.drift
+    )
+    cells = measuring.ALL_CELLS if arguments.sizes else (arguments.cells,)
     for model in select_models(arguments.model or ["all"]):
+        left = [n for n in cells if arguments.again or not measuring.is_measured(model, folder, setting, n)]
         reason = why_not_runnable(model, folder)
-        if not reason and measuring.is_measured(model, folder, arguments.cells) and not arguments.again:
+        if not reason and not left:
             reason = "measured before; --again repeats it"
         if reason:
             say(f"{model.model_id}: skipped. {reason}")
             continue
-        cost = measuring.bench(model, folder, device=arguments.device, occasion=occasion, n_cells=arguments.cells)
-        say(
-            f"{model.model_id}: {cost.ms_per_step:.1f} ms per step of {cost.n_atoms} atoms, "
-            f"{cost.us_per_atom_step:.0f} µs per atom, {cost.peak_memory_mb:.0f} MB ({cost.hardware})"
-        )
+        costs = []
+        for cost in measuring.bench(model, folder, setting, left, arguments.seconds):
+            say(_cost_line(cost))
+            costs.append(cost)
+        if len(costs) > 2:
+            exponent = time_exponent(np.array([c.n_atoms for c in costs]), np.array([c.ms_per_step for c in costs]))
+            say(f"{model.model_id}: time grows as atoms^{exponent:.2f} from {costs[0].n_atoms} to {costs[-1].n_atoms}")
     return 0
+
+
+def _cost_line(cost: Cost) -> str:
+    """A measured cost in words."""
+    quartiles = "" if cost.ms_low is None else f" (quartiles {cost.ms_low:.1f} to {cost.ms_high:.1f})"
+    drift = "" if cost.drift_mev_per_atom_ps is None else f", drift {cost.drift_mev_per_atom_ps:.2f} meV/atom per ps"
+    return (
+        f"{cost.model_id}: {cost.ms_per_step:.1f} ms{quartiles} per step of {cost.n_atoms} atoms, "
+        f"{cost.us_per_atom_step:.0f} µs per atom, {cost.batch} at once, {cost.peak_memory_mb:.0f} MB, "
+        f"loaded in {cost.load_seconds or 0.0:.1f} s{drift} ({cost.hardware})"
+    )
 
 
 def predict(arguments: argparse.Namespace) -> int:

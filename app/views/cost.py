@@ -6,10 +6,12 @@ from streamlit.delta_generator import DeltaGenerator
 
 from app import address, furniture, links, selection, tables, wording
 from app.figures import cost_plots
+from app.sections import job_cost
 from engine.numerics.pareto import pareto_front
 from engine.quantities import ALIGNMENTS, METRICS, QUANTITIES
 from engine.queries import catalog, error_metrics
 from engine.queries.ranks import ranks
+from engine.queries.timings import machine_name
 
 _WITH_EVERY_ROW = (
     "n_configs", "n_expected", "ranks", "why_no_rank", "is_seen", "occasion", "yardstick_ms", "device", "hardware",
@@ -58,6 +60,8 @@ def show() -> None:
     )
     _table(table, chosen)
     _without_timing(timings, chosen)
+    first = timings.iloc[0]
+    job_cost.show(machine_name(first["device"], first["hardware"], int(first["n_threads"])))
     if model_id := st.session_state.pop("open_model", None):
         st.switch_page(links.MODEL_PAGE, query_params={"id": model_id})
 
@@ -68,8 +72,8 @@ def _setting(costs: pd.DataFrame) -> pd.DataFrame:
     `is_apart` says which were not taken on the occasion that most were: the front is not drawn through them.
     """
     names = [
-        f"{row.device.upper()}, {row.n_threads} thread{'s' * (row.n_threads != 1)}, {row.n_atoms} atoms, "
-        f"{row.hardware or 'unknown hardware'}"
+        f"{row.device.upper()}, {row.n_threads} thread{'s' * (row.n_threads != 1)}, {row.n_atoms} atoms"
+        f"{', many at once' * (row.batch > 1)}, {row.hardware or 'unknown hardware'}"
         for row in costs.itertuples()
     ]
     costs = costs.assign(setting=names)
@@ -129,12 +133,17 @@ def _chart(
         on_select=_open_model,
     )
     st.caption(
-        f"Cost is measured on {machine['setting']}, with energy and forces of one configuration at a time. The front "
+        f"Cost is measured on {machine['setting']}, with energy and forces of {_at_once(machine)}. The front "
         f"connects timings of one occasion, {machine['main_occasion']}. "
         f"Bars: 95 % bounds of the RMSE. Ringed: models chosen at the left. Colour: architecture. Open: not ranked. "
         f"Click on a point for its model's page. "
         f"{cost_plots.TRAINING_LEGEND}"
     )
+
+
+def _at_once(machine: pd.Series) -> str:
+    """How many configurations a call had."""
+    return "many configurations at once" if machine["batch"] > 1 else "one configuration at a time"
 
 
 def _random_weights_note(table: pd.DataFrame) -> str:

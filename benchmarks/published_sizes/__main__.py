@@ -88,17 +88,17 @@ def main() -> int:
     parser.add_argument("--against-own", action="store_true", help="also time the model's own checkpoint")
     asked = parser.parse_args()
     folder = DataFolder(asked.data) if asked.data else DataFolder.default()
-    occasion = bench.new_occasion()
+    setting = bench.Setting(asked.device, bench.new_occasion())
     for model in map(get_model, asked.model):
         with random_model(model, folder) as made:
-            cost = bench.measure(made, folder, device=asked.device, occasion=occasion)
+            (cost,) = bench.measure(made, folder, setting)
         bench.keep(replace(cost, model_id=model.model_id, origin=RANDOM_WEIGHTS), folder)
         words = (
             f"{cost.ms_per_step:.1f} ms per step, {cost.peak_memory_mb:.0f} MB, yardstick {cost.yardstick_ms:.1f} ms"
         )
         print(f"{model.model_id}: {words} ({cost.hardware})", flush=True)
         if asked.against_own:
-            own = bench.measure(model, folder, device=asked.device, occasion=occasion)
+            (own,) = bench.measure(model, folder, setting)
             print(f"{model.model_id}: random over own weights {cost.ms_per_step / own.ms_per_step:.3f}", flush=True)
     return 0
 

@@ -51,6 +51,25 @@ def scaled_time(sizes: NDArray[np.integer], milliseconds: FloatArray, n_atoms: i
     return float(milliseconds[k] / sizes[k] * n_atoms)
 
 
+def time_exponent(sizes: NDArray[np.integer], milliseconds: FloatArray) -> float:
+    """Exponent of the number of atoms in the time of a step, by a straight line through the logarithms.
+
+    Args:
+        sizes: Atoms of the measured cells, shape (n,), of at least two sizes.
+        milliseconds: Of one step, shape (n,).
+
+    Raises:
+        MetricError: All sizes are equal.
+
+    Example:
+        >>> round(time_exponent(np.array([10, 100]), np.array([2.0, 40.0])), 2)
+        1.3
+    """
+    if len(np.unique(sizes)) < 2:
+        raise MetricError(f"{sizes=}: an exponent takes two sizes")
+    return float(np.polyfit(np.log(sizes), np.log(milliseconds), 1)[0])
+
+
 def scaled_memory(sizes: NDArray[np.integer], megabytes: FloatArray, n_atoms: int) -> float:
     """Peak memory, MB, on the least-squares line through the measured sizes.
 

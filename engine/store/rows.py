@@ -94,6 +94,10 @@ class Cost:
         origin: `computed`, or RANDOM_WEIGHTS.
         occasion: Name of the round of measurements; the date of `measured_at` where the file names none.
         yardstick_ms: Time of a fixed computation in the same round, ms; None where it was not taken.
+        batch: Systems in one call; `ms_per_step` is the time of one of them.
+        ms_per_step: Median over the steps; `ms_low` and `ms_high` are its quartiles, ms.
+        load_seconds: From the start of the worker to a loaded model, s.
+        drift_mev_per_atom_ps: Of the energy in molecular dynamics; None where it was not asked for.
     """
 
     model_id: str
@@ -109,6 +113,10 @@ class Cost:
     measured_at: str
     occasion: str = ""
     yardstick_ms: float | None = None
+    ms_low: float | None = None
+    ms_high: float | None = None
+    load_seconds: float | None = None
+    drift_mev_per_atom_ps: float | None = None
 
     def __post_init__(self) -> None:
         if not self.occasion:

@@ -5,6 +5,7 @@ import pytest
 
 from app import selection, wording
 from app.main import PAGES
+from app.sections.advice_cards import duration
 from engine.queries import comparability, error_metrics
 from engine.store.builder import StoreBuilder, publish
 from tests.app.opening import APP, open_app, table_with, text_of
@@ -259,6 +260,16 @@ def test_models_to_compare_are_compared_on_what_they_share(sampled_store):
     assert side_by_side["force_rmse_mev_per_ang"].to_dict() == pytest.approx({"Full": 100.0, "Sample": 200.0})
     at.switch_page("views/elements.py").run()
     assert "100 configurations" in text_of(at)
+
+
+def test_a_whole_job_takes_steps_times_atoms_times_the_cost(store):
+    at = open_app("views/cost.py", job_atoms="32", job_steps="1000")
+    (table,) = [
+        frame.value for frame in at.dataframe if "Time" in map(str, frame.value.columns) or "time" in frame.value
+    ]
+    cheapest = table.iloc[0]
+    seconds = 1e-3 * cheapest["ms_per_atom"] * 32 * 1000
+    assert cheapest["time"] == duration(seconds)
 
 
 def test_the_front_of_cost_and_error_leaves_out_what_is_not_ranked(sampled_store):

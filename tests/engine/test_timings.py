@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from engine.errors import MetricError
-from engine.numerics.scaling import nearest_size, scaled_memory, scaled_time
-from engine.queries.timings import estimates, machines
+from engine.numerics.scaling import nearest_size, scaled_memory, scaled_time, time_exponent
+from engine.queries.timings import estimates, growth, machines
 
 
 def test_time_grows_with_the_atoms_from_the_nearest_measured_size():
@@ -39,3 +39,19 @@ def test_a_simulation_takes_steps_times_the_scaled_step(evidence_store):
     assert found.loc["second", "wall_seconds"] == pytest.approx(5000 * 0.01)
     assert np.isnan(found.loc["second", "peak_memory_mb"])
     assert estimates("no machine", 10, 10).empty
+
+
+def test_an_exponent_is_the_slope_of_logarithms():
+    assert time_exponent(np.array([10, 100, 1000]), np.array([2.0, 40.0, 800.0])) == pytest.approx(1.30103)
+    with pytest.raises(MetricError):
+        time_exponent(np.array([10, 10]), np.array([1.0, 2.0]))
+
+
+def test_the_largest_cell_checks_the_scaling(evidence_store):
+    (machine,) = machines()
+    grown = growth(machine)
+    assert set(grown["model_id"]) == {"first"}  # the second was timed on one cell
+    largest = grown[grown["n_atoms"] == 200].iloc[0]
+    assert (largest["ms_per_step"], largest["scaled_ms"]) == (pytest.approx(120.0), pytest.approx(100.0))
+    assert np.isnan(grown.loc[grown["n_atoms"] == 100, "scaled_ms"]).all()
+    assert growth("no machine").empty

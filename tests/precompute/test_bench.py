@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from engine.data_folder import ROOT
@@ -37,7 +38,7 @@ def limited(body: str, *arguments: str, limit: int) -> subprocess.CompletedProce
 
 def test_a_new_cost_names_its_occasion_and_its_yardstick(folder):
     occasion = bench.new_occasion()
-    bench.bench(get_model("emt"), folder, device="cpu", occasion=occasion)
+    list(bench.bench(get_model("emt"), folder, bench.Setting("cpu", occasion)))
     (path,) = folder.costs.iterdir()
     kept = json.loads(path.read_text())
     assert (path.name, kept["occasion"], kept["n_atoms"]) == ("emt-cpu-1.json", occasion, 125)
@@ -46,13 +47,50 @@ def test_a_new_cost_names_its_occasion_and_its_yardstick(folder):
 
 
 def test_a_cell_of_another_size_has_a_file_of_its_own(folder):
-    emt = get_model("emt")
-    bench.bench(emt, folder, device="cpu", occasion="one", n_cells=2)
+    emt, one = get_model("emt"), bench.Setting("cpu", "one")
+    list(bench.bench(emt, folder, one, [2]))
     assert [path.name for path in folder.costs.iterdir()] == ["emt-cpu-1-8.json"]
-    assert (bench.is_measured(emt, folder, 2), bench.is_measured(emt, folder)) == (True, False)
-    bench.bench(emt, folder, device="cpu", occasion="one")
-    assert bench.is_measured(emt, folder)
+    assert (bench.is_measured(emt, folder, one, 2), bench.is_measured(emt, folder, one)) == (True, False)
+    list(bench.bench(emt, folder, one))
+    assert bench.is_measured(emt, folder, one)
     assert {json.loads(path.read_text())["n_atoms"] for path in folder.costs.iterdir()} == {8, 125}
+
+
+def test_quartiles_hold_the_median_and_loading_takes_time(folder):
+    (cost,) = bench.measure(get_model("emt"), folder, bench.Setting("cpu", "one"), [2])
+    assert cost.ms_low <= cost.ms_per_step <= cost.ms_high
+    assert cost.load_seconds > 0.05
+    assert cost.drift_mev_per_atom_ps is None
+
+
+def test_sizes_end_after_a_step_that_took_too_long(folder):
+    emt, one = get_model("emt"), bench.Setting("cpu", "one")
+    assert [cost.n_atoms for cost in bench.bench(emt, folder, one, [2, 3, 4], seconds=0.0)] == [8]
+    assert [cost.n_atoms for cost in bench.bench(emt, folder, one, [2, 3, 4], seconds=20.0)] == [8, 27, 64]
+
+
+def test_a_queue_is_a_cost_of_its_own(folder):
+    emt, queue = get_model("emt"), bench.Setting("cpu", "one", is_queue=True)
+    (cost,) = bench.bench(emt, folder, queue, [2])
+    assert 1 < cost.batch <= bench.N_QUEUED
+    assert [path.name for path in folder.costs.iterdir()] == ["emt-cpu-1-8-queue.json"]
+    assert bench.is_measured(emt, folder, queue, 2)
+    assert not bench.is_measured(emt, folder, bench.Setting("cpu", "one"), 2)
+
+
+def test_systems_at_once_are_those_that_share_a_time():
+    assert bench._systems_at_once([0.1, 0.1, 0.1, 0.2, 0.2, 0.2, 0.3]) == 3
+
+
+def test_a_conservative_model_keeps_its_energy(folder):
+    (cost,) = bench.measure(get_model("emt"), folder, bench.Setting("cpu", "one", with_drift=True), [2])
+    assert abs(cost.drift_mev_per_atom_ps) < 0.5
+
+
+def test_drift_is_the_slope_of_the_energy():
+    steps = np.arange(100)
+    rising = -4.0 + 2e-6 * steps + 1e-6 * np.sin(2 * np.pi * steps / 10)  # 2e-6 eV per fs are 2 meV per ps
+    assert bench.drift_of(rising, 1.0) == pytest.approx(2.0, abs=0.5)
 
 
 def test_two_occasions_of_one_second_are_two():
@@ -82,4 +120,4 @@ def test_a_cost_with_random_weights_stands_beside_the_models_own(folder):
         bench.keep(cost, folder)
     assert sorted(path.name for path in folder.costs.iterdir()) == ["emt-cpu-1.json", "emt-random-weights-cpu-1.json"]
     (folder.costs / "emt-cpu-1.json").unlink()
-    assert not bench.is_measured(get_model("emt"), folder)
+    assert not bench.is_measured(get_model("emt"), folder, bench.Setting("cpu", "one"))

@@ -30,16 +30,21 @@ EVERY = "DEFECT_ATLAS_EVERY_WAY"  # set to look at each page in all widths and t
 PATIENCE = 60_000  # ms; software rendering on a busy machine
 
 
-@contextmanager
-def serve(data: Path) -> Iterator[str]:
-    """Run the app on a data folder, and give its address."""
+def free_port() -> int:
+    """A port that nobody uses now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def serve(data: Path, *options: str, port: int = 0) -> Iterator[str]:
+    """Run the app on a data folder with more options of Streamlit, and give its address."""
+    port = port or free_port()
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "streamlit", "run", "app/server.py",
-             "--server.port", str(port), "--server.address", "127.0.0.1"],
+             "--server.port", str(port), "--server.address", "127.0.0.1", *options],
             cwd=ROOT, env=os.environ | {"DEFECT_ATLAS_DATA": str(data)}, stdout=log, stderr=log,
         )  # fmt: skip
         try:

@@ -1,0 +1,231 @@
+"""Visitors who click through the app at once: python -m benchmarks.visitors --data DIR [--visitors 20] [--minutes 10].
+
+Each visitor is a session of the server, as a browser makes it (a websocket that asks for pages and takes what comes),
+follows `PATH` from a place of its own and reads for some seconds before the next click. No browser draws anything, so
+the times are the server's: from a click to the end of the page's script. Printed are the times and the bytes before
+compression by page, faults, and the memory of the server at rest and every minute.
+"""
+
+import argparse
+import asyncio
+import os
+import random
+import statistics
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from websockets.asyncio.client import connect
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Pages and queries that a visitor asks for in turn.
+PATH = (
+    ("advisor", ""),
+    ("", ""),
+    ("defects", "dataset=w-g"),
+    ("ranking", "union=w-g"),
+    ("ranking", "union=w-g&quantity=energy"),
+    ("elements", ""),
+    ("parity", "dataset=w-g&model=eqv2-31m-omat"),
+    ("duel", ""),
+    ("cost", "dataset=w-g"),
+    ("uncertainty", "dataset=w-g"),
+    ("defect-energies", ""),
+    ("specialised", ""),
+    ("learning", ""),
+    ("environments", "dataset=w-g"),
+    ("datasets", ""),
+    ("models", ""),
+    ("structure", "dataset=open-defects"),
+    ("claims", ""),
+)
+PATIENCE = 60.0  # s for one page
+START_PATIENCE = 120.0  # s for the server
+SUBPROTOCOL = "streamlit"
+
+
+@dataclass
+class Seen:
+    """What all visitors saw.
+
+    Attributes:
+        seconds: Times from click to the end of the script, by page.
+        sizes: Bytes of all messages of a page, by page.
+        faults: Sentences.
+        memory: Resident memory of the server, MB, with the time.
+    """
+
+    seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    sizes: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    faults: list[str] = field(default_factory=list)
+    memory: list[tuple[float, float]] = field(default_factory=list)
+
+
+@contextmanager
+def server(data: Path, port: int) -> Iterator[tuple[int, float]]:
+    """The app over a data folder; yields the id of its process and the seconds until it answered."""
+    command = [
+        sys.executable, "-m", "streamlit", "run", "app/server.py", "--server.port", str(port),
+        "--server.headless", "true", "--server.address", "127.0.0.1",
+    ]  # fmt: skip
+    env = os.environ | {"DEFECT_ATLAS_DATA": str(data.resolve())}
+    started = time.monotonic()
+    process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        while True:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=5):
+                    break
+            except (urllib.error.URLError, OSError):
+                if process.poll() is not None or time.monotonic() - started > START_PATIENCE:
+                    raise SystemExit("The server does not answer.") from None
+                time.sleep(0.1)
+        yield process.pid, time.monotonic() - started
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def memory_mb(pid: int) -> float:
+    """Resident memory of a process and those that it started, MB."""
+    total = 0.0
+    for one in (pid, *_children(pid)):
+        try:
+            lines = Path(f"/proc/{one}/status").read_text().splitlines()
+        except OSError:
+            continue
+        total += sum(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1024
+    return total
+
+
+def _children(pid: int) -> list[int]:
+    """All processes that a process started, and those that these started."""
+    listed = subprocess.run(["pgrep", "--parent", str(pid)], capture_output=True, text=True, check=False).stdout.split()
+    direct = list(map(int, listed))
+    return direct + [deeper for child in direct for deeper in _children(child)]
+
+
+async def open_page(socket: object, page: str, query: str) -> tuple[float, int, str]:
+    """Ask for a page and take what comes until its script has ended: seconds, bytes, and what went wrong."""
+    asked = BackMsg()
+    asked.rerun_script.page_name = page
+    asked.rerun_script.query_string = query
+    started, size, fault = time.monotonic(), 0, ""
+    await socket.send(asked.SerializeToString())  # type: ignore[attr-defined]
+    while True:
+        message = await asyncio.wait_for(socket.recv(), PATIENCE)  # type: ignore[attr-defined]
+        size += len(message)
+        told = ForwardMsg()
+        told.ParseFromString(message)
+        kind = told.WhichOneof("type")
+        if kind == "delta" and told.delta.new_element.WhichOneof("type") == "exception":
+            fault = told.delta.new_element.exception.message
+        if kind == "page_not_found":
+            fault = "no such page"
+        if kind == "script_finished" and told.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN:
+            return time.monotonic() - started, size, fault
+
+
+async def visit(number: int, url: str, end: float, reading: tuple[float, float], seen: Seen) -> None:
+    """One visitor until the time is over."""
+    chance = random.Random(number)
+    place = number % len(PATH)
+    await asyncio.sleep(chance.uniform(0.0, reading[1]))
+    async with connect(url, subprotocols=[SUBPROTOCOL], max_size=None) as socket:  # type: ignore[list-item]
+        while time.monotonic() < end:
+            page, query = PATH[place % len(PATH)]
+            place += 1
+            name = page or "overview"
+            try:
+                seconds, size, fault = await open_page(socket, page, query)
+            except TimeoutError:
+                seen.faults.append(f"{name}: nothing within {PATIENCE:.0f} s")
+                continue
+            seen.seconds[name].append(seconds)
+            seen.sizes[name].append(size)
+            if fault:
+                seen.faults.append(f"{name}?{query}: {fault}")
+            await asyncio.sleep(chance.uniform(*reading))
+
+
+async def watch(pid: int, end: float, seen: Seen) -> None:
+    """Memory of the server every ten seconds."""
+    started = time.monotonic()
+    while time.monotonic() < end:
+        seen.memory.append((time.monotonic() - started, memory_mb(pid)))
+        await asyncio.sleep(10)
+
+
+async def all_visits(url: str, pid: int, n: int, minutes: float, reading: tuple[float, float]) -> Seen:
+    """Every visitor at once."""
+    seen, end = Seen(), time.monotonic() + 60 * minutes
+    await asyncio.gather(watch(pid, end, seen), *(visit(k, url, end, reading, seen) for k in range(n)))
+    return seen
+
+
+async def warm_up(url: str) -> dict[str, float]:
+    """Each page once, alone, from a cold server: seconds by page and query."""
+    first = {}
+    async with connect(url, subprotocols=[SUBPROTOCOL], max_size=None) as socket:  # type: ignore[list-item]
+        for page, query in PATH:
+            first[f"{page or 'overview'}?{query}"] = (await open_page(socket, page, query))[0]
+    return first
+
+
+def percentile(values: list[float], share: float) -> float:
+    """The value below which a share of the values lies."""
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
+
+
+def report(seen: Seen, first: dict[str, float], start: float, at_rest: float) -> None:
+    """Print a table by page and what holds for all."""
+    print(f"server answered after {start:.1f} s; memory before the first visit {at_rest:.0f} MB")
+    cold = list(first.values())
+    print(f"first page, cold: {cold[0]:.2f} s; slowest of the others: {max(cold[1:]):.2f} s")
+    print(f"{'page':16}{'clicks':>7}{'median':>9}{'p95':>9}{'most':>9}{'kB':>8}")
+    for name, times in sorted(seen.seconds.items()):
+        print(f"{_line(name, times)}{statistics.median(seen.sizes[name]) / 1e3:8.0f}")
+    print(_line("all", [value for times in seen.seconds.values() for value in times]))
+    megabytes = [value for _, value in seen.memory]
+    print(f"memory, MB: {' '.join(f'{value:.0f}' for value in megabytes[::6])}; most {max(megabytes):.0f}")
+    print(f"{len(seen.faults)} faults" + "".join(f"\n  {fault}" for fault in sorted(set(seen.faults))))
+
+
+def _line(name: str, times: list[float]) -> str:
+    """Number of clicks and their times."""
+    times = times or [float("nan")]
+    return f"{name:16}{len(times):7}{statistics.median(times):9.2f}{percentile(times, 0.95):9.2f}{max(times):9.2f}"
+
+
+def main() -> int:
+    """Serve, let visitors click, print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.visitors", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="data folder with a built store")
+    parser.add_argument("--visitors", type=int, default=20, metavar="N")
+    parser.add_argument("--minutes", type=float, default=10.0, metavar="M")
+    parser.add_argument(
+        "--reading", type=float, nargs=2, default=(5.0, 15.0), metavar="S", help="seconds between two clicks"
+    )
+    parser.add_argument("--port", type=int, default=8599)
+    asked = parser.parse_args()
+    url = f"ws://127.0.0.1:{asked.port}/_stcore/stream"
+    with server(asked.data, asked.port) as (pid, start):
+        at_rest = memory_mb(pid)
+        first = asyncio.run(warm_up(url))
+        seen = asyncio.run(all_visits(url, pid, asked.visitors, asked.minutes, tuple(asked.reading)))
+    report(seen, first, start, at_rest)
+    return 1 if seen.faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
