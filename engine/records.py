@@ -25,6 +25,10 @@ KILLED = "killed twice, as when memory runs out"
 TOOK_LONGER = "took longer than"
 TRANSIENT_REASONS = ("MemoryError:", KILLED, TOOK_LONGER)
 """How the reasons of failures begin that another run, with more memory or time, may not have."""
+NO_ROOM_FOR_A_HANDLE = ("_STATUS_ALLOC_FAILED", "`cublasCreate(", "`cusolverDnCreate(", "`cusparseCreate(")
+"""What CUDA's libraries say where the GPU has no memory left for them, in PyTorch's words."""
+LOST_CONTEXT = "CUDA error: unknown error"
+"""In rows of workers that went on after their CUDA context was lost; none does so any more."""
 
 _FLOAT = pa.float64()
 _FLOATS = pa.list_(_FLOAT)
@@ -134,7 +138,8 @@ class Prediction:
 
 def is_transient(reason: str | None) -> bool:
     """Whether a failure tells of the machine of that day and not of the model."""
-    return (reason or "").startswith(TRANSIENT_REASONS)
+    reason = reason or ""
+    return reason.startswith(TRANSIENT_REASONS) or any(word in reason for word in (*NO_ROOM_FOR_A_HANDLE, LOST_CONTEXT))
 
 
 @dataclass(frozen=True)

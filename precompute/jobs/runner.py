@@ -26,6 +26,7 @@ from precompute.progress import Progress, duration, say
 from precompute.workers import devices
 from precompute.workers.devices import Place
 from precompute.workers.pool import Pool
+from precompute.workers.process import LackOfMemoryError
 from precompute.workers.worker_envs import why_not_runnable
 
 BUNDLE_MINUTES = 20.0
@@ -39,12 +40,21 @@ CONFIG_SECONDS = 1800.0
 
 @dataclass
 class Task:
-    """Work of one model: shards still to take, and the folders of their files."""
+    """Work of one model: shards still to take, and the folders of their files.
+
+    Attributes:
+        model: From the registry.
+        shards: Those that nobody has taken yet, each with its file.
+        n_workers: Places that are at it.
+        error: Why the model cannot be run; empty where it can.
+        waits: Whether a worker could not load it beside others for lack of memory, so that no other place tries now.
+    """
 
     model: Model
     shards: list[tuple[Shard, Path]]
     n_workers: int = 0
     error: str = ""
+    waits: bool = False
 
     @property
     def n_configurations(self) -> int:
@@ -112,7 +122,8 @@ def run(
     """Work through tasks with one worker per place.
 
     Every place takes a model that suits it and has no worker yet; when there is none left, it helps the model with the
-    most work. A worker that dies is replaced, and a configuration that killed two workers becomes a failed row.
+    most work. A worker that dies is replaced, and a configuration that killed two workers becomes a failed row. A model
+    that could not be loaded for lack of memory is tried again when all else is done, alone on its device.
 
     Args:
         tasks: From `plan`; emptied as shards are taken.
@@ -133,13 +144,23 @@ def run(
         if not any(place.suits(task.model.family) for place in places):
             task.error = "no worker of this run takes its family; leave out --device cuda or --jobs"
     with Pool(folder, device="auto", offline=offline, memory_gb=memory_gb, max_warm=len(places)) as pool:
-        threads = [threading.Thread(target=_slot, args=(queue, pool, place, progress), daemon=True) for place in places]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        _fill(places, queue, pool, progress)
+        if waiting := queue.resume():
+            say(f"{', '.join(waiting)}: again, alone")
+            _fill(devices.alone(places), queue, pool, progress, is_last=True)
     errors = {task.model.model_id: task.error for task in tasks if task.error}
     return Outcome(n_planned, progress.n_done, progress.n_failed, progress.n_transient, progress.seconds, errors)
+
+
+def _fill(places: Sequence[Place], queue: "_Queue", pool: Pool, progress: Progress, *, is_last: bool = False) -> None:
+    """Let every place take models until there are none."""
+    threads = [
+        threading.Thread(target=_slot, args=(queue, pool, place, progress, is_last), daemon=True) for place in places
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 class _Queue:
@@ -156,7 +177,7 @@ class _Queue:
             if self._is_over():
                 return None
             suitable = [task for task in self._tasks if place.suits(task.model.family)]
-            open_tasks = [task for task in suitable if task.shards and not task.error]
+            open_tasks = [task for task in suitable if task.shards and not task.error and not task.waits]
             untouched = [task for task in open_tasks if task.n_workers == 0]
             shared = [task for task in open_tasks if task.n_atoms > MIN_ATOMS_PER_WORKER * task.n_workers]
             task = next(iter(untouched), None) or max(shared, key=lambda t: t.n_atoms, default=None)
@@ -172,6 +193,20 @@ class _Queue:
     def _is_over(self) -> bool:
         return self._deadline is not None and time.monotonic() > self._deadline
 
+    def put_back(self, task: Task, taken: tuple[Shard, Path]) -> None:
+        """Memory lacks for a worker of a model: others may go on with it, but nobody new takes it until `resume`."""
+        with self._lock:
+            task.shards.insert(0, taken)
+            task.waits = True
+
+    def resume(self) -> list[str]:
+        """Offer the models again that wait and have work left; their ids."""
+        with self._lock:
+            waiting = [task.model.model_id for task in self._tasks if task.waits and task.shards and not task.error]
+            for task in self._tasks:
+                task.waits = False
+            return [] if self._is_over() else waiting
+
     def leave(self, task: Task, error: str = "") -> None:
         """A worker is done with a model."""
         with self._lock:
@@ -179,10 +214,13 @@ class _Queue:
             task.error = task.error or error
 
 
-def _slot(queue: _Queue, pool: Pool, place: Place, progress: Progress) -> None:
-    """Take models until there are none; whatever goes wrong with one is its error, and the place goes on."""
+def _slot(queue: _Queue, pool: Pool, place: Place, progress: Progress, is_last: bool) -> None:
+    """Take models until there are none; whatever goes wrong with one is its error, and the place goes on.
+
+    Only a lack of memory at the load is no error yet, unless this is the last try.
+    """
     while (task := queue.take_model(place)) is not None:
-        error = ""
+        error, taken = "", None
         try:
             with pool.borrow(task.model, place) as loaded:
                 while (taken := queue.take_shard(task)) is not None:
@@ -190,6 +228,14 @@ def _slot(queue: _Queue, pool: Pool, place: Place, progress: Progress) -> None:
                     done = loaded.evaluate(shard.configurations, target, timeout=CONFIG_SECONDS)
                     what = f"{task.model.model_id}, {target.parts[-4]}"
                     progress.add(shard, done.n_failed, what, done.n_transient)
+                loaded.worker.kill()  # no shard is left for it, and its memory is for others
+        except LackOfMemoryError as problem:
+            if is_last or taken is None:
+                error = str(problem)
+                say(f"{task.model.model_id}: {error}")
+            else:
+                queue.put_back(task, taken)
+                say(f"{task.model.model_id}: {problem} It is tried again at the end, alone.")
         except Exception as problem:
             error = str(problem) if isinstance(problem, EngineError) else f"{type(problem).__name__}: {problem}"
             say(f"{task.model.model_id}: {error}")
@@ -243,7 +289,13 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
         metavar="N",
         help="most worker processes at once (default: one per GPU and one per core left, for models without GPU)",
     )
-    sub.add_argument("--per-device", type=int, default=1, metavar="N", help="workers that share a GPU (default 1)")
+    sub.add_argument(
+        "--per-device",
+        type=int,
+        default=1,
+        metavar="N",
+        help="workers that share a GPU, each with 1/N of its memory; fewer for large models or cells (default 1)",
+    )
     sub.add_argument("--cpu-jobs", type=int, metavar="N", help="workers on cores beside GPUs that take any model")
     sub.add_argument("--offline", action="store_true", help="start workers without any network")
     sub.add_argument("--memory-gb", type=float, default=0.0, metavar="GB", help="memory that each worker may use")
@@ -331,7 +383,8 @@ def _run_here(tasks: Sequence[Task], folder: DataFolder, arguments: argparse.Nam
     )
     say(f"{outcome.n_done} configurations in {duration(outcome.seconds)}, {outcome.n_failed} failed with a reason")
     if outcome.n_transient:
-        say(f"{outcome.n_transient} lacked memory or time; the same command tries them again")
+        fewer = "; fewer workers --per-device have more memory each" if arguments.per_device > 1 else ""
+        say(f"{outcome.n_transient} lacked memory or time; the same command tries them again{fewer}")
     if left := outcome.n_planned - outcome.n_done:
         say(f"{left} of {outcome.n_planned} configurations are not done")
     return 0 if outcome.is_complete else 1

@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine.errors import SettingsError
 from precompute.workers.worker_envs import uses_gpu
@@ -43,11 +43,13 @@ class Place:
         device: auto, cpu or cuda.
         gpu: UUID of the one GPU that it sees; empty for what the environment shows.
         takes: `any` model, those whose family can use a GPU (`gpu`), or the others (`other`).
+        gpu_share: Part of the GPU's memory that belongs to it.
     """
 
     device: str
     gpu: str = ""
     takes: str = "any"
+    gpu_share: float = 1.0
 
     def suits(self, family: str) -> bool:
         """Whether models of a family go here."""
@@ -103,7 +105,7 @@ def places(
     Args:
         device: auto, cpu or cuda.
         jobs: Most places in all; GPUs come first.
-        per_device: Workers that share each GPU, for small models that do not fill it.
+        per_device: Workers that share each GPU, for small models that do not fill it; each has its part of the memory.
         cpu_jobs: Places on cores beside GPUs that take any model; by default the cores left, for other families.
         found: GPUs instead of `gpus()`.
         n_cores: Instead of those of this machine.
@@ -121,7 +123,9 @@ def places(
     if not cards:
         return (Place("cpu"),) * (jobs or n_cores)
     on_gpus = tuple(
-        Place("cuda", card.uuid, "any" if device == "cuda" else "gpu") for _ in range(per_device) for card in cards
+        Place("cuda", card.uuid, "any" if device == "cuda" else "gpu", 1 / per_device)
+        for _ in range(per_device)
+        for card in cards
     )
     if cpu_jobs is not None:
         beside = (Place("cpu"),) * cpu_jobs
@@ -131,3 +135,9 @@ def places(
         beside = (Place("cpu", takes="other"),) * max(1, n_cores - len(on_gpus))
     useful = [place for place in on_gpus + beside if not families or any(map(place.suits, families))]
     return tuple(useful[:jobs])
+
+
+def alone(shared: Sequence[Place]) -> tuple[Place, ...]:
+    """One place per device, with all of its memory, for what did not fit beside others."""
+    by_device = {(place.device, place.gpu): replace(place, gpu_share=1.0) for place in shared}
+    return tuple(by_device.values())

@@ -4,7 +4,8 @@ How many systems go into one call follows from their edges (pairs of atoms withi
 memory and time follow from them. On a GPU the first batches are small and tell how much memory an edge takes; later
 ones double until they fill what is free, or until larger ones are no faster. A batch that does not fit into memory is
 cut in halves, and so is every later one; one that fails in any other way is done again one system at a time, so that
-only the culprit becomes a failed row.
+only the culprit becomes a failed row. After every error the device is asked whether it still answers: where it does
+not, nothing that this process computes later means anything, and `DeviceLostError` ends it.
 
 This module imports `engine.records` and no other module of ours, since it runs in the environments of the families.
 """
@@ -21,7 +22,7 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 from scipy.spatial import cKDTree
 
-from engine.records import Configuration, FloatArray, Prediction
+from engine.records import NO_ROOM_FOR_A_HANDLE, Configuration, FloatArray, Prediction
 
 Batch = Callable[[Calculator, Sequence[Atoms]], list[dict[str, Any]]]
 """What a family's `batch` is: results of each system, in order."""
@@ -37,7 +38,12 @@ _OUT_OF_MEMORY = (
     "out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory", "bad_alloc",
     "resource_exhausted",
     "failed to map segment",  # a shared library that is imported late finds no room below the cap
+    *(word.lower() for word in NO_ROOM_FOR_A_HANDLE),
 )  # fmt: skip
+
+
+class DeviceLostError(BaseException):
+    """The device answers this process no more; no `except Exception` on the way out may make a row of that."""
 
 
 class DeviceMemory(Protocol):
@@ -139,6 +145,7 @@ class Evaluator:
         max_edges: Edges that one batch may have; a single larger system still goes, alone.
         memory: Of the device, where batches are to grow until they fill it; None for batches of that size.
         clock: Seconds, by which larger batches must prove faster.
+        answers: Whether the device still computes for this process; asked after every error.
 
     Attributes:
         max_edges: As it is now.
@@ -153,12 +160,14 @@ class Evaluator:
         max_edges: int = 0,
         memory: DeviceMemory | None = None,
         clock: Callable[[], float] = time.perf_counter,
+        answers: Callable[[], bool] = lambda: True,
     ) -> None:
         self._calculator = calculator
         self._reach = reach
         self._batch = batch
         self._memory = memory
         self._clock = clock
+        self._answers = answers
         self._largest: int | None = None  # edges, once a batch has not fitted or was no faster
         self._fastest = (0, 0.0)  # edges of a batch, edges per second
         self._disappointments = 0
@@ -180,6 +189,9 @@ class Evaluator:
 
         Returns:
             Predictions in the order of `configurations`.
+
+        Raises:
+            DeviceLostError: The device answers no more.
         """
         done: dict[int, Prediction] = {}
         systems: list[tuple[int, Atoms, bool]] = []
@@ -193,7 +205,7 @@ class Evaluator:
             started = self._clock()
             if self._memory is not None:
                 self._memory.start()
-            answers = self._answers([atoms for _, atoms, _ in batch])
+            answers = self._results([atoms for _, atoms, _ in batch])
             seconds = self._clock() - started
             self._grow(n_edges, seconds)
             n_atoms = sum(len(atoms) for _, atoms, _ in batch)
@@ -201,6 +213,15 @@ class Evaluator:
                 share = seconds * len(atoms) / max(n_atoms, 1)
                 done[index] = _prediction(configurations[index], answer, padded, share)
         return [done[index] for index in range(len(configurations))]
+
+    def check_device(self, error: Exception) -> None:
+        """See whether the device outlived an error.
+
+        Raises:
+            DeviceLostError: It answers no more.
+        """
+        if not self._answers():
+            raise DeviceLostError(f"the device answers no more after {error!r}"[:500]) from error
 
     def _batches(
         self, systems: list[tuple[int, Atoms, bool]], cap: int | None
@@ -240,7 +261,7 @@ class Evaluator:
         fitting = int(FILLED * self._memory.free() / self.bytes_per_edge)
         self.max_edges = max(ONE_AT_A_TIME, min(2 * max(n_edges, self.max_edges), fitting, self._largest or fitting))
 
-    def _answers(self, systems: Sequence[Atoms]) -> list[dict[str, Any] | Exception]:
+    def _results(self, systems: Sequence[Atoms]) -> list[dict[str, Any] | Exception]:
         """Results of each system, or what went wrong with it."""
         if len(systems) == 1 or self._batch is None:
             return [self._alone(atoms) for atoms in systems]
@@ -251,8 +272,9 @@ class Evaluator:
             if len(results) == len(systems) and all(map(_unchanged, systems, copies)):
                 return list(results)
         except Exception as error:
+            self.check_device(error)
             problem = error
-        if problem is None or not _is_out_of_memory(problem):
+        if problem is None or not is_out_of_memory(problem):
             if problem is not None:
                 print(f"a batch of {len(systems)} failed, now one at a time: {problem!r}"[:500], file=sys.stderr)
             return [self._alone(atoms) for atoms in systems]
@@ -261,7 +283,7 @@ class Evaluator:
         self.max_edges = self._largest = max(self.max_edges // 2, ONE_AT_A_TIME)
         print(f"out of memory with {len(systems)} systems; from now on {self.max_edges} edges", file=sys.stderr)
         half = len(systems) // 2
-        return self._answers(systems[:half]) + self._answers(systems[half:])
+        return self._results(systems[:half]) + self._results(systems[half:])
 
     def _alone(self, atoms: Atoms) -> dict[str, Any] | Exception:
         """One system through the calculator itself."""
@@ -274,7 +296,8 @@ class Evaluator:
             self._calculator.calculate(copy, wanted, all_changes)
             results = dict(self._calculator.results)
         except Exception as error:  # the one broad except: whatever a package raises becomes a row
-            if _is_out_of_memory(error):
+            self.check_device(error)
+            if is_out_of_memory(error):
                 _free_memory()
                 return MemoryError(f"{len(atoms)} atoms do not fit into memory")
             return error
@@ -323,7 +346,8 @@ def _unchanged(before: Atoms, after: Atoms) -> bool:
     )
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error of any package says that memory ran out."""
     text = f"{type(error).__name__} {error}".lower()
     return isinstance(error, MemoryError) or "outofmemory" in text or any(word in text for word in _OUT_OF_MEMORY)
 

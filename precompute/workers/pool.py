@@ -256,7 +256,9 @@ class Pool:
 
     def _new(self, model: Model, place: Place) -> Loaded:
         memory_gb = 0.0 if place.device == "cuda" else self._memory_gb
-        command = self._command(model, device=place.device, gpu=place.gpu, memory_gb=memory_gb)
+        command = self._command(
+            model, device=place.device, gpu=place.gpu, gpu_share=place.gpu_share, memory_gb=memory_gb
+        )
         log = self._folder.logs / f"{self._log_prefix}{model.model_id}.log"
         with self._lock:
             history = self._histories.setdefault(model.model_id, _History())

@@ -52,6 +52,10 @@ class WorkerDiedError(WorkerError):
         self.verdict = verdict
 
 
+class LackOfMemoryError(WorkerError):
+    """The model could not be loaded because memory was full, so that it may fit another time."""
+
+
 @dataclass(frozen=True)
 class Evaluated:
     """Results of one request.
@@ -110,6 +114,7 @@ class Worker:
             The worker's run record: device, hardware, packages, checksum.
 
         Raises:
+            LackOfMemoryError: Memory was full.
             WorkerError: The model cannot be loaded, or not in time.
         """
         try:
@@ -131,7 +136,8 @@ class Worker:
         reply = self._reply(timeout)
         if reply.get("event") != "ready":
             self.kill()
-            raise WorkerError(f"The model could not be loaded: {reply.get('message', reply)} (log: {self._log}).")
+            kind = LackOfMemoryError if reply.get("lacks_memory") else WorkerError
+            raise kind(f"The model could not be loaded: {reply.get('message', reply)} (log: {self._log}).")
         self.record = reply["record"]
         return self.record
 

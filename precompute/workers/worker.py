@@ -12,6 +12,9 @@ standard input; replies are JSON lines on standard output. What packages print g
     -> {"event": "done", "output": "...", "n": 12, "n_failed": 1, "reasons": ["..."], "seconds": 3.2,
         "peak_memory_mb": 900}
     -> {"event": "error", "message": "..."}                   an unknown task, or one that could not be read or written
+    -> {"event": "error", "message": "...", "lacks_memory": true}             instead of ready
+
+A worker whose GPU answers no more ends at once, so that nothing of a lost CUDA context is ever written.
 
 Checkpoints are other people's files and some formats can run code when they are read, so checksums come first and
 the process refuses every connection to another machine.
@@ -47,7 +50,7 @@ import numpy as np
 from engine.records import Prediction, RunRecord, read_configurations, write_predictions
 from engine.relaxations import Relaxation, RelaxationOptions, write_relaxations
 from precompute.workers import relaxation
-from precompute.workers.evaluation import Evaluator
+from precompute.workers.evaluation import DeviceLostError, Evaluator, is_out_of_memory
 
 Reply = Callable[..., None]
 
@@ -56,7 +59,11 @@ PARENT_SECONDS = 1.0
 
 
 def serve(evaluator: Evaluator, record: RunRecord, reply: Reply) -> None:
-    """Answer requests on standard input until it ends."""
+    """Answer requests on standard input until it ends.
+
+    Raises:
+        DeviceLostError: The device answers no more.
+    """
     for line in sys.stdin:
         try:
             request = json.loads(line)
@@ -65,6 +72,7 @@ def serve(evaluator: Evaluator, record: RunRecord, reply: Reply) -> None:
                 raise ValueError(f"task '{name}' is unknown; this worker knows: {', '.join(TASKS)}")
             answer = TASKS[name](evaluator, record, request, reply)
         except Exception as error:  # a bad request must not end a worker that holds a loaded model
+            evaluator.check_device(error)
             reply(event="error", message=f"{type(error).__name__}: {error}")
             continue
         peak_memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -191,13 +199,18 @@ def deny_network() -> None:
 
 
 class TorchMemory:
-    """Memory of the GPU that PyTorch computes on, as its allocator counts it; bytes."""
+    """Memory of the GPU that PyTorch computes on, as its allocator counts it; bytes.
 
-    def __init__(self) -> None:
+    Args:
+        share: Part of all its memory that the allocator may take.
+    """
+
+    def __init__(self, share: float = 1.0) -> None:
         import torch
 
         self._cuda = torch.cuda
         self._before = 0.0
+        self._limit = share * float(self._cuda.mem_get_info()[1])
 
     def start(self) -> None:
         """A batch begins."""
@@ -209,14 +222,38 @@ class TorchMemory:
         return float(self._cuda.max_memory_allocated()) - self._before
 
     def free(self) -> float:
-        """What the driver has left and what the allocator keeps without using it."""
-        kept = self._cuda.memory_reserved() - self._cuda.memory_allocated()
-        return float(self._cuda.mem_get_info()[0] + kept)
+        """What the driver has left and the allocator keeps without using it, at most what the share leaves."""
+        used = float(self._cuda.memory_allocated())
+        left: float = self._cuda.mem_get_info()[0] + self._cuda.memory_reserved() - used
+        return max(0.0, min(left, self._limit - used))
 
 
-def device_memory(device: str) -> TorchMemory | None:
+def device_memory(device: str, share: float = 1.0) -> TorchMemory | None:
     """Memory by which batches grow; None on a CPU, and where the framework tells nothing (JAX, TensorFlow)."""
-    return TorchMemory() if device == "cuda" and importlib.util.find_spec("torch") else None
+    return TorchMemory(share) if device == "cuda" and importlib.util.find_spec("torch") else None
+
+
+def limit_gpu(device: str, share: float) -> None:
+    """Hold PyTorch to a part of the GPU's memory; JAX has read its own limit from the environment."""
+    if device == "cuda" and share < 1 and importlib.util.find_spec("torch"):
+        import torch
+
+        torch.cuda.set_per_process_memory_fraction(share)
+
+
+def device_answers() -> bool:
+    """Whether the GPU still computes for this process: some errors end a CUDA context for good.
+
+    True on a CPU, and for JAX and TensorFlow, which are not asked.
+    """
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return True
+    try:
+        torch.zeros(1, device="cuda").item()
+    except Exception as error:
+        return is_out_of_memory(error)  # a full GPU is not a lost one
+    return True
 
 
 def choose_device(wanted: str) -> str:
@@ -303,6 +340,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     parser.add_argument("--max-edges", type=int, default=0, help="0: chosen from the device")
     parser.add_argument("--memory-gb", type=float, default=0.0, help="address space that may be used; 0: all")
+    parser.add_argument("--gpu-share", type=float, default=1.0, help="part of the GPU's memory that may be allocated")
     return parser.parse_args()
 
 
@@ -326,18 +364,24 @@ def main() -> int:
         if arguments.memory_gb:
             limit = int(arguments.memory_gb * 1e9)
             resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        limit_gpu(device, arguments.gpu_share)
         calculator = family.load(arguments.checkpoint, device, **json.loads(arguments.options))
         _limit_threads()
     except Exception as error:
         traceback.print_exc()
-        reply(event="error", message=f"{type(error).__name__}: {error}")
+        reply(event="error", message=f"{type(error).__name__}: {error}", lacks_memory=is_out_of_memory(error))
         return 1
     max_edges = arguments.max_edges or FIRST_EDGES
-    memory = None if arguments.max_edges else device_memory(device)
+    memory = None if arguments.max_edges else device_memory(device, arguments.gpu_share)
     record = run_record(arguments, checkpoint_sha256, device, max_edges)
-    evaluator = Evaluator(calculator, family.REACH, getattr(family, "batch", None), max_edges, memory)
+    batch = getattr(family, "batch", None)
+    evaluator = Evaluator(calculator, family.REACH, batch, max_edges, memory, answers=device_answers)
     reply(event="ready", record=record.to_metadata())
-    serve(evaluator, record, reply)
+    try:
+        serve(evaluator, record, reply)
+    except DeviceLostError as lost:
+        print(lost, file=sys.stderr, flush=True)
+        os._exit(1)  # at once: destructors of a lost context may hang
     return 0
 
 

@@ -53,6 +53,9 @@ _PASSED_ON = {
     "TF_FORCE_GPU_ALLOW_GROWTH", "PYTORCH_CUDA_ALLOC_CONF",
 }  # fmt: skip
 
+ALLOCATED = 0.9
+"""Of its share of a GPU, what the allocator of a worker may take; the rest is for CUDA's own context and libraries."""
+
 CONFINEMENT = "precompute.workers.confinement"
 # Installed from the header's accelerator table, so not in the lock.
 ACCELERATED = ("torch", "tensorflow", "tensorflow-cpu")
@@ -222,12 +225,14 @@ class Start(TypedDict, total=False):
         n_threads: Threads of the numerical libraries; 1 where not given.
         offline: Whether to start it without any network.
         gpu: The one GPU that it sees, as CUDA_VISIBLE_DEVICES names it; empty for all that are visible here.
+        gpu_share: Part of the GPU's memory that belongs to it, 1 where not given.
     """
 
     device: Required[str]
     n_threads: int
     offline: bool
     gpu: str
+    gpu_share: float
 
 
 def python_command(
@@ -260,6 +265,8 @@ def python_command(
         # Several workers may share a GPU, so none takes all of its memory at its start.
         env = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "TF_FORCE_GPU_ALLOW_GROWTH": "true"} | env
         env |= {"CUDA_VISIBLE_DEVICES": gpu} if (gpu := start.get("gpu")) else {}
+        if (share := start.get("gpu_share", 1.0)) < 1:
+            env = {"XLA_PYTHON_CLIENT_MEM_FRACTION": f"{ALLOCATED * share:.4f}"} | env
     argv = (str(python_path(family, data).absolute()), "-m", module, *arguments)
     return WorkerCommand((*_offline(), *argv) if start.get("offline") else argv, env, ROOT)
 
@@ -301,6 +308,7 @@ def worker_command(
     memory_gb: float = 0.0,
     max_edges: int = 0,
     gpu: str = "",
+    gpu_share: float = 1.0,
 ) -> WorkerCommand:
     """Command that starts a worker with this model.
 
@@ -313,6 +321,7 @@ def worker_command(
         memory_gb: Address space that the worker may use; 0 for all there is.
         max_edges: Edges in one batch; 0 lets the worker choose, 1 evaluates one system at a time.
         gpu: The one GPU that it sees; empty for all that are visible here.
+        gpu_share: Part of the GPU's memory that belongs to it.
 
     Raises:
         RegistryError: The model cannot run in this release.
@@ -332,8 +341,12 @@ def worker_command(
         "--d3", "yes" if model.level.d3 else "no",
         "--memory-gb", str(memory_gb),
         "--max-edges", str(max_edges),
+        "--gpu-share", f"{ALLOCATED * gpu_share if gpu_share < 1 else 1:.4f}",
     )  # fmt: skip
-    return family_command(model.family, folder, arguments, device=device, n_threads=n_threads, offline=offline, gpu=gpu)
+    return family_command(
+        model.family, folder, arguments,
+        device=device, n_threads=n_threads, offline=offline, gpu=gpu, gpu_share=gpu_share,
+    )  # fmt: skip
 
 
 def family_command(

@@ -59,7 +59,17 @@ def test_a_sample_has_every_group_and_then_its_share():
     assert [c.group_name for c in shards.sample(grouped(95, 5), 50)].count("small") == 3
 
 
-@pytest.mark.parametrize("reason", ["MemoryError: 9 atoms do not fit into memory", KILLED, "took longer than 5 s"])
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "MemoryError: 9 atoms do not fit into memory",
+        KILLED,
+        "took longer than 5 s",
+        "RuntimeError: CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "_LinAlgError: cusolver error: CUSOLVER_STATUS_INTERNAL_ERROR, when calling `cusolverDnCreate(handle)`",
+        "AcceleratorError: CUDA error: unknown error",
+    ],
+)
 def test_a_lack_of_memory_or_time_is_kept_but_tried_again(tmp_path, reason):
     a = cell("a", 2)
     write_predictions(tmp_path / "x.parquet", [Prediction("a", a.geometry_hash, "failed", reason)])

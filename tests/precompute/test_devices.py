@@ -9,8 +9,8 @@ from engine.records import Configuration
 from engine.registry.models import get_model
 from engine.shards import cut
 from precompute.jobs.runner import Task, _Queue, plan, run
-from precompute.workers.devices import Gpu, Place, gpus, places
-from precompute.workers.worker_envs import python_command, uses_gpu
+from precompute.workers.devices import Gpu, Place, alone, gpus, places
+from precompute.workers.worker_envs import python_command, uses_gpu, worker_command
 
 UUIDS = ("GPU-1f0a", "GPU-2c77")
 
@@ -54,6 +54,8 @@ def test_a_gpu_has_one_worker_and_the_other_cores_take_models_without_gpu():
 def test_small_models_share_a_gpu_where_that_is_asked_for():
     found = places("auto", per_device=2, cpu_jobs=0, found=CARDS, n_cores=4)
     assert [place.gpu for place in found] == [*UUIDS, *UUIDS]
+    assert {place.gpu_share for place in found} == {0.5}
+    assert alone(found) == (Place("cuda", UUIDS[0], "gpu"), Place("cuda", UUIDS[1], "gpu"))
 
 
 @pytest.mark.parametrize(
@@ -111,3 +113,15 @@ def test_a_worker_sees_the_gpu_of_its_place_and_leaves_memory_to_others(folder):
     assert command.env["CUDA_VISIBLE_DEVICES"] == "GPU-2c77"
     assert command.env["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"
     assert python_command("emt", folder.root, "module", (), device="cpu").env["CUDA_VISIBLE_DEVICES"] == ""
+
+
+def test_the_share_of_a_worker_reaches_its_arguments_and_jax(folder, monkeypatch):
+    monkeypatch.delenv("XLA_PYTHON_CLIENT_MEM_FRACTION", raising=False)
+    tenth, whole = (worker_command(get_model("emt"), folder, "cuda", gpu_share=share) for share in (0.1, 1.0))
+    assert [c.argv[c.argv.index("--gpu-share") + 1] for c in (tenth, whole)] == ["0.0900", "1.0000"]
+    assert tenth.env["XLA_PYTHON_CLIENT_MEM_FRACTION"] == "0.0900"
+    assert "XLA_PYTHON_CLIENT_MEM_FRACTION" not in whole.env
+    monkeypatch.setenv("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.05")
+    assert worker_command(get_model("emt"), folder, "cuda", gpu_share=0.1).env[
+        "XLA_PYTHON_CLIENT_MEM_FRACTION"
+    ] == "0.05"  # fmt: skip

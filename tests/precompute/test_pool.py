@@ -72,6 +72,34 @@ def test_what_the_system_kills_twice_is_a_row_that_another_run_tries_again(folde
     assert (done.n_failed, done.n_transient) == (1, 1)
 
 
+LOSES_ITS_DEVICE = """
+import pathlib
+from ase.calculators.emt import EMT
+lost, calculate = [], EMT.calculate
+def lose(self, atoms=None, *rest):
+    bad = len(atoms) == 1 and not pathlib.Path({once!r}).exists()
+    if lost or bad:
+        pathlib.Path({mark!r}).touch()
+        lost.append(True)
+        raise RuntimeError("CUDA error: unknown error")
+    calculate(self, atoms, *rest)
+EMT.calculate, worker.device_answers = lose, lambda: not lost
+"""
+
+
+@pytest.mark.parametrize("again", [True, False], ids=["at each try", "once"])
+def test_a_worker_that_lost_its_device_is_replaced_and_writes_nothing(folder, alter_workers, again):
+    mark = str(folder.root / "lost")
+    alter_workers(LOSES_ITS_DEVICE.format(mark=mark, once="/nowhere" if again else mark))
+    atom = bulk("Cu")
+    bad = Configuration("bad", "g", atom.numbers, atom.positions, np.array(atom.cell), (True, True, True))
+    with Pool(folder, device="cpu") as pool, pool.borrow(EMT) as loaded:
+        found = loaded.evaluate([copper("a"), bad, copper("b")]).predictions
+    assert [p.status for p in found] == ["ok", "failed" if again else "ok", "ok"]
+    assert found[1].reason == ("ended its worker process twice" if again else None)
+    assert "the device answers no more after RuntimeError" in (folder.logs / "emt.log").read_text()
+
+
 def test_without_retry_a_death_is_the_callers_error(folder, monkeypatch):
     with Pool(folder, device="cpu") as pool, pool.borrow(EMT) as loaded:
         loaded.start()

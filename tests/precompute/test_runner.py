@@ -28,7 +28,7 @@ from engine.shards import done_keys, merged
 from precompute.acquire.weights import Checkpoint
 from precompute.jobs import runner
 from precompute.workers import worker_envs
-from precompute.workers.devices import places
+from precompute.workers.devices import Place, places
 from precompute.workers.process import Worker, WorkerDiedError
 from precompute.workers.worker_envs import worker_command
 
@@ -294,3 +294,46 @@ def test_a_lack_of_memory_is_said_and_tried_again(folder, monkeypatch, capsys):
     ((prediction, _),) = merged(sorted(target.glob("*.parquet"))).values()
     assert prediction.status == "ok"
     assert "1 to do, 0 done before" in capsys.readouterr().err
+
+
+LACKS_MEMORY = """
+import pathlib
+from engine.families import emt
+load, folder, share = emt.load, pathlib.Path({folder!r}), float(sys.argv[sys.argv.index("--gpu-share") + 1])
+def lacking(*arguments, **options):
+    with (folder / "loads").open("a") as file:
+        print(share, file=file)
+    if {condition}:
+        raise RuntimeError("CUDA error: out of memory")
+    return load(*arguments, **options)
+emt.load = lacking
+"""
+
+
+def _run_lacking(folder: DataFolder, alter_workers, condition: str, n: int) -> tuple[runner.Outcome, list[str]]:
+    """A run at two places that share a device, and the shares of the workers that tried to load the model."""
+    alter_workers(LACKS_MEMORY.format(folder=str(folder.root), condition=condition))
+    configurations = [copper(f"cu-{i}", n=3, seed=i) for i in range(n)]
+    task, _ = runner.plan(get_model("emt"), {DATASET: configurations}, folder)
+    outcome = runner.run([task], folder, places=(Place("cpu", gpu_share=0.5),) * 2)
+    return outcome, (folder.root / "loads").read_text().split()
+
+
+def test_a_model_without_room_beside_others_is_loaded_alone_at_the_end(folder, alter_workers, capsys):
+    outcome, loads = _run_lacking(folder, alter_workers, "share < 1", n=3)
+    assert outcome.is_complete
+    assert loads == ["0.45", "1.0"]
+    assert "emt: again, alone" in capsys.readouterr().err
+
+
+def test_a_model_without_room_for_itself_is_an_error_after_two_tries(folder, alter_workers):
+    outcome, loads = _run_lacking(folder, alter_workers, "True", n=3)
+    assert (outcome.n_done, loads) == (0, ["0.45", "1.0"])
+    assert "could not be loaded: RuntimeError: CUDA error: out of memory" in outcome.errors["emt"]
+
+
+def test_a_worker_without_room_leaves_its_shard_to_the_one_that_is_there(folder, alter_workers):
+    is_second = "len((folder / 'loads').read_text().split()) > 1"
+    outcome, loads = _run_lacking(folder, alter_workers, is_second, n=70)
+    assert (outcome.n_done, outcome.errors) == (70, {})
+    assert loads == ["0.45", "0.45"]

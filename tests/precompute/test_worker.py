@@ -1,7 +1,10 @@
 """What a worker does with configurations, in this process; its life as a process is in test_runner.py."""
 
 import dataclasses
+import importlib.machinery
 import itertools
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -12,8 +15,10 @@ from ase.calculators.emt import EMT
 from ase.neighborlist import neighbor_list
 
 from engine.records import Configuration
-from precompute.workers.evaluation import EDGES_PER_ATOM, Evaluator, count_edges, periodic_atoms
-from precompute.workers.worker import precision
+from engine.relaxations import RelaxationOptions
+from precompute.workers import relaxation
+from precompute.workers.evaluation import EDGES_PER_ATOM, DeviceLostError, Evaluator, count_edges, periodic_atoms
+from precompute.workers.worker import device_answers, device_memory, limit_gpu, precision
 
 REACH = 6.0
 
@@ -170,13 +175,13 @@ def test_edges_are_those_of_a_neighbour_list(repeat):
 class Batched:
     """EMT for many systems, with room for a number of atoms; keeps the sizes of its calls."""
 
-    def __init__(self, room: int = 10**9, poison: int = 0):
-        self.room, self.poison, self.calls = room, poison, []
+    def __init__(self, room: int = 10**9, poison: int = 0, full: Exception | None = None):
+        self.room, self.poison, self.full, self.calls = room, poison, full or MemoryError(), []
 
     def __call__(self, calculator, systems):
         self.calls.append(len(systems))
         if sum(map(len, systems)) > self.room:
-            raise MemoryError
+            raise self.full
         if any(self.poison in atoms.numbers for atoms in systems):
             raise ValueError("no such element")
         return [one(atoms) for atoms in systems]
@@ -309,14 +314,29 @@ def test_one_bad_system_in_a_batch_fails_alone():
     assert "W" in found[3].reason
 
 
+NO_HANDLES = [
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    RuntimeError("cusolver error: CUSOLVER_STATUS_INTERNAL_ERROR, when calling `cusolverDnCreate(handle)`"),
+]
+
+
+@pytest.mark.parametrize("error", NO_HANDLES, ids=["cublas", "cusolver"])
+def test_a_gpu_without_room_for_a_library_lacks_memory(error):
+    batch = Batched(room=12, full=error)
+    found = Evaluator(EMT(), REACH, batch, max_edges=10**6).predict(coppers(16))
+    assert batch.calls[:4] == [16, 8, 4, 2]
+    assert [p.status for p in found] == ["ok"] * 16
+
+
 @pytest.mark.parametrize(
     "error",
     [
+        *NO_HANDLES,
         RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate ..."),
         OSError(12, "Cannot allocate memory"),
         ImportError("libsqlite3.so.0: failed to map segment from shared object"),
     ],
-    ids=["torch", "system", "late import"],
+    ids=["cublas", "cusolver", "torch", "system", "late import"],
 )
 def test_a_system_too_large_for_memory_says_so(error):
     class Small(Fixed):
@@ -332,3 +352,71 @@ def test_precision_is_read_off_the_forces(dtype, name):
     prediction = predict(Fixed(energy=0.1, forces=forces), configuration(bulk("Cu", cubic=True)), REACH)
     assert precision([prediction]) == name
     assert precision([]) == ""
+
+
+@pytest.mark.parametrize("batch", [None, Batched(poison=29)], ids=["alone", "batch"])
+def test_no_row_is_made_of_what_a_lost_device_says(batch):
+    class Lost(Fixed):
+        def calculate(self, atoms=None, properties=None, system_changes=None):
+            raise RuntimeError("CUDA error: unknown error")
+
+    evaluator = Evaluator(Lost(), REACH, batch, max_edges=10**6, answers=lambda: False)
+    with pytest.raises(DeviceLostError, match="answers no more after"):
+        evaluator.predict(coppers(2))
+    with pytest.raises(DeviceLostError):
+        relaxation.relax(evaluator, coppers(1)[0], RelaxationOptions())
+
+
+class Gpu(types.ModuleType):
+    """PyTorch with a GPU of 80 GB; all that a worker asks of it."""
+
+    def __init__(self, free=79e9, reserved=0.0, allocated=0.0):
+        super().__init__("torch")
+        self.__spec__ = importlib.machinery.ModuleSpec("torch", None)
+        self.fractions, self.asked, self.error = [], 0, None
+        self.cuda = types.SimpleNamespace(
+            is_initialized=lambda: True,
+            mem_get_info=lambda: (free, 80e9),
+            memory_reserved=lambda: reserved,
+            memory_allocated=lambda: allocated,
+            set_per_process_memory_fraction=self.fractions.append,
+        )
+
+    def zeros(self, *shape, device):
+        self.asked += 1
+        if self.error is not None:
+            raise self.error
+        return np.zeros(shape)
+
+
+@pytest.mark.parametrize(
+    ("free", "share", "left"),
+    [(70e9, 1.0, 71e9), (70e9, 0.09, 5.2e9), (0.5e9, 0.09, 1.5e9), (70e9, 0.02, 0.0)],
+    ids=["whole", "share", "others took more", "share is used up"],
+)
+def test_a_batch_may_take_no_more_than_the_share_of_its_worker(monkeypatch, free, share, left):
+    monkeypatch.setitem(sys.modules, "torch", Gpu(free, reserved=3e9, allocated=2e9))
+    assert device_memory("cuda", share).free() == pytest.approx(left)
+    assert device_memory("cpu", share) is None
+
+
+def test_pytorch_is_held_to_the_share(monkeypatch):
+    torch = Gpu()
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    for device, share in (("cuda", 1.0), ("cpu", 0.5), ("cuda", 0.09)):
+        limit_gpu(device, share)
+    assert torch.fractions == [0.09]
+
+
+def test_a_device_is_lost_where_a_tiny_tensor_fails_for_another_reason_than_memory(monkeypatch):
+    torch = Gpu()
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    assert device_answers()
+    torch.error = RuntimeError("CUDA error: out of memory")
+    assert device_answers()
+    torch.error = RuntimeError("CUDA error: unknown error")
+    assert not device_answers()
+    assert torch.asked == 3
+    torch.cuda.is_initialized = lambda: False  # as on a CPU
+    assert device_answers()
+    assert torch.asked == 3
