@@ -35,7 +35,7 @@ from precompute.workers.pool import Loaded, Pool
 
 N_WARM_UP = 2
 N_STEPS, N_STEPS_LARGE = 10, 3
-LARGE = 500  # atoms, from which on fewer steps are counted
+LARGE, SLOW_SECONDS = 500, 5.0  # atoms, and time of a step, from which on fewer steps are counted
 N_CELLS = 5
 ALL_CELLS = (1, 2, 3, 4, 5, 6, 8, 10, 13, 16)  # 1 to 4,096 atoms
 N_QUEUED = 64
@@ -117,8 +117,13 @@ def _measured(loaded: Loaded, setting: Setting, n_cells: int, load_seconds: floa
         done = loaded.evaluate(configurations, retry=False)
         counted = done.predictions
     else:
-        done = loaded.evaluate(configurations, max_edges=1, retry=False)  # time of a step, not of a batch
-        counted = done.predictions[N_WARM_UP:]
+        # One system in each call: the time of a step, not of a batch.
+        done = loaded.evaluate(configurations[:N_WARM_UP], max_edges=1, retry=False)
+        is_slow = (done.predictions[-1].wall_seconds or 0.0) > SLOW_SECONDS
+        left = configurations[N_WARM_UP:][: N_STEPS_LARGE if is_slow else N_STEPS]
+        if all(p.status == "ok" for p in done.predictions):
+            done = loaded.evaluate(left, max_edges=1, retry=False)
+        counted = done.predictions
     if failed := [p.reason or "no reason" for p in done.predictions if p.status != "ok"]:
         return failed[0]
     times = [p.wall_seconds or 0.0 for p in counted]
