@@ -230,7 +230,7 @@ def list_column(values: Sequence[NDArray[Any] | None], kind: pa.DataType = _FLOA
     flat_values = [np.ravel(one) for one in values if one is not None]
     numbers = np.concatenate(flat_values) if flat_values else np.empty(0)
     is_missing = pa.array([one is None for one in values], pa.bool_())
-    items = pa.array(numbers.astype(kind.to_pandas_dtype(), copy=False), kind)
+    items = pa.array(numbers).cast(kind)
     return pa.ListArray.from_arrays(pa.array(offsets), items, mask=is_missing)
 
 

@@ -4,6 +4,7 @@ import ast
 import functools
 import hashlib
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,7 +154,16 @@ def code_digest(path: Path) -> str:
             value = body[0].value
             if isinstance(value, ast.Constant) and isinstance(value.value, str):
                 body[0] = ast.Pass()
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+    return hashlib.sha256(_written(tree).encode()).hexdigest()
+
+
+def _written(tree: ast.Module) -> str:
+    """The tree as Python 3.11 writes it, whatever Python runs here: later ones add an empty field, or leave out all."""
+    for node in ast.walk(tree):
+        if not getattr(node, "type_params", None):
+            node._fields = tuple(name for name in node._fields if name != "type_params")
+    more = {"show_empty": True} if sys.version_info >= (3, 13) else {}
+    return ast.dump(tree, **more)
 
 
 def _predicts_nothing_new(node: ast.stmt) -> bool:

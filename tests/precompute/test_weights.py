@@ -1,5 +1,7 @@
 """What identifies the predictions of a model: its code, its pins, its weights and its options."""
 
+import ast
+
 import pytest
 
 from precompute.acquire import weights
@@ -30,3 +32,22 @@ def test_the_batched_path_does_not_count_for_the_fingerprint(tmp_path):
     changed.write_text(plain.read_text().replace("6.0", "5.0"))
     digests = [weights.code_digest(path) for path in (plain, batched, changed)]
     assert digests[0] == digests[1] != digests[2]
+
+
+def test_code_digest_is_that_of_every_python(tmp_path, monkeypatch):
+    path = tmp_path / "family.py"
+    path.write_text("class A:\n    x = 1\n\n\ndef load(path, device, head=None):\n    return [path, *device]\n")
+    plain = weights.code_digest(path)
+    assert plain == "399ae82ddcd3f24dcbc0c07a16f33f41dd05b42a09d3ce0cc88356ac07aa9fcb"
+    parse = ast.parse
+
+    def as_from_3_12_on(source: str) -> ast.Module:
+        tree = parse(source)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                node.type_params = []
+                node._fields = tuple(dict.fromkeys((*node._fields, "type_params")))
+        return tree
+
+    monkeypatch.setattr(weights.ast, "parse", as_from_3_12_on)
+    assert weights.code_digest(path) == plain
