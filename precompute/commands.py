@@ -45,6 +45,9 @@ from precompute.workers.worker_envs import why_not_runnable
 DEFAULT_DATASET = "open-defects"
 
 
+N_REASONS, REASON_LENGTH = 3, 90  # of a line of `status`
+
+
 def fetch(arguments: argparse.Namespace) -> int:
     """Bring in datasets and model weights, from a mirror directory or by URL."""
     folder, mirror = DataFolder.default(), _mirror(arguments)
@@ -323,10 +326,25 @@ def status(arguments: argparse.Namespace) -> int:
         print(json.dumps(rows, indent=1))
         return 0
     for row in rows:
-        if row["n_done"]:
+        if row["n_done"] or row["n_stale"]:
             done = f"{row['n_done']:6}/{row['n_configs']:<6}"
-            print(f"{row['dataset_id']:24} {row['model_id']:28} {done} {row['reasons'] or ''}")
+            print(f"{row['dataset_id']:24} {row['model_id']:28} {done} {_troubles(row)}".rstrip())
     return 0
+
+
+def _troubles(row: Mapping[str, Any]) -> str:
+    """Failures with their most frequent reasons, and files that do not count, in one line."""
+    reasons = Counter(row["reasons"]).most_common()
+    words = [f"{n} x {_shortened(reason)}" for reason, n in reasons[:N_REASONS]]
+    words += [f"{len(reasons) - N_REASONS} more reasons (--json lists them)"] * (len(reasons) > N_REASONS)
+    failed = f"{row['n_failed']} failed: {'; '.join(words)}" if words else ""
+    stale = f"{row['n_stale']} files of other weights, pins or code do not count" if row["n_stale"] else ""
+    return "; ".join(filter(None, (failed, stale)))
+
+
+def _shortened(reason: str) -> str:
+    """The beginning of a reason."""
+    return reason if len(reason) <= REASON_LENGTH else f"{reason[:REASON_LENGTH]}..."
 
 
 def _status(dataset: Dataset, model: Model, folder: DataFolder) -> dict[str, Any]:
@@ -343,6 +361,7 @@ def _status(dataset: Dataset, model: Model, folder: DataFolder) -> dict[str, Any
         "n_done": len(found),
         "n_failed": sum(reasons.values()),
         "reasons": dict(reasons),
+        "n_stale": len(Checkpoint(model, folder).stale(dataset.dataset_id)),
     }
 
 

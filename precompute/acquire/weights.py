@@ -119,6 +119,13 @@ class Checkpoint:
             return []
         return sorted(self.folder.predictions(dataset_id, self.model.model_id, self.fingerprint).glob("*.parquet"))
 
+    def stale(self, dataset_id: str) -> list[Path]:
+        """Prediction files of this model that do not count: of other weights, pins or code."""
+        if not (FAMILIES / f"{self.model.family}.lock").is_file():
+            return []
+        folder = self.folder.predictions(dataset_id, self.model.model_id, self.fingerprint)
+        return sorted(path for path in folder.parent.glob("*/*.parquet") if path.parent != folder)
+
     @property
     def vacancies(self) -> list[Path]:
         """Files of vacancies that this model relaxed here; none for a family without a lock."""

@@ -4,6 +4,8 @@ import ast
 
 import pytest
 
+from engine.data_folder import DataFolder
+from engine.registry.models import get_model
 from precompute.acquire import weights
 
 
@@ -51,3 +53,13 @@ def test_code_digest_is_that_of_every_python(tmp_path, monkeypatch):
 
     monkeypatch.setattr(weights.ast, "parse", as_from_3_12_on)
     assert weights.code_digest(path) == plain
+
+
+def test_files_of_another_version_are_stale_and_not_lost_from_sight(tmp_path):
+    checkpoint = weights.Checkpoint(get_model("emt"), DataFolder(tmp_path))
+    for fingerprint in (checkpoint.fingerprint, "another"):
+        path = checkpoint.folder.predictions("open-defects", "emt", fingerprint) / "a.parquet"
+        path.parent.mkdir(parents=True)
+        path.touch()
+    assert [path.parent.name for path in checkpoint.predictions("open-defects")] == [checkpoint.fingerprint]
+    assert [path.parent.name for path in checkpoint.stale("open-defects")] == ["another"]
