@@ -238,15 +238,18 @@ def interval(low: float | None, high: float | None) -> str:
 
 
 def significant(value: float | None, digits: int = 3) -> str:
-    """Text of a number with that many significant digits and no exponent; an en dash when there is none.
+    """Text of a number with that many significant digits, without exponent below a million; an en dash for none.
 
     Example:
-        >>> significant(5.9962), significant(170.58), significant(4101.7), significant(None)
-        ('6.00', '171', '4102', '–')
+        >>> significant(5.9962), significant(170.58), significant(4101.7), significant(1.4035e10), significant(None)
+        ('6.00', '171', '4102', '1.40e10', '–')
     """
     if value is None or not math.isfinite(value):
         return "–"
     if value == 0:
         return "0"
+    if abs(value) >= 1e6:
+        head, _, power = f"{value:.{digits - 1}e}".partition("e")
+        return f"{head}e{int(power)}"
     decimals = digits - 1 - math.floor(math.log10(abs(value)))
     return f"{value:.{max(decimals, 0)}f}"

@@ -126,6 +126,9 @@ def make_parser() -> argparse.ArgumentParser:
     train.add_arguments(command(train.main, "train"))
     sub = command(embed)
     sub.add_argument("--summary", action="store_true", help="errors, metrics and ranks of datasets without their atoms")
+    sub.add_argument(
+        "--without-vectors", action="store_true", help="with --summary: leave out the SOAP vectors, most of its size"
+    )
     sub.add_argument("--learning", action="store_true", help="learning curves of datasets")
     sub.add_argument("--vacancies", action="store_true", help="vacancies that models relaxed")
     archive.add_arguments(command(archive.main, "archive"))

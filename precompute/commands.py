@@ -271,7 +271,8 @@ def embed(arguments: argparse.Namespace) -> int:
         return 0
     if arguments.summary:
         for dataset in select_datasets(arguments.dataset or [DEFAULT_DATASET]):
-            size = sum(path.stat().st_size for path in embedding.embed_summary(dataset, folder))
+            written = embedding.embed_summary(dataset, folder, with_vectors=not arguments.without_vectors)
+            size = sum(path.stat().st_size for path in written)
             say(f"{dataset.dataset_id}: {size / 1e3:.0f} kB")
         return 0
     for dataset in select_datasets(arguments.dataset or [DEFAULT_DATASET]):

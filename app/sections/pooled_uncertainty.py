@@ -37,8 +37,9 @@ def show(ensemble: pd.Series, chosen: Selection) -> None:
             "Spread", list(MEASURES), default=MEASURES[0], required=True, format_func=_MEASURES.__getitem__,
             key="spread", bind="query-params",
         )  # fmt: skip
+        usual = [name for name in pooled_spread.apart_by_default(ensemble_id) if name in known]
         apart = st.multiselect(
-            "Kept apart", known, default=pooled_spread.apart_by_default(ensemble_id), key=key, bind="query-params",
+            "Kept apart", known, default=usual, key=key, bind="query-params",
             format_func=wording.dataset_label, placeholder="no dataset", width=340,
         )  # fmt: skip
     _chart(ensemble, table, measure, apart, chosen)

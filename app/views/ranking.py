@@ -62,6 +62,12 @@ def _union() -> tuple[str, ...]:
         )
         st.button("As the paper", on_click=_choose, args=(unions.default_union(),), help="What the page begins with.")
         st.button("All", on_click=_choose, args=(tuple(options),), help="All datasets with numbers.")
+    ruled = sorted(unions.ruled_by_few())
+    if ruled:
+        names = wording.listed(wording.dataset_label(name) for name in ruled)
+        st.caption(
+            f"Not chosen at first: {names}, where some models break down on a few cells that would rule the pool."
+        )
     return tuple(name for name in options if name in chosen)
 
 

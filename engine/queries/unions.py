@@ -33,6 +33,9 @@ LEFT_OUT_BY_PAPER = {
     11: "CrCoNi, since it has liquid configurations",
 }
 
+RULED = 100.0  # RMSE of a model on a dataset over the median of its configurations
+RULED_SHARE = 0.25  # of the models
+
 _ENERGY_COLUMN = {
     "raw": "energy_error_per_atom",
     "per_element": "energy_error_per_atom_aligned",
@@ -89,15 +92,41 @@ def left_out_by_paper(dataset: Any) -> list[int]:
 
 
 @cached
+def ruled_by_few() -> frozenset[str]:
+    """Datasets on which a few configurations make nearly all of the force error of a quarter of the models or more.
+
+    There the RMSE of such a model is over `RULED` times the median of its configurations: it breaks down on some cells,
+    such as strongly compressed ones, and a pool with other datasets would tell of these cells alone.
+    """
+    table = connection.frame(
+        """
+        with each as (
+            select dataset_id, model_id, sqrt(sum(force_rmse ** 2 * n_atoms) / sum(n_atoms))
+                / median(force_rmse) filter (where force_rmse > 1e-3) as ratio
+            from errors where in_dataset and isfinite(force_rmse) group by all having count(*) >= $least
+        )
+        select dataset_id from each where isfinite(ratio)
+        group by dataset_id having avg((ratio > $ruled)::integer) >= $share
+        """,
+        {"least": MIN_CLUSTERS, "ruled": RULED, "share": RULED_SHARE},
+    )
+    return frozenset(table["dataset_id"])
+
+
+@cached
 def default_union() -> tuple[str, ...]:
     """Datasets that a ranking begins with: without those that the paper leaves out, and with models in common.
 
     The first is the paper's own, or else the one with most models; each next one joins if at least half of the models
-    that could be ranked so far have results on it. Datasets whose clusters are too few for bounds do not join.
+    that could be ranked so far have results on it. Datasets whose clusters are too few for bounds do not join, nor do
+    those that a few configurations rule (`ruled_by_few`).
     """
     datasets = catalog.datasets()
     datasets = datasets[datasets["n_models"] > 0]
-    is_kept = np.array([not left_out_by_paper(row) for row in datasets.itertuples()], dtype=bool)
+    ruled = ruled_by_few()
+    is_kept = np.array(
+        [not left_out_by_paper(row) and row.dataset_id not in ruled for row in datasets.itertuples()], dtype=bool
+    )
     kept = datasets[is_kept & (datasets["n_clusters"].to_numpy() >= MIN_CLUSTERS)]
     kept = kept.assign(is_stand_in=kept["paper_row"].isna()).sort_values("is_stand_in", kind="stable")
     metrics = error_metrics.dataset_metrics("per_element", quantity="force")

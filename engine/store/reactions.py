@@ -127,7 +127,9 @@ def _parts(con: duckdb.DuckDBPyConnection, reactions: Iterable[Reaction]) -> Par
         rows = con.execute(
             """
             select dataset_id, config_id, numbers, energy, cell, cluster_name, in_dataset
-            from configurations join reaction_parts using (dataset_id, config_id) order by dataset_id, config_id
+            from configurations join reaction_parts using (dataset_id, config_id)
+            where cell is not null  -- a summary has no cells, and no energies of models
+            order by dataset_id, config_id
             """
         ).fetchall()
     parts = Parts({}, {}, {}, {}, set())

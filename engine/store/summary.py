@@ -35,6 +35,8 @@ _EMBEDDED = [one.ensemble_id for one in load_ensembles().values() if one.is_embe
 # Tables in single precision, 1e-6 of their value.
 _SINGLE = ("errors", "agreements", "detections", "agreement_curves", "calibrations")
 
+_VECTORS = ("environments", "environment_settings")
+
 # What is kept of each table: columns, and condition. One ensemble alone is kept atom by atom: each is 2 MB of W-g.
 _TABLES = {
     "datasets": ("dataset_id, n_configs, n_atoms, n_clusters, has_crystal, is_one_composition", _HERE),
@@ -66,13 +68,14 @@ _TABLES = {
 }
 
 
-def write_summary(store: Path, dataset_id: str, folder: Path) -> list[Path]:
+def write_summary(store: Path, dataset_id: str, folder: Path, *, with_vectors: bool = True) -> list[Path]:
     """Write the summary of a dataset from a finished store, one file per table that has rows.
 
     Args:
         store: The DuckDB file.
         dataset_id: The dataset.
         folder: Where the files go, `<table>.parquet`; files of tables without rows are removed.
+        with_vectors: Also the SOAP vectors of local environments, which take more than all else.
 
     Returns:
         The files.
@@ -89,7 +92,7 @@ def write_summary(store: Path, dataset_id: str, folder: Path) -> list[Path]:
             if table in _SINGLE:
                 found = _in_single_precision(found)
             path = folder / f"{table}.parquet"
-            if found.num_rows == 0:
+            if found.num_rows == 0 or (table in _VECTORS and not with_vectors):
                 path.unlink(missing_ok=True)
                 continue
             write_table(path, found.replace_schema_metadata({_VERSION: str(SCHEMA_VERSION)}))

@@ -48,8 +48,8 @@ def embed(dataset: Dataset, model: Model, folder: DataFolder) -> Path | None:
     return target
 
 
-def embed_summary(dataset: Dataset, folder: DataFolder) -> list[Path]:
-    """Write what the store knows of a dataset, apart from its atoms, into the repository.
+def embed_summary(dataset: Dataset, folder: DataFolder, *, with_vectors: bool = True) -> list[Path]:
+    """Write what the store knows of a dataset, apart from its atoms, into the repository, as `write_summary` has it.
 
     Returns:
         The files.
@@ -58,7 +58,9 @@ def embed_summary(dataset: Dataset, folder: DataFolder) -> list[Path]:
         StoreError: The dataset's licence does not let results be passed on, or the store has none.
     """
     _refuse_closed(dataset)
-    return write_summary(folder.store, dataset.dataset_id, embedded_summary(dataset.dataset_id))
+    return write_summary(
+        folder.store, dataset.dataset_id, embedded_summary(dataset.dataset_id), with_vectors=with_vectors
+    )
 
 
 def embed_vacancies(model: Model, folder: DataFolder) -> Path | None:

@@ -47,3 +47,10 @@ def test_a_summary_of_another_schema_is_refused(store, tmp_path):
 def test_a_dataset_without_errors_has_no_summary(store, tmp_path):
     with pytest.raises(StoreError, match="no errors on 'w-g'"):
         summary.write_summary(store / "results.duckdb", "w-g", tmp_path / "w-g")
+
+
+def test_a_summary_can_leave_out_the_vectors_of_environments(store, tmp_path):
+    whole = summary.write_summary(store / "results.duckdb", "al-cu", tmp_path / "whole")
+    light = summary.write_summary(store / "results.duckdb", "al-cu", tmp_path / "light", with_vectors=False)
+    left_out = {path.stem for path in whole} - {path.stem for path in light}
+    assert left_out == {"environments", "environment_settings"}
