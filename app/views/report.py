@@ -13,6 +13,8 @@ from engine.queries.scope import Scope
 TITLE = "Models against DFT on metal defects"
 _BUILT = "report-zip"  # in the session: what was built last, with what it was built of
 
+MOST_NAMES = 3  # of datasets in a title
+
 
 def show() -> None:
     """The items with their captions, and the files."""
@@ -40,7 +42,7 @@ def _begin() -> None:
     found = unions.union_ranking("raw", ids, "force")
     if found.ranked.empty:
         return
-    names = ", ".join(wording.dataset_label(name) for name in ids)
+    names = ", ".join(map(wording.dataset_label, ids)) if len(ids) <= MOST_NAMES else f"{len(ids)} datasets"
     column = METRICS["force"].rmse
     title = f"{QUANTITIES[column].label}: {names}"
     models = found.ranked["model_id"].tolist()
