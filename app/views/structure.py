@@ -14,7 +14,7 @@ import streamlit as st
 from numpy.typing import NDArray
 from streamlit.delta_generator import DeltaGenerator
 
-from app import address, export, furniture, selection, wording
+from app import address, export, furniture, links, selection, wording
 from app.figures import atoms, base
 from app.sections import configuration_facts, structure_report
 from app.sections.every_model import every_model
@@ -87,7 +87,7 @@ def show() -> None:
     _linked_views(sight, slot, save, _within(ensemble_id, ensemble, chosen.dataset_id))
     every_model(chosen, config_id)
     st.page_link(
-        "views/predict.py",
+        links.PREDICT_PAGE,
         label="Predict this structure live with other models",
         icon=":material/play_circle:",
         query_params={"from": f"{chosen.dataset_id}/{config_id}"},
