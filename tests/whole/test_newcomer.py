@@ -214,7 +214,7 @@ def _predicts(visitor: Visitor, path: Path) -> None:
     visitor.click(button)
     interval = page.get_by_text(re.compile(r"^CHGNet 0\.3\.0: expect [\d.]+ to [\d.]+ meV/Å here, 90 % of atoms"))
     visitor.sees(interval, 4 * PATIENCE)
-    visitor.sees(page.get_by_text("Single point of w-vacancy (W15)"))
+    visitor.sees(page.get_by_text("Single point of w-vacancy.vasp (W15)"))
     visitor.ends("the interval of the own structure")
 
 
