@@ -74,7 +74,7 @@ def show(model_ids: Sequence[str], labels: Mapping[str, str], elements: tuple[st
     lines = [sentence(labels[name], one, kind, away.get(name)) for name, one in found.items()]
     st.markdown("\n".join(f"- {line}" for line in lines))
     if asked is None:
-        st.caption("All kinds of structures count. Choose the kind of yours at the left for intervals of that kind.")
+        st.caption("All kinds of structures count. Choose the “Kind of structure” of yours for intervals of that kind.")
     return lines
 
 

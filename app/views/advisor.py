@@ -125,7 +125,8 @@ def _worst_atom(found: Advice, asked: Request) -> None:
         notes.append(f"No {kind_label(asked.kind).lower()} of {'-'.join(asked.elements)} is here with its atoms.")
     if worst.model_id != best:
         notes.append(
-            f"{labels[best]} has no forces on structures that are; the first model below it that has them is shown."
+            f"There are no forces of {labels[best]} on structures whose atoms are here; the next best model with "
+            "such forces is shown."
         )
     furniture.captions(" ".join(notes))
 
