@@ -58,8 +58,7 @@ def show() -> None:
     # Not columns: below some width the picture goes under the choices.
     page = st.container(horizontal=True, gap="large")
     left, right = page.container(width=400), page.container(width="stretch", key="picture")
-    # Of the box around it: within that box 100 % would be what the box happens to have left.
-    st.html("<style>[data-testid=stLayoutWrapper]:has(> .st-key-picture) {min-width: min(440px, 100%)}</style>")
+    furniture.least_width("picture", 440)
     with left:
         structure = _structure(job.configuration if job else None)
         configuration = None if structure is None else structure.configuration

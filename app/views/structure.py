@@ -39,9 +39,9 @@ def show() -> None:
     """Choice of a configuration, its facts, the linked viewer, chart and table, and every model's errors."""
     chosen = selection.selection()
     top = st.container()  # the title depends on the order, which the switch below it sets
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    controls = st.container(horizontal=True, vertical_alignment="bottom")
+    with controls:
         alignment = selection.alignment_switch()
-        controls = st.container(horizontal=True, vertical_alignment="bottom")
     ranking = configurations.worst_configurations(
         chosen.model_id, chosen.scope, chosen.quantity, alignment, limit=LIST_LIMIT
     )
@@ -247,8 +247,9 @@ def _linked_views(sight: Sight, slot: DeltaGenerator, save: DeltaGenerator, with
     selected = parts.selected_atom(sight.configuration.n_atoms)
     table = sight.atom_table()
     # Not columns: below some width the chart goes under the viewer.
+    furniture.least_width("viewer", 440)
     with st.container(horizontal=True):
-        with st.container(width="stretch"):
+        with st.container(width="stretch", key="viewer"):
             color, has_arrows, has_focus = _viewer_controls(sight)
             colors = sight.atom_colors(color)
             _viewer(sight, colors, selected, has_arrows, has_focus)
