@@ -387,6 +387,7 @@ def _origin(job: Job, model_ids: list[str]) -> export.Provenance:
         (name,),
         f"{job.configuration.n_atoms} atoms",
         catalog.store_info().data_version,
+        subject="Structure",
     )
 
 

@@ -159,6 +159,7 @@ def test_a_predicted_structure_goes_into_the_report_with_the_error_to_expect(sto
     at.button(key="report-predict").click().run()
     [item] = at.session_state["basket"]
     assert "Error to expect: EMT (ASE): expect" in item.caption
+    assert "Structure: cu-vacancy.xyz." in item.caption  # it is no reference
     assert item.models == ("emt",)
     header = next(line for line in item.csv.splitlines() if not line.startswith("#"))
     assert header == "atom,element,x_ang,y_ang,z_ang,mean_force_ev_per_ang"
