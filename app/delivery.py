@@ -1,4 +1,4 @@
-"""How pages come over a slow line: compressed files, small fonts, and a page that shows its name before scripts run.
+"""How pages come over a slow line: compressed files, small fonts and charts, and a name before scripts run.
 
 Streamlit leaves the compression of its own files to a proxy, and sends 11 MB for a page with a chart. Files are packed
 here at their first request, quickly, and again as small as possible when nobody asks for any; the results are kept in
@@ -21,7 +21,7 @@ from pathlib import Path
 import brotli
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app import small_fonts
+from app import small_charts, small_fonts
 from engine.files import replacing
 
 PACKED = re.compile(r"/static/.*\.(js|css|svg|json)$")
@@ -166,6 +166,9 @@ class Delivery:
         if headers.get(b"content-type", b"").startswith(b"text/html"):
             address = path.strip("/")
             content = shell(content.decode(), self._titles[address], address in self._with_charts).encode()
+        if small_charts.SCRIPT.search(path):
+            headers[b"cache-control"] = b"no-cache"  # what is left out may change under the same name
+            content = small_charts.reduced(content)
         names = {part.partition(";")[0].strip() for part in accepted.split(",")}
         headers[b"vary"] = b"Accept-Encoding"
         if encoding := next((name for name in ENCODINGS if name in names), None):

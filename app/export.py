@@ -52,6 +52,7 @@ class Provenance:
         data_version: Build of the data.
         citation: Whom to cite for the reference data.
         conditions: What narrows the datasets, in words.
+        subject: What stands in the place of datasets: `Dataset`, or `Structure` for a visitor's own.
     """
 
     page: str
@@ -62,6 +63,7 @@ class Provenance:
     data_version: str
     citation: str = ""
     conditions: tuple[str, ...] = ()
+    subject: str = "Dataset"
 
     def parts(self, *, with_date: bool = True) -> list[str]:
         """Ids, count, version, date and citation, one each.
@@ -72,7 +74,7 @@ class Provenance:
         today = datetime.datetime.now(datetime.UTC).date().isoformat()
         return [
             *([_named("Model", self.models)] if self.models else []),
-            ", ".join([_named("Dataset", self.datasets) if self.datasets else "Dataset: all", *self.conditions]),
+            ", ".join([_named(self.subject, self.datasets) if self.datasets else "Dataset: all", *self.conditions]),
             f"n = {self.n}",
             f"Defect Atlas, data {self.data_version}" + (f", {today}" if with_date else ""),
             *([f"Reference data: {self.citation}"] if self.citation else []),
@@ -172,11 +174,12 @@ def caption(provenance: Provenance, table: pd.DataFrame) -> str:
     labels = model_labels()
     title = provenance.title.rstrip(".")
     datasets = ", ".join(map(dataset_label, provenance.datasets))
+    reference = "Reference data" if provenance.subject == "Dataset" else provenance.subject
     about = [
         f"{title}.",
         f"n = {provenance.n}.",
         f"Models: {listed(labels.get(name, name) for name in provenance.models)}." if provenance.models else "",
-        f"Reference data: {', '.join(filter(None, [datasets, *provenance.conditions]))}.",
+        f"{reference}: {', '.join(filter(None, [datasets, *provenance.conditions]))}.",
         *_definitions(title, table),
         _alignment(title),
         f"Source of the reference data: {provenance.citation.rstrip('.')}." if provenance.citation else "",

@@ -123,6 +123,18 @@ def controls() -> DeltaGenerator:
     return st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
 
 
+def least_width(key: str, pixels: int) -> None:
+    """Let a container of a row go below what is beside it, rather than become narrower than that.
+
+    Args:
+        key: Of the container.
+        pixels: Its least width, in windows that have it.
+    """
+    # Of the box around it: within that box 100 % would be what the box happens to have left.
+    wrapper = f"[data-testid=stLayoutWrapper]:has(> .st-key-{key})"
+    st.html(f"<style>{wrapper} {{min-width: min({pixels}px, 100%)}}</style>")
+
+
 def numbers(values: Sequence[tuple[str, str, str]]) -> None:
     """A row of label, value and a small line below; it wraps in a narrow window, so that no digit is cut."""
     with st.container(horizontal=True, gap="medium"):

@@ -17,6 +17,8 @@ PARITY_PAGE = "views/parity.py"
 
 ADVISOR_PAGE = "views/advisor.py"
 
+PREDICT_PAGE = "views/predict.py"
+
 
 def advisor_link(label: str, elements: Sequence[str] = (), kind: str = "") -> None:
     """Link to the page that recommends a model.

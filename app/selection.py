@@ -107,11 +107,13 @@ def sidebar(page: str, heeded: Collection[str] = CHOICES) -> None:
     is_other_page = st.session_state.get("address", page) != page
     unknown_conditions = conditions.take_address(is_other_page=is_other_page)
     _follow_link(page, {"model": model_ids, "dataset": dataset_ids, "quantity": list(METRICS)})
+    first_model = _default_model(tuple(model_ids), dataset_ids[0])
+    _name_model(first_model, dataset_ids)
     with st.sidebar:
         st.selectbox(
             "Model",
             model_ids,
-            index=model_ids.index(_default_model(tuple(model_ids), dataset_ids[0])),
+            index=model_ids.index(first_model),
             key="model",
             bind="query-params",
             disabled="model" not in heeded,
@@ -272,6 +274,17 @@ def _follow_link(page: str, options: Mapping[str, Sequence[str]]) -> None:
             if asked in known and asked != st.session_state.get(key):
                 st.session_state[key] = asked
                 break
+
+
+def _name_model(first: str, dataset_ids: Sequence[str]) -> None:
+    """Where an address opens the app with a dataset and no model: name the best one there if the first was not run."""
+    asked = st.query_params.get("dataset", "")
+    if "model" in st.session_state or "model" in st.query_params or asked not in dataset_ids:
+        return
+    if best := _best_instead(first, asked):
+        # In the address, which the widget takes over; set as its state, it would vanish from there.
+        st.query_params["model"] = best
+        st.rerun()
 
 
 @cached

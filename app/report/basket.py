@@ -81,7 +81,7 @@ def add(item: Item) -> str:
             f"The report is full: it holds {MOST_ITEMS} items and {MOST_BYTES // 10**6} MB at most. Remove some first."
         )
     known.append(item)
-    return f"Added to the report, which has {len(known)} now."
+    return f"Added to the report, which has {len(known)} now. The page Report makes a ZIP of it."
 
 
 def remove(place: int) -> None:

@@ -10,6 +10,7 @@ _SLUGS = {
     "eV/atom": "ev_per_atom", "eV/Å": "ev_per_ang", "meV/atom": "mev_per_atom", "meV/Å": "mev_per_ang", "eV": "ev",
     "meV": "mev", "Å": "ang", "%": "percent", "ms per atom and step": "ms_per_atom_step", "s": "s", "MB": "mb",
     "mJ/m²": "mj_per_m2", "ms": "ms", "J/m²": "j_per_m2",
+    "Å³/atom": "ang3_per_atom", "GPa": "gpa",
 }  # fmt: skip
 _STORED = {"energy": "eV/atom", "force": "eV/Å"}
 _SHOWN = {"energy": "meV/atom", "force": "meV/Å"}
@@ -29,6 +30,17 @@ _UNITS = {
     ("environments", r"share"): "%",
     ("defects", r"[xyz]"): "Å",
     ("structure", r"[xyz]"): "Å",
+    ("structure", r"predicted_force"): "eV/Å",
+    ("structure", r"force_error|force_deviation"): "meV/Å",
+    ("predict", r"[xyz]|moved"): "Å",
+    ("predict", r"energy|gain"): "eV",
+    ("predict", r"energy_per_atom"): "eV/atom",
+    ("predict", r"energy_error|energy_above|residual"): "meV/atom",
+    ("predict", r"mean_force|largest_force|max_force"): "eV/Å",
+    ("predict", r"force_error|force_rmse|force_deviation|from_mean|expected_low|expected_high"): "meV/Å",
+    ("predict", r"volume_change|change"): "%",
+    ("predict", r"volume"): "Å³/atom",
+    ("predict", r"bulk_modulus"): "GPa",
     ("defect-energies", r"energy|published|unrelaxed_energy|migration"): "eV",
     ("defect-energies", r"largest_displacement"): "Å",
     ("defect-energies", r"volume_error"): "%",

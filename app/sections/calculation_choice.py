@@ -20,6 +20,11 @@ from precompute.live.calculations import (
 )
 
 LABELS = {SINGLE_POINT: "Single point", RELAX: "Relaxation", EQUATION_OF_STATE: "Equation of state"}
+_MEANINGS = {
+    SINGLE_POINT: "Energy and forces of the structure as it is.",
+    RELAX: "Atoms follow their forces until these are small.",
+    EQUATION_OF_STATE: "Energies at several volumes, for lattice constant and bulk modulus.",
+}
 _OPTIMIZER_LABELS = {"fire": "FIRE", "bfgs": "BFGS"}
 
 
@@ -28,13 +33,34 @@ def choose() -> Calculation:
     address.heed("task", TASKS, LABELS.__getitem__)
     task = st.segmented_control(
         "Compute", TASKS, default=SINGLE_POINT, required=True, format_func=LABELS.__getitem__, key="task",
-        bind="query-params",
+        bind="query-params", help="  \n".join(f"**{LABELS[task]}** {text}" for task, text in _MEANINGS.items()),
     )  # fmt: skip
     if task == RELAX:
         return Calculation(RELAX, _relaxation())
     if task == EQUATION_OF_STATE:
         return Calculation(EQUATION_OF_STATE, scan=_scan())
     return Calculation()
+
+
+def is_drawn() -> bool:
+    """Whether a visitor has the choices before them already."""
+    return "task" in st.session_state
+
+
+def to_address(calculation: Calculation) -> dict[str, str]:
+    """Parameters of the address with which the choices begin with a calculation; none for a single point."""
+    if calculation.task == RELAX:
+        one = calculation.relaxation
+        return {
+            "task": LABELS[RELAX], "cell": one.cell, "optimizer": _OPTIMIZER_LABELS[one.optimizer],
+            "fmax": f"{one.fmax:g}", "steps": str(one.steps),
+        }  # fmt: skip
+    if calculation.task == EQUATION_OF_STATE:
+        scan = calculation.scan
+        return {
+            "task": LABELS[EQUATION_OF_STATE], "range": str(round(100 * scan.strain)), "volumes": str(scan.n_volumes)
+        }  # fmt: skip
+    return {}
 
 
 def _relaxation() -> RelaxationOptions:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from ase.data import chemical_symbols
 
 from app import furniture, wording
 from app.structures.shown import Sight
@@ -23,7 +24,6 @@ def show(sight: Sight, alignment: str) -> None:
     predicted = None if p is None or p.energy is None else p.energy / c.n_atoms
     errors = sight.force_errors
     rmse = None if errors is None else 1000 * float(np.sqrt(np.mean(errors**2)))
-    worst = None if errors is None else 1000 * float(np.linalg.norm(errors, axis=1).max())
     row = _own_row(sight)
     known = [name for name in ALIGNMENTS if name != "crystal" or wording.has_crystal(sight.dataset_id)]
     energies = {name: _energy_error(sight, row, name) for name in known}
@@ -38,7 +38,7 @@ def show(sight: Sight, alignment: str) -> None:
             (
                 "Force RMSE (meV/Å)",
                 significant(rmse),
-                f"n = {c.n_atoms:,} atoms, worst atom {significant(worst)} meV/Å",
+                f"n = {c.n_atoms:,} atoms{_worst(sight)}",
             ),
         ]
     )
@@ -46,6 +46,16 @@ def show(sight: Sight, alignment: str) -> None:
         " ".join(wording.energy_meaning(name) for name in known),
         wording.one_composition_note(sight.dataset_id, "per_element"),
     )
+
+
+def _worst(sight: Sight) -> str:
+    """The atom with the largest force error, by its index as the table has it; empty without forces."""
+    if sight.force_errors is None:
+        return ""
+    sizes = np.linalg.norm(sight.force_errors, axis=1)
+    atom = int(sizes.argmax())
+    symbol = chemical_symbols[int(sight.configuration.numbers[atom])]
+    return f", worst: {symbol} {atom}, {significant(1000 * float(sizes[atom]))} meV/Å"
 
 
 def _own_row(sight: Sight) -> pd.Series | None:

@@ -55,7 +55,7 @@ def by_atom(results: LiveResults, model_id: str, elements: tuple[str, ...], kind
     return AtomErrors(low, high, interval)
 
 
-def show(model_ids: Sequence[str], labels: Mapping[str, str], elements: tuple[str, ...], kind: str) -> None:
+def show(model_ids: Sequence[str], labels: Mapping[str, str], elements: tuple[str, ...], kind: str) -> list[str]:
     """Interval of each model for any atom of such a structure, with nominal and measured coverage beside it.
 
     Args:
@@ -63,6 +63,9 @@ def show(model_ids: Sequence[str], labels: Mapping[str, str], elements: tuple[st
         labels: Of models by id.
         elements: Of the structure.
         kind: Id of a kind, or `all`.
+
+    Returns:
+        A sentence or more for each model.
     """
     st.subheader("Error to expect", anchor=False)
     asked = None if kind == intervals.ALL else kind
@@ -70,6 +73,9 @@ def show(model_ids: Sequence[str], labels: Mapping[str, str], elements: tuple[st
     away = elsewhere()
     lines = [sentence(labels[name], one, kind, away.get(name)) for name, one in found.items()]
     st.markdown("\n".join(f"- {line}" for line in lines))
+    if asked is None:
+        st.caption("All kinds of structures count. Choose the “Kind of structure” of yours for intervals of that kind.")
+    return lines
 
 
 def sentence(label: str, expected: Expected, kind: str, away: tuple[float, float, int] | None) -> str:

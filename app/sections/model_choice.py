@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from app import address, furniture, wording
 from app.structures import parts
@@ -46,13 +47,21 @@ def kind_of_structure(elements: tuple[str, ...], name: str, known_kind: str) -> 
     return chosen
 
 
-def choose(models: Sequence[LiveModel], elements: tuple[str, ...], kind: str) -> list[str]:
-    """Ids of the chosen models, with their known errors and a warning of shared training data below.
+def to_address(model_ids: Sequence[str]) -> dict[str, list[str]]:
+    """Parameter of the address with which the choice begins with some models."""
+    return {_KEY: list(model_ids)}
+
+
+def choose(
+    models: Sequence[LiveModel], elements: tuple[str, ...], kind: str, notes: DeltaGenerator
+) -> list[str]:  # fmt: skip
+    """Ids of the chosen models, with their known errors and a warning of shared training data.
 
     Args:
         models: All of the registry.
         elements: Of the structure; none where there is no structure.
         kind: Id of a kind, or `all`.
+        notes: Where errors, warning and absent models go.
     """
     ready = {model.model_id: model for model in models if not model.why_not and set(elements) <= set(model.elements)}
     known = known_errors.known_errors(elements, kind, tuple(sorted(ready)))
@@ -72,15 +81,16 @@ def choose(models: Sequence[LiveModel], elements: tuple[str, ...], kind: str) ->
             "training data where there are such. Two or more models give a spread.",
         )
     address.keep(_KEY, chosen, defaults)
-    _say_known(known, chosen, ready, elements, kind)
-    if common := shared_training(chosen):
-        names = wording.listed([load_training_sets()[key].label for key in common])
-        st.warning(
-            f"All chosen models share training data ({names}). Where they agree, they may all be wrong in the same "
-            "way: their spread does not show an error that the data bring.",
-            icon=":material/group_work:",
-        )
-    _say_absent(models, elements)
+    with notes:
+        if common := shared_training(chosen):
+            names = wording.listed([load_training_sets()[key].label for key in common])
+            st.warning(
+                f"All chosen models share training data ({names}). Where they agree, they may all be wrong in the "
+                "same way: their spread does not show an error that the data bring.",
+                icon=":material/group_work:",
+            )
+        _say_known(known, chosen, ready, elements, kind)
+        _say_absent(models, elements)
     if not options:
         nothing = "No model can run here yet" if not elements else f"No model here knows {', '.join(elements)}"
         furniture.empty(nothing, "Build a worker environment: `python -m precompute envs chgnet`.")

@@ -1,6 +1,8 @@
 """Predicted forces of several models on a visitor's structure: picture, disagreement, errors to expect, tables."""
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -9,7 +11,8 @@ from ase.data import chemical_symbols
 from streamlit.delta_generator import DeltaGenerator
 
 from app import export, furniture, wording
-from app.sections import expected_errors, flagged_atoms, nearest_environments
+from app.report import basket
+from app.sections import expected_errors, flagged_atoms, nearest_environments, structure_report
 from app.sections.expected_errors import AtomErrors
 from app.structures import parts
 from app.structures.atomview import AtomColors, atomview
@@ -44,9 +47,9 @@ def show(
     labels = {name: model.label for name, model in models.items()}
     elements, done = results.elements, [task.model_id for task in results.done]
     with right:
-        of, errors = _picture(results, labels, elements, kind)
+        of, errors, colors = _picture(results, labels, elements, kind)
+        promised = expected_errors.show(done, labels, elements, kind)
     _headline(results)
-    expected_errors.show(done, labels, elements, kind)
     table = results.model_table(models)
     st.subheader("Models", anchor=False)
     _show_models(table)
@@ -54,7 +57,7 @@ def show(
     atoms = expected_errors.with_atoms(results.atom_table(), errors)
     st.subheader("Atoms", anchor=False)
     _show_atoms(atoms, labels.get(of, of))
-    _downloads(results, table, atoms, origin, slot)
+    _downloads(results, table, atoms, origin, slot, partial(_report_item, results, colors, atoms, origin, promised))
     chosen = parts.selected_atom(results.configuration.n_atoms)
     nearest_environments.show(results.configuration, _worst(results) if chosen is None else chosen, done, labels)
     flagged_atoms.show(results, of or done[0], labels)
@@ -68,7 +71,7 @@ def _worst(results: LiveResults) -> int:
 
 def _picture(
     results: LiveResults, labels: Mapping[str, str], elements: tuple[str, ...], kind: str
-) -> tuple[str, AtomErrors | None]:
+) -> tuple[str, AtomErrors | None, AtomColors | None]:
     """The structure in colours; returns a model with the expected errors of its atoms where they are known."""
     done = [task.model_id for task in results.done]
     known = {name: expected_errors.by_atom(results, name, elements, kind) for name in done}
@@ -82,12 +85,12 @@ def _picture(
         colors = AtomColors(1000 * errors.high, f"|ΔF| of {labels[of]}, upper end", "meV/Å")
         viewer(results.configuration, colors, f"coloured by the error to expect of {labels[of]}")
         st.caption(expected_errors.atom_note(errors, labels[of], len(done)))
-        return of, errors
+        return of, errors, colors
     shown = results.atom_colors(color)
     viewer(results.configuration, shown, f"coloured by {shown.label}" if shown else "coloured by element")
     if color == "deviation":
         st.caption(wording.within_here())
-    return of or "", errors
+    return of or "", errors, shown
 
 
 def _color_choice(results: LiveResults, *, has_expected: bool) -> str:
@@ -211,9 +214,24 @@ def _downloads(
     atoms: pd.DataFrame,
     origin: export.Provenance,
     slot: DeltaGenerator,
+    item: Callable[[], basket.Item],
 ) -> None:
     save = export.download
-    with slot, st.popover("Export", icon=":material/download:", help="Save the results"):
+    with slot, st.popover("Export", icon=":material/download:", help="Save the results, or add them to the report"):
         save("Extended XYZ, forces of every model", results.to_extxyz, origin.file_name("extxyz"))
         save("CSV, models", lambda: export.to_csv(table, origin), origin.file_name("models.csv"))
         save("CSV, atoms", lambda: export.to_csv(atoms, origin), origin.file_name("atoms.csv"))
+        export.report_button(item, "predict")
+
+
+def _report_item(
+    results: LiveResults, colors: AtomColors | None, atoms: pd.DataFrame, origin: export.Provenance,
+    promised: Sequence[str],
+) -> basket.Item:  # fmt: skip
+    """The structure as it lies in the report, with the errors to expect in its caption."""
+    shown = "coloured by element" if colors is None else f"coloured by {colors.label}"
+    words = " ".join(line.replace("**", "") for line in promised)
+    return structure_report.item(
+        results.configuration, colors, atoms, dataclasses.replace(origin, title=f"{origin.title}, {shown}"),
+        results.to_extxyz(), f"Error to expect: {words}",
+    )  # fmt: skip

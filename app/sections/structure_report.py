@@ -4,6 +4,7 @@ import dataclasses
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 
 from app import export, wording
@@ -13,19 +14,20 @@ from app.report import basket
 from app.structures.atomview import AtomColors
 from app.structures.shown import Sight
 from engine.queries import catalog
+from engine.records import Configuration
 
 
-def draw(sight: Sight, colors: AtomColors | None, title: str, source: str, ink: Ink) -> go.Figure:
+def draw(configuration: Configuration, colors: AtomColors | None, title: str, source: str, ink: Ink) -> go.Figure:
     """The flat picture.
 
     Args:
-        sight: What is shown.
+        configuration: The atoms.
         colors: Values that colour its atoms; by element where None.
         title: Title of the figure.
         source: Provenance line.
         ink: Theme.
     """
-    c = sight.configuration
+    c = configuration
     if colors is None:
         return structure_drawings.projection(c.numbers, c.positions, c.cell, ink, title, source)
     return structure_drawings.projection(
@@ -34,8 +36,27 @@ def draw(sight: Sight, colors: AtomColors | None, title: str, source: str, ink: 
     )  # fmt: skip
 
 
-def item(sight: Sight, colors: AtomColors | None, origin: export.Provenance) -> basket.Item:
+def item(
+    configuration: Configuration, colors: AtomColors | None, table: pd.DataFrame, origin: export.Provenance,
+    structure: str, note: str,
+) -> basket.Item:  # fmt: skip
     """A structure as it lies in the basket.
+
+    Args:
+        configuration: The atoms.
+        colors: Values that colour its atoms; by element where None.
+        table: One row per atom.
+        origin: Its origin, with the title of the figure.
+        structure: Extended XYZ with all that is known of it.
+        note: Sentences for the end of the caption.
+    """
+    make = partial(draw, configuration, colors, origin.title, origin.source_line())
+    made = export.figure_item(make, table, origin)
+    return dataclasses.replace(made, caption=f"{made.caption} Parallel projection. {note}", structure=structure)
+
+
+def item_of(sight: Sight, colors: AtomColors | None, origin: export.Provenance) -> basket.Item:
+    """A configuration of the benchmark as it lies in the basket.
 
     Args:
         sight: What is shown.
@@ -46,10 +67,9 @@ def item(sight: Sight, colors: AtomColors | None, origin: export.Provenance) -> 
     what = f"coloured by {colors.label} of {model}" if colors is not None and model else "coloured by element"
     title = f"{sight.configuration.config_id}: {sight.formula}, {what}"
     origin = dataclasses.replace(origin, title=title, page="structure", n=f"{sight.configuration.n_atoms} atoms")
-    make = partial(draw, sight, colors, title, origin.source_line())
-    made = export.figure_item(make, sight.atom_table(), origin)
-    text = f"{made.caption} Parallel projection. |ΔF|: length of the predicted less the reference force on an atom."
-    return dataclasses.replace(made, caption=text, structure=sight.to_extxyz(catalog.store_info().data_version))
+    note = "|ΔF|: length of the predicted less the reference force on an atom."
+    structure = sight.to_extxyz(catalog.store_info().data_version)
+    return item(sight.configuration, colors, sight.atom_table(), origin, structure, note)
 
 
 def button(sight: Sight, colors: AtomColors | None, origin: export.Provenance, key: str) -> None:
@@ -61,4 +81,4 @@ def button(sight: Sight, colors: AtomColors | None, origin: export.Provenance, k
         origin: Its origin.
         key: Of the button.
     """
-    export.report_button(lambda: item(sight, colors, origin), key)
+    export.report_button(lambda: item_of(sight, colors, origin), key)

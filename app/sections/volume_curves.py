@@ -41,7 +41,7 @@ def show(
         "model": st.column_config.TextColumn("Model", pinned=True),
         "volume": number("V₀ (Å³/atom)", format="%.3f"),
         "change": number("V₀ from the given (%)", format="%+.2f"),
-        "energy": number("E₀ (eV/atom)", format="%.4f"),
+        "energy_per_atom": number("E₀ (eV/atom)", format="%.4f"),
         "bulk_modulus": number("B₀ (GPa)", format="%.1f"),
         "derivative": number("B₀′", format="%.2f"),
         "residual": number("Residual of the fit (meV/atom)", format="%.3f"),
@@ -78,7 +78,7 @@ def points_of(done: Sequence[TaskState], labels: Mapping[str, str]) -> pd.DataFr
 
 
 def table_of(done: Sequence[TaskState], labels: Mapping[str, str]) -> pd.DataFrame:
-    """One row per model: volume and change of it (%), energy, bulk_modulus (GPa), derivative, residual, reason."""
+    """One row per model: volume, its change (%), energy_per_atom, bulk_modulus (GPa), derivative, residual, reason."""
     rows: list[dict[str, Any]] = []
     for task in done:
         scan = task.scan
@@ -88,9 +88,9 @@ def table_of(done: Sequence[TaskState], labels: Mapping[str, str]) -> pd.DataFra
             given = float(np.mean(scan.volumes))  # the range is the same to both sides
             row |= {
                 "volume": curve.volume / scan.n_atoms, "change": 100 * (curve.volume / given - 1),
-                "energy": curve.energy / scan.n_atoms, "bulk_modulus": curve.bulk_modulus_gpa,
+                "energy_per_atom": curve.energy / scan.n_atoms, "bulk_modulus": curve.bulk_modulus_gpa,
                 "derivative": curve.derivative, "residual": 1000 * curve.residual / scan.n_atoms,
             }  # fmt: skip
         rows.append(row | {"reason": scan.reason})
-    names = ["model", "volume", "change", "energy", "bulk_modulus", "derivative", "residual", "reason"]
+    names = ["model", "volume", "change", "energy_per_atom", "bulk_modulus", "derivative", "residual", "reason"]
     return pd.DataFrame(rows).reindex(columns=names)

@@ -69,8 +69,10 @@ def _answer(found: Advice, asked: Request) -> str:
         else f"not told apart from {tied} other{'s' * (tied != 1)}" if tied else "the only one that can be compared"
     )  # fmt: skip
     datasets = wording.listed((wording.dataset_label(name) for name in found.dataset_ids), 4)
+    expected = advice_cards.error_text(best.to_dict(), asked.quantity)
     text = (
-        f"For **{_what(asked)}**: **{best['label']}**, {apart} of {n} compared models. They were compared by "
+        f"For **{_what(asked)}**: **{best['label']}**, {apart} of {n} compared models. "
+        f"Expected {asked.quantity} error: {expected}.\n\nThe models were compared by "
         f"{'force' if asked.quantity == 'force' else 'aligned energy'} RMSE on the nearest evidence, "
         f"**{tier_label(found.tier or 0, asked.kind)}**: the {found.n_shared:,} configurations of {datasets} that all "
         f"of them share, in {found.n_clusters} independent cluster{'s' * (found.n_clusters != 1)}."
@@ -100,6 +102,7 @@ def _links(found: Advice, asked: Request) -> None:
             (links.STRUCTURE_PAGE, "Its structures", ":material/deployed_code:"),
         ):
             st.page_link(file, label=label, icon=icon, query_params=place, width="content")
+        st.page_link(links.PREDICT_PAGE, label="Try your own structure", icon=":material/play_circle:", width="content")
     _worst_atom(found, asked)
 
 
@@ -122,7 +125,8 @@ def _worst_atom(found: Advice, asked: Request) -> None:
         notes.append(f"No {kind_label(asked.kind).lower()} of {'-'.join(asked.elements)} is here with its atoms.")
     if worst.model_id != best:
         notes.append(
-            f"{labels[best]} has no forces on structures that are; the first model below it that has them is shown."
+            f"There are no forces of {labels[best]} on structures whose atoms are here; the next best model with "
+            "such forces is shown."
         )
     furniture.captions(" ".join(notes))
 

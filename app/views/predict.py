@@ -5,6 +5,7 @@ while a job is open, and shows the result. A job is a parameter of the address a
 """
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import streamlit as st
@@ -52,20 +53,25 @@ def show() -> None:
     predictor = shared_predictor()
     name = _job_of_address(predictor)
     job = predictor.job(name)
+    if job is not None:
+        _begin_as(job)
     # Not columns: below some width the picture goes under the choices.
     page = st.container(horizontal=True, gap="large")
     left, right = page.container(width=400), page.container(width="stretch", key="picture")
-    # Of the box around it: within that box 100 % would be what the box happens to have left.
-    st.html("<style>[data-testid=stLayoutWrapper]:has(> .st-key-picture) {min-width: min(440px, 100%)}</style>")
+    furniture.least_width("picture", 440)
     with left:
         structure = _structure(job.configuration if job else None)
         configuration = None if structure is None else structure.configuration
-        kind, asked = _asked(configuration)
-        if structure is not None:
-            _checks(structure, asked.model_ids, is_compared=asked.calculation.task == SINGLE_POINT)
-        _run_button(predictor, configuration, asked, name)
-        _progress(predictor, name)
-        _limits()
+        choices, action, notes = st.container(), st.container(), st.container()  # the button above what is long
+        with choices:
+            kind, asked = _asked(configuration, notes)
+        with action:
+            _run_button(predictor, configuration, asked, name)
+            _progress(predictor, name)
+            if structure is not None:
+                _checks(structure, asked.model_ids, is_compared=asked.calculation.task == SINGLE_POINT)
+        with notes:
+            _limits()
     shown = "" if configuration is None else configuration.geometry_hash
     if job is not None and job.configuration.geometry_hash == shown:
         _show_results(predictor, name, job, kind, right, slot)
@@ -83,14 +89,19 @@ class Asked:
     crystal: Configuration | None
 
 
-def _asked(configuration: Configuration | None) -> tuple[str, Asked]:
-    """Kind of the structure, and the calculation, models and perfect crystal that are chosen."""
+def _asked(configuration: Configuration | None, notes: DeltaGenerator) -> tuple[str, Asked]:
+    """Kind of the structure, and the calculation, models and perfect crystal that are chosen.
+
+    Args:
+        configuration: The structure; None where there is none.
+        notes: Where the known errors of the models go.
+    """
     elements = () if configuration is None else elements_of(configuration)
     kind = ALL
     if configuration is not None:
         kind = model_choice.kind_of_structure(elements, configuration.config_id, _known_kind(configuration))
     calculation = calculation_choice.choose()
-    model_ids = model_choice.choose(_live_models(), elements, kind)
+    model_ids = model_choice.choose(_live_models(), elements, kind, notes)
     return kind, Asked(model_ids, calculation, None if calculation.task == EQUATION_OF_STATE else _crystal())
 
 
@@ -124,6 +135,20 @@ def _job_of_address(predictor: LivePredictor) -> str:
     if not name and "from" not in st.query_params and predictor.job(last) is not None:
         name = st.query_params["job"] = last
     return name
+
+
+def _begin_as(job: Job) -> None:
+    """Let the choices begin with those of a job, where its page is opened and the address says nothing else.
+
+    Else a link to a relaxation would show it beside a single point by other models.
+    """
+    if calculation_choice.is_drawn():
+        return
+    model_ids = [task.model.model_id for task in job.tasks]
+    asked = calculation_choice.to_address(job.calculation) | model_choice.to_address(model_ids)
+    if new := {name: value for name, value in asked.items() if name not in st.query_params}:
+        st.query_params.update(new)
+        st.rerun()
 
 
 # Choices
@@ -327,6 +352,8 @@ def _show_done(
 ) -> None:  # fmt: skip
     """The results of a job with a model that is done."""
     tasks, labels = predictor.tasks(name), _labels()
+    with right:
+        _heading(job, [task.model_id for task in tasks], labels)
     if job.calculation.task == EQUATION_OF_STATE:
         with right:
             _preview(job.configuration)
@@ -341,6 +368,15 @@ def _show_done(
         predicted_forces.show(LiveResults(job.configuration, tasks), models, kind, origin, right, slot)
 
 
+def _heading(job: Job, model_ids: list[str], labels: Mapping[str, str]) -> None:
+    """What the results are of, since the choices beside them may have changed."""
+    what = calculation_choice.LABELS[job.calculation.task]
+    formula = Atoms(job.configuration.numbers).get_chemical_formula("metal")
+    st.subheader("Result", anchor=False)
+    by = wording.listed([labels[name] for name in model_ids])
+    st.markdown(f"{what} of **{parts.plain(job.configuration.config_id)}** ({formula}) by {by}")
+
+
 def _origin(job: Job, model_ids: list[str]) -> export.Provenance:
     name = job.configuration.config_id
     what = calculation_choice.LABELS[job.calculation.task].lower()
@@ -351,6 +387,7 @@ def _origin(job: Job, model_ids: list[str]) -> export.Provenance:
         (name,),
         f"{job.configuration.n_atoms} atoms",
         catalog.store_info().data_version,
+        subject="Structure",
     )
 
 

@@ -14,7 +14,7 @@ import streamlit as st
 from numpy.typing import NDArray
 from streamlit.delta_generator import DeltaGenerator
 
-from app import address, export, furniture, selection, wording
+from app import address, export, furniture, links, selection, wording
 from app.figures import atoms, base
 from app.sections import configuration_facts, structure_report
 from app.sections.every_model import every_model
@@ -39,9 +39,9 @@ def show() -> None:
     """Choice of a configuration, its facts, the linked viewer, chart and table, and every model's errors."""
     chosen = selection.selection()
     top = st.container()  # the title depends on the order, which the switch below it sets
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    controls = st.container(horizontal=True, vertical_alignment="bottom")
+    with controls:
         alignment = selection.alignment_switch()
-        controls = st.container(horizontal=True, vertical_alignment="bottom")
     ranking = configurations.worst_configurations(
         chosen.model_id, chosen.scope, chosen.quantity, alignment, limit=LIST_LIMIT
     )
@@ -87,7 +87,7 @@ def show() -> None:
     _linked_views(sight, slot, save, _within(ensemble_id, ensemble, chosen.dataset_id))
     every_model(chosen, config_id)
     st.page_link(
-        "views/predict.py",
+        links.PREDICT_PAGE,
         label="Predict this structure live with other models",
         icon=":material/play_circle:",
         query_params={"from": f"{chosen.dataset_id}/{config_id}"},
@@ -247,8 +247,9 @@ def _linked_views(sight: Sight, slot: DeltaGenerator, save: DeltaGenerator, with
     selected = parts.selected_atom(sight.configuration.n_atoms)
     table = sight.atom_table()
     # Not columns: below some width the chart goes under the viewer.
+    furniture.least_width("viewer", 440)
     with st.container(horizontal=True):
-        with st.container(width="stretch"):
+        with st.container(width="stretch", key="viewer"):
             color, has_arrows, has_focus = _viewer_controls(sight)
             colors = sight.atom_colors(color)
             _viewer(sight, colors, selected, has_arrows, has_focus)

@@ -4,7 +4,7 @@ import json
 
 import pandas as pd
 
-from app import wording
+from app import selection, wording
 from app.figures import tile_maps
 from app.figures.base import LIGHT, ink_of
 from tests.app.opening import open_app, start_at, table_with, text_of
@@ -85,3 +85,12 @@ def test_numbers_of_forces_stand_with_their_n(crystal_store):
     at = start_at(quantity="force")
     at.switch_page("views/parity.py").run()
     assert "below 1: too soft, n = 9" in text_of(at) or "above 1: too stiff, n = 9" in text_of(at)
+
+
+def test_an_address_of_a_dataset_alone_opens_with_the_best_model_that_was_run_there(evidence_store, monkeypatch):
+    monkeypatch.setattr(selection, "_default_model", lambda model_ids, dataset_id: "molybdenum")
+    at = open_app("views/parity.py", dataset="w-gb")
+    assert not at.exception, at.exception
+    assert at.selectbox(key="model").value == "first"  # the smallest force error of those that were not trained on it
+    assert at.query_params["model"] in ("first", ["first"])
+    assert open_app("views/parity.py", dataset="mo-gb").selectbox(key="model").value == "molybdenum"  # it was run there

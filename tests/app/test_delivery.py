@@ -12,7 +12,7 @@ from starlette.middleware import Middleware
 from starlette.testclient import TestClient
 from streamlit.web.server.starlette.starlette_static_routes import create_streamlit_static_handler
 
-from app import delivery, small_fonts
+from app import delivery, small_charts, small_fonts
 from app.delivery import Delivery, Packer, shell
 from app.main import PAGES
 
@@ -116,6 +116,34 @@ def test_the_font_of_icons_has_all_icons_that_pages_name():
     named |= {"download", "keyboard_double_arrow_right", "help", "expand_more", "close"}  # the last of Streamlit's own
     assert named <= here
     assert small_fonts.wanted().splitlines() and set(small_fonts.wanted().splitlines()) & there <= here
+
+
+def test_the_library_of_charts_is_without_maps_and_whole_else():
+    whole = (small_fonts.STATIC / "js" / small_fonts.chart_library()).read_bytes()
+    small = small_charts.reduced(whole)
+    assert len(small) < 0.65 * len(whole)  # else Streamlit's file has changed: look at small_charts.UNUSED
+    assert small[-200:] == whole[-200:]
+    assert b"alpha_shape:n(" in whole and b"alpha_shape:n(" not in small
+    lines = re.compile(rb'[\w$]+\(\{"([\w@.-]+/[^"]*)"\(')
+    assert lines.findall(small) == lines.findall(whole)  # every module is there, empty or not
+    path = f"/static/js/{small_fonts.chart_library()}"
+    assert small_charts.SCRIPT.search(path)
+    assert not small_charts.SCRIPT.search(f"/static/js/{SCRIPT.name}")
+
+
+def test_a_library_of_charts_that_is_made_otherwise_is_sent_as_it_is():
+    whole = (small_fonts.STATIC / "js" / small_fonts.chart_library()).read_bytes()
+    other = whole.replace(b'"stackgl_modules/index.js"', b'"stackgl/index.js"')
+    assert small_charts.reduced(other) == other
+    assert small_charts.reduced(b"no library") == b"no library"
+
+
+def test_pages_draw_nothing_that_the_small_library_lacks():
+    """Maps and 3D plots are left out of what browsers get."""
+    drawn = {
+        kind for path in small_fonts.APP.rglob("*.py") for kind in re.findall(r"\bgo\.([A-Z]\w+)", path.read_text())
+    }
+    assert drawn <= {"Figure", "Bar", "Box", "Heatmap", "Histogram", "Scatter", "Scattergl", "Violin"}
 
 
 def test_what_is_no_font_is_sent_as_it_is():

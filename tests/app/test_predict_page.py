@@ -133,6 +133,41 @@ def test_the_last_job_is_there_when_the_visitor_comes_back(store):
     assert "job" not in other.query_params
 
 
+def test_a_link_to_a_job_shows_what_it_is_of_beside_the_choices_that_made_it(store):
+    atoms = vacancy()
+    cell = Configuration("from-afar", "g", atoms.numbers, atoms.positions.copy(), np.array(atoms.cell), (True,) * 3)
+    asked = Calculation(RELAX, RelaxationOptions(fmax=0.04, steps=7, optimizer="bfgs"))
+    job = predictor().submit("somebody", cell, ["emt"], asked)
+    deadline = time.monotonic() + WAIT_SECONDS
+    while predictor().job(job).is_open:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    at = opened(job=job)
+    assert not at.exception, at.exception
+    assert "Relaxation of **from-afar** (Cu31) by EMT (ASE)" in text(at)
+    assert "Result" in [one.value for one in at.subheader]
+    assert at.multiselect[0].value == ["emt"]
+    values = {box.label: box.value for box in at.number_input}
+    assert (values["Largest force (eV/Å)"], values["Steps at most"]) == (0.04, 7)
+    # What the address says itself counts, so that a link can ask for something else of the same structure.
+    other = opened(job=job, task="single_point")
+    assert not [box.label for box in other.number_input]
+
+
+def test_a_predicted_structure_goes_into_the_report_with_the_error_to_expect(store):
+    at = predicted(given(opened(), vacancy()))
+    at.button(key="report-predict").click().run()
+    [item] = at.session_state["basket"]
+    assert "Error to expect: EMT (ASE): expect" in item.caption
+    assert "Structure: cu-vacancy.xyz." in item.caption  # it is no reference
+    assert item.models == ("emt",)
+    header = next(line for line in item.csv.splitlines() if not line.startswith("#"))
+    assert header == "atom,element,x_ang,y_ang,z_ang,mean_force_ev_per_ang"
+    forces = read(io.StringIO(item.structure), format="extxyz").arrays["forces_emt"]
+    assert len(forces) == 31
+    assert f"job={job_of(at)}" in item.address
+
+
 def test_a_relaxed_vacancy_has_its_energy_above_the_crystal(store):
     perfect, atoms = bulk("Cu", cubic=True), vacancy()
     at = given(opened(task="relax", fmax="0.02"), atoms)

@@ -91,6 +91,9 @@ def test_units_are_in_the_names_of_columns():
     assert list(found) == ["force_rmse_mev_per_ang", "reference_ev_per_ang", "error_ev_per_ang", "n_configs"]
     found = columns.named(table, "parity", "Energy residual, raw: EMT on Al-Cu")
     assert list(found)[1:3] == ["reference_ev_per_atom", "error_ev_per_atom"]
+    live = pd.DataFrame({"energy": [1.0], "energy_per_atom": [0.1], "force_rmse": [63.0], "moved": [0.1]})
+    expected = ["energy_ev", "energy_ev_per_atom", "force_rmse_mev_per_ang", "moved_ang"]
+    assert list(columns.named(live, "predict", "Live single point of a.vasp")) == expected
     energies = pd.DataFrame({"kind": ["vacancy"], "reference": [1.0], "error": [0.1], "unit": ["eV"]})
     assert list(columns.named(energies, "defect-energies", "Vacancies")) == ["kind", "reference_ev", "error_ev"]
 

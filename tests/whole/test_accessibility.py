@@ -4,12 +4,13 @@ axe-core comes with `npm ci`; without it these tests skip.
 """
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from app.main import PAGES
 from tests.whole.serving import EVERY, PATIENCE, ROOT, serve, settle
@@ -106,7 +107,11 @@ CHOICES = """
 """
 
 
-@pytest.mark.parametrize("address", ["", "elements", "structure"], ids=lambda value: value or "overview")
+@pytest.mark.parametrize(
+    "address",
+    ["", "elements", "structure", "predict", "duel", "report", "uncertainty"],
+    ids=lambda value: value or "overview",
+)
 def test_the_tabulator_reaches_every_choice(page, address):
     _visit(page, address)
     wanted = set(page.evaluate(CHOICES))
@@ -123,3 +128,50 @@ def test_the_tabulator_reaches_every_choice(page, address):
         page.locator(f"[data-reached='{number}']").evaluate("node => node.outerHTML.slice(0, 150)") for number in wanted
     ]
     assert left == []
+
+
+def _tab_to(page: Page, wanted: Locator) -> None:
+    """Press the tabulator until what is wanted, or something in it, has the focus."""
+    wanted.wait_for()
+    for _ in range(300):
+        page.keyboard.press("Tab")
+        if wanted.evaluate("node => node === document.activeElement || node.contains(document.activeElement)"):
+            return
+    pytest.fail(f"the tabulator does not reach {wanted}")
+
+
+def test_a_calculation_is_chosen_by_keyboard(page):
+    _visit(page, "predict")
+    _tab_to(page, page.locator(".st-key-task [role=radiogroup]"))
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Space")
+    page.wait_for_url("**task=Relaxation**")
+    expect(page.get_by_text("Steps at most")).to_be_visible()
+
+
+def test_a_figure_goes_into_the_report_and_out_again_by_keyboard(page):
+    _visit(page, "report")
+    _tab_to(page, page.get_by_test_id("stMain").get_by_role("button", name="Export").first)
+    page.keyboard.press("Enter")
+    _tab_to(page, page.get_by_role("button", name="Add to report"))
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Figure 1.")).to_be_visible()
+    page.keyboard.press("Escape")
+    settle(page)
+    _tab_to(page, page.get_by_role("button", name="Remove", exact=True))
+    page.keyboard.press("Space")
+    expect(page.get_by_text("A figure to begin with")).to_be_visible()
+
+
+def test_the_other_model_of_a_duel_is_chosen_by_keyboard(page):
+    _visit(page, "duel?model=emt")
+    _tab_to(page, page.get_by_role("combobox", name=re.compile("^Against")).first)
+    page.keyboard.type("Morse")
+    page.keyboard.press("Enter")
+    settle(page)
+    expect(page.get_by_role("heading", name="Duel: EMT against Morse")).to_be_visible()
+    _tab_to(page, page.locator(".st-key-align [role=radiogroup]"))
+    before = page.url
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Space")
+    page.wait_for_url(lambda url: url != before)

@@ -123,8 +123,9 @@ RULES = {
     "app.operations": {"app.live", "app.login", "engine.errors", "engine.numerics", "engine.queries"},
     "app.login": set(),
     "app.logs": {"engine.logs"},
+    "app.small_charts": set(),
     "app.small_fonts": set(),
-    "app.delivery": {"app.small_fonts", "engine.files"},
+    "app.delivery": {"app.small_charts", "app.small_fonts", "engine.files"},
     "app.server": {
         "app.api", "app.delivery", "app.logs", "app.main", "app.operations", "engine.data_folder",
     },
