@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import streamlit as st
+from streamlit.elements.lib.mutable_expander_container import ExpanderContainer
 
 from app.links import structure_link
 from app.wording import NOTHING
@@ -17,6 +18,19 @@ def view_data(table: pd.DataFrame, key: str) -> None:
     """The table behind a chart, for reading without the picture."""
     with st.expander("View data"):
         table_view(table, f"data-{key}")
+
+
+def drawer(label: str, key: str) -> ExpanderContainer:
+    """A part of the page that is made when it is opened: the library of tables is 260 kB of a first visit.
+
+    Args:
+        label: What is in it.
+        key: Of the widget, and of the address that opens it (`true`).
+
+    Returns:
+        The container; what belongs into it is to be made only where its `open` says so.
+    """
+    return st.expander(label, key=key, on_change="rerun", bind="query-params")
 
 
 def table_view(

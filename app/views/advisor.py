@@ -150,7 +150,7 @@ def _chart(found: Advice, asked: Request, slot: DeltaGenerator) -> None:
         lambda ink: advice_plots.expected_errors(shown, quantity, ink, title, origin.source_line()),
         shown,
         origin,
-        f"{title}: intervals of {len(shown)} models; the tables below hold the same numbers.",
+        f"{title}: intervals of {len(shown)} models; the drawers below hold the same numbers.",
         key="advice",
         slot=slot,
     )
@@ -187,12 +187,18 @@ def _others(found: Advice, asked: Request) -> None:
     }
     counts = others["cause"].map(CAUSES).value_counts()
     st.caption("; ".join(f"{cause}: {n}" for cause, n in counts.items()) + f". The best {BEST} are not listed.")
-    tables.table_view(table, "advice-others", heads)
+    drawer = tables.drawer("The reason against each", "reasons")
+    if drawer.open:
+        with drawer:
+            tables.table_view(table, "advice-others", heads)
 
 
 def _tiers(found: Advice, asked: Request) -> None:
     """What evidence there is, near and far."""
-    with st.expander("The evidence, near and far"):
+    drawer = tables.drawer("The evidence, near and far", "near")
+    if not drawer.open:
+        return
+    with drawer:
         table = found.tiers.assign(is_used=found.tiers["tier"] == found.tier).drop(columns="tier")
         table["datasets"] = [
             wording.listed((wording.dataset_label(name) for name in text.split(", ") if name), 6)
@@ -255,7 +261,16 @@ def _coverage(found: Advice, asked: Request) -> None:
         "n_datasets": st.column_config.NumberColumn("Datasets"),
         "n_configs": st.column_config.NumberColumn("Configurations", format="localized"),
     }
-    tables.table_view(shown, "advice-coverage", heads, height="content")
+    drawer = tables.drawer("How often they held, by the nearness of the evidence", "held")
+    if not drawer.open:
+        return
+    with drawer:
+        tables.table_view(shown, "advice-coverage", heads, height="content")
+        _coverage_note()
+
+
+def _coverage_note() -> None:
+    """What the numbers of the table are."""
     st.caption(
         "Every combination of elements and kind in a dataset is asked for as if there were only the other datasets. "
         "Shares are means over models and then over datasets, sizes means over models and medians over datasets. Unit: "

@@ -21,12 +21,17 @@ def test_it_opens_on_grain_boundaries_of_tungsten_with_three_models(evidence_sto
 
 
 def test_every_other_model_has_one_reason(evidence_store):
-    others = table_with(open_app(PAGE), "cause").set_index("label")
+    others = table_with(open_app(PAGE, reasons="true"), "cause").set_index("label")
     assert others["cause"].to_dict() == {
         "Third": "Larger error", "Trained": "Trained on the evidence", "R2Scan": "Other level of theory",
         "Molybdenum": "Other elements",
     }  # fmt: skip
     assert others["reason"].str.len().gt(0).all()
+
+
+def test_tables_come_when_their_drawers_are_opened(evidence_store):
+    assert not open_app(PAGE).dataframe
+    assert len(open_app(PAGE, reasons="true", near="true", held="true").dataframe) == 3
 
 
 def test_time_and_memory_follow_from_what_was_measured(evidence_store):
@@ -73,7 +78,7 @@ def test_a_wrong_value_is_named_and_not_replaced(evidence_store, asked):
 
 
 def test_without_evidence_it_says_so_and_recommends_nothing(evidence_store):
-    at = open_app(PAGE, alloy="Cu", defect="vacancy")
+    at = open_app(PAGE, alloy="Cu", defect="vacancy", reasons="true")
     assert "**No evidence for vacancy of Cu**" in text_of(at)
     assert not at.get("plotly_chart")
     assert set(table_with(at, "cause")["cause"]) == {"No evidence", "Other elements"}
@@ -82,14 +87,14 @@ def test_without_evidence_it_says_so_and_recommends_nothing(evidence_store):
 
 
 def test_conditions_of_licence_and_forces_are_heeded(evidence_store):
-    at = open_app(PAGE, licence="commercial", gradient="conservative")
+    at = open_app(PAGE, licence="commercial", gradient="conservative", reasons="true")
     assert [one.value for one in at.subheader][:3] == ["1. First", "2. Second", "3. Third"]
     assert table_with(at, "cause").set_index("label").loc["Direct", "cause"] == "Licence"
     assert "Its licence is ASL" in table_with(at, "cause").set_index("label").loc["Direct", "reason"]
 
 
 def test_coverage_and_size_on_left_out_datasets_stand_on_the_page(evidence_store):
-    at = open_app(PAGE)
+    at = open_app(PAGE, held="true")
     table = table_with(at, "coverage")
     forces = table[table["quantity"] == "force"].iloc[0]
     # (42 / 48 + 76 / 80) / 2, as in tests/engine/test_evidence.py
@@ -99,7 +104,7 @@ def test_coverage_and_size_on_left_out_datasets_stand_on_the_page(evidence_store
 
 
 def test_few_clusters_show_the_rank_of_the_next_tier(evidence_store):
-    at = open_app(PAGE, defect="dislocation")
+    at = open_app(PAGE, defect="dislocation", reasons="true")
     text = text_of(at)
     assert "So few clusters tell no models apart" in text
     assert "for further configurations of these clusters, no others" in text
