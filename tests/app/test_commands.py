@@ -22,7 +22,8 @@ CHARTS = (  # pages with figures of the paper, its statements and defect energie
     "Overview", "Ranking", "Elements", "Parity", "Cost", "Uncertainty", "Defect energies", "Specialised",
     "Environments", "Datasets", "Claims",
 )  # fmt: skip
-MADE_HERE = {  # lengths of printed vectors, and sizes of printed drawings
+MADE_HERE = {  # lengths of printed vectors, sizes of printed drawings, and counts of printed rows
+    "Data & methods": {"n_failed"},
     "Structure": {"atom", "reference_force", "predicted_force", "force_error"},
     "Defect energies": {"Atoms"},
     "Solutes": {"Atoms"},

@@ -76,9 +76,11 @@ def test_a_time_with_random_weights_is_marked_on_the_page_of_costs_and_used_nowh
     shutil.copy(sampled_store / "results.duckdb", copy)
     with duckdb.connect(str(copy)) as connection:
         connection.execute("delete from costs where model_id = 'few'")
+        names = "model_id, device, hardware, n_threads, n_atoms, batch, ms_per_step, us_per_atom_step, peak_memory_mb, "
+        names += "origin, measured_at, occasion, yardstick_ms"
         for model_id in ("few", "full"):
             row = f"('{model_id}', 'cpu', 'test machine', 1, 32, 1, 1, 31, 100, 'random weights', '2026-01-02', 'a', 1)"
-            connection.execute(f"insert into costs values {row}")
+            connection.execute(f"insert into costs ({names}) values {row}")
     monkeypatch.setenv("DEFECT_ATLAS_DATA", str(tmp_path))
     marked = catalog.costs(with_random_weights=True).set_index("model_id")["has_random_weights"]
     assert marked.to_dict() == {"full": False, "sample": False, "trained": False, "few": True}
