@@ -1,5 +1,6 @@
 """Models in the order of their errors over a union of datasets, and the best model of each dataset, as bars."""
 
+import itertools
 import textwrap
 from typing import Any
 
@@ -16,7 +17,8 @@ from engine.queries.unions import MEAN, POOLED
 
 ROW_HEIGHT = 26
 NAME_WIDTH = 24  # characters of a line beside a bar
-BEST_ROW_HEIGHT = 36
+BEST_ROW_HEIGHT = 42
+BEST_WIDTH = 330  # pixels of the plot, so that the name beside the longest bar has room
 BAR_COLOUR = base.ARCHITECTURE_COLOURS["sevennet"]
 LINES = {"energy": (5.0, 10.0), "force": (70.0,)}  # meV/atom and meV/Å, as in Figure 3 of the paper
 AVERAGES = {POOLED: "pooled over configurations", MEAN: "mean over datasets"}
@@ -168,8 +170,10 @@ def best_bars(table: pd.DataFrame, quantity: str, ink: Ink, title: str, source: 
     limit = float(max(np.nanmax(values), 1.2 * max(LINES[quantity])))
     high = table["rmse_hi"].to_numpy(dtype=float)
     ends = np.fmax(values, np.minimum(high, limit))
-    left = 30 + 7 * max(len(head) for head in [*table["head"], "1,000 of 1,000"])
+    lines = [textwrap.wrap(head, NAME_WIDTH) or [""] for head in table["head"]]
+    left = 30 + 7 * max(len(line) for line in [*itertools.chain(*lines), "1,000 of 1,000"])
     figure = base.base_figure(ink, title, source, 180 + BEST_ROW_HEIGHT * len(table), left=left, right=16)
+    base.set_least_width(figure, left + BEST_WIDTH)
     bounds = np.where(np.isfinite(high), ends - values, 0.0)
     below = np.where(np.isfinite(high), values - table["rmse_lo"].to_numpy(dtype=float), 0.0)
     figure.add_trace(
@@ -192,8 +196,8 @@ def best_bars(table: pd.DataFrame, quantity: str, ink: Ink, title: str, source: 
             text=_best_text(row, ink), x=ends[k], y=k, xshift=6, xanchor="left", showarrow=False, align="left",
             bgcolor=ink.background, font={"color": ink.text, "size": 12}, borderpad=0,
         )  # fmt: skip
-    heads = [f"{row.head}<br><span style='font-size:10px;color:{ink.muted}'>{row.n_configs:,} of {row.n_expected:,}"
-             "</span>" for row in table.itertuples()]  # fmt: skip
+    heads = [f"{'<br>'.join(head)}<br><span style='font-size:10px;color:{ink.muted}'>{row.n_configs:,} of "
+             f"{row.n_expected:,}</span>" for head, row in zip(lines, table.itertuples(), strict=True)]  # fmt: skip
     _finish(figure, heads, 2.5 * limit, QUANTITIES[METRICS[quantity].rmse].title(), ink)
     return figure
 
