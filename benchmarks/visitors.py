@@ -14,11 +14,7 @@ import statistics
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,7 +22,7 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.asyncio.client import connect
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.whole.serving import serve
 
 # Pages and queries that a visitor asks for in turn.
 PATH = (
@@ -50,7 +46,6 @@ PATH = (
     ("claims", ""),
 )
 PATIENCE = 60.0  # s for one page
-START_PATIENCE = 120.0  # s for the server
 SUBPROTOCOL = "streamlit"
 
 
@@ -71,35 +66,10 @@ class Seen:
     memory: list[tuple[float, float]] = field(default_factory=list)
 
 
-@contextmanager
-def server(data: Path, port: int) -> Iterator[tuple[int, float]]:
-    """The app over a data folder; yields the id of its process and the seconds until it answered."""
-    command = [
-        sys.executable, "-m", "streamlit", "run", "app/server.py", "--server.port", str(port),
-        "--server.headless", "true", "--server.address", "127.0.0.1",
-    ]  # fmt: skip
-    env = os.environ | {"DEFECT_ATLAS_DATA": str(data.resolve())}
-    started = time.monotonic()
-    process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        while True:
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=5):
-                    break
-            except (urllib.error.URLError, OSError):
-                if process.poll() is not None or time.monotonic() - started > START_PATIENCE:
-                    raise SystemExit("The server does not answer.") from None
-                time.sleep(0.1)
-        yield process.pid, time.monotonic() - started
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def memory_mb(pid: int) -> float:
-    """Resident memory of a process and those that it started, MB."""
+def memory_mb() -> float:
+    """Resident memory of the server and what it started, which are the processes that this one started; MB."""
     total = 0.0
-    for one in (pid, *_children(pid)):
+    for one in _children(os.getpid()):
         try:
             lines = Path(f"/proc/{one}/status").read_text().splitlines()
         except OSError:
@@ -158,18 +128,18 @@ async def visit(number: int, url: str, end: float, reading: tuple[float, float],
             await asyncio.sleep(chance.uniform(*reading))
 
 
-async def watch(pid: int, end: float, seen: Seen) -> None:
+async def watch(end: float, seen: Seen) -> None:
     """Memory of the server every ten seconds."""
     started = time.monotonic()
     while time.monotonic() < end:
-        seen.memory.append((time.monotonic() - started, memory_mb(pid)))
+        seen.memory.append((time.monotonic() - started, memory_mb()))
         await asyncio.sleep(10)
 
 
-async def all_visits(url: str, pid: int, n: int, minutes: float, reading: tuple[float, float]) -> Seen:
+async def all_visits(url: str, n: int, minutes: float, reading: tuple[float, float]) -> Seen:
     """Every visitor at once."""
     seen, end = Seen(), time.monotonic() + 60 * minutes
-    await asyncio.gather(watch(pid, end, seen), *(visit(k, url, end, reading, seen) for k in range(n)))
+    await asyncio.gather(watch(end, seen), *(visit(k, url, end, reading, seen) for k in range(n)))
     return seen
 
 
@@ -216,13 +186,13 @@ def main() -> int:
     parser.add_argument(
         "--reading", type=float, nargs=2, default=(5.0, 15.0), metavar="S", help="seconds between two clicks"
     )
-    parser.add_argument("--port", type=int, default=8599)
     asked = parser.parse_args()
-    url = f"ws://127.0.0.1:{asked.port}/_stcore/stream"
-    with server(asked.data, asked.port) as (pid, start):
-        at_rest = memory_mb(pid)
+    started = time.monotonic()
+    with serve(asked.data) as address:
+        start, at_rest = time.monotonic() - started, memory_mb()
+        url = f"ws{address.removeprefix('http')}/_stcore/stream"
         first = asyncio.run(warm_up(url))
-        seen = asyncio.run(all_visits(url, pid, asked.visitors, asked.minutes, tuple(asked.reading)))
+        seen = asyncio.run(all_visits(url, asked.visitors, asked.minutes, tuple(asked.reading)))
     report(seen, first, start, at_rest)
     return 1 if seen.faults else 0
 

@@ -43,8 +43,6 @@ from precompute.workers import worker_envs
 from precompute.workers.worker_envs import why_not_runnable
 
 DEFAULT_DATASET = "open-defects"
-
-
 N_REASONS, REASON_LENGTH = 3, 90  # of a line of `status`
 
 
@@ -350,9 +348,9 @@ def _shortened(reason: str) -> str:
 
 def _status(dataset: Dataset, model: Model, folder: DataFolder) -> dict[str, Any]:
     """One row of `status`."""
-    configurations = configurations_of(dataset, folder)
+    configurations, checkpoint = configurations_of(dataset, folder), Checkpoint(model, folder)
     known = {(c.config_id, c.geometry_hash) for c in configurations}
-    rows = merged(Checkpoint(model, folder).predictions(dataset.dataset_id))
+    rows = merged(checkpoint.predictions(dataset.dataset_id))
     found = [prediction for key, (prediction, _) in rows.items() if key in known]
     reasons = Counter(prediction.reason or "" for prediction in found if prediction.status == "failed")
     return {
@@ -362,7 +360,7 @@ def _status(dataset: Dataset, model: Model, folder: DataFolder) -> dict[str, Any
         "n_done": len(found),
         "n_failed": sum(reasons.values()),
         "reasons": dict(reasons),
-        "n_stale": len(Checkpoint(model, folder).stale(dataset.dataset_id)),
+        "n_stale": len(checkpoint.stale(dataset.dataset_id)),
     }
 
 

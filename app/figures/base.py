@@ -57,6 +57,7 @@ SERIES_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#e69f00", "#56b4e9", "#cc79a
 SERIES_SYMBOLS = (
     "circle", "square", "diamond", "triangle-up", "cross", "triangle-down", "pentagon", "star", "x", "hexagram",
 )  # fmt: skip
+SERIES_DASHES = ("solid", "6px,3px", "2px,3px")
 
 DENSITY_SCALE = sequential.Viridis
 SCALES = {"energy": list(reversed(sequential.Viridis)), "force": sequential.YlOrRd}

@@ -73,7 +73,7 @@ def _series(rows: pd.DataFrame, name: str, number: int, unit: str, ink: Ink) -> 
         y=value,
         mode="lines+markers" if len(rows) > 1 else "markers",
         name=name,
-        line={"color": colour, "width": 2, "dash": ("solid", "6px,3px", "2px,3px")[number % 3]},
+        line={"color": colour, "width": 2, "dash": base.SERIES_DASHES[number % len(base.SERIES_DASHES)]},
         marker={
             "size": 9, "color": colour, "symbol": base.SERIES_SYMBOLS[number % len(base.SERIES_SYMBOLS)],
             "line": {"width": 0.5, "color": ink.muted},

@@ -24,8 +24,8 @@ OPEN_LICENSES = ("MIT", "BSD-3-Clause", "CC-BY-4.0")
 _VERSION = b"schema_version"
 
 # Versions of summaries that a build can take. Those of 7 lack columns that follow from others, or stay empty, and the
-# tables of agreement and intervals. Those of 8 lack sums over the atoms of one element or class, and
-# those of 9 nothing.
+# tables of agreement and intervals. Those of 8 lack sums over the atoms of one element or class, those
+# of 9 nothing.
 _READABLE = ("7", "8", "9", str(SCHEMA_VERSION))
 
 _HERE = "dataset_id = $dataset"

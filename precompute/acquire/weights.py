@@ -115,13 +115,13 @@ class Checkpoint:
 
     def predictions(self, dataset_id: str) -> list[Path]:
         """Files of this model's predictions on a dataset, computed here; none for a family without a lock."""
-        if not (FAMILIES / f"{self.model.family}.lock").is_file():
+        if not self._is_locked:
             return []
         return sorted(self.folder.predictions(dataset_id, self.model.model_id, self.fingerprint).glob("*.parquet"))
 
     def stale(self, dataset_id: str) -> list[Path]:
         """Prediction files of this model that do not count: of other weights, pins or code."""
-        if not (FAMILIES / f"{self.model.family}.lock").is_file():
+        if not self._is_locked:
             return []
         folder = self.folder.predictions(dataset_id, self.model.model_id, self.fingerprint)
         return sorted(path for path in folder.parent.glob("*/*.parquet") if path.parent != folder)
@@ -129,9 +129,14 @@ class Checkpoint:
     @property
     def vacancies(self) -> list[Path]:
         """Files of vacancies that this model relaxed here; none for a family without a lock."""
-        if not (FAMILIES / f"{self.model.family}.lock").is_file():
+        if not self._is_locked:
             return []
         return sorted(self.folder.vacancies(self.model.model_id, self.fingerprint).glob("*.parquet"))
+
+    @property
+    def _is_locked(self) -> bool:
+        """Whether the family computes here: without a lock there is nothing to name its predictions by."""
+        return (FAMILIES / f"{self.model.family}.lock").is_file()
 
     @property
     def _downloads(self) -> list[CheckpointFile]:
