@@ -9,7 +9,6 @@ from engine.quantities import significant
 
 ATOMS_TITLE = "Atoms in the cell"
 STEP_TITLE = "Time of one step (ms)"
-_DASHES = ("solid", "6px,3px", "2px,3px")
 
 
 def growth(table: pd.DataFrame, ink: Ink, title: str, source: str) -> go.Figure:
@@ -28,18 +27,20 @@ def growth(table: pd.DataFrame, ink: Ink, title: str, source: str) -> go.Figure:
         rows = table[table["model_id"] == model_id].sort_values("n_atoms")
         label, exponent = rows["label"].iloc[0], rows["exponent"].iloc[0]
         has_random_weights = bool(rows["has_random_weights"].any())
+        dash = base.SERIES_DASHES[number % len(base.SERIES_DASHES)]
         figure.add_trace(
             go.Scatter(
                 x=rows["n_atoms"], y=rows["ms_per_step"], mode="lines+markers",
                 name=f"{label} ({exponent:.2f})",
-                line={"color": base.model_colour(model_id), "width": 1.5, "dash": _DASHES[number % len(_DASHES)]},
+                line={"color": base.model_colour(model_id), "width": 1.5, "dash": dash},
                 marker={
                     "size": 8, "color": base.model_colour(model_id),
                     "symbol": base.SERIES_SYMBOLS[number % len(base.SERIES_SYMBOLS)] + "-open" * has_random_weights,
                 },
                 hovertext=[
                     f"<b>{label}</b><br>{row.n_atoms:,} atoms: {significant(row.ms_per_step)} ms per step<br>"
-                    f"grows as atoms^{exponent:.2f}" + "<br>timed with random weights" * has_random_weights
+                    f"timed on {row.occasion}<br>grows as atoms^{exponent:.2f}"
+                    + "<br>timed with random weights" * has_random_weights
                     for row in rows.itertuples()
                 ],
                 hovertemplate="%{hovertext}<extra></extra>",

@@ -41,6 +41,7 @@ def show(machine: str) -> None:
             "ms_per_atom": found["us_per_atom_step"] / 1e3,
             "memory": found["peak_memory_mb"] / 1e3,
             "sizes": found["sizes"],
+            "occasion": found["occasion"],
         }
     )
     heads = {
@@ -51,10 +52,17 @@ def show(machine: str) -> None:
     furniture.captions(
         f"On {machine}, one job on its own. The time is that of the nearest size that was timed, in proportion to the "
         "atoms; memory lies on a line through the sizes, and is unknown from one size alone.",
+        _occasions(found["occasion"]),
         _checked(grown),
     )
     if not grown.empty:
         _growth(grown, machine)
+
+
+def _occasions(taken: pd.Series) -> str:
+    """That times are of several occasions; empty where they are of one."""
+    n = taken.nunique()
+    return f"The times are of {n} occasions; a machine is faster on one than on another." if n > 1 else ""
 
 
 def _checked(grown: pd.DataFrame) -> str:

@@ -32,8 +32,8 @@ def estimates(machine: str, n_atoms: int, n_steps: int, *, with_random_weights: 
 
     Returns:
         model_id, sizes (atoms of the measured cells, as text), nearest (the one that the time is scaled from, in
-        proportion to the atoms), us_per_atom_step there, ms_per_step, wall_seconds of all steps, and peak_memory_mb
-        (on a line through the measured sizes; missing where they do not tell).
+        proportion to the atoms), us_per_atom_step there, ms_per_step, wall_seconds of all steps, peak_memory_mb (on a
+        line through the measured sizes; missing where they do not tell), and the occasion of the nearest size's timing.
     """
     costs = _named(with_random_weights=with_random_weights)
     rows = []
@@ -44,9 +44,9 @@ def estimates(machine: str, n_atoms: int, n_steps: int, *, with_random_weights: 
         k, step = nearest_size(sizes, n_atoms), scaled_time(sizes, times, n_atoms)
         memory = scaled_memory(sizes, part["peak_memory_mb"].to_numpy(dtype=float), n_atoms)
         rows.append((model_id, ", ".join(map(str, sizes)), int(sizes[k]), 1e3 * times[k] / sizes[k], step,
-                     1e-3 * step * n_steps, memory))  # fmt: skip
+                     1e-3 * step * n_steps, memory, part["occasion"].iloc[k]))  # fmt: skip
     return pd.DataFrame(rows, columns=["model_id", "sizes", "nearest", "us_per_atom_step", "ms_per_step",
-                                       "wall_seconds", "peak_memory_mb"])  # fmt: skip
+                                       "wall_seconds", "peak_memory_mb", "occasion"])  # fmt: skip
 
 
 @cached
@@ -57,8 +57,8 @@ def growth(machine: str) -> pd.DataFrame:
         machine: One of `machines`.
 
     Returns:
-        model_id, label, n_atoms, ms_per_step, has_random_weights, exponent (of the atoms in the time, by all sizes) and
-        scaled_ms: what `estimates` would say of the largest cell if it had not been timed; missing for others.
+        model_id, label, n_atoms, ms_per_step, occasion, has_random_weights, exponent (of the atoms in the time, by all
+        sizes) and scaled_ms: what `estimates` would say of the largest cell had it not been timed; missing for others.
     """
     costs = _named(with_random_weights=True)
     costs = costs[costs["machine"] == machine].sort_values(["model_id", "n_atoms"])
@@ -71,7 +71,7 @@ def growth(machine: str) -> pd.DataFrame:
         scaled = np.full(len(part), np.nan)
         scaled[-1] = scaled_time(sizes[:-1], times[:-1], int(sizes[-1]))
         parts.append(part.assign(exponent=time_exponent(sizes, times), scaled_ms=scaled))
-    names = ["model_id", "label", "n_atoms", "ms_per_step", "has_random_weights", "exponent", "scaled_ms"]
+    names = ["model_id", "label", "n_atoms", "ms_per_step", "occasion", "has_random_weights", "exponent", "scaled_ms"]
     return pd.concat(parts)[names].reset_index(drop=True) if parts else pd.DataFrame(columns=names)
 
 

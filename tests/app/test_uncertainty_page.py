@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from app.sections import intervals
+from engine.queries import pooled_spread
 from tests.app.opening import open_app, table_with, text_of
 
 PAGE = "views/uncertainty.py"
@@ -67,3 +68,10 @@ def test_a_coverage_elsewhere_that_fails_is_told(monkeypatch, coverage, told):
     text = intervals.transfer_words("M", away, away, 1)
     assert told in text
     assert ("from A to B" in text) == (coverage < 0.88)
+
+
+def test_a_set_that_is_kept_apart_and_has_no_samples_is_no_fault(store, monkeypatch):
+    monkeypatch.setattr(pooled_spread, "apart_by_default", lambda ensemble_id: ["absent"])
+    at = open_app("views/uncertainty.py")
+    assert not at.exception, at.exception
+    assert "Pooled over datasets" in [one.value for one in at.subheader]

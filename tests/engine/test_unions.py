@@ -1,7 +1,9 @@
 """Rankings over unions of datasets and best models, on stores whose numbers can be worked out by head."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
+import duckdb
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +12,8 @@ from engine.numerics.ranks import mean_rank_intervals, rank_intervals
 from engine.queries import best_models, unions
 from engine.queries.ranks import ranks
 from engine.queries.scope import Scope
+from engine.store.builder import SCHEMA, publish
+from engine.store.connection import SCHEMA_VERSION
 
 
 def _by_model(table):
@@ -119,3 +123,33 @@ def test_best_models_by_kind_are_the_groups_of_one_dataset(crystal_store):
     assert set(table["head"]) == {"bulk", "vacancy"}
     assert table.set_index("head")["rmse"].to_dict() == pytest.approx({"bulk": 100.0, "vacancy": 100.0})
     assert pd.Series(table["n_models"]).tolist() == [3, 3]
+
+
+@pytest.fixture
+def tame_and_wild(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four models on ten cells of two sets; on one of them the first model breaks down on a single cell."""
+    path = tmp_path / "results-wild.duckdb"
+    con = duckdb.connect(str(path))
+    con.execute(SCHEMA.read_text(encoding="utf-8"))
+    con.execute("insert into store_info values ($v, 'wild', null, '')", {"v": SCHEMA_VERSION})
+    for dataset_id in ("tame", "wild"):
+        for model in range(4):
+            for k in range(10):
+                error = 1e4 if (dataset_id, model, k) == ("wild", 0, 3) else 0.1 * (1 + k)
+                con.execute(
+                    "insert into errors (dataset_id, model_id, config_id, in_dataset, n_atoms, force_rmse) "
+                    "values ($d, $m, $c, true, 8, $e)",
+                    {"d": dataset_id, "m": f"m{model}", "c": f"c{k}", "e": error},
+                )
+    con.close()
+    publish(path, tmp_path / "results.duckdb")
+    monkeypatch.setenv("DEFECT_ATLAS_DATA", str(tmp_path))
+
+
+def test_a_cell_on_which_a_quarter_of_the_models_break_down_rules_a_set(tame_and_wild):
+    assert unions.ruled_by_few() == {"wild"}
+
+
+def test_a_set_on_which_fewer_models_break_down_is_not_ruled(tame_and_wild, monkeypatch):
+    monkeypatch.setattr(unions, "RULED_SHARE", 0.3)
+    assert unions.ruled_by_few() == frozenset()
