@@ -106,6 +106,7 @@ def make_parser() -> argparse.ArgumentParser:
     sub = command(build)
     sub.add_argument("--full", action="store_true", help="take over nothing from the store before")
     sub = command(bench)
+    user_models.add_precision_argument(sub)
     sub.add_argument("--again", action="store_true", help="measure again what was measured")
     sub.add_argument(
         "--cells", type=int, default=5, metavar="N", help="N x N x N primitive cells (default 5: the paper's 125 atoms)"

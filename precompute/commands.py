@@ -22,7 +22,7 @@ from engine.shards import merged
 from engine.store.rows import Cost
 from precompute.acquire.datasets import configurations_of, datasets_here, fetch_dataset
 from precompute.acquire.imports import import_file, import_published
-from precompute.acquire.user_models import ModelDescription, external_model, register
+from precompute.acquire.user_models import ModelDescription, external_model, register, variant
 from precompute.acquire.weights import Checkpoint, fetch_weights
 from precompute.jobs import bench as measuring
 from precompute.jobs import embedding
@@ -181,7 +181,8 @@ def bench(arguments: argparse.Namespace) -> int:
         arguments.device, measuring.new_occasion(), arguments.threads, arguments.queue, arguments.drift
     )
     cells = measuring.ALL_CELLS if arguments.sizes else (arguments.cells,)
-    for model in select_models(arguments.model or ["all"]):
+    for chosen in select_models(arguments.model or ["all"]):
+        model = variant(chosen, arguments.matmul_precision, folder)
         left = [n for n in cells if arguments.again or not measuring.is_measured(model, folder, setting, n)]
         reason = why_not_runnable(model, folder)
         if not reason and not left:

@@ -12,6 +12,9 @@ A family file is copied from `emt.py`. It gives
   `systems`, in order, a dict with `energy`, `forces` and `stress` as the calculator's `results` would hold them.
   It must give what the calculator gives one system at a time; the worker decides how many systems go in. Helpers
   of `batch` have names that begin with `_batch`: neither counts for the fingerprint of a prediction,
+- where graphs are built on the CPU before the package's model computes, `batch_graphs(calculator, systems)`, whose
+  result `batch` takes as its third argument `graphs`: on a GPU those of the next batch are built in a thread while the
+  model computes this one, so it must not change anything that the model reads,
 - where potentials of the family can be fitted here, `design(checkpoint, systems)`: for each system what its energy and
   forces are linear in (see `snap.py`). It does not count for the fingerprint either.
 """

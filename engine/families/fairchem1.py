@@ -83,14 +83,30 @@ def load(checkpoint: str, device: str) -> Calculator:
     return calculator
 
 
-def batch(calculator: Any, systems: Sequence[Atoms]) -> list[dict[str, Any]]:
+def batch_graphs(calculator: Any, systems: Sequence[Atoms]) -> tuple[list[bool], Any]:
+    """Which systems have edges, and one graph of these, None where none has.
+
+    Raises:
+        ValueError: An atom has no neighbour, and the model needs one.
+    """
+    from fairchem.core.datasets import data_list_collater
+
+    has_edges = [not _without_neighbours(calculator, atoms).all() for atoms in systems]
+    joint = [calculator.a2g.convert(atoms) for atoms, joins in zip(systems, has_edges, strict=True) if joins]
+    return has_edges, data_list_collater(joint, otf_graph=True) if joint else None
+
+
+def batch(
+    calculator: Any, systems: Sequence[Atoms], graphs: tuple[list[bool], Any] | None = None
+) -> list[dict[str, Any]]:
     """Energy (eV), forces (eV/Å) and stress (eV/Å³, Voigt) of several systems as one graph; those without edges alone.
 
     Raises:
         ValueError: An atom has no neighbour, and the model needs one.
     """
-    has_edges = [not _without_neighbours(calculator, atoms).all() for atoms in systems]
-    together = iter(_batch_graph(calculator, [atoms for atoms, joins in zip(systems, has_edges, strict=True) if joins]))
+    has_edges, joint = batch_graphs(calculator, systems) if graphs is None else graphs
+    joined = [atoms for atoms, joins in zip(systems, has_edges, strict=True) if joins]
+    together = iter(_batch_joint(calculator, joined, joint))
     results = []
     for atoms, joins in zip(systems, has_edges, strict=True):
         if joins:
@@ -101,13 +117,10 @@ def batch(calculator: Any, systems: Sequence[Atoms]) -> list[dict[str, Any]]:
     return results
 
 
-def _batch_graph(calculator: Any, systems: Sequence[Atoms]) -> list[dict[str, Any]]:
-    """Evaluate systems that all have edges as one graph."""
-    from fairchem.core.datasets import data_list_collater
-
+def _batch_joint(calculator: Any, systems: Sequence[Atoms], graph: Any) -> list[dict[str, Any]]:
+    """Evaluate systems that all have edges by their one graph."""
     if not systems:
         return []
-    graph = data_list_collater([calculator.a2g.convert(atoms) for atoms in systems], otf_graph=True)
     with _same_frames(calculator):
         found = calculator.trainer.predict(graph, per_image=False, disable_tqdm=True)
     energies, forces, stresses = (found[name].cpu().numpy() for name in ("energy", "forces", "stress"))

@@ -69,15 +69,21 @@ def load(checkpoint: str, device: str, task_name: str | None = None) -> Calculat
     return SeededCalculator(unit, task_name=task_name)
 
 
-def batch(calculator: Any, systems: Sequence[Atoms]) -> list[dict[str, Any]]:
-    """Energy (eV), forces (eV/Å) and stress (eV/Å³, Voigt) of several systems, as one joint graph."""
+def batch_graphs(calculator: Any, systems: Sequence[Atoms]) -> Any:
+    """The joint graph of several systems."""
     from fairchem.core.datasets.atomic_data import atomicdata_list_to_batch
 
     copies = [atoms.copy() for atoms in systems]
     for atoms in copies:
         calculator.predictor.validate_atoms_data(atoms, calculator.task_name)
+    return atomicdata_list_to_batch([calculator.a2g(atoms) for atoms in copies])
+
+
+def batch(calculator: Any, systems: Sequence[Atoms], graphs: Any = None) -> list[dict[str, Any]]:
+    """Energy (eV), forces (eV/Å) and stress (eV/Å³, Voigt) of several systems, as one joint graph."""
+    joint = batch_graphs(calculator, systems) if graphs is None else graphs
     with _same_angles(calculator):
-        found = calculator.predictor.predict(atomicdata_list_to_batch([calculator.a2g(atoms) for atoms in copies]))
+        found = calculator.predictor.predict(joint)
     energies, forces, stresses = (found[name].detach().cpu().numpy() for name in ("energy", "forces", "stress"))
     return [
         {"energy": float(energy), "forces": force, "stress": full_3x3_to_voigt_6_stress(stress)}

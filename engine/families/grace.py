@@ -108,13 +108,20 @@ def _round_up(number: int, least: int) -> int:
     return math.ceil(2 ** (steps / SIZES_PER_OCTAVE))
 
 
-def batch(calculator: Any, systems: Sequence[Atoms]) -> list[dict[str, Any]]:
+def batch_graphs(calculator: Any, systems: Sequence[Atoms]) -> tuple[list[Any], Any]:
+    """The parts of each system, and one graph of all."""
+    parts = [calculator.padding_manager.extract(atoms) for atoms in systems]
+    return parts, calculator.padding_manager.join(parts)
+
+
+def batch(
+    calculator: Any, systems: Sequence[Atoms], graphs: tuple[list[Any], Any] | None = None
+) -> list[dict[str, Any]]:
     """Energy (eV), forces (eV/Å) and stress (eV/Å³, Voigt) of several systems, as one graph of separate parts."""
     import tensorflow as tf
     from tensorpotential import constants as names
 
-    parts = [calculator.padding_manager.extract(atoms) for atoms in systems]
-    graph = calculator.padding_manager.join(parts)
+    parts, graph = batch_graphs(calculator, systems) if graphs is None else graphs
     found = calculator.models[0].compute({key: tf.constant(graph[key]) for key in calculator.data_keys})
     pair_forces = found.get("z_" + names.PREDICT_PAIR_FORCES)
     if pair_forces is None:  # exported before tensorpotential 0.4.2

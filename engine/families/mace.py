@@ -65,10 +65,8 @@ def load(checkpoint: str, device: str, head: str | None = None) -> Calculator:
     return calculator
 
 
-def batch(calculator: Any, systems: Sequence[Atoms]) -> list[dict[str, Any]]:
-    """Energy (eV), forces (eV/Å) and stress (eV/Å³, Voigt) of several systems, as one graph of separate parts."""
-    import numpy as np
-    from ase.stress import full_3x3_to_voigt_6_stress
+def batch_graphs(calculator: Any, systems: Sequence[Atoms]) -> Any:
+    """One graph of separate parts, on the CPU."""
     from mace.data import AtomicData, KeySpecification, config_from_atoms
     from mace.tools import torch_geometric, torch_tools
 
@@ -83,8 +81,16 @@ def batch(calculator: Any, systems: Sequence[Atoms]) -> list[dict[str, Any]]:
             )
             for atoms in systems
         ]
-    joined = torch_geometric.Batch.from_data_list(graphs).to(calculator.device)
-    output = calculator.models[0](joined.to_dict(), compute_stress=True)
+    return torch_geometric.Batch.from_data_list(graphs)
+
+
+def batch(calculator: Any, systems: Sequence[Atoms], graphs: Any = None) -> list[dict[str, Any]]:
+    """Energy (eV), forces (eV/Å) and stress (eV/Å³, Voigt) of several systems, as one graph of separate parts."""
+    import numpy as np
+    from ase.stress import full_3x3_to_voigt_6_stress
+
+    joint = batch_graphs(calculator, systems) if graphs is None else graphs
+    output = calculator.models[0](joint.to(calculator.device).to_dict(), compute_stress=True)
     energies, forces, stresses = (output[key].detach().cpu().numpy() for key in ("energy", "forces", "stress"))
     ends = np.cumsum([len(atoms) for atoms in systems])[:-1]
     return [

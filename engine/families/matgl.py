@@ -86,15 +86,24 @@ def _sum_as_before_v3(model: Any, is_dgl: bool) -> None:
         model.elec_pot.forward = lambda g, charge, sigma: charge * potential_of(g, torch.ones_like(charge), sigma)
 
 
-def batch(calculator: Any, systems: Sequence[Atoms]) -> list[dict[str, Any]]:
+def batch_graphs(calculator: Any, systems: Sequence[Atoms]) -> tuple[list[Any], Any, Any]:
+    """The graph of each system, all of them as one, and their lattices."""
+    import torch
+    from torch_geometric.data import Batch
+
+    graphs, lattices, _ = zip(*(calculator._atoms2graph.get_graph(atoms) for atoms in systems), strict=True)
+    return list(graphs), Batch.from_data_list(list(graphs)), torch.cat([one.reshape(1, 3, 3) for one in lattices])
+
+
+def batch(
+    calculator: Any, systems: Sequence[Atoms], graphs: tuple[list[Any], Any, Any] | None = None
+) -> list[dict[str, Any]]:
     """Energy (eV), forces (eV/Å) and stress (eV/Å³, Voigt) of several systems, as one joint graph."""
     import torch
     from ase.stress import full_3x3_to_voigt_6_stress
-    from torch_geometric.data import Batch
 
     potential = calculator.potential
-    graphs, lattices, _ = zip(*(calculator._atoms2graph.get_graph(atoms) for atoms in systems), strict=True)
-    lattice = torch.cat([one.reshape(1, 3, 3) for one in lattices])
+    single, joint, lattice = batch_graphs(calculator, systems) if graphs is None else graphs
     options = {}
     if calculator.compute_charge:
         charges = [atoms.get_initial_charges().sum() for atoms in systems]
@@ -102,7 +111,7 @@ def batch(calculator: Any, systems: Sequence[Atoms]) -> list[dict[str, Any]]:
     # Energies of elements are added system by system: in the joint sum, atom after atom, single precision drifts.
     references, potential.element_refs = potential.element_refs, None
     try:
-        found = potential(Batch.from_data_list(list(graphs)), lattice, **options)
+        found = potential(joint, lattice, **options)
     finally:
         potential.element_refs = references
     energies, forces, stresses = (tensor.detach().cpu() for tensor in found[:3])
@@ -113,9 +122,9 @@ def batch(calculator: Any, systems: Sequence[Atoms]) -> list[dict[str, Any]]:
             "stress": full_3x3_to_voigt_6_stress(stress.numpy()) * calculator.conversion_factor,
         }
         for graph, energy, force, stress in zip(
-            graphs,
+            single,
             energies.reshape(-1),
-            forces.split([graph.num_nodes for graph in graphs]),
+            forces.split([graph.num_nodes for graph in single]),
             stresses.reshape(-1, 3, 3),
             strict=True,
         )

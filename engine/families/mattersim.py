@@ -50,14 +50,21 @@ def load(checkpoint: str, device: str) -> Calculator:
     return MatterSimCalculator(potential=Potential(model, device=device), device=device, args_dict={})
 
 
-def batch(calculator: Calculator, systems: Sequence[Atoms]) -> list[dict[str, Any]]:
-    """Energy (eV), forces (eV/Å) and stress (eV/Å³, Voigt) of several systems, as one joint graph."""
-    from ase.stress import full_3x3_to_voigt_6_stress
+def batch_graphs(calculator: Calculator, systems: Sequence[Atoms]) -> Any:
+    """The graphs of several systems in a loader of one batch."""
     from mattersim.forcefield.potential import build_dataloader
 
     potential = calculator.potential  # type: ignore[attr-defined]
     sizes = {key: potential.model.model_args[key] for key in ("cutoff", "threebody_cutoff")}
-    loader = build_dataloader(list(systems), batch_size=len(systems), only_inference=True, **sizes)
+    return build_dataloader(list(systems), batch_size=len(systems), only_inference=True, **sizes)
+
+
+def batch(calculator: Calculator, systems: Sequence[Atoms], graphs: Any = None) -> list[dict[str, Any]]:
+    """Energy (eV), forces (eV/Å) and stress (eV/Å³, Voigt) of several systems, as one joint graph."""
+    from ase.stress import full_3x3_to_voigt_6_stress
+
+    potential = calculator.potential  # type: ignore[attr-defined]
+    loader = batch_graphs(calculator, systems) if graphs is None else graphs
     energies, forces, stresses = potential.predict_properties(loader, include_forces=True, include_stresses=True)
     return [
         # The package's own factor from GPa to eV/Å³.

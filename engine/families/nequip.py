@@ -51,13 +51,20 @@ def _rounded(calculator: Any, forces: Any) -> Any:
     return forces.astype(calculator.model.metadata["model_dtype"])
 
 
-def batch(calculator: Any, systems: Sequence[Atoms]) -> list[dict[str, Any]]:
+def batch_graphs(calculator: Any, systems: Sequence[Atoms]) -> Any:
+    """The joint graph of several systems."""
+    from nequip.data import AtomicDataDict
+
+    return AtomicDataDict.batched_from_list([calculator.atoms_to_data(atoms) for atoms in systems])
+
+
+def batch(calculator: Any, systems: Sequence[Atoms], graphs: Any = None) -> list[dict[str, Any]]:
     """Energy (eV), forces (eV/Å) and stress (eV/Å³, Voigt) of several systems, as one joint graph."""
     import numpy as np
     from ase.stress import full_3x3_to_voigt_6_stress
     from nequip.data import AtomicDataDict
 
-    joint = AtomicDataDict.batched_from_list([calculator.atoms_to_data(atoms) for atoms in systems])
+    joint = batch_graphs(calculator, systems) if graphs is None else graphs
     output = calculator.call_model(joint)
     energies, forces, stresses = (
         output[key].detach().cpu().numpy()

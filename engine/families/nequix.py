@@ -86,16 +86,13 @@ def _convolve_in_chunks(
     return e3nn.gate(updated, even_act=jax.nn.silu, odd_act=jax.nn.tanh, even_gate_act=jax.nn.silu)
 
 
-def batch(calculator: Any, systems: Any) -> list[dict[str, Any]]:
-    """Energy (eV), forces (eV/Å) and stress (eV/Å³, Voigt) of several systems, as one joint graph.
+def batch_graphs(calculator: Any, systems: Any) -> Any:
+    """The joint graph of several systems.
 
     It is padded as the calculator pads, and to as many graphs as atoms, so that the number of systems makes no new
     shape.
     """
-    import equinox
     import jraph
-    import numpy as np
-    from ase.stress import full_3x3_to_voigt_6_stress
     from nequix.data import dict_to_graphstuple, preprocess_graph
 
     graphs = [preprocess_graph(atoms, calculator.atom_indices, calculator.cutoff, False) for atoms in systems]
@@ -103,7 +100,16 @@ def batch(calculator: Any, systems: Any) -> list[dict[str, Any]]:
     n_node = 2 ** math.ceil(math.log2(max(int(joint.n_node.sum()) + 1, 16)))
     steps = math.ceil(EDGES_PER_OCTAVE * math.log2(max(int(joint.n_edge.sum()), CHUNK)))
     n_edge = CHUNK * math.ceil(2 ** (steps / EDGES_PER_OCTAVE) / CHUNK)
-    padded = jraph.pad_with_graphs(joint, n_node=n_node, n_edge=n_edge, n_graph=n_node)
+    return jraph.pad_with_graphs(joint, n_node=n_node, n_edge=n_edge, n_graph=n_node)
+
+
+def batch(calculator: Any, systems: Any, graphs: Any = None) -> list[dict[str, Any]]:
+    """Energy (eV), forces (eV/Å) and stress (eV/Å³, Voigt) of several systems, as one joint graph."""
+    import equinox
+    import numpy as np
+    from ase.stress import full_3x3_to_voigt_6_stress
+
+    padded = batch_graphs(calculator, systems) if graphs is None else graphs
     energies, forces, stresses = (np.array(a) for a in equinox.filter_jit(calculator.model)(padded))
     ends = np.cumsum([len(atoms) for atoms in systems])
     return [

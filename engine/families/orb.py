@@ -66,11 +66,10 @@ def load(checkpoint: str, device: str, model_name: str) -> Calculator:
     return ORBCalculator(model, device=device, edge_method="knn_scipy")
 
 
-def batch(calculator: Any, systems: Sequence[Atoms]) -> list[dict[str, Any]]:
-    """Energy (eV), forces (eV/Å) and stress (eV/Å³, Voigt) of several systems, as one graph of separate parts."""
-    import numpy as np
+def batch_graphs(calculator: Any, systems: Sequence[Atoms]) -> Any:
+    """One graph of separate parts, on the CPU."""
+    from orb_models.forcefield import base
     from orb_models.forcefield.atomic_system import ase_atoms_to_atom_graphs
-    from orb_models.forcefield.base import batch_graphs
 
     graphs = [
         ase_atoms_to_atom_graphs(
@@ -78,7 +77,15 @@ def batch(calculator: Any, systems: Sequence[Atoms]) -> list[dict[str, Any]]:
         )
         for atoms in systems
     ]
-    output = calculator.model.predict(batch_graphs(graphs).to(calculator.device))
+    return base.batch_graphs(graphs)
+
+
+def batch(calculator: Any, systems: Sequence[Atoms], graphs: Any = None) -> list[dict[str, Any]]:
+    """Energy (eV), forces (eV/Å) and stress (eV/Å³, Voigt) of several systems, as one graph of separate parts."""
+    import numpy as np
+
+    joint = batch_graphs(calculator, systems) if graphs is None else graphs
+    output = calculator.model.predict(joint.to(calculator.device))
     prefix = "grad_" if calculator.conservative else ""
     energies, forces, stresses = (
         output[key].detach().cpu().numpy() for key in ("energy", f"{prefix}forces", f"{prefix}stress")

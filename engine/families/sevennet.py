@@ -49,8 +49,8 @@ def load(checkpoint: str, device: str, model_name: str = "", modal: str | None =
     return SevenNetCalculator(checkpoint or model_name, device=device, modal=modal)
 
 
-def batch(calculator: Any, systems: Sequence[Atoms]) -> list[dict[str, Any]]:
-    """Energy (eV), forces (eV/Å) and stress (eV/Å³, Voigt) of several systems, as one joint graph."""
+def batch_graphs(calculator: Any, systems: Sequence[Atoms]) -> Any:
+    """The joint graph of several systems, on the CPU."""
     from sevenn import _keys as keys
     from sevenn.atom_graph_data import AtomGraphData
     from sevenn.train.dataload import unlabeled_atoms_to_graph
@@ -63,9 +63,17 @@ def batch(calculator: Any, systems: Sequence[Atoms]) -> list[dict[str, Any]]:
     if calculator.modal:
         for graph in graphs:
             graph[keys.DATA_MODALITY] = calculator.modal
+    return Batch.from_data_list(graphs)
+
+
+def batch(calculator: Any, systems: Sequence[Atoms], graphs: Any = None) -> list[dict[str, Any]]:
+    """Energy (eV), forces (eV/Å) and stress (eV/Å³, Voigt) of several systems, as one joint graph."""
+    from sevenn import _keys as keys
+
+    joint = batch_graphs(calculator, systems) if graphs is None else graphs
     calculator.model.set_is_batch_data(True)
     try:
-        output = calculator.model(Batch.from_data_list(graphs).to(calculator.device))
+        output = calculator.model(joint.to(calculator.device))
     finally:
         calculator.model.set_is_batch_data(False)
     # Energies are summed system by system: in the joint sum, atom after atom, single precision drifts.

@@ -36,6 +36,12 @@ FAMILIES = Path(__file__).parents[1] / "families"
 EXTERNAL = "external"
 """Family of models that nothing here can load."""
 
+FULL_PRECISION = "float32"
+MATMUL_PRECISIONS = {FULL_PRECISION: "single precision", "tf32": "TF32"}
+"""How factors of a product of matrices in single precision are rounded on a GPU, with the word to show: TF32 keeps 10
+bits after the point of 23, sums stay in single precision. PyTorch's "medium" gave the same numbers as TF32 on an H200
+(docs/gpu.md). Models in double precision know no such choice."""
+
 _ID = re.compile(r"[a-z0-9]+([.-][a-z0-9]+)*")
 _PACKED_CODE = (".nequip.zip",)
 """Names of checkpoint files that run code of their own when they are loaded."""
@@ -87,6 +93,8 @@ class Model:
         not_runnable: Why the model cannot run yet, and the next step; empty where it runs.
         note: What is inferred or needs care; empty where nothing.
         fitted_to: Datasets that it was fitted to on this machine.
+        variant_of: Model of this project that it is but for its `matmul_precision`; empty where it is its own.
+        matmul_precision: Of products of matrices in single precision, from MATMUL_PRECISIONS.
     """
 
     model_id: str
@@ -107,11 +115,18 @@ class Model:
     not_runnable: str = ""
     note: str = ""
     fitted_to: tuple[str, ...] = ()
+    variant_of: str = ""
+    matmul_precision: str = FULL_PRECISION
 
     @property
     def is_runnable(self) -> bool:
         """Whether this release can load the model."""
         return not self.not_runnable
+
+    @property
+    def weights_of(self) -> str:
+        """Id of the model whose files hold the weights."""
+        return self.variant_of or self.model_id
 
     @property
     def training_labels(self) -> tuple[str, ...]:
@@ -151,6 +166,8 @@ def user_model(model_id: str, table: object) -> Model:
         RegistryError: The entry is wrong, or is of a family that can be loaded here and was not trained here.
     """
     where = f"models.toml of the data folder, '{model_id}'"
+    if isinstance(table, dict) and "variant_of" in table:
+        return _variant(model_id, table, where)
     rest = with_elements(table, where)
     names = ("functional", "energy_reference")
     level = make_level(model_id, {name: rest.pop(name, "none") for name in names}, where)
@@ -158,6 +175,28 @@ def user_model(model_id: str, table: object) -> Model:
     if not model.fitted_to:
         check_choice(model.family, (EXTERNAL,), f"{where}: family")
     return model
+
+
+def _variant(model_id: str, table: dict[str, object], where: str) -> Model:
+    """A model of this project, computed with products of matrices in lower precision."""
+    if set(table) != {"variant_of", "matmul_precision"}:
+        raise RegistryError(f"{where}: a variant has variant_of and matmul_precision and nothing else.")
+    precision = str(table["matmul_precision"])
+    check_choice(
+        precision, [name for name in MATMUL_PRECISIONS if name != FULL_PRECISION], f"{where}: matmul_precision"
+    )
+    base = load_models(MODELS_PATH)[str(table["variant_of"])]
+    varied = dataclasses.replace(
+        base,
+        model_id=model_id,
+        label=f"{base.label} ({MATMUL_PRECISIONS[precision]})",
+        paper_row=None,
+        variant_of=base.model_id,
+        matmul_precision=precision,
+        note=f"{base.label} with products of matrices in {MATMUL_PRECISIONS[precision]}. {base.note}".strip(),
+    )
+    _check(varied, where)
+    return varied
 
 
 @functools.cache

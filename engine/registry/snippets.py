@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ase.data import atomic_numbers
 
-from engine.registry.models import FAMILIES, Model
+from engine.registry.models import FAMILIES, MATMUL_PRECISIONS, Model
 from engine.registry.tables import Registry, build, check_choice, read_tables
 
 PAIR_STYLES_PATH = Path(__file__).with_name("pair_styles.toml")
@@ -87,6 +87,8 @@ def ase_script(model: Model, device: str = "cpu") -> str:
         return ""
     sources = [f"#   {one.name}: {one.url}" for one in model.files if one.url]
     head = ["# Weights:", *sources] if sources else []
+    if model.variant_of:
+        head.append(f"# Products of matrices were in {MATMUL_PRECISIONS[model.matmul_precision]}; here they are not.")
     options = "".join(f", {name}={value!r}" for name, value in model.options.items())
     lines = [
         "",

@@ -96,6 +96,7 @@ class Cost:
         yardstick_ms: Time of a fixed computation in the same round, ms; None where it was not taken.
         batch: Systems in one call; `ms_per_step` is the time of one of them.
         ms_per_step: Median over the steps; `ms_low` and `ms_high` are its quartiles, ms.
+        peak_memory_mb: Most memory of the process, on a GPU that of the GPU, MB; NaN where it was not measured.
         load_seconds: From the start of the worker to a loaded model, s.
         drift_mev_per_atom_ps: Of the energy in molecular dynamics; None where it was not asked for.
     """

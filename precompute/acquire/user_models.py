@@ -14,6 +14,8 @@ from engine.registry.datasets import MAX_ID_LENGTH
 from engine.registry.levels_of_theory import ENERGY_REFERENCES
 from engine.registry.models import (
     EXTERNAL,
+    FULL_PRECISION,
+    MATMUL_PRECISIONS,
     MODELS_PATH,
     Model,
     load_models,
@@ -92,6 +94,44 @@ def register(model: Model, description: ModelDescription, folder: DataFolder) ->
         tables = entries(path)
         if model.model_id not in tables:
             write_entries(path, TITLE, tables | {model.model_id: _entry(model.model_id, description)})
+
+
+def add_precision_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare the option that makes a `variant` of every chosen model."""
+    parser.add_argument(
+        "--matmul-precision",
+        choices=MATMUL_PRECISIONS,
+        default=FULL_PRECISION,
+        help="round factors of products of matrices in single precision; the result is a model of its own, <id>-tf32",
+    )
+
+
+def variant(model: Model, precision: str, folder: DataFolder) -> Model:
+    """The same model with products of matrices in lower precision, as a model of its own, `<id>-tf32`.
+
+    Its predictions have an own place and never mix with those in single precision. An entry that is there stays.
+
+    Args:
+        model: A model of this project.
+        precision: From MATMUL_PRECISIONS; that of single precision returns the model itself.
+        folder: Data folder, whose registry takes the entry.
+
+    Raises:
+        RegistryError: The model is a user's own, or its id with the ending belongs to another.
+    """
+    if precision == FULL_PRECISION:
+        return model
+    if model.model_id not in load_models(MODELS_PATH):
+        raise RegistryError(f"'{model.model_id}' is your own; --matmul-precision knows the models of this project.")
+    model_id, entry = f"{model.model_id}-{precision}", {"variant_of": model.model_id, "matmul_precision": precision}
+    with locked(folder):
+        path = user_registry(folder)
+        tables = entries(path)
+        if tables.get(model_id, entry) != entry:
+            raise RegistryError(f"'{model_id}' is a model whose predictions were imported.")
+        if model_id not in tables:
+            write_entries(path, TITLE, tables | {model_id: entry})
+    return user_model(model_id, entry)
 
 
 def _entry(model_id: str, description: ModelDescription) -> dict[str, object]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from engine.data_folder import DataFolder
 from engine.errors import FetchError
-from engine.registry.models import FAMILIES, CheckpointFile, Model
+from engine.registry.models import FAMILIES, FULL_PRECISION, CheckpointFile, Model
 from precompute.acquire.archives import unpack, unpacked
 from precompute.acquire.fetching import fetch_file, recorded_sha256, sha256_of
 
@@ -38,7 +38,7 @@ def fetch_weights(model: Model, folder: DataFolder, mirror: Path | None) -> list
             lines.append(f"{model.model_id}: {file.name} is carried by its package")
             continue
         mirrored = mirror / file.mirror if mirror and file.mirror else None
-        target = folder.weights(model.model_id) / file.name
+        target = folder.weights(model.weights_of) / file.name
         if file.url == "":
             lines.append(f"{model.model_id}: {file.name} was made on this machine by: python -m precompute train")
             continue
@@ -75,7 +75,7 @@ class Checkpoint:
             raise FetchError(self.why_not)
         downloads = self._downloads
         if len(downloads) != 1:
-            return str(self.folder.weights(self.model.model_id)) if downloads else ""
+            return str(self.folder.weights(self.model.weights_of)) if downloads else ""
         path = self._place(downloads[0])
         return str(unpacked(path, downloads[0].archive_member) if downloads[0].archive_member else path)
 
@@ -94,7 +94,9 @@ class Checkpoint:
     @functools.cached_property
     def fingerprint(self) -> str:
         """Name of everything but the configuration that decides a prediction of this model."""
-        return fingerprint(self.model.family, self.sha256, self.model.options)
+        precision = self.model.matmul_precision
+        lowered = {} if precision == FULL_PRECISION else {"matmul_precision": precision}
+        return fingerprint(self.model.family, self.sha256, self.model.options | lowered)
 
     @property
     def package_file(self) -> str:
@@ -143,7 +145,7 @@ class Checkpoint:
         return [file for file in self.model.files if file.package_file is None]
 
     def _place(self, file: CheckpointFile) -> Path:
-        return self.folder.weights(self.model.model_id) / file.name
+        return self.folder.weights(self.model.weights_of) / file.name
 
 
 @functools.lru_cache(maxsize=256)
@@ -185,7 +187,7 @@ def fingerprint(family: str, checkpoint_sha256: str, options: Mapping[str, objec
     Args:
         family: File name in `engine/families`, which holds the adapter; its lock holds the pins.
         checkpoint_sha256: Digest of the weights; empty where a model has none.
-        options: Keywords of the family's `load`.
+        options: Keywords of the family's `load`, and how products of matrices are rounded, where they are.
 
     Returns:
         16 hexadecimal digits.

@@ -20,6 +20,7 @@ from engine.registry.reactions import needed_configurations
 from engine.shards import Shard, cut, done_keys, missing, sample
 from engine.store.reactions import dataset_reactions, listed_reactions
 from precompute.acquire.datasets import configurations_of, datasets_here
+from precompute.acquire.user_models import add_precision_argument, variant
 from precompute.acquire.weights import Checkpoint
 from precompute.jobs.executors import Bundle, run_with_parsl, seconds_per_atom
 from precompute.progress import Progress, duration, say
@@ -116,6 +117,7 @@ def run(
     *,
     places: Sequence[Place],
     offline: bool = False,
+    deterministic: bool = False,
     memory_gb: float = 0.0,
     seconds: float | None = None,
 ) -> Outcome:
@@ -130,6 +132,7 @@ def run(
         folder: The data folder.
         places: Of the workers, from `devices.places`.
         offline: Start workers where there is no network at all.
+        deterministic: Let workers give the same bits every time, on a GPU too, or fail.
         memory_gb: Address space of each worker; 0 for all there is.
         seconds: Time after which no place takes anything new, s; None for until all is done.
 
@@ -143,7 +146,8 @@ def run(
     for task in tasks:
         if not any(place.suits(task.model.family) for place in places):
             task.error = "no worker of this run takes its family; leave out --device cuda or --jobs"
-    with Pool(folder, device="auto", offline=offline, memory_gb=memory_gb, max_warm=len(places)) as pool:
+    kept = {"offline": offline, "deterministic": deterministic}
+    with Pool(folder, device="auto", memory_gb=memory_gb, max_warm=len(places), **kept) as pool:
         _fill(places, queue, pool, progress)
         if waiting := queue.resume():
             say(f"{', '.join(waiting)}: again, alone")
@@ -259,7 +263,8 @@ def main(arguments: argparse.Namespace) -> int:
             "These datasets hold no part of a defect energy; engine/registry/reaction_groups.toml names those that do."
         )
     tasks = []
-    for model in select_models(arguments.model):
+    for chosen_model in select_models(arguments.model):
+        model = variant(chosen_model, arguments.matmul_precision, folder)
         if reason := why_not_runnable(model, folder):
             say(f"{model.model_id}: skipped. {reason}")
             if "all" not in arguments.model:
@@ -297,6 +302,12 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
         help="workers that share a GPU, each with 1/N of its memory; fewer for large models or cells (default 1)",
     )
     sub.add_argument("--cpu-jobs", type=int, metavar="N", help="workers on cores beside GPUs that take any model")
+    add_precision_argument(sub)
+    sub.add_argument(
+        "--deterministic",
+        action="store_true",
+        help="the same bits every time, on a GPU too; a model with an operation that cannot do that fails",
+    )
     sub.add_argument("--offline", action="store_true", help="start workers without any network")
     sub.add_argument("--memory-gb", type=float, default=0.0, metavar="GB", help="memory that each worker may use")
     sub.add_argument("--part", default="1/1", metavar="I/N", help="every N-th configuration, from the I-th on")
@@ -378,6 +389,7 @@ def _run_here(tasks: Sequence[Task], folder: DataFolder, arguments: argparse.Nam
             families={task.model.family for task in tasks},
         ),
         offline=arguments.offline,
+        deterministic=arguments.deterministic,
         memory_gb=arguments.memory_gb,
         seconds=None if arguments.minutes is None else 60 * arguments.minutes,
     )
@@ -421,4 +433,5 @@ def _command(
     command += [word for dataset_id in dataset_ids for word in ("--dataset", dataset_id)]
     command += [word for group in arguments.group or () for word in ("--group", group)]
     command += ["--reactions"] if arguments.reactions else []
+    command += ["--deterministic"] if arguments.deterministic else []
     return (*command, *(["--offline"] if arguments.offline else []))

@@ -14,6 +14,9 @@ import gc
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,8 +27,14 @@ from scipy.spatial import cKDTree
 
 from engine.records import NO_ROOM_FOR_A_HANDLE, Configuration, FloatArray, Prediction
 
-Batch = Callable[[Calculator, Sequence[Atoms]], list[dict[str, Any]]]
-"""What a family's `batch` is: results of each system, in order."""
+Batch = Callable[..., list[dict[str, Any]]]
+"""What a family's `batch` is: results of each system, in order, by calculator, systems and their graphs, if any."""
+
+_System = tuple[int, Atoms, bool]
+"""Place among the configurations, atoms in a periodic cell, whether that has vacuum."""
+
+Graphs = Callable[[Calculator, Sequence[Atoms]], Any]
+"""What a family's `batch_graphs` is."""
 
 ONE_AT_A_TIME = 1  # edges
 FILLED = 0.7  # of the free memory of a device, by one batch: allocators cut memory into pieces
@@ -44,6 +53,14 @@ _OUT_OF_MEMORY = (
 
 class DeviceLostError(BaseException):
     """The device answers this process no more; no `except Exception` on the way out may make a row of that."""
+
+
+@dataclass(frozen=True)
+class _Built:
+    """Systems of a batch and what the family's `batch_graphs` made of them."""
+
+    systems: list[Atoms]
+    graphs: Any
 
 
 class DeviceMemory(Protocol):
@@ -146,6 +163,8 @@ class Evaluator:
         memory: Of the device, where batches are to grow until they fill it; None for batches of that size.
         clock: Seconds, by which larger batches must prove faster.
         answers: Whether the device still computes for this process; asked after every error.
+        graphs: The family's `batch_graphs`, to be called for the next batch while the device computes this one; None
+            where it has none, or where device and graphs would share the same cores.
 
     Attributes:
         max_edges: As it is now.
@@ -161,6 +180,7 @@ class Evaluator:
         memory: DeviceMemory | None = None,
         clock: Callable[[], float] = time.perf_counter,
         answers: Callable[[], bool] = lambda: True,
+        graphs: Graphs | None = None,
     ) -> None:
         self._calculator = calculator
         self._reach = reach
@@ -168,6 +188,7 @@ class Evaluator:
         self._memory = memory
         self._clock = clock
         self._answers = answers
+        self._graphs = graphs
         self._largest: int | None = None  # edges, once a batch has not fitted or was no faster
         self._fastest = (0, 0.0)  # edges of a batch, edges per second
         self._disappointments = 0
@@ -194,24 +215,25 @@ class Evaluator:
             DeviceLostError: The device answers no more.
         """
         done: dict[int, Prediction] = {}
-        systems: list[tuple[int, Atoms, bool]] = []
+        systems: list[_System] = []
         for index, configuration in enumerate(configurations):
             try:
                 systems.append((index, *periodic_atoms(configuration, self._reach)))
             except Exception as error:
                 done[index] = _failed(configuration, error)
-        for batch, n_edges in self._batches(systems, max_edges):
+        started = self._clock()
+        for batch, n_edges, graphs in self._prepared(self._batches(systems, max_edges)):
             announce([configurations[index].config_id for index, _, _ in batch])
-            started = self._clock()
             if self._memory is not None:
                 self._memory.start()
-            answers = self._results([atoms for _, atoms, _ in batch])
-            seconds = self._clock() - started
-            self._grow(n_edges, seconds)
+            answers = self._results([atoms for _, atoms, _ in batch], graphs)
+            ended = self._clock()
+            self._grow(n_edges, ended - started)
             n_atoms = sum(len(atoms) for _, atoms, _ in batch)
             for (index, atoms, padded), answer in zip(batch, answers, strict=True):
-                share = seconds * len(atoms) / max(n_atoms, 1)
+                share = (ended - started) * len(atoms) / max(n_atoms, 1)
                 done[index] = _prediction(configurations[index], answer, padded, share)
+            started = self._clock()
         return [done[index] for index in range(len(configurations))]
 
     def check_device(self, error: Exception) -> None:
@@ -223,14 +245,40 @@ class Evaluator:
         if not self._answers():
             raise DeviceLostError(f"the device answers no more after {error!r}"[:500]) from error
 
-    def _batches(
-        self, systems: list[tuple[int, Atoms, bool]], cap: int | None
-    ) -> Iterator[tuple[list[tuple[int, Atoms, bool]], int]]:
+    def _prepared(
+        self, batches: Iterator[tuple[list[_System], int]]
+    ) -> Iterator[tuple[list[_System], int, "_Built | None"]]:
+        """Batches with their graphs, built in a thread: that of the next one while the caller computes this one."""
+        if self._graphs is None or self._batch is None:
+            yield from ((members, n_edges, None) for members, n_edges in batches)
+            return
+        with ThreadPoolExecutor(1, "graphs") as thread:
+            following = thread.submit(self._next_built, batches)
+            while (prepared := following.result()) is not None:
+                following = thread.submit(self._next_built, batches)
+                yield prepared
+
+    def _next_built(
+        self, batches: Iterator[tuple[list[_System], int]]
+    ) -> tuple[list[_System], int, "_Built | None"] | None:
+        """The next batch with its graphs; without them where it has one system or they cannot be built."""
+        found = next(batches, None)
+        if found is None:
+            return None
+        members, n_edges = found
+        built = None
+        if len(members) > 1 and self._graphs is not None:
+            copies = [atoms.copy() for _, atoms, _ in members]
+            with suppress(Exception):  # the batch itself meets it again, and says so
+                built = _Built(copies, self._graphs(self._calculator, copies))
+        return members, n_edges, built
+
+    def _batches(self, systems: list[_System], cap: int | None) -> Iterator[tuple[list[_System], int]]:
         """Neighbours in order, until the next one would make too many edges, and their edges.
 
         It reads `max_edges` anew each time.
         """
-        members: list[tuple[int, Atoms, bool]] = []
+        members: list[_System] = []
         n_edges = 0
         for system in systems:
             limit = self.max_edges if cap is None else min(self.max_edges, cap)
@@ -261,14 +309,14 @@ class Evaluator:
         fitting = int(FILLED * self._memory.free() / self.bytes_per_edge)
         self.max_edges = max(ONE_AT_A_TIME, min(2 * max(n_edges, self.max_edges), fitting, self._largest or fitting))
 
-    def _results(self, systems: Sequence[Atoms]) -> list[dict[str, Any] | Exception]:
+    def _results(self, systems: Sequence[Atoms], built: "_Built | None" = None) -> list[dict[str, Any] | Exception]:
         """Results of each system, or what went wrong with it."""
         if len(systems) == 1 or self._batch is None:
             return [self._alone(atoms) for atoms in systems]
-        copies = [atoms.copy() for atoms in systems]
+        copies = [atoms.copy() for atoms in systems] if built is None else built.systems
         problem: Exception | None = None
         try:
-            results = self._batch(self._calculator, copies)
+            results = self._batch(self._calculator, copies, *(() if built is None else (built.graphs,)))
             if len(results) == len(systems) and all(map(_unchanged, systems, copies)):
                 return list(results)
         except Exception as error:

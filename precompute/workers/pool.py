@@ -157,6 +157,7 @@ class Pool:
         device: auto, cpu or cuda, where a caller names no place.
         n_threads: Threads of the numerical libraries in each worker.
         offline: Start workers where there is no network at all.
+        deterministic: Let workers give the same bits every time, on a GPU too, or fail.
         memory_gb: Address space of each worker; 0 for all there is, as always on a GPU.
         max_warm: Workers that are kept at most, those at work included.
         log_prefix: Beginning of the names of log files.
@@ -169,13 +170,16 @@ class Pool:
         device: str,
         n_threads: int = 1,
         offline: bool = False,
+        deterministic: bool = False,
         memory_gb: float = 0.0,
         max_warm: int = 1,
         log_prefix: str = "",
     ) -> None:
         self._folder = folder
         self._place = Place(device)
-        self._command = functools.partial(worker_command, folder=folder, n_threads=n_threads, offline=offline)
+        self._command = functools.partial(
+            worker_command, folder=folder, n_threads=n_threads, offline=offline, deterministic=deterministic
+        )
         self._memory_gb = memory_gb
         self._max_warm = max_warm
         self._log_prefix = log_prefix

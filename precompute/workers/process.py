@@ -64,7 +64,7 @@ class Evaluated:
         predictions: In the order asked; empty where they went into a file that stays, or for another task.
         n_failed: How many failed with a reason.
         n_transient: How many of these failed for lack of memory or time.
-        peak_memory_mb: Of the process so far, MB.
+        peak_memory_mb: Of the process so far, MB; of the GPU where the model is on one.
         relaxations: In the order asked, where that was the task.
     """
 

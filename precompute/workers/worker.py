@@ -10,7 +10,7 @@ standard input; replies are JSON lines on standard output. What packages print g
     -> {"event": "start", "config_ids": ["...", ...]}         before each batch
     -> {"event": "step", "step": 3, "energy": -9.1, "max_force": 0.2}         of a relaxation
     -> {"event": "done", "output": "...", "n": 12, "n_failed": 1, "reasons": ["..."], "seconds": 3.2,
-        "peak_memory_mb": 900}
+        "peak_memory_mb": 900}                               of the GPU, where the model is on one
     -> {"event": "error", "message": "..."}                   an unknown task, or one that could not be read or written
     -> {"event": "error", "message": "...", "lacks_memory": true}             instead of ready
 
@@ -58,7 +58,7 @@ FIRST_EDGES = 4000
 PARENT_SECONDS = 1.0
 
 
-def serve(evaluator: Evaluator, record: RunRecord, reply: Reply) -> None:
+def serve(evaluator: Evaluator, record: RunRecord, reply: Reply, memory: "TorchMemory | None" = None) -> None:
     """Answer requests on standard input until it ends.
 
     Raises:
@@ -75,8 +75,24 @@ def serve(evaluator: Evaluator, record: RunRecord, reply: Reply) -> None:
             evaluator.check_device(error)
             reply(event="error", message=f"{type(error).__name__}: {error}")
             continue
-        peak_memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        peak_memory_mb = peak_memory_bytes(record.device, memory) / 2**20
         reply(event="done", output=request["output"], peak_memory_mb=peak_memory_mb, **answer)
+
+
+def peak_memory_bytes(device: str, memory: "TorchMemory | None" = None) -> float:
+    """Most memory so far: of the GPU where the model computes there, else of this process; bytes.
+
+    Args:
+        device: cpu or cuda.
+        memory: Of PyTorch's allocator, where that is what the model uses.
+    """
+    if memory is not None:
+        return memory.peak()
+    if device == "cuda" and (jax := sys.modules.get("jax")):
+        return float(jax.local_devices()[0].memory_stats()["peak_bytes_in_use"])
+    if device == "cuda" and (tensorflow := sys.modules.get("tensorflow")):
+        return float(tensorflow.config.experimental.get_memory_info("GPU:0")["peak"])
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 
 
 def single_point(evaluator: Evaluator, record: RunRecord, request: dict[str, Any], reply: Reply) -> dict[str, object]:
@@ -173,7 +189,7 @@ def run_record(arguments: argparse.Namespace, checkpoint_sha256: str, device: st
         packages=", ".join(f"{n} {packages[n]}" for n in dict.fromkeys(wanted) if n in packages),
         python=platform.python_version(),
         checkpoint_sha256=checkpoint_sha256,
-        options=arguments.options,
+        options=recorded_options(arguments),
         d3=arguments.d3 == "yes",
         n_threads=int(n_threads) if n_threads.isdecimal() else None,
         pid=os.getpid(),
@@ -210,16 +226,22 @@ class TorchMemory:
 
         self._cuda = torch.cuda
         self._before = 0.0
+        self._peak = 0.0
         self._limit = share * float(self._cuda.mem_get_info()[1])
 
     def start(self) -> None:
         """A batch begins."""
+        self._peak = self.peak()
         self._cuda.reset_peak_memory_stats()
         self._before = float(self._cuda.memory_allocated())
 
     def taken(self) -> float:
         """What the batch took at most, beyond what was in use before."""
         return float(self._cuda.max_memory_allocated()) - self._before
+
+    def peak(self) -> float:
+        """Most that was ever in use."""
+        return max(self._peak, float(self._cuda.max_memory_allocated()))
 
     def free(self) -> float:
         """What the driver has left and the allocator keeps without using it, at most what the share leaves."""
@@ -239,6 +261,40 @@ def limit_gpu(device: str, share: float) -> None:
         import torch
 
         torch.cuda.set_per_process_memory_fraction(share)
+
+
+def set_arithmetic(matmul_precision: str, *, deterministic: bool) -> None:
+    """Round factors of products of matrices as asked, and refuse what may differ from time to time.
+
+    It runs after the family's `load`, since packages set such things when they are imported. JAX has read its own from
+    the environment.
+
+    Raises:
+        ValueError: The framework knows no such rounding.
+    """
+    if matmul_precision != "float32" and not any(name in sys.modules for name in ("torch", "jax", "tensorflow")):
+        raise ValueError(
+            f"--matmul-precision {matmul_precision}: this family computes with none of PyTorch, JAX, TensorFlow"
+        )
+    if torch := sys.modules.get("torch"):
+        if matmul_precision != "float32":
+            torch.set_float32_matmul_precision("high")
+        if deterministic:
+            torch.use_deterministic_algorithms(True)
+    if tensorflow := sys.modules.get("tensorflow"):
+        tensorflow.config.experimental.enable_tensor_float_32_execution(matmul_precision == "tf32")
+        if deterministic:
+            tensorflow.config.experimental.enable_op_determinism()
+
+
+def recorded_options(arguments: argparse.Namespace) -> str:
+    """Options of the model and of the run that bear on its numbers, as JSON."""
+    more: dict[str, object] = {}
+    if arguments.matmul_precision != "float32":
+        more["matmul_precision"] = arguments.matmul_precision
+    if arguments.deterministic:
+        more["deterministic"] = True
+    return json.dumps(json.loads(arguments.options) | more, sort_keys=True) if more else arguments.options
 
 
 def device_answers() -> bool:
@@ -340,6 +396,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     parser.add_argument("--max-edges", type=int, default=0, help="0: chosen from the device")
     parser.add_argument("--memory-gb", type=float, default=0.0, help="address space that may be used; 0: all")
+    parser.add_argument("--graphs-ahead", default="auto", choices=("auto", "always", "never"), help="auto: on a GPU")
+    parser.add_argument("--matmul-precision", default="float32", choices=("float32", "tf32"))
+    parser.add_argument("--deterministic", action="store_true", help="the same bits every time, or an error")
     parser.add_argument("--gpu-share", type=float, default=1.0, help="part of the GPU's memory that may be allocated")
     return parser.parse_args()
 
@@ -366,19 +425,24 @@ def main() -> int:
             resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         limit_gpu(device, arguments.gpu_share)
         calculator = family.load(arguments.checkpoint, device, **json.loads(arguments.options))
+        set_arithmetic(arguments.matmul_precision, deterministic=arguments.deterministic)
         _limit_threads()
     except Exception as error:
         traceback.print_exc()
         reply(event="error", message=f"{type(error).__name__}: {error}", lacks_memory=is_out_of_memory(error))
         return 1
     max_edges = arguments.max_edges or FIRST_EDGES
-    memory = None if arguments.max_edges else device_memory(device, arguments.gpu_share)
+    memory = device_memory(device, arguments.gpu_share)
     record = run_record(arguments, checkpoint_sha256, device, max_edges)
     batch = getattr(family, "batch", None)
-    evaluator = Evaluator(calculator, family.REACH, batch, max_edges, memory, answers=device_answers)
+    # On a CPU graphs and model would share the one core of a worker.
+    ahead = device == "cuda" if arguments.graphs_ahead == "auto" else arguments.graphs_ahead == "always"
+    graphs = getattr(family, "batch_graphs", None) if ahead else None
+    growing = None if arguments.max_edges else memory  # batches of a given size stay as they are
+    evaluator = Evaluator(calculator, family.REACH, batch, max_edges, growing, answers=device_answers, graphs=graphs)
     reply(event="ready", record=record.to_metadata())
     try:
-        serve(evaluator, record, reply)
+        serve(evaluator, record, reply, memory)
     except DeviceLostError as lost:
         print(lost, file=sys.stderr, flush=True)
         os._exit(1)  # at once: destructors of a lost context may hang

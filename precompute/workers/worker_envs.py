@@ -27,7 +27,7 @@ from typing import Required, TypedDict, Unpack
 from engine.data_folder import ROOT, DataFolder
 from engine.errors import RegistryError, WorkerEnvError
 from engine.files import write_text
-from engine.registry.models import FAMILIES, Model, families
+from engine.registry.models import FAMILIES, FULL_PRECISION, Model, families
 from precompute.acquire.weights import Checkpoint
 from precompute.workers import confinement
 from precompute.workers.confinement import RUNS_CODE, is_trusted, without_network
@@ -226,6 +226,8 @@ class Start(TypedDict, total=False):
         offline: Whether to start it without any network.
         gpu: The one GPU that it sees, as CUDA_VISIBLE_DEVICES names it; empty for all that are visible here.
         gpu_share: Part of the GPU's memory that belongs to it, 1 where not given.
+        matmul_precision: From MATMUL_PRECISIONS; single precision where not given.
+        deterministic: Whether it must give the same bits every time.
     """
 
     device: Required[str]
@@ -233,6 +235,8 @@ class Start(TypedDict, total=False):
     offline: bool
     gpu: str
     gpu_share: float
+    matmul_precision: str
+    deterministic: bool
 
 
 def python_command(
@@ -267,8 +271,23 @@ def python_command(
         env |= {"CUDA_VISIBLE_DEVICES": gpu} if (gpu := start.get("gpu")) else {}
         if (share := start.get("gpu_share", 1.0)) < 1:
             env = {"XLA_PYTHON_CLIENT_MEM_FRACTION": f"{ALLOCATED * share:.4f}"} | env
+        env |= _gpu_arithmetic(start.get("matmul_precision", FULL_PRECISION))
+        if start.get("deterministic"):
+            env |= {"CUBLAS_WORKSPACE_CONFIG": ":4096:8", "TF_DETERMINISTIC_OPS": "1"}
+            env["XLA_FLAGS"] += " --xla_gpu_deterministic_ops=true"
     argv = (str(python_path(family, data).absolute()), "-m", module, *arguments)
     return WorkerCommand((*_offline(), *argv) if start.get("offline") else argv, env, ROOT)
+
+
+def _gpu_arithmetic(matmul_precision: str) -> dict[str, str]:
+    """What keeps products of matrices in the precision asked for.
+
+    JAX and TensorFlow round factors to TF32 on GPUs that know it, unless they are told otherwise; PyTorch does so in
+    convolutions.
+    """
+    if matmul_precision == FULL_PRECISION:
+        return {"NVIDIA_TF32_OVERRIDE": "0", "JAX_DEFAULT_MATMUL_PRECISION": "float32"}
+    return {"JAX_DEFAULT_MATMUL_PRECISION": "tensorfloat32"}
 
 
 def why_not_runnable(model: Model, folder: DataFolder) -> str:
@@ -309,6 +328,7 @@ def worker_command(
     max_edges: int = 0,
     gpu: str = "",
     gpu_share: float = 1.0,
+    deterministic: bool = False,
 ) -> WorkerCommand:
     """Command that starts a worker with this model.
 
@@ -322,6 +342,7 @@ def worker_command(
         max_edges: Edges in one batch; 0 lets the worker choose, 1 evaluates one system at a time.
         gpu: The one GPU that it sees; empty for all that are visible here.
         gpu_share: Part of the GPU's memory that belongs to it.
+        deterministic: Let it give the same bits every time, on a GPU too, or fail.
 
     Raises:
         RegistryError: The model cannot run in this release.
@@ -342,10 +363,13 @@ def worker_command(
         "--memory-gb", str(memory_gb),
         "--max-edges", str(max_edges),
         "--gpu-share", f"{ALLOCATED * gpu_share if gpu_share < 1 else 1:.4f}",
+        "--matmul-precision", model.matmul_precision,
+        *(["--deterministic"] if deterministic else []),
     )  # fmt: skip
     return family_command(
         model.family, folder, arguments,
         device=device, n_threads=n_threads, offline=offline, gpu=gpu, gpu_share=gpu_share,
+        matmul_precision=model.matmul_precision, deterministic=deterministic,
     )  # fmt: skip
 
 

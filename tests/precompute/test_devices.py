@@ -1,5 +1,7 @@
 """Places of workers, with a stand-in for NVIDIA's driver program: this machine need not have a GPU."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from ase.build import bulk
@@ -125,3 +127,14 @@ def test_the_share_of_a_worker_reaches_its_arguments_and_jax(folder, monkeypatch
     assert worker_command(get_model("emt"), folder, "cuda", gpu_share=0.1).env[
         "XLA_PYTHON_CLIENT_MEM_FRACTION"
     ] == "0.05"  # fmt: skip
+
+
+def test_a_worker_of_a_gpu_rounds_no_factor_unless_asked(folder):
+    plain = worker_command(get_model("emt"), folder, "cuda").env
+    assert (plain["NVIDIA_TF32_OVERRIDE"], plain["JAX_DEFAULT_MATMUL_PRECISION"]) == ("0", "float32")
+    lowered = dataclasses.replace(get_model("emt"), matmul_precision="tf32")
+    asked = worker_command(lowered, folder, "cuda", deterministic=True)
+    assert "NVIDIA_TF32_OVERRIDE" not in asked.env
+    assert asked.env["JAX_DEFAULT_MATMUL_PRECISION"] == "tensorfloat32"
+    assert asked.env["XLA_FLAGS"].endswith("--xla_gpu_deterministic_ops=true")
+    assert asked.argv[asked.argv.index("--matmul-precision") + 1 :][:2] == ("tf32", "--deterministic")

@@ -11,12 +11,15 @@ import pytest
 from engine.data_folder import DataFolder
 from engine.errors import RegistryError, SettingsError
 from engine.queries import catalog
+from engine.records import read_run_record
 from engine.registry.datasets import get_dataset
 from engine.registry.models import EXTERNAL, get_model, load_models, user_registry
 from precompute.acquire.imports import import_file
 from precompute.acquire.user_datasets import add
-from precompute.acquire.user_models import ModelDescription, external_model, register
+from precompute.acquire.user_models import ModelDescription, external_model, register, variant
+from precompute.acquire.weights import Checkpoint
 from precompute.jobs.build import build
+from precompute.workers import worker_envs
 from precompute.workers.worker_envs import why_not_runnable
 
 ROOT = Path(__file__).parents[2]
@@ -29,6 +32,16 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DataFolder:
     monkeypatch.setenv("DEFECT_ATLAS_DATA", str(tmp_path / "data"))
     add(CASES / "ref-cu.xyz", "cu", DataFolder(tmp_path / "data"))
     return DataFolder(tmp_path / "data")
+
+
+@pytest.fixture
+def with_workers(folder: DataFolder) -> None:
+    """Its data folder shares the built worker environments."""
+    built = ROOT / "data" / "worker_envs"
+    if not all(worker_envs.is_built(family, built.parent) for family in ("emt", "chgnet")):
+        pytest.skip("worker environments are not built; run: python -m precompute envs emt chgnet")
+    folder.root.mkdir(exist_ok=True)
+    (folder.root / "worker_envs").symlink_to(built.resolve())
 
 
 def take(folder: DataFolder, model_id: str = "my-fit-1.2", description: ModelDescription = SAID) -> None:
@@ -119,3 +132,39 @@ def test_the_command_line_imports_a_model_of_ones_own(folder: DataFolder) -> Non
     assert taken.returncode == 0 and "8 predictions imported" in taken.stderr
     (row,) = json.loads(listed.stdout)
     assert (row["family"], row["runs_here"]) == (EXTERNAL, False)
+
+
+def precompute(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "precompute", *words]
+    return subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, check=False)
+
+
+def test_a_model_in_lower_precision_is_a_model_of_its_own(folder: DataFolder, with_workers: None) -> None:
+    words = ("run", "--dataset", "cu", "--limit", "2", "--model", "chgnet-0.3.0", "--device", "cpu", "--deterministic")
+    for more in ((), ("--matmul-precision", "tf32")):
+        done = precompute(*words, *more)
+        assert done.returncode == 0, done.stderr
+
+    plain, lowered = get_model("chgnet-0.3.0"), get_model("chgnet-0.3.0-tf32")
+    assert (lowered.label, lowered.variant_of) == ("CHGNet 0.3.0 (TF32)", plain.model_id)
+    assert (lowered.training_sets, lowered.level, lowered.paper_row) == (plain.training_sets, plain.level, None)
+    (first,), (second,) = (Checkpoint(model, folder).predictions("cu") for model in (plain, lowered))
+    assert Checkpoint(plain, folder).fingerprint != Checkpoint(lowered, folder).fingerprint
+    assert "matmul_precision" not in json.loads(read_run_record(first).options)
+    said = json.loads(read_run_record(second).options)
+    assert (said["matmul_precision"], said["deterministic"]) == ("tf32", True)
+    build(folder)
+    assert {plain.model_id, lowered.model_id} <= set(catalog.models()["model_id"])
+
+
+def test_a_family_without_framework_has_no_variant(folder: DataFolder, with_workers: None) -> None:
+    done = precompute("run", "--dataset", "cu", "--model", "emt", "--device", "cpu", "--matmul-precision", "tf32")
+    assert done.returncode == 1
+    assert "computes with none of PyTorch" in done.stderr + done.stdout
+
+
+def test_a_variant_of_a_users_own_model_is_refused(folder: DataFolder) -> None:
+    take(folder)
+    with pytest.raises(RegistryError, match="is your own"):
+        variant(get_model("my-fit-1.2"), "tf32", folder)
+    assert "my-fit-1.2-tf32" not in load_models()

@@ -4,6 +4,7 @@ import dataclasses
 import importlib.machinery
 import itertools
 import sys
+import threading
 import types
 
 import numpy as np
@@ -18,7 +19,7 @@ from engine.records import Configuration
 from engine.relaxations import RelaxationOptions
 from precompute.workers import relaxation
 from precompute.workers.evaluation import EDGES_PER_ATOM, DeviceLostError, Evaluator, count_edges, periodic_atoms
-from precompute.workers.worker import device_answers, device_memory, limit_gpu, precision
+from precompute.workers.worker import device_answers, device_memory, limit_gpu, peak_memory_bytes, precision
 
 REACH = 6.0
 
@@ -314,6 +315,45 @@ def test_one_bad_system_in_a_batch_fails_alone():
     assert "W" in found[3].reason
 
 
+class Overlapping:
+    """EMT for many systems by graphs made before; no batch ends until the graphs of the next one are there."""
+
+    def __init__(self, n_batches: int = 0, bad: int = 0):
+        self.n_batches, self.bad, self.n_built, self.n_computed = n_batches, bad, 0, 0
+        self.news = threading.Condition()
+
+    def graphs(self, calculator, systems):
+        if any(self.bad in atoms.numbers for atoms in systems):
+            raise ValueError("no graph")
+        with self.news:
+            self.n_built += 1
+            self.news.notify()
+        return [atoms.copy() for atoms in systems]
+
+    def batch(self, calculator, systems, graphs=None):
+        self.n_computed += 1
+        wanted = min(self.n_computed + 1, self.n_batches)
+        with self.news:
+            assert self.news.wait_for(lambda: self.n_built >= wanted, timeout=20)
+        return [one(atoms) for atoms in (systems if graphs is None else graphs)]
+
+
+def test_graphs_of_the_next_batch_are_built_while_this_one_computes():
+    size = count_edges(bulk("Cu", cubic=True), REACH) + EDGES_PER_ATOM * 4
+    family = Overlapping(n_batches=3)
+    found = Evaluator(EMT(), REACH, family.batch, 4 * size, graphs=family.graphs).predict(coppers(12))
+    assert family.n_built == family.n_computed == 3
+    np.testing.assert_allclose(energies(found), energies(Evaluator(EMT(), REACH).predict(coppers(12))), atol=1e-12)
+
+
+def test_a_batch_whose_graphs_cannot_be_built_is_computed_without_them():
+    platinum = [*coppers(3), dataclasses.replace(configuration(bulk("Pt")), config_id="pt")]
+    family = Overlapping(bad=78)
+    found = Evaluator(EMT(), REACH, family.batch, 10**6, graphs=family.graphs).predict(platinum)
+    assert (family.n_built, family.n_computed) == (0, 1)
+    np.testing.assert_allclose(energies(found), energies(Evaluator(EMT(), REACH).predict(platinum)), atol=1e-12)
+
+
 NO_HANDLES = [
     RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
     RuntimeError("cusolver error: CUSOLVER_STATUS_INTERNAL_ERROR, when calling `cusolverDnCreate(handle)`"),
@@ -373,12 +413,14 @@ class Gpu(types.ModuleType):
     def __init__(self, free=79e9, reserved=0.0, allocated=0.0):
         super().__init__("torch")
         self.__spec__ = importlib.machinery.ModuleSpec("torch", None)
-        self.fractions, self.asked, self.error = [], 0, None
+        self.fractions, self.asked, self.error, self.peak = [], 0, None, allocated
         self.cuda = types.SimpleNamespace(
             is_initialized=lambda: True,
             mem_get_info=lambda: (free, 80e9),
             memory_reserved=lambda: reserved,
             memory_allocated=lambda: allocated,
+            max_memory_allocated=lambda: self.peak,
+            reset_peak_memory_stats=lambda: setattr(self, "peak", allocated),
             set_per_process_memory_fraction=self.fractions.append,
         )
 
@@ -398,6 +440,18 @@ def test_a_batch_may_take_no_more_than_the_share_of_its_worker(monkeypatch, free
     monkeypatch.setitem(sys.modules, "torch", Gpu(free, reserved=3e9, allocated=2e9))
     assert device_memory("cuda", share).free() == pytest.approx(left)
     assert device_memory("cpu", share) is None
+
+
+def test_memory_of_a_cost_is_that_of_the_gpu_over_all_batches(monkeypatch):
+    torch = Gpu(allocated=2e9)
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    memory = device_memory("cuda")
+    for peak in (9e9, 5e9):
+        memory.start()
+        torch.peak = peak
+        assert memory.taken() == pytest.approx(peak - 2e9)
+    assert peak_memory_bytes("cuda", memory) == pytest.approx(9e9)
+    assert 1e7 < peak_memory_bytes("cpu") < 1e11
 
 
 def test_pytorch_is_held_to_the_share(monkeypatch):

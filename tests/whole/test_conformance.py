@@ -131,6 +131,7 @@ def checked(request, tmp_path_factory) -> Checked:
     arguments = (
         "--model", f"tiny-{family}", "--checkpoint", checkpoint, "--options", json.dumps(tiny["options"]),
         "--memory-gb", str(FLOOR_GB),  # the least that a worker of the live app gets
+        "--graphs-ahead", "always",  # as on a GPU
     )  # fmt: skip
     worker = Worker(family_command(family, folder, arguments, device="cpu"), scratch / "log")
     structures = variants(ELEMENTS.get(family, DEFAULT_ELEMENTS))
