@@ -14,6 +14,7 @@ import json
 import os
 import random
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -36,9 +37,10 @@ import precompute.jobs.build
 from benchmarks.compare_stores import compare
 from benchmarks.forking import Command
 from engine.cells.drawings import drawings
-from engine.data_folder import DataFolder
+from engine.data_folder import EMBEDDED, DataFolder
 from engine.numerics.local_environments import classify, scaled, soap_vectors
 from engine.records import read_predictions
+from precompute.workers import worker_envs
 
 PATIENCE = 600.0
 ORPHAN_SECONDS = 5.0
@@ -52,6 +54,14 @@ TIMES = frozenset({
 
 SETS = frozenset({"runs"})
 """Tables with one row per worker process, of which a killed run has more."""
+
+
+_PACKAGES = """
+import importlib.metadata, ase, pyarrow.parquet
+for one in sorted(importlib.metadata.distributions(), key=lambda one: one.metadata["Name"]):
+    print(one.metadata["Name"], one.version, all(one.locate_file(file).exists() for file in one.files or ()))
+"""
+"""Lists the packages of the environment that runs it."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +92,8 @@ STEPS = (
     Step("predict", ("predict", "{input}/POSCAR", "--model", "emt"), 3),
     Step("describe", ("describe",), 4),
     Step("build", ("build",), 8),
+    Step("envs", ("envs", "emt", "--data", "{data}/built"), 3),
+    Step("reference --collect", ("reference", "--collect", "--output", "{data}/shipped"), 3),
 )
 
 
@@ -232,6 +244,9 @@ class Series:
         data.mkdir()
         (data / "worker_envs").symlink_to(self._worker_envs.resolve())
         (data / "tmp").mkdir()
+        (data / "shipped").mkdir()
+        for name in ("open-defects.extxyz", "convergence.csv", "all-electron.csv"):
+            shutil.copyfile(EMBEDDED / name, data / "shipped" / name)
         two = Step("", ("add-dataset", "{input}/two.extxyz", "--id", "kill-two"))
         if {step.name for step in self._steps} & {"run --jobs 2", "describe", "build"} and self._ended(
             self._start(two, data)
@@ -266,10 +281,21 @@ def _files(data: Path) -> dict[str, str]:
         found[str(folder.relative_to(data))] = str(kept)
     for path in sorted([*data.glob("*/*.parquet"), *data.glob("fetched/datasets/*.parquet")]):
         found[str(path.relative_to(data))] = str(pq.read_table(path).to_pylist())
+    for path in sorted(data.glob("shipped/*.*")):
+        found[str(path.relative_to(data))] = path.read_text()
+    if (built := data / "built").is_dir():
+        found["environment"] = _environment(built)
     for name in ("datasets.toml", "models.toml", "relaxed.extxyz"):
         if (path := data / name).is_file():
             found[name] = "\n".join(line for line in path.read_text().splitlines() if "stored_sha256" not in line)
     return found
+
+
+def _environment(data: Path) -> str:
+    """What a worker environment holds: its packages, each with whether its files are all there, and that it runs."""
+    python = worker_envs.python_path("emt", data)
+    asked = subprocess.run([python, "-c", _PACKAGES], capture_output=True, text=True, check=False)
+    return f"{worker_envs.is_built('emt', data)} {asked.stdout}{asked.stderr}"
 
 
 def _left_behind(data: Path) -> list[str]:

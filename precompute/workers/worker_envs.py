@@ -9,6 +9,7 @@ hashes, `<data>/worker_envs/<family>/` is the environment. Packages that differ 
 
 import dataclasses
 import fcntl
+import functools
 import hashlib
 import json
 import os
@@ -167,23 +168,24 @@ def build(family: str, data: Path, *, device: str = "auto") -> bool:
     folder = environment_path(family, data)
     python = str(python_path(family, data))
     # Two uv installs that share a cache can block each other for minutes.
-    with _exclusive(data / "worker_envs" / ".lock"):
+    with _exclusive(data / "worker_envs" / ".lock") as held:
+        uv = functools.partial(_uv, held=held)
         if built_for(family, data) == kind:
             return False
         shutil.rmtree(folder, ignore_errors=True)
-        _uv("venv", "--quiet", "--python", "3.11", str(folder))
-        _uv(
+        uv("venv", "--quiet", "--python", "3.11", str(folder))
+        uv(
             # A confined worker cannot write compiled modules into its environment.
             "pip", "install", "--quiet", "--python", python, "--no-deps", "--require-hashes", "--compile-bytecode",
             "--requirements", str(FAMILIES / f"{family}.lock"),
         )  # fmt: skip
         if kind == "cuda":
-            _uv(
+            uv(
                 "pip", "install", "--quiet", "--python", python, "--no-deps", "--require-hashes",
                 "--requirements", str(_cuda_lock(family)), links=False,
             )  # fmt: skip
         elif accelerator := _accelerator(options, "cpu"):
-            _uv("pip", "install", "--quiet", "--python", python, *_torch_backend(), *accelerator)
+            uv("pip", "install", "--quiet", "--python", python, *_torch_backend(), *accelerator)
         write_text(folder / ".complete", _stamp(family, kind))
     return True
 
@@ -447,12 +449,14 @@ def _find_links() -> str:
     return ""
 
 
-def _uv(*arguments: str, links: bool = True) -> None:
+def _uv(*arguments: str, links: bool = True, held: int | None = None) -> None:
     """Run uv; raise a WorkerEnvError with its message where it fails.
 
     Args:
         arguments: Of the command line.
         links: Whether packages may come from the user's folder of wheels, which may hold builds for CPUs.
+        held: Open file of a lock that uv keeps too: it outlives a command that is killed, and nobody else may write
+            into the same environment until it has ended.
     """
     env = {key: value for key, value in os.environ.items() if key != "UV_FIND_LINKS"}
     if links and (find_links := _find_links()):
@@ -460,7 +464,10 @@ def _uv(*arguments: str, links: bool = True) -> None:
     program = uv_program()
     if program is None:
         raise WorkerEnvError("uv is not installed. Run: pip install -r requirements.txt")
-    done = subprocess.run([program, *arguments], env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [program, *arguments], env=env, capture_output=True, text=True, check=False,
+        pass_fds=() if held is None else (held,),
+    )  # fmt: skip
     if done.returncode != 0:
         raise WorkerEnvError(f"uv {' '.join(arguments[:2])} failed: {done.stderr.strip()[-800:]}")
 
@@ -480,8 +487,9 @@ def _stamp(family: str, kind: str) -> str:
 
 
 @contextmanager
-def _exclusive(path: Path) -> Iterator[None]:
+def _exclusive(path: Path) -> Iterator[int]:
+    """A lock for one process at a time and its children; the number of its open file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+        yield handle.fileno()

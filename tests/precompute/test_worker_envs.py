@@ -1,9 +1,13 @@
+import fcntl
 import re
+import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
-from engine.data_folder import DataFolder
+from engine.data_folder import ROOT, DataFolder
 from engine.errors import WorkerEnvError
 from engine.registry.models import FAMILIES, families, get_model, load_models
 from precompute.workers import worker_envs
@@ -100,3 +104,35 @@ def test_an_environment_whose_python_is_gone_is_not_shown_as_runnable(tmp_path, 
     python.unlink()
     python.symlink_to(sys.executable)
     assert why_not_runnable(get_model("emt"), DataFolder(tmp_path)) == ""
+
+
+def test_nobody_builds_beside_a_uv_whose_command_was_killed(tmp_path):
+    slow, began = tmp_path / "uv", tmp_path / "began"
+    slow.write_text(f"#!/bin/sh\ntouch {began}\nsleep 3\n")
+    slow.chmod(0o755)
+    program = (
+        "from pathlib import Path; from precompute.workers import worker_envs\n"
+        f"worker_envs.uv_program = lambda: {str(slow)!r}\n"
+        f"worker_envs.build('emt', Path({str(tmp_path)!r}), device='cpu')"
+    )
+    lock = tmp_path / "worker_envs" / ".lock"
+    with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT) as running:
+        while not began.exists():
+            assert running.poll() is None
+            time.sleep(0.05)
+        running.kill()
+    assert _is_locked(lock)
+    for _ in range(200):
+        if not _is_locked(lock):
+            return
+        time.sleep(0.05)
+    pytest.fail("the lock outlived uv")
+
+
+def _is_locked(path: Path) -> bool:
+    with path.open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
