@@ -14,10 +14,16 @@ from app.wording import NOTHING
 from engine.quantities import QUANTITIES
 
 
-def view_data(table: pd.DataFrame, key: str) -> None:
-    """The table behind a chart, for reading without the picture."""
+def view_data(table: pd.DataFrame, key: str, heads: Mapping[str, Any] | None = None) -> None:
+    """The table behind a chart, for reading without the picture.
+
+    Args:
+        table: What to show, in display units.
+        key: Of the widget, without `data-`.
+        heads: As those of `table_view`.
+    """
     with st.expander("View data"):
-        table_view(table, f"data-{key}")
+        table_view(table, f"data-{key}", heads)
 
 
 def drawer(label: str, key: str) -> ExpanderContainer:
