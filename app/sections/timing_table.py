@@ -16,6 +16,14 @@ _KELVIN = 1e-3 / (3 * units.kB)
 _KEYS = ["device", "hardware", "n_threads"]
 
 HEADS = {
+    "ms_low": st.column_config.NumberColumn("Lower quartile (ms)", format="%.3g"),
+    "ms_high": st.column_config.NumberColumn(
+        "Upper quartile (ms)", format="%.3g", help="Of the counted steps of one occasion; days differ by more."
+    ),
+    "us_per_atom_step_lo": st.column_config.NumberColumn("Lower quartile (ms)", format="%.3g"),
+    "us_per_atom_step_hi": st.column_config.NumberColumn(
+        "Upper quartile (ms)", format="%.3g", help="Of the counted steps of one occasion; days differ by more."
+    ),
     "batch": st.column_config.NumberColumn("At once", help="Systems in one call, as the worker chose."),
     "way": st.column_config.TextColumn("Timed", help="Each system on its own, or many that were waiting."),
     "device": st.column_config.TextColumn("Device"),
@@ -31,15 +39,21 @@ def completed(timings: pd.DataFrame) -> pd.DataFrame:
         timings: Rows of `catalog.costs`.
 
     Returns:
-        The rows with us_per_atom_step_lo and us_per_atom_step_hi (quartiles, missing where none were kept), way (in
-        words) and n_largest, the atoms of the model's largest cell on that machine.
+        The rows, with quartiles only where several times were taken, and with us_per_atom_step_lo and
+        us_per_atom_step_hi (the quartiles per atom, missing where none were kept), way (in words) and n_largest, the
+        atoms of the model's largest cell on that machine.
     """
     every = catalog.costs(with_random_weights=True)
     largest = every.groupby(["model_id", *_KEYS, "is_queue"])["n_atoms"].max().rename("n_largest").reset_index()
     found = timings.merge(largest, on=["model_id", *_KEYS, "is_queue"], how="left")
+    # Systems of one batch share its time, so a queue that was a single batch has nothing to take quartiles of.
+    is_one_batch = found["is_queue"] & (found["ms_low"] == found["ms_high"])
+    low, high = (found[name].mask(is_one_batch) for name in ("ms_low", "ms_high"))
     return found.assign(
-        us_per_atom_step_lo=1e3 * found["ms_low"] / found["n_atoms"],
-        us_per_atom_step_hi=1e3 * found["ms_high"] / found["n_atoms"],
+        ms_low=low,
+        ms_high=high,
+        us_per_atom_step_lo=1e3 * low / found["n_atoms"],
+        us_per_atom_step_hi=1e3 * high / found["n_atoms"],
         way=found["is_queue"].map({True: "many waiting", False: "one by one"}),
     )
 

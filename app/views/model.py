@@ -106,8 +106,12 @@ def _headline(model: pd.Series, within: Scope) -> None:
 
 
 def _cost_in_short(costs: pd.DataFrame) -> tuple[str, str, str]:
-    """The newest timing with its conditions; the lowest one of all machines and cells would flatter."""
-    newest = costs.sort_values(["measured_at", "n_atoms"]).iloc[-1]
+    """The newest timing with its conditions; the lowest one of all machines and cells would flatter.
+
+    Of single systems where there is one: times of a queue are shorter for small cells.
+    """
+    single = costs[~costs["is_queue"]]
+    newest = (single if len(single) else costs).sort_values(["measured_at", "n_atoms"]).iloc[-1]
     cost = newest["us_per_atom_step"] * QUANTITIES["us_per_atom_step"].factor
     others = f", newest of {len(costs)} timings" if len(costs) > 1 else ""
     return (
@@ -327,9 +331,9 @@ def _cost(model: pd.Series) -> None:
         costs, ["ms_low", "ms_high", "peak_memory_mb", "load_seconds", "drift_mev_per_atom_ps"]
     )
     ways = ["way", "batch"] * bool(costs["is_queue"].any())
-    names = ["us_per_atom_step", "ms_per_step", *measured, "n_atoms", *ways, *_MACHINE, "occasion", "measured_at"]
+    names = ["us_per_atom_step", "n_atoms", *ways, "ms_per_step", *measured, *_MACHINE, "occasion", "measured_at"]
     tables.table_view(tables.shown(costs)[names], "costs", timing_table.HEADS, height="content")
-    largest = costs.drop_duplicates([*_MACHINE, "is_queue"])
+    largest = costs.sort_values("n_largest", ascending=False, kind="stable").drop_duplicates(_MACHINE)
     furniture.captions(
         "Largest cell that was tried and fitted: "
         + "; ".join(f"{row.n_largest:,} atoms on {row.hardware or 'unknown hardware'}" for row in largest.itertuples())
