@@ -92,7 +92,7 @@ PAGES = (
         "structure",
         ":material/deployed_code:",
         "Look closer",
-        heeds=("model", "dataset", "quantity", "seen"),
+        heeds=("model", "dataset", "seen"),
     ),
     PageEntry("views/predict.py", "Predict", "predict", ":material/play_circle:", "Look closer", heeds=()),
     PageEntry("views/report.py", "Report", "report", ":material/article:", "Look closer", heeds=()),

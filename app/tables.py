@@ -1,7 +1,7 @@
 """Tables that pages share, in display units."""
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -14,23 +14,45 @@ from app.wording import NOTHING
 from engine.quantities import QUANTITIES
 
 
-def view_data(table: pd.DataFrame, key: str) -> None:
-    """The table behind a chart, for reading without the picture."""
+def view_data(table: pd.DataFrame, key: str, heads: Mapping[str, Any] | None = None) -> None:
+    """The table behind a chart, for reading without the picture.
+
+    Args:
+        table: What to show, in display units.
+        key: Of the widget, without `data-`.
+        heads: As those of `table_view`.
+    """
     with st.expander("View data"):
-        table_view(table, f"data-{key}")
+        table_view(table, f"data-{key}", heads)
 
 
-def drawer(label: str, key: str) -> ExpanderContainer:
+def drawer(label: str, key: str, holds: Sequence[str] = ()) -> ExpanderContainer:
     """A part of the page that is made when it is opened: the library of tables is 260 kB of a first visit.
 
     Args:
         label: What is in it.
         key: Of the widget, and of the address that opens it (`true`).
+        holds: Parameters of the address that choices in it have; a link with one of them opens it too.
 
     Returns:
         The container; what belongs into it is to be made only where its `open` says so.
     """
+    if key not in st.session_state and any(name in st.query_params for name in holds):
+        st.session_state[key] = True
     return st.expander(label, key=key, on_change="rerun", bind="query-params")
+
+
+def drawers(parts: Iterable[tuple[str, str, Sequence[str], Callable[[], None]]]) -> None:
+    """Drawers one below the other, each made when it is opened.
+
+    Args:
+        parts: Label, key and parameters of each as `drawer` has them, and what draws its content.
+    """
+    for label, key, holds, draw in parts:
+        place = drawer(label, key, holds)
+        if place.open:
+            with place:
+                draw()
 
 
 def table_view(

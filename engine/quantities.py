@@ -157,8 +157,44 @@ QUANTITIES: dict[str, Quantity] = {
     ),
     "n_reactions": Quantity("Defect energies", "n", ""),
     "us_per_atom_step": Quantity("Cost", "cost", "ms per atom and step", 0.001),
-    "ms_per_step": Quantity("Time per step", "t", "ms"),
-    "peak_memory_mb": Quantity("Peak memory", "memory", "MB"),
+    "us_per_atom_step_lo": Quantity("Cost, lower quartile", "cost lo", "ms per atom and step", 0.001),
+    "us_per_atom_step_hi": Quantity(
+        "Cost, upper quartile",
+        "cost hi",
+        "ms per atom and step",
+        0.001,
+        "A quarter of the counted steps took longer. Of one occasion alone: days differ by more.",
+    ),
+    "ms_per_step": Quantity("Time per step", "t", "ms", description="Median of the counted steps."),
+    "ms_low": Quantity("Time per step, lower quartile", "t lo", "ms"),
+    "ms_high": Quantity("Time per step, upper quartile", "t hi", "ms"),
+    "peak_memory_mb": Quantity(
+        "Peak memory",
+        "memory",
+        "MB",
+        description="Main memory of the process until then, with Python and the libraries (0.2 GB at least). Not the "
+        "memory of a GPU.",
+    ),
+    "load_seconds": Quantity(
+        "Load time",
+        "t(load)",
+        "s",
+        description="From the start of a process to a loaded model, imports included. A run pays it once.",
+    ),
+    "drift_mev_per_atom_ps": Quantity(
+        "Drift of the energy",
+        "drift",
+        "meV/atom per ps",
+        description="Slope of the total energy in 0.9 ps of molecular dynamics at constant energy (27 atoms at about "
+        "600 K, steps of 3 fs). Near 0 where forces are the gradient of the energy.",
+    ),
+    "n_largest": Quantity(
+        "Largest cell timed",
+        "N max",
+        "atoms",
+        description="The largest cell that was tried and fitted. Larger ones did not fit into memory, would have taken "
+        "too long, or nobody tried them.",
+    ),
     "wall_seconds": Quantity("Wall time", "t", "s"),
     "n_configs": Quantity("Configurations", "n", ""),
     "n_energy": Quantity("Configurations with an energy error", "n(E)", ""),

@@ -102,10 +102,11 @@ def pareto(
     noise: float | None = None,
     highlight: Sequence[str] = (),
 ) -> go.Figure:
-    """RMSE against cost per atom and step with the Pareto front, labels beside the points and 95 % bounds.
+    """RMSE against cost per atom and step with the Pareto front, labels beside the points, 95 % bounds and quartiles.
 
     Args:
-        table: model_id, label, training_sets, cost (ms), the RMSE of the quantity with bounds, is_ranked, n_configs
+        table: model_id, label, training_sets, cost (ms) with its quartiles cost_lo and cost_hi (missing where none
+            were kept), the RMSE of the quantity with bounds, is_ranked, n_configs
             and n_expected: a model that is not ranked has an open marker and its own n; comparable and why_not: a
             model whose raw energies cannot be compared is grey; is_seen: a model that was trained on the data
             carries a mark; ranks and why_no_rank; and occasion of the timing, with is_apart: a timing of another
@@ -125,15 +126,18 @@ def pareto(
     low = table[column + "_lo"].to_numpy(dtype=float)
     low = np.where(low > 0, low, y)
     high = np.fmax(table[column + "_hi"].to_numpy(dtype=float), y)
-    x_range, y_range = base.log_span(x, x, 0.12), _with_noise(base.log_span(low, high, 0.12), noise)
+    left, right = _quartiles(table)
+    x_range, y_range = base.log_span(left, right, 0.12), _with_noise(base.log_span(low, high, 0.12), noise)
     figure = base.base_figure(ink, title, source, int(_HEIGHT) + 150)
     base.set_least_width(figure, int(_WIDTH))  # where labels were placed so that none covers another
     if len(front):
         _draw_front(figure, table.iloc[front], column, 10 ** x_range[1], ink)
-    figure.add_trace(_cost_markers(table, x, y, low, high, column, ink, highlight))
+    figure.add_trace(_cost_markers(table, (low, high), (left, right), column, ink, highlight))
     px = _pixels(x, x_range, _WIDTH)
     py_low, py, py_high = (_pixels(values, y_range, _HEIGHT) for values in (low, y, high))
     taken = [(a - 3, b, a + 3, c) for a, b, c in zip(px, py_low, py_high, strict=True)]
+    px_left, px_right = (_pixels(values, x_range, _WIDTH) for values in (left, right))
+    taken += [(a, b - 3, c, b + 3) for a, b, c in zip(px_left, py, px_right, strict=True)]
     taken += _steps(px[front], py[front], _WIDTH) if len(front) else []
     if noise is not None and y_range[0] < np.log10(noise) < y_range[1]:
         _draw_noise(figure, noise, x_range, ink)
@@ -146,6 +150,29 @@ def pareto(
     base.log_axis(figure, "y", y_range, QUANTITIES[column].title())
     figure.update_layout(dragmode=False)
     return figure
+
+
+def _quartiles(table: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Ends of the level bars: the quartiles of the time, or the time itself where none were kept."""
+    cost = table["cost"].to_numpy(dtype=float)
+    low, high = table["cost_lo"].to_numpy(dtype=float), table["cost_hi"].to_numpy(dtype=float)
+    return np.where(low > 0, np.fmin(low, cost), cost), np.fmax(high, cost)
+
+
+def _bars(
+    values: NDArray[np.float64], ends: tuple[NDArray[np.float64], NDArray[np.float64]], ink: Ink
+) -> dict[str, Any]:
+    """Error bars from each value to its ends."""
+    low, high = ends
+    look = {"color": ink.muted, "thickness": 1, "width": 3}
+    return {"type": "data", "symmetric": False, "array": high - values, "arrayminus": values - low, **look}
+
+
+def _spread(row: Any) -> str:
+    """The quartiles of a time in words; empty where none were kept."""
+    if not row.cost_lo > 0:
+        return ""
+    return f" (quartiles {significant(row.cost_lo)} to {significant(row.cost_hi)})"
 
 
 def _pixels(values: NDArray[np.float64], span: tuple[float, float], size: float) -> NDArray[np.float64]:
@@ -266,28 +293,20 @@ def _rank(row: Any) -> str:
 
 def _cost_markers(
     table: pd.DataFrame,
-    x: NDArray[np.float64],
-    y: NDArray[np.float64],
-    low: NDArray[np.float64],
-    high: NDArray[np.float64],
+    bounds: tuple[NDArray[np.float64], NDArray[np.float64]],
+    quartiles: tuple[NDArray[np.float64], NDArray[np.float64]],
     column: str,
     ink: Ink,
     highlight: Sequence[str],
 ) -> go.Scatter:
+    x, y = table["cost"].to_numpy(dtype=float), table[column].to_numpy(dtype=float)
     ringed = table["model_id"].isin(highlight).to_numpy()
     return go.Scatter(
         x=x,
         y=y,
         mode="markers",
-        error_y={
-            "type": "data",
-            "symmetric": False,
-            "array": high - y,
-            "arrayminus": y - low,
-            "color": ink.muted,
-            "thickness": 1,
-            "width": 3,
-        },
+        error_x=_bars(x, quartiles, ink),
+        error_y=_bars(y, bounds, ink),
         marker={
             "size": np.where(ringed, 14, 11).tolist(),
             "symbol": [training_marker(row.training_sets) + _openness(row) for row in table.itertuples()],
@@ -299,7 +318,7 @@ def _cost_markers(
         },
         customdata=table[["model_id"]].to_numpy(),
         hovertext=[
-            f"<b>{row.label}</b><br>{significant(row.cost)} {QUANTITIES['us_per_atom_step'].unit}<br>"
+            f"<b>{row.label}</b><br>{significant(row.cost)} {QUANTITIES['us_per_atom_step'].unit}{_spread(row)}<br>"
             f"{QUANTITIES[column].label} {significant(getattr(row, column))} {QUANTITIES[column].unit}"
             f"<br>{_rank(row)}, n = {row.n_configs:,} of {row.n_expected:,}<br>timed on {row.occasion}"
             + (", so not on the front" if row.is_apart else "")

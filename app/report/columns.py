@@ -22,7 +22,7 @@ _UNITS = {
     ("duel", r"rmse_(first|second)|difference(_lo|_hi)?|first|second|margin"): "shown",
     ("ranking", r"(pooled_|mean_)?rmse(_lo|_hi)?"): "shown",
     ("elements", r"first|second|error|difference.*"): "shown",
-    ("cost", r"cost"): "ms per atom and step",
+    ("cost", r"cost(_lo|_hi)?"): "ms per atom and step",
     ("uncertainty-size", r"bin_.*|rejection|best_rejection"): "shown",
     ("uncertainty", r"deviation|standard_deviation|error|log10_.*|median_(low|high)|weighted.*"): "stored",
     ("learning", r"rmse(_lo|_hi)?|lowest|highest"): "shown",

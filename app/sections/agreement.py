@@ -23,6 +23,7 @@ _SAMPLES = {
 }
 _FIRST_THRESHOLD = {"force": 0.1, "force_worst": 0.3, "energy": 0.01, "energy_aligned": 0.01}
 CHOSEN = "chosen"
+TITLE = "Does it rank errors, and does it have their size?"
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,11 @@ class Choice:
     def noun(self) -> str:
         """What a sample is, in the plural."""
         return "atoms" if self.quantity == "force" else "configurations"
+
+
+def parameters(quantity: str) -> tuple[str, ...]:
+    """Parameters of the address that `controls` has for `energy` or `force`."""
+    return (f"samples-{quantity}", "measure", *(f"above-{name}" for name in _SAMPLES[quantity]))
 
 
 def controls(chosen: Selection) -> Choice:
@@ -83,7 +89,6 @@ def show(ensemble: pd.Series, chosen: Selection) -> None:
         ensemble: Row of `queries.agreement.ensembles_on`, or `CHOSEN` with `model_ids`, and `label`.
         chosen: The sidebar's choices.
     """
-    st.subheader("Does it rank errors, and does it have their size?", anchor=False)
     furniture.say_unheeded(chosen.scope, "This and the intervals are of the whole dataset and do not heed")
     choice = controls(chosen)
     is_chosen = ensemble["ensemble_id"] == CHOSEN

@@ -23,6 +23,9 @@ PAGE_OF_FIGURE = {
 }
 """Where each figure and table of the paper is rebuilt; statements without one are about data and methods."""
 
+DRAWERS_OF_FIGURE = {"Figure 6": ("cells",), "Figure 8": ("pooled",)}
+"""Drawers of the page that a figure is rebuilt in."""
+
 NO_FIGURE = "about"
 
 
@@ -53,8 +56,11 @@ def view_of(claim: Mapping[str, Any]) -> ClaimView:
         asked = json.loads(claim["address"])
         if page == "parity" and asked.get("quantity") == ["force"] and wording.summary_note(asked["dataset"][0]):
             page = "overview"  # parity draws force components, which a summary does not have
+        if page == "uncertainty":
+            asked["agreement"] = ["true"]  # the drawer with the numbers that statements are about
         for key in {"align", "zero"} & set(asked):
             asked[key] = [selection.ALIGNMENT_LABELS[name] for name in asked[key]]
         return ClaimView(f"views/{page}.py", "See the numbers", asked)
     where = PAGE_OF_FIGURE.get(figure, NO_FIGURE)
-    return ClaimView(f"views/{where}.py", f"See what is here of {figure.lower()}" if figure else "See data and methods")
+    label = f"See what is here of {figure.lower()}" if figure else "See data and methods"
+    return ClaimView(f"views/{where}.py", label, {key: ["true"] for key in DRAWERS_OF_FIGURE.get(figure, ())})

@@ -16,13 +16,15 @@ from engine.queries.scope import Scope
 MOST = 12  # panels
 
 
+TITLE = "What the defects look like"
+
+
 def show(chosen: Selection) -> None:
     """Drawings of the paper's defects, and of the groups of the sidebar's dataset.
 
     Args:
         chosen: The sidebar's choices, of which the dataset and the model count.
     """
-    st.subheader("What the defects look like", anchor=False)
     _by_rule()
     _of_dataset(chosen)
 

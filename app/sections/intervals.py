@@ -15,6 +15,9 @@ _PLAIN = "none"
 _UNITS = {"force": "meV/Å", "energy": "meV/atom"}
 
 
+TITLE = "Intervals of the error, calibrated"
+
+
 def show(ensembles: pd.DataFrame, ensemble_id: str, chosen: Selection) -> None:
     """Coverage of 90 % intervals by model on a dataset, and from one dataset to the next.
 
@@ -23,7 +26,6 @@ def show(ensembles: pd.DataFrame, ensemble_id: str, chosen: Selection) -> None:
         ensemble_id: That the page shows; intervals use its deviation unless another is chosen.
         chosen: The sidebar's choices.
     """
-    st.subheader("Intervals of the error, calibrated", anchor=False)
     st.markdown(
         "The size of a model's error is divided by the ensemble's standard deviation. Quantiles of that ratio over "
         f"configurations with references turn a new deviation into an interval that is to hold {100 * NOMINAL:.0f} % "

@@ -85,6 +85,6 @@ def _left(task: TaskState, kind: str, guess: float | None) -> str:
 def _timed() -> dict[str, float]:
     """Median time per atom and evaluation of each model that was timed on one thread of a processor, s."""
     table = catalog.costs()
-    table = table[(table["device"] == "cpu") & (table["n_threads"] == 1) & (table["batch"] == 1)]
+    table = table[(table["device"] == "cpu") & (table["n_threads"] == 1) & ~table["is_queue"]]
     median = table.groupby("model_id")["us_per_atom_step"].median()
     return {str(name): 1e-6 * float(value) for name, value in median.items()}

@@ -11,6 +11,8 @@ from app.selection import Selection
 from engine.quantities import significant
 from engine.queries import novelty
 
+TITLE = "Novelty of local environments"
+
 
 def show(ensemble: pd.Series, chosen: Selection) -> None:
     """Precision and recall of the flag for one member, and measured errors by novelty.
@@ -19,7 +21,6 @@ def show(ensemble: pd.Series, chosen: Selection) -> None:
         ensemble: With `model_ids` of its members.
         chosen: The sidebar's choices; its model counts where it is a member.
     """
-    st.subheader("Novelty of local environments", anchor=False)
     st.markdown(
         "Is an atom whose surroundings no benchmark has one with a large force error? The distance is that of its SOAP "
         "vector to the nearest sampled one of another cluster, 0 to 1.42; the spread is that of the members. Predict "

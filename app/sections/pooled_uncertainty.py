@@ -14,6 +14,9 @@ from engine.queries.pooled_spread import MEASURES, POOLED
 _MEASURES = {"deviation": "Maximum", "standard_deviation": "Standard deviation"}
 
 
+TITLE = "Pooled over datasets"
+
+
 def show(ensemble: pd.Series, chosen: Selection) -> None:
     """Chart and table of one ensemble over all its datasets.
 
@@ -21,7 +24,6 @@ def show(ensemble: pd.Series, chosen: Selection) -> None:
         ensemble: Its row of `catalog.ensembles`, with the members that were trained on the data in `seen`.
         chosen: The sidebar's choices, of which the quantity and the conditions count.
     """
-    st.subheader("Pooled over datasets", anchor=False)
     ensemble_id = ensemble["ensemble_id"]
     within = chosen.scope.on()
     table = pooled_spread.samples(ensemble_id, chosen.quantity, within)

@@ -14,13 +14,15 @@ MOST_MODELS = 5  # in the chart; more hide each other, and the table has all
 _ENERGIES = {"formation": "Formation energy", "migration": "Migration energy"}
 
 
+TITLE = "Relaxed vacancies beside published ones"
+
+
 def show(model_ids: tuple[str, ...]) -> None:
     """Parity and errors of models that relaxed published vacancies, and our unrelaxed ones beside the published.
 
     Args:
         model_ids: Models of the sidebar that have vacancy energies.
     """
-    st.subheader("Relaxed vacancies beside published ones", anchor=False)
     address.heed("vacancy", _ENERGIES, _ENERGIES.__getitem__)
     energy = st.segmented_control(
         "Energy", list(_ENERGIES), default="formation", required=True, format_func=_ENERGIES.__getitem__,

@@ -14,6 +14,9 @@ from engine.registry.claims import DIFFERS, INCONSISTENCY, OWN, PAPER, REPRODUCE
 
 ALL = "all"
 ON_A_PAGE = 10
+OURS = "Our own findings"
+FIRST = ("Paper", "Here", "Data", "Why not")
+"""Lines of a card; the others are a click away."""
 
 MARKS = {
     DIFFERS: ":red-badge[:material/close: Differs]",
@@ -46,15 +49,17 @@ def show() -> None:
         furniture.empty("No statement was measured", "This build has none. Run: python -m precompute build")
         return
     _numbers(table)
-    st.caption(MEANINGS)
+    with st.expander("What the verdicts mean"):
+        st.markdown(MEANINGS)
     shown = _chosen(table)
     if shown.empty:
         furniture.empty("No statement fits", "Choose other filters, or empty the search.")
     else:
         _page_of(shown)
     _table(shown, table)
-    _ours()
-    _contradictions()
+    tables.drawers(
+        [(OURS, "ours", (), _ours), ("Where the paper contradicts itself", "contradictions", (), _contradictions)]
+    )
 
 
 def _numbers(table: pd.DataFrame) -> None:
@@ -105,7 +110,8 @@ def _card(claim: pd.Series) -> None:
     place = ", ".join(filter(None, [f"section {claim['section']}", str(claim["figure"] or "").lower()]))
     with st.container(border=True):
         st.markdown(f"{MARKS[claim['verdict']]} **{claim['text']}**")
-        st.markdown("  \n".join(_lines(claim)))
+        lines = _lines(claim)
+        st.markdown("  \n".join(line for name, line in lines if name in FIRST))
         st.caption(f"{claim['claim_id']} · {place}" if claim["paper_text"] is not None else str(claim["claim_id"]))
         with st.container(horizontal=True, vertical_alignment="center"):
             view = view_of(claim)
@@ -116,14 +122,19 @@ def _card(claim: pd.Series) -> None:
                 query_params=view.parameters,
                 width="content",
             )
+            if more := [line for name, line in lines if name not in FIRST]:
+                with st.popover(
+                    "More", icon=":material/notes:", type="tertiary", help="The test, why it ended so, notes"
+                ):
+                    st.markdown("  \n".join(more))
             if claim["verdict"] == UNTESTED:
                 return
             with st.popover("Repeat", icon=":material/terminal:", type="tertiary"):
                 _commands(claim)
 
 
-def _lines(claim: pd.Series) -> list[str]:
-    """What is known of a statement, a line each."""
+def _lines(claim: pd.Series) -> list[tuple[str, str]]:
+    """What is known of a statement: name and text of each line."""
     is_counted = not pd.isna(claim["n"]) and claim["kind"] != "registry"
     n = f" (n = {claim['n']:,.0f} {claim['n_what']})" if is_counted else ""
     allowed = claim["allowed"] if claim["allowed"] != claim["paper_text"] else ""
@@ -136,7 +147,7 @@ def _lines(claim: pd.Series) -> list[str]:
         ("Note" if claim["found"] else "Why not", claim["reason"]),
         ("It would need", "" if claim["found"] else claim["data_needed"]),
     ]
-    return [f"**{name}:** {_plain(str(text))}" for name, text in lines if text and not pd.isna(text)]
+    return [(name, f"**{name}:** {_plain(str(text))}") for name, text in lines if text and not pd.isna(text)]
 
 
 def _plain(text: str) -> str:
@@ -178,7 +189,6 @@ def _csv(table: pd.DataFrame) -> bytes:
 
 def _ours() -> None:
     """Our own findings, which the paper does not have."""
-    st.subheader("Our own findings", anchor=False)
     st.caption("These are not in the paper. They are measured in the same way and can fail in the same way.")
     for _, claim in claims(OWN).iterrows():
         _card(claim.where(claim.index != "paper_text", None))
@@ -186,7 +196,6 @@ def _ours() -> None:
 
 def _contradictions() -> None:
     """Where the paper contradicts itself or what it cites."""
-    st.subheader("Where the paper contradicts itself", anchor=False)
     for claim in claims(INCONSISTENCY).itertuples():
         st.markdown(f"- {claim.text} :gray[Section {claim.section}. {claim.found}]")
 

@@ -6,7 +6,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from app import address, furniture, links, selection, tables, wording
 from app.figures import cost_plots
-from app.sections import job_cost
+from app.sections import job_cost, timing_table
 from engine.numerics.pareto import pareto_front
 from engine.quantities import ALIGNMENTS, METRICS, QUANTITIES
 from engine.queries import catalog, error_metrics
@@ -15,7 +15,8 @@ from engine.queries.timings import machine_name
 
 _WITH_EVERY_ROW = (
     "n_configs", "n_expected", "ranks", "why_no_rank", "is_seen", "occasion", "yardstick_ms", "device", "hardware",
-    "n_threads", "n_atoms", "has_random_weights",
+    "n_threads", "n_atoms", "has_random_weights", "is_queue", "batch", "load_seconds", "peak_memory_mb",
+    "drift_mev_per_atom_ps", "n_largest",
 )  # fmt: skip
 
 
@@ -73,7 +74,7 @@ def _setting(costs: pd.DataFrame) -> pd.DataFrame:
     """
     names = [
         f"{row.device.upper()}, {row.n_threads} thread{'s' * (row.n_threads != 1)}, {row.n_atoms} atoms"
-        f"{', many at once' * (row.batch > 1)}, {row.hardware or 'unknown hardware'}"
+        f"{', many waiting' * row.is_queue}, {row.hardware or 'unknown hardware'}"
         for row in costs.itertuples()
     ]
     costs = costs.assign(setting=names)
@@ -91,8 +92,10 @@ def _joined(timings: pd.DataFrame, metrics: pd.DataFrame, chosen: selection.Sele
     # An error of zero, that of a potential against its own labels, has no place on a logarithmic axis.
     errors = metrics[metrics[column] > 0].drop(columns=["label", "family", "origin", "source"])
     table = timings.merge(errors, on="model_id", how="inner")
-    cost = table["us_per_atom_step"] * QUANTITIES["us_per_atom_step"].factor
-    return table.assign(cost=cost).sort_values("cost").reset_index(drop=True)
+    table = timing_table.completed(table)
+    names = {"cost": "us_per_atom_step", "cost_lo": "us_per_atom_step_lo", "cost_hi": "us_per_atom_step_hi"}
+    costs = {short: table[name] * QUANTITIES[name].factor for short, name in names.items()}
+    return table.assign(**costs).sort_values("cost").reset_index(drop=True)
 
 
 def _chart(
@@ -125,7 +128,7 @@ def _chart(
             noise=wording.noise_of(chosen.dataset_id, chosen.quantity),
             highlight=[chosen.model_id, *chosen.compare],
         ),
-        table[["model_id", "label", "cost", column, *bounds, *_WITH_EVERY_ROW, "why_not"]],
+        table[["model_id", "label", "cost", "cost_lo", "cost_hi", column, *bounds, *_WITH_EVERY_ROW, "why_not"]],
         origin,
         f"{title}; on the Pareto front: {', '.join(table.iloc[front]['label']) or 'no model'}.",
         key="pareto",
@@ -135,7 +138,8 @@ def _chart(
     st.caption(
         f"Cost is measured on {machine['setting']}, with energy and forces of {_at_once(machine)}. The front "
         f"connects timings of one occasion, {machine['main_occasion']}. "
-        f"Bars: 95 % bounds of the RMSE. Ringed: models chosen at the left. Colour: architecture. Open: not ranked. "
+        f"Upright bars: 95 % bounds of the RMSE. {_quartiles(table)}"
+        f"Ringed: models chosen at the left. Colour: architecture. Open: not ranked. "
         f"Click on a point for its model's page. "
         f"{cost_plots.TRAINING_LEGEND}"
     )
@@ -143,7 +147,16 @@ def _chart(
 
 def _at_once(machine: pd.Series) -> str:
     """How many configurations a call had."""
-    return "many configurations at once" if machine["batch"] > 1 else "one configuration at a time"
+    return "many configurations waiting" if machine["is_queue"] else "one configuration at a time"
+
+
+def _quartiles(table: pd.DataFrame) -> str:
+    """What the level bars are, and how many models have one."""
+    n = int(table["cost_lo"].notna().sum())
+    if not n:
+        return ""
+    of = "" if n == len(table) else f", known for {n} of {len(table)} models"
+    return f"Level bars: quartiles of the counted steps{of}. "
 
 
 def _random_weights_note(table: pd.DataFrame) -> str:
@@ -167,9 +180,13 @@ def _open_model() -> None:
 
 def _table(table: pd.DataFrame, chosen: selection.Selection) -> None:
     column = METRICS[chosen.quantity].rmse
-    names = ["label", "us_per_atom_step", column, f"{column}_lo", f"{column}_hi", "peak_memory_mb", "n_configs"]
+    times = ["us_per_atom_step", "us_per_atom_step_lo", "us_per_atom_step_hi", "load_seconds", "peak_memory_mb",
+             "drift_mev_per_atom_ps", "n_largest"]  # fmt: skip
+    times = timing_table.known(table, times + ["batch"] * bool(table["is_queue"].any()))
+    names = ["label", *times, column, f"{column}_lo", f"{column}_hi", "n_configs"]
     view = table[["ranks", *names, "n_own", "n_expected", "is_seen", "why_no_rank", "occasion", "setting"]]
-    tables.view_data(tables.shown(view), "cost")
+    tables.view_data(tables.shown(view), "cost", timing_table.HEADS)
+    furniture.captions(timing_table.lacking_note(table), timing_table.drift_note(table))
 
 
 def _without_timing(timings: pd.DataFrame, chosen: selection.Selection) -> None:

@@ -1,5 +1,6 @@
 """Defect energies: how well models predict energies of defects."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,15 +77,25 @@ def show() -> None:
     if shown:
         _metals(choice, shown[0], slot)
     _ranking(metrics, choice, chosen.with_seen)
-    if shown:
-        _parity(choice, tuple(shown), known)
-        _cancellation(choice, tuple(shown))
-    if choice.kind.kind_id == "vacancy":
-        published_vacancies.show(tuple(shown))
-    if shown:
-        _list(choice, shown[0])
+    _drawers(choice, tuple(shown), known, chosen)
     _definitions(choice)
-    defect_gallery.show(chosen)
+
+
+def _drawers(choice: Choice, shown: tuple[str, ...], known: pd.DataFrame, chosen: selection.Selection) -> None:
+    """The parts that are made when they are opened."""
+    kind = choice.kind.label
+    parts: list[tuple[str, str, Sequence[str], Callable[[], None]]] = []
+    if shown:
+        listed = f"{kind}, by error of {wording.model_labels()[shown[0]]}"
+        parts += [
+            ("All kinds: predicted against reference", "parity", (), lambda: _parity(choice, shown, known)),
+            (f"{kind}: do errors of total energies cancel?", "cancel", (), lambda: _cancellation(choice, shown)),
+            (listed, "list", (), lambda: _list(choice, shown[0])),
+        ]
+    if choice.kind.kind_id == "vacancy":
+        title = published_vacancies.TITLE
+        parts.append((title, "published", ("vacancy",), lambda: published_vacancies.show(shown)))
+    tables.drawers([*parts, (defect_gallery.TITLE, "cells", (), lambda: defect_gallery.show(chosen))])
 
 
 def _nothing_here(chosen: selection.Selection) -> None:
@@ -100,7 +111,7 @@ def _nothing_here(chosen: selection.Selection) -> None:
         + " `python -m precompute run --reactions --model "
         f"{chosen.model_id}` and then `python -m precompute build`.",
     )
-    defect_gallery.show(chosen)
+    tables.drawers([(defect_gallery.TITLE, "cells", (), lambda: defect_gallery.show(chosen))])
 
 
 def _choice(known: pd.DataFrame, dataset_id: str, within: Scope) -> Choice:
@@ -258,7 +269,6 @@ def _ranking(metrics: pd.DataFrame, choice: Choice, with_seen: bool) -> None:
 
 
 def _parity(choice: Choice, model_ids: tuple[str, ...], known: pd.DataFrame) -> None:
-    st.subheader("All kinds", anchor=False)
     errors = reactions.reaction_errors(choice.scope, model_ids)
     present = [name for name in known["kind"].unique() if name in set(errors["kind"])]
     names = {name: f"{KINDS[name].label} ({KINDS[name].unit})" for name in present}
@@ -313,8 +323,7 @@ def _breakdown(choice: Choice, model_ids: tuple[str, ...]) -> None:
 
 def _list(choice: Choice, model_id: str) -> None:
     """Every defect energy of one model, the largest error first, with a link to the cell with the defect."""
-    label, unit = wording.model_labels()[model_id], choice.kind.unit
-    st.subheader(f"{choice.kind.label}, by error of {label}", anchor=False)
+    unit = choice.kind.unit
     errors = reactions.reaction_errors(choice.scope, (model_id,), choice.kind.kind_id)
     order = errors["error"].abs().sort_values(ascending=False).index
     columns = ["system", "added", "environment", "place", "reference", "prediction", "error", "error_rss_mev"]

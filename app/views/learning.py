@@ -25,8 +25,9 @@ def show() -> None:
     """Learning curves, where they pass other models, what the labels cost, and errors by group."""
     studied = learning.studied()
     slot = furniture.header(
-        "How much DFT does a specialised potential need?",
-        "From how many labelled configurations of a metal on is a potential of your own better than universal ones?",
+        "Learning",
+        "How much DFT does a specialised potential need? From how many labelled configurations of a metal on is a "
+        "potential of your own better than universal ones?",
     )
     furniture.say_unheeded(selection.selection().scope)
     if not studied:

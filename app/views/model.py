@@ -9,13 +9,14 @@ from streamlit.delta_generator import DeltaGenerator
 
 from app import furniture, links, selection, tables, wording
 from app.figures import bar_plots, base
-from app.sections import model_list
+from app.sections import model_list, timing_table
 from engine.numerics.comparison import UNRANKED
 from engine.quantities import ALIGNMENTS, METRICS, QUANTITIES, significant
 from engine.queries import catalog, error_metrics
 from engine.queries.scope import Scope
 
 N_WEAKEST = 8
+_MACHINE = ["device", "hardware", "n_threads"]
 FORMATION_ENERGIES = "mp-formation-energies"  # level of theory of models that give no forces
 
 
@@ -105,8 +106,12 @@ def _headline(model: pd.Series, within: Scope) -> None:
 
 
 def _cost_in_short(costs: pd.DataFrame) -> tuple[str, str, str]:
-    """The newest timing with its conditions; the lowest one of all machines and cells would flatter."""
-    newest = costs.sort_values(["measured_at", "n_atoms"]).iloc[-1]
+    """The newest timing with its conditions; the lowest one of all machines and cells would flatter.
+
+    Of single systems where there is one: times of a queue are shorter for small cells.
+    """
+    single = costs[~costs["is_queue"]]
+    newest = (single if len(single) else costs).sort_values(["measured_at", "n_atoms"]).iloc[-1]
     cost = newest["us_per_atom_step"] * QUANTITIES["us_per_atom_step"].factor
     others = f", newest of {len(costs)} timings" if len(costs) > 1 else ""
     return (
@@ -321,14 +326,21 @@ def _cost(model: pd.Series) -> None:
             else "A model without a loader cannot be timed; imported numbers carry no timing.",
         )
         return
-    names = ["us_per_atom_step", "ms_per_step", "n_atoms", "batch", "device", "hardware", "n_threads", "occasion"]
-    heads = {
-        "batch": "Batch",
-        "device": "Device",
-        "hardware": st.column_config.TextColumn("Hardware", width="medium"),
-        "measured_at": st.column_config.DatetimeColumn("Measured", format="YYYY-MM-DD"),
-    }
-    tables.table_view(tables.shown(costs)[[*names, "peak_memory_mb", "measured_at"]], "costs", heads, height="content")
+    costs = timing_table.completed(costs).sort_values([*_MACHINE, "is_queue", "n_atoms"])
+    measured = timing_table.known(
+        costs, ["ms_low", "ms_high", "peak_memory_mb", "load_seconds", "drift_mev_per_atom_ps"]
+    )
+    ways = ["way", "batch"] * bool(costs["is_queue"].any())
+    names = ["us_per_atom_step", "n_atoms", *ways, "ms_per_step", *measured, *_MACHINE, "occasion", "measured_at"]
+    tables.table_view(tables.shown(costs)[names], "costs", timing_table.HEADS, height="content")
+    largest = costs.sort_values("n_largest", ascending=False, kind="stable").drop_duplicates(_MACHINE)
+    furniture.captions(
+        "Largest cell that was tried and fitted: "
+        + "; ".join(f"{row.n_largest:,} atoms on {row.hardware or 'unknown hardware'}" for row in largest.itertuples())
+        + ". Larger ones did not fit into memory, would have taken too long, or nobody tried them.",
+        timing_table.lacking_note(costs),
+        timing_table.drift_note(costs),
+    )
 
 
 def _provenance(runs: pd.DataFrame) -> None:

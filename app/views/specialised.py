@@ -18,7 +18,7 @@ def show() -> None:
     chosen = selection.selection()
     place = wording.place(chosen.scope)
     slot = furniture.header(
-        f"Specialised models on {place}",
+        f"Specialised: models on {place}",
         "Does a potential that was fitted to few elements beat universal ones on these elements?",
     )
     known = specialised.models_with_forces(chosen.scope)

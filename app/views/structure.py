@@ -22,7 +22,7 @@ from app.structures import files, parts
 from app.structures.atomview import DEVIATION_COLORS, Arrow, AtomColors, atomview, largest_arrows
 from app.structures.shown import Sight
 from engine.numerics.uncertainty import is_zero_by_symmetry
-from engine.quantities import significant
+from engine.quantities import METRICS, significant
 from engine.queries import catalog, configurations, spread
 from engine.queries.scope import Scope
 from engine.records import Prediction
@@ -42,9 +42,7 @@ def show() -> None:
     controls = st.container(horizontal=True, vertical_alignment="bottom")
     with controls:
         alignment = selection.alignment_switch()
-    ranking = configurations.worst_configurations(
-        chosen.model_id, chosen.scope, chosen.quantity, alignment, limit=LIST_LIMIT
-    )
+        order, ranking = _ranking(chosen, alignment)
     config_id = _config_id(chosen, ranking)
     model = wording.model_labels()[chosen.model_id]
     if config_id is None:
@@ -66,7 +64,7 @@ def show() -> None:
         )
         return
     with controls:
-        _configuration_controls(chosen, ranking, config_id)
+        _configuration_controls(chosen, order, ranking, config_id)
         ensemble_id, ensemble = _ensemble(chosen.dataset_id)
         save = st.container(width="content")
     prediction = configurations.prediction(chosen.dataset_id, chosen.model_id, config_id)
@@ -97,13 +95,34 @@ def show() -> None:
 # Which configuration
 
 
+def _ranking(chosen: selection.Selection, alignment: str) -> tuple[str, pd.DataFrame]:
+    """What the configurations are ordered by, and they in that order.
+
+    It begins with forces, since atoms are shown by them, whatever quantity other pages are about; where the model has
+    no force errors here there are energies alone.
+    """
+
+    def ordered(order: str) -> pd.DataFrame:
+        return configurations.worst_configurations(chosen.model_id, chosen.scope, order, alignment, limit=LIST_LIMIT)
+
+    address.heed("order", METRICS, str.capitalize)
+    by_force = ordered("force")
+    options = ["force", "energy"] if by_force["force_rmse"].notna().any() else ["energy"]
+    if st.session_state.get("order", options[0]) not in options:
+        st.session_state["order"] = options[0]
+    order: str = st.segmented_control(
+        "Worst first, by", options, default=options[0], required=True, format_func=str.capitalize, key="order",
+        bind="query-params", help="Error of the sidebar's model by which the configurations are ordered.",
+    )  # fmt: skip
+    return order, by_force if order == "force" else ordered(order)
+
+
 def _config_id(chosen: selection.Selection, ranking: pd.DataFrame) -> str | None:
-    """The configuration of the address, else the one with the largest force error, since atoms are shown by it."""
+    """The configuration of the address, else the first of the list."""
     asked = st.query_params.get("cfg")
     if asked or ranking.empty:
         return asked
-    by_force = ranking.sort_values("force_rmse", ascending=False, kind="stable", na_position="last")
-    worst = str(by_force["config_id"].iloc[0])
+    worst = str(ranking["config_id"].iloc[0])
     st.query_params["cfg"] = worst
     return worst
 
@@ -114,7 +133,8 @@ def _open(config_id: str) -> None:
     st.query_params.pop("atom", None)
 
 
-def _configuration_controls(chosen: selection.Selection, ranking: pd.DataFrame, config_id: str) -> None:
+def _configuration_controls(chosen: selection.Selection, order: str, ranking: pd.DataFrame, config_id: str) -> None:
+    """The choice of a configuration and the steps to its neighbours in the list."""
     ranked = ranking["config_id"].tolist()
     options = ranked if config_id in ranked else [config_id, *ranked]
     names = {
@@ -122,12 +142,12 @@ def _configuration_controls(chosen: selection.Selection, ranking: pd.DataFrame, 
         for rank, (name, group) in enumerate(zip(ranked, ranking["group_name"], strict=True), start=1)
     }
     position = options.index(config_id)
-    key = f"cfg-{chosen.dataset_id}-{chosen.model_id}-{chosen.quantity}-{position}-{config_id}"
+    key = f"cfg-{chosen.dataset_id}-{chosen.model_id}-{order}-{position}-{config_id}"
     st.selectbox(
-        f"Configuration, worst {chosen.quantity} first",
+        f"Configuration, worst {order} of {len(ranking):,} first",
         options,
         index=position,
-        format_func=lambda name: names.get(name, f"{name} (no {chosen.quantity} error)"),
+        format_func=lambda name: names.get(name, f"{name} (no {order} error)"),
         key=key,
         on_change=lambda: _open(st.session_state[key]),
         width=300,

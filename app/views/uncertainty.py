@@ -1,6 +1,6 @@
 """Uncertainty: deviation of an ensemble against the error of its mean."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 import streamlit as st
@@ -38,13 +38,29 @@ def show() -> None:
         _headline(ensemble, chosen)
         _chart(ensemble, chosen, slot)
     furniture.captions(wording.seen_note(ensemble["seen"]))
-    _definitions(ensemble)
-    agreement_section.show(ensemble, chosen)
-    intervals.show(here, ensemble["ensemble_id"], chosen)
-    novelty.show(ensemble, chosen)
+    with st.expander("Members and definitions"):
+        _definitions(ensemble)
+    _drawers(here, ensemble, chosen)
+
+
+def _drawers(here: pd.DataFrame, ensemble: pd.Series, chosen: selection.Selection) -> None:
+    """The parts that are made when they are opened; a link with one of their choices opens them."""
+    name = str(ensemble["ensemble_id"])
+    samples = agreement_section.parameters(chosen.quantity)
+    if not ensemble["has_atoms"]:  # else the chart of them is what the page opens on
+        st.session_state.setdefault("agreement", True)
+    parts: list[tuple[str, str, Sequence[str], Callable[[], None]]] = [
+        (agreement_section.TITLE, "agreement", samples, lambda: agreement_section.show(ensemble, chosen)),
+        (intervals.TITLE, "intervals", ("by",), lambda: intervals.show(here, name, chosen)),
+        (novelty.TITLE, "novelty", (), lambda: novelty.show(ensemble, chosen)),
+    ]
     if ensemble["has_atoms"]:
-        _most_uncertain(ensemble["ensemble_id"], chosen)
-        pooled_uncertainty.show(ensemble, chosen)
+        pooled = ("spread", f"apart-{name}")
+        parts += [
+            ("Most uncertain configurations", "uncertain", (), lambda: _most_uncertain(name, chosen)),
+            (pooled_uncertainty.TITLE, "pooled", pooled, lambda: pooled_uncertainty.show(ensemble, chosen)),
+        ]
+    tables.drawers(parts)
 
 
 def _places(values: pd.Series) -> pd.Series:
@@ -198,7 +214,6 @@ def _definitions(ensemble: pd.Series) -> None:
 
 
 def _most_uncertain(ensemble_id: str, chosen: selection.Selection) -> None:
-    st.subheader("Most uncertain configurations", anchor=False)
     table = tables.shown(spread.most_uncertain(ensemble_id, chosen.scope))
     if table.empty:
         furniture.empty("No configuration", f"The ensemble has no numbers for {wording.place(chosen.scope)}.")

@@ -278,13 +278,13 @@ def costs(*, with_random_weights: bool = False) -> pd.DataFrame:
     return connection.frame(
         """
         select k.model_id, m.label, m.family, k.device, k.hardware, k.n_threads, k.n_atoms, k.batch,
-            k.ms_per_step,
-            k.us_per_atom_step, k.peak_memory_mb, k.origin, k.measured_at, k.occasion, k.yardstick_ms,
+            k.is_queue, k.ms_per_step, k.ms_low, k.ms_high, k.us_per_atom_step, k.peak_memory_mb, k.load_seconds,
+            k.drift_mev_per_atom_ps, k.origin, k.measured_at, k.occasion, k.yardstick_ms,
             k.origin is not distinct from 'random weights' as has_random_weights
         from costs k join models m using (model_id)
         where k.us_per_atom_step > 0 and ($with_random_weights or k.origin is distinct from 'random weights')
         qualify row_number() over (
-            partition by k.model_id, k.device, k.hardware, k.n_threads, k.n_atoms, k.batch
+            partition by k.model_id, k.device, k.hardware, k.n_threads, k.n_atoms, k.is_queue
             order by k.origin is not distinct from 'random weights', k.measured_at desc
         ) = 1
         order by k.device, k.us_per_atom_step

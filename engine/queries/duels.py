@@ -191,7 +191,7 @@ def costs_together(first: str, second: str) -> pd.DataFrame:
         device, hardware, n_threads, n_atoms, occasion, us_first and us_second (µs per atom and step), most atoms
         first; empty where the two were never timed together.
     """
-    keys = ["device", "hardware", "n_threads", "n_atoms", "batch", "occasion"]
+    keys = ["device", "hardware", "n_threads", "n_atoms", "is_queue", "occasion"]
     costs = catalog.costs()
     costs = costs[costs["occasion"].fillna("").ne("")]
     both = {name: costs.loc[costs["model_id"] == name, [*keys, "us_per_atom_step"]] for name in (first, second)}
@@ -199,7 +199,7 @@ def costs_together(first: str, second: str) -> pd.DataFrame:
     renamed = {f"us_per_atom_step_{name}": f"us_{name}" for name in ("first", "second")}
     found = found.rename(columns=renamed).drop_duplicates(keys)
     order = ["n_atoms", "device", "hardware"]
-    return found.sort_values(order, ascending=[False, True, True], ignore_index=True).drop(columns="batch")
+    return found.sort_values(order, ascending=[False, True, True], ignore_index=True).drop(columns="is_queue")
 
 
 @cached

@@ -78,6 +78,6 @@ def growth(machine: str) -> pd.DataFrame:
 def _named(*, with_random_weights: bool = False) -> pd.DataFrame:
     """Timings of one configuration at a time, with the name of their machine."""
     costs = catalog.costs(with_random_weights=with_random_weights)
-    costs = costs[(costs["batch"] == 1) & (costs["ms_per_step"] > 0)]
+    costs = costs[~costs["is_queue"] & (costs["ms_per_step"] > 0)]
     names = [machine_name(row.device, row.hardware, row.n_threads) for row in costs.itertuples()]
     return costs.assign(machine=pd.Series(names, index=costs.index, dtype=object))

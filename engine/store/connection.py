@@ -32,7 +32,7 @@ R = TypeVar("R")
 # Of every reader: DuckDB refuses two connections of one process to a file with different ones.
 SETTINGS: dict[str, str | bool | int | float | list[str]] = {"threads": 2, "memory_limit": "4GB"}
 
-SCHEMA_VERSION = 10  # of schema.sql: what the store writes and the app reads
+SCHEMA_VERSION = 11  # of schema.sql: what the store writes and the app reads
 TIMEOUT_SECONDS = 20.0
 PARQUET_ROWS = 50_000  # in memory at a time while a table is written
 DatabaseError = duckdb.Error  # for callers that know no database

@@ -36,8 +36,8 @@ group by model_id order by ms, model_id
 # Times on one thread by number of atoms, of models that were timed on cells of at least three sizes.
 _SIZES = """
 select model_id, hardware, list(n_atoms order by n_atoms) as sizes, list(ms_per_step order by n_atoms) as ms from costs
-where device = $device and n_threads = 1 and batch = 1 and ms_per_step > 0 and list_contains($models, model_id)
-    and origin is distinct from 'random weights'
+where device = $device and n_threads = 1 and not is_queue and ms_per_step > 0
+    and list_contains($models, model_id) and origin is distinct from 'random weights'
 group by model_id, hardware having count(distinct n_atoms) >= 3 order by model_id, hardware
 """
 

@@ -99,6 +99,7 @@ class Cost:
         peak_memory_mb: Most memory of the process, on a GPU that of the GPU, MB; NaN where it was not measured.
         load_seconds: From the start of the worker to a loaded model, s.
         drift_mev_per_atom_ps: Of the energy in molecular dynamics; None where it was not asked for.
+        is_queue: Many systems were waiting, so that `batch` is what the worker chose; else one came after the other.
     """
 
     model_id: str
@@ -118,6 +119,7 @@ class Cost:
     ms_high: float | None = None
     load_seconds: float | None = None
     drift_mev_per_atom_ps: float | None = None
+    is_queue: bool = False
 
     def __post_init__(self) -> None:
         if not self.occasion:

@@ -147,7 +147,7 @@ create table costs (
     model_id varchar, device varchar, hardware varchar, n_threads integer, n_atoms integer, batch integer,
     ms_per_step double, us_per_atom_step double, peak_memory_mb double, origin varchar, measured_at timestamp,
     occasion varchar, yardstick_ms double, ms_low double, ms_high double, load_seconds double,
-    drift_mev_per_atom_ps double
+    drift_mev_per_atom_ps double, is_queue boolean not null default false
 );
 
 -- relation: one family, one training set or several families. model_ids: all members of the registry.

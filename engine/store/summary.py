@@ -25,8 +25,8 @@ _VERSION = b"schema_version"
 
 # Versions of summaries that a build can take. Those of 7 lack columns that follow from others, or stay empty, and the
 # tables of agreement and intervals. Those of 8 lack sums over the atoms of one element or class, those
-# of 9 nothing.
-_READABLE = ("7", "8", "9", str(SCHEMA_VERSION))
+# of 9 and 10 nothing.
+_READABLE = ("7", "8", "9", "10", str(SCHEMA_VERSION))
 
 _HERE = "dataset_id = $dataset"
 _ENSEMBLES = "ensemble_id in (select ensemble_id from ensemble_metrics where dataset_id = $dataset)"

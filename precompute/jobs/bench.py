@@ -39,6 +39,7 @@ LARGE, SLOW_SECONDS = 500, 5.0  # atoms, and time of a step, from which on fewer
 N_CELLS = 5
 ALL_CELLS = (1, 2, 3, 4, 5, 6, 8, 10, 13, 16)  # 1 to 4,096 atoms
 N_QUEUED = 64
+QUEUE = "-queue"  # end of the names of their files
 RATTLE = 0.05  # Å
 YARDSTICK_NUMBERS = 1_000_000
 YARDSTICK_TRIES = 5
@@ -85,7 +86,7 @@ def bench(
         WorkerError: The model cannot be loaded, or fails on the first cell.
     """
     for cost in measure(model, folder, setting, cells):
-        keep(cost, folder, is_queue=setting.is_queue)
+        keep(cost, folder)
         yield cost
         if cost.ms_per_step > 1e3 * seconds:
             return
@@ -147,6 +148,7 @@ def _measured(loaded: Loaded, setting: Setting, n_cells: int, load_seconds: floa
         ms_high=high * 1e3,
         load_seconds=load_seconds,
         drift_mev_per_atom_ps=drift,
+        is_queue=setting.is_queue,
     )
 
 
@@ -234,7 +236,7 @@ def is_measured(model: Model, folder: DataFolder, setting: Setting, n_cells: int
 
 def _suffix(n_atoms: int, *, is_queue: bool) -> str:
     """End of a file's name: none for single systems of the paper's size."""
-    return ("" if n_atoms == N_CELLS**3 else f"-{n_atoms}") + ("-queue" if is_queue else "")
+    return ("" if n_atoms == N_CELLS**3 else f"-{n_atoms}") + (QUEUE if is_queue else "")
 
 
 def _cell(model: Model, n_cells: int) -> Atoms:
@@ -266,10 +268,10 @@ def _configuration(name: str, atoms: Atoms, positions: FloatArray) -> Configurat
     )
 
 
-def keep(cost: Cost, folder: DataFolder, *, is_queue: bool = False) -> None:
+def keep(cost: Cost, folder: DataFolder) -> None:
     """Write a cost into the data folder, where the next build takes it from."""
     name = f"{cost.model_id}-random-weights" if cost.origin == RANDOM_WEIGHTS else cost.model_id
-    end = _suffix(cost.n_atoms, is_queue=is_queue)
+    end = _suffix(cost.n_atoms, is_queue=cost.is_queue)
     write_text(
         folder.costs / f"{name}-{cost.device}-{cost.n_threads}{end}.json", json.dumps(asdict(cost), indent=1) + "\n"
     )
@@ -284,6 +286,7 @@ def read_costs(costs: Path, left_out: list[str]) -> Iterator[Cost]:
     """
     for path in sorted(costs.glob("*.json")):
         try:
-            yield Cost(**json.loads(path.read_text()))
+            # Files from before `is_queue` say it by their name alone.
+            yield Cost(**({"is_queue": path.stem.endswith(QUEUE)} | json.loads(path.read_text())))
         except (OSError, TypeError, ValueError) as error:
             left_out.append(f"{path} is no cost ({error}); delete it and run bench again")

@@ -12,6 +12,20 @@ from app.main import PAGES
 APP = Path(__file__).resolve().parents[2] / "app"
 
 
+DRAWERS = {
+    "views/advisor.py": ("reasons", "near", "held"),
+    "views/claims.py": ("ours", "contradictions"),
+    "views/defect_energies.py": ("parity", "cancel", "list", "published", "cells"),
+    "views/uncertainty.py": ("agreement", "intervals", "novelty", "uncertain", "pooled"),
+}
+"""What a page makes when it is opened."""
+
+
+def open_whole(page: str) -> AppTest:
+    """A page with all its drawers open."""
+    return open_app(page, **dict.fromkeys(DRAWERS.get(page, ()), "true"))
+
+
 def open_app(page: str = "", **parameters: str) -> AppTest:
     """The app on one page as a browser opens it at the page's address, without a look at the start page before."""
     at = AppTest.from_file(str(APP / "main.py"), default_timeout=60)

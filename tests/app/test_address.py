@@ -24,7 +24,7 @@ CHOICES = {
     "datasets": ("part", "alone"),
     "datasets?part=Compatibility": ("registry",),
     "models": ("absent", "unrun", "state", "family", "paper"),
-    "structure": ("ensemble", "color", "arrows", "focus"),
+    "structure": ("ensemble", "order", "color", "arrows", "focus"),
 }
 SHARED = ("model", "compare", "dataset", "quantity", "seen", "atoms", "energy", "forces", "elements", "with", "group")
 WRONG = [(page, name) for page, names in CHOICES.items() for name in names]

@@ -6,7 +6,7 @@ from app.main import PAGES
 from engine.registry.claims import UNTESTED, VERDICTS
 from engine.store.builder import StoreBuilder
 from engine.store.claims import measure_claims
-from tests.app.opening import APP, open_app, text_of
+from tests.app.opening import APP, open_app, open_whole, text_of
 from tests.conftest import build_store
 
 PAGE = "views/claims.py"
@@ -62,8 +62,8 @@ def test_filters_and_search_narrow_the_statements(claims_store):
 
 
 def test_contradictions_and_own_findings_are_lists_of_their_own(claims_store):
-    text = text_of(open_app(PAGE))
-    assert "Our own findings" in text
+    text = text_of(open_whole(PAGE))
+    assert "These are not in the paper." in text
     assert "rows of Table 2 add up to 44,645" in text
 
 

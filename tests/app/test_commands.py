@@ -16,7 +16,7 @@ from engine.registry.datasets import get_dataset
 from precompute.__main__ import main
 from precompute.acquire.datasets import fetch_dataset
 from precompute.jobs.build import build
-from tests.app.opening import open_app
+from tests.app.opening import open_app, open_whole
 
 CHARTS = (  # pages with figures of the paper, its statements and defect energies
     "Overview", "Ranking", "Elements", "Parity", "Cost", "Uncertainty", "Defect energies", "Specialised",
@@ -107,7 +107,7 @@ def clone(tmp_path_factory):
 @pytest.mark.parametrize("entry", ASKING, ids=lambda entry: entry.title)
 def test_the_commands_of_a_page_print_the_numbers_of_its_tables(clone, entry, capsys, monkeypatch):
     monkeypatch.setenv("DEFECT_ATLAS_DATA", str(clone.root))
-    at = _with_commands(open_app(entry.file))
+    at = _with_commands(open_whole(entry.file))
     found = [code.value for one in at.expander if one.label == commands.LABEL for code in one.code]
     assert found or entry.title not in CHARTS
     text = "\n".join(printed(command, capsys, monkeypatch) for command in found)

@@ -72,6 +72,8 @@ def _costs() -> pd.DataFrame:
             "family": ["mace", "orb", "unknown"],
             "training_sets": [["MPtrj"], ["OMat24"], []],
             "cost": [1.0, 2.0, 4.0],
+            "cost_lo": [0.9, np.nan, 3.0],
+            "cost_hi": [1.2, np.nan, 4.5],
             "force_rmse_mev_per_ang": [9.0, 5.0, 6.0],
             "force_rmse_mev_per_ang_lo": [8.0, 4.0, np.nan],
             "force_rmse_mev_per_ang_hi": [10.0, 6.0, np.nan],
@@ -97,6 +99,14 @@ def test_a_model_timed_with_random_weights_has_an_open_marker_with_a_dot():
     (trace,) = [trace for trace in figure.data if trace.mode == "markers" and trace.hovertext is not None]
     assert list(trace.marker.symbol) == ["circle", "diamond-open-dot", "x-open"]
     assert ["random weights" in text for text in trace.hovertext] == [False, True, False]
+
+
+def test_times_have_bars_to_their_quartiles_where_these_were_kept():
+    figure = cost_plots.pareto(_costs(), np.array([0]), "force", LIGHT, "Title", "source")
+    (trace,) = [trace for trace in figure.data if trace.mode == "markers" and trace.hovertext is not None]
+    assert list(trace.error_x.arrayminus) == pytest.approx([0.1, 0, 1])
+    assert list(trace.error_x.array) == pytest.approx([0.2, 0, 0.5])
+    assert ["quartiles" in text for text in trace.hovertext] == [True, False, True]
 
 
 @pytest.mark.parametrize("ink", [LIGHT, DARK], ids=["light", "dark"])

@@ -34,7 +34,7 @@ def test_forces_are_not_laid_over_each_other(store):
 
 @pytest.mark.parametrize("measure", ["deviation", "standard_deviation"])
 def test_uncertainty_is_pooled_by_either_measure(store, measure):
-    at = open_app("views/uncertainty.py")
+    at = open_app("views/uncertainty.py", pooled="true")
     at.segmented_control(key="spread").set_value(measure).run()
     assert not at.exception, at.exception
     table = table_with(at, "beyond_deviation")
@@ -42,7 +42,7 @@ def test_uncertainty_is_pooled_by_either_measure(store, measure):
 
 
 def test_defect_energies_draw_one_cell_of_each_group(store):
-    at = open_app("views/defect_energies.py")
+    at = open_app("views/defect_energies.py", cells="true")
     assert not at.exception, at.exception
     assert at.selectbox(key="drawn-al-cu").options == ["rattled: al-01", "vacancy: al-00"]
 
@@ -75,7 +75,7 @@ def test_the_papers_defects_are_drawn_first_and_said_to_be_drawings(store_folder
     with duckdb.connect(str(tmp_path / "results.duckdb")) as builder.connection:
         builder.add_drawings((one, np.zeros(len(one.atoms), dtype=np.uint8)) for one in made)
     monkeypatch.setenv("DEFECT_ATLAS_DATA", str(tmp_path))
-    at = open_app("views/defect_energies.py")
+    at = open_app("views/defect_energies.py", cells="true")
     assert not at.exception, at.exception
     assert "these cells are drawings. No DFT was run on them" in text_of(at)
     assert table_with(at, "Rule")["Defect"].tolist() == [one.label for one in made]

@@ -6,7 +6,8 @@ import pytest
 from app import selection, wording
 from app.main import PAGES
 from app.sections.advice_cards import duration
-from engine.queries import comparability, error_metrics
+from engine.queries import comparability, configurations, error_metrics
+from engine.queries.scope import Scope
 from engine.store.builder import StoreBuilder, publish
 from tests.app.opening import APP, open_app, table_with, text_of
 
@@ -28,8 +29,10 @@ def test_addresses_are_unique_and_one_page_is_the_start():
 def test_every_page_renders_on_a_real_store(store, entry):
     at = open_app(entry.file)
     assert not at.exception, at.exception
-    assert len(at.title) == 1
+    (title,) = at.title
     assert "data version test" in text_of(at)
+    # The title begins with the page's name in the navigation; what the page is about may follow.
+    assert title.value.partition(":")[0] == entry.title or not entry.is_listed
 
 
 @pytest.mark.parametrize("entry", PAGES, ids=lambda entry: entry.title)
@@ -417,3 +420,21 @@ def test_timings_of_several_occasions_are_said_to_be_so():
     assert "2 occasions (2 on a, 1 on 2026-01-01)" in wording.occasions_note(timings)
     assert "1 of them have no yardstick timed with them" in wording.occasions_note(timings)
     assert wording.occasions_note(timings.iloc[:2]) == ""
+
+
+def test_structure_begins_with_the_worst_forces_and_says_its_order(store):
+    at = open_app("views/structure.py", model="emt", dataset="al-cu")
+    worst = {
+        quantity: configurations.worst_configurations("emt", Scope.of("al-cu"), quantity, "raw")["config_id"].tolist()
+        for quantity in ("force", "energy")
+    }
+    assert worst["force"][0] != worst["energy"][0]
+    listed = next(box for box in at.selectbox if box.label == "Configuration, worst force of 24 first")
+    assert (at.query_params["cfg"], listed.value) == (worst["force"][0], worst["force"][0])
+    assert listed.options[0].startswith(f"1. {worst['force'][0]}")
+    at.segmented_control(key="order").set_value("energy").run()
+    listed = next(box for box in at.selectbox if box.label.startswith("Configuration, worst energy"))
+    assert listed.options[0].startswith(f"1. {worst['energy'][0]}")
+    assert listed.value == worst["force"][0]  # another order is no other structure
+    linked = open_app("views/structure.py", dataset="al-cu", cfg=worst["energy"][-1], quantity="Energy")
+    assert linked.title[0].value == f"Structure: {worst['energy'][-1]}"

@@ -87,3 +87,23 @@ def test_a_time_with_random_weights_is_marked_on_the_page_of_costs_and_used_nowh
     assert "few" not in set(catalog.costs()["model_id"])
     text = text_of(open_app("views/cost.py"))
     assert "Open with a dot" in text
+
+
+def test_quartiles_load_time_and_drift_are_shown_where_they_were_measured(sampled_store, tmp_path, monkeypatch):
+    copy = tmp_path / "results.duckdb"
+    shutil.copy(sampled_store / "results.duckdb", copy)
+    with duckdb.connect(str(copy)) as connection:
+        connection.execute("update models set conservative = false where model_id = 'sample'")
+        connection.execute(
+            "update costs set ms_low = 1.0, ms_high = 1.6, load_seconds = 3.0, drift_mev_per_atom_ps = -2.0 "
+            "where model_id = 'sample'"
+        )
+    monkeypatch.setenv("DEFECT_ATLAS_DATA", str(tmp_path))
+    at = open_app("views/cost.py", quantity="force")
+    row = table_with(at, "load_seconds").set_index("label").loc["Sample"]
+    assert row["us_per_atom_step_lo"] == pytest.approx(1.0 / 32)  # 32 atoms, shown in ms
+    assert (row["load_seconds"], row["drift_mev_per_atom_ps"], row["n_largest"]) == (3.0, -2.0, 32)
+    assert "-2.00 meV/atom per ps here (Sample)" in text_of(at)
+    assert "Predicted directly: Sample." in text_of(at)
+    costs = table_with(open_app("views/model.py", id="sample"), "load_seconds")
+    assert costs[["ms_low", "ms_high", "drift_mev_per_atom_ps"]].to_numpy().tolist() == [[1.0, 1.6, -2.0]]

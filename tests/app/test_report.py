@@ -21,7 +21,7 @@ from app.main import PAGES
 from app.report import basket, bundle, citations, columns, document, layout, renderer
 from engine.queries import catalog
 from engine.queries.configurations import configuration
-from tests.app.opening import open_app, text_of
+from tests.app.opening import open_app, open_whole, text_of
 
 ROOT = Path(__file__).resolve().parents[2]
 NEEDS_CHROMIUM = pytest.mark.skipif(
@@ -121,7 +121,7 @@ def test_every_number_behind_a_figure_has_its_unit_in_its_name(store, monkeypatc
     drawn = furniture.figure
     monkeypatch.setattr(furniture, "figure", lambda *a, **k: (seen.append((a[1], a[2])), drawn(*a, **k))[1])
     for entry in PAGES:
-        open_app(entry.file)
+        open_whole(entry.file)
     assert len(seen) > 20
     lacking = set()
     for table, origin in seen:

@@ -5,7 +5,7 @@ import pytest
 
 from app.sections import intervals
 from engine.queries import pooled_spread
-from tests.app.opening import open_app, table_with, text_of
+from tests.app.opening import open_app, open_whole, table_with, text_of
 
 PAGE = "views/uncertainty.py"
 
@@ -21,7 +21,7 @@ def forces(store, **asked):
 
 
 def test_the_page_says_whether_a_deviation_ranks_errors_and_has_their_size(store):
-    at = forces(store)
+    at = forces(store, agreement="true")
     labels = [metric.label for metric in at.metric]
     assert "AUROC of errors above 100 meV/Å" in labels
     assert "It is no bound of the error" in text_of(at)
@@ -29,7 +29,7 @@ def test_the_page_says_whether_a_deviation_ranks_errors_and_has_their_size(store
 
 
 def test_an_ensemble_of_chosen_models_stands_in_the_address(store):
-    at = forces(store, ensemble="chosen", members=["emt", "morse"])
+    at = forces(store, ensemble="chosen", members=["emt", "morse"], agreement="true")
     assert at.multiselect(key="members").value == ["emt", "morse"]
     assert any("Samples" in metric.label for metric in at.metric)
     at.multiselect(key="members").set_value(["emt"]).run()
@@ -37,14 +37,14 @@ def test_an_ensemble_of_chosen_models_stands_in_the_address(store):
 
 
 def test_the_limit_of_a_large_error_is_chosen_on_the_page(store):
-    at = forces(store)
+    at = forces(store, agreement="true")
     at.selectbox(key="above-force").set_value("50").run()
     assert "AUROC of errors above 50 meV/Å" in [metric.label for metric in at.metric]
 
 
 def test_intervals_say_what_they_were_tested_on(store):
-    text = text_of(forces(store))
-    assert "Intervals of the error, calibrated" in text
+    text = text_of(forces(store, intervals="true"))
+    assert "(split-conformal)" in text
     assert "90 % intervals hold" in text
 
 
@@ -72,6 +72,16 @@ def test_a_coverage_elsewhere_that_fails_is_told(monkeypatch, coverage, told):
 
 def test_a_set_that_is_kept_apart_and_has_no_samples_is_no_fault(store, monkeypatch):
     monkeypatch.setattr(pooled_spread, "apart_by_default", lambda ensemble_id: ["absent"])
-    at = open_app("views/uncertainty.py")
+    at = open_app("views/uncertainty.py", pooled="true")
     assert not at.exception, at.exception
-    assert "Pooled over datasets" in [one.value for one in at.subheader]
+    assert at.multiselect(key="apart-emt-morse").value == []
+
+
+def test_parts_are_made_when_they_are_opened_or_a_link_asks_for_one_of_their_choices(store):
+    closed = open_app(PAGE)
+    assert len(closed.get("plotly_chart")) == 1
+    assert "spread" not in closed.session_state
+    whole = open_whole(PAGE)
+    assert len(whole.get("plotly_chart")) > 2
+    linked = open_app(PAGE, spread="Standard deviation")
+    assert linked.segmented_control(key="spread").value == "standard_deviation"

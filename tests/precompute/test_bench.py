@@ -9,9 +9,13 @@ import numpy as np
 import pytest
 
 from engine.data_folder import ROOT
+from engine.queries import catalog
+from engine.queries.timings import estimates, machine_name
+from engine.records import Configuration, write_configurations
 from engine.registry.models import get_model
 from engine.store.rows import RANDOM_WEIGHTS, Cost
 from precompute.jobs import bench
+from precompute.jobs.build import build
 
 # A limit on the size of files is how a process of its own meets a disk that takes no more: OSError in the middle.
 LIMITED = """
@@ -76,6 +80,32 @@ def test_a_queue_is_a_cost_of_its_own(folder):
     assert [path.name for path in folder.costs.iterdir()] == ["emt-cpu-1-8-queue.json"]
     assert bench.is_measured(emt, folder, queue, 2)
     assert not bench.is_measured(emt, folder, bench.Setting("cpu", "one"), 2)
+
+
+def test_times_of_one_by_one_and_of_a_queue_both_reach_the_pages(folder, monkeypatch):
+    emt, alone = get_model("emt"), bench.Setting("cpu", "one")
+    (single,) = bench.bench(emt, folder, alone, [2])
+    (queued,) = bench.measure(emt, folder, replace(alone, is_queue=True), [2])
+    bench.keep(replace(queued, batch=1), folder)  # of a worker whose batches hold a single such system
+    cell = Configuration("cu-0", "g", np.array([29]), np.zeros((1, 3)), 3.0 * np.eye(3), (True,) * 3, 0.0)
+    write_configurations(folder.configurations("cu-snap"), [cell])
+    build(folder)
+    monkeypatch.setenv("DEFECT_ATLAS_DATA", str(folder.root))
+    costs = catalog.costs().query("model_id == 'emt' and n_atoms == 8").set_index("is_queue")
+    assert costs["ms_per_step"].to_dict() == {False: single.ms_per_step, True: queued.ms_per_step}
+    assert costs.loc[False, "ms_low"] == single.ms_low
+    (machine,) = {machine_name(*key) for key in costs[["device", "hardware", "n_threads"]].to_numpy()}
+    assert estimates(machine, 8, 1).set_index("model_id").loc["emt", "ms_per_step"] == single.ms_per_step
+
+
+def test_a_file_from_before_the_key_is_of_a_queue_by_its_name(folder):
+    cost = Cost("emt", "cpu", "a machine", 1, 8, 1, 1.0, 8.0, 100.0, "computed", "2026-01-02 03:04:05", is_queue=True)
+    bench.keep(cost, folder)
+    (path,) = folder.costs.iterdir()
+    path.write_text(
+        json.dumps({key: value for key, value in json.loads(path.read_text()).items() if key != "is_queue"})
+    )
+    assert list(bench.read_costs(folder.costs, [])) == [cost]
 
 
 def test_systems_at_once_are_those_that_share_a_time():
