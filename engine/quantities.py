@@ -172,8 +172,8 @@ QUANTITIES: dict[str, Quantity] = {
         "Peak memory",
         "memory",
         "MB",
-        description="Main memory of the process until then, with Python and the libraries (0.2 GB at least). Not the "
-        "memory of a GPU.",
+        description="Main memory of the process until then, with Python and the libraries (0.2 GB at least); on a GPU "
+        "the most that the model held there.",
     ),
     "load_seconds": Quantity(
         "Load time",
