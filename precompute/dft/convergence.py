@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -143,25 +143,66 @@ def defect_table(settings: ReferenceSettings, output: Path) -> str:
         largest change from the first mesh to the densest, the largest difference left between the label and a denser
         mesh (both in meV), and the cells that are not shown.
     """
-    table = csv.DictReader((output / CONVERGENCE_FILE).read_text().splitlines())
-    rows = {row["config_id"]: row for row in table if row["kind"] == "defect"}
-    labels = shipped_jobs(settings, output)
+    rows, labels = _shipped_rows(output), shipped_jobs(settings, output)
     lines = ["| metal | defects | denser mesh | shown | change | left | not shown |", "|---|---|---|---|---|---|---|"]
     for symbol in settings.elements:
-        jobs = {job.config_id: job for job in dataset_jobs(settings, [symbol])}
-        names = [name for name in jobs if name in labels and defect_parts(jobs[name], jobs)]
-        own = {name: rows.get(labels[name].config_id) for name in names}
-        first = {name: rows.get(name) for name in names}
-        missing = []
-        for name in names:
-            row = own[name] or (first[name] if is_dense(labels[name]) else None)
-            if row is None or not is_converged(row):
-                missing.append(name.split("-", 2)[2])
+        names = _shipped_defects(settings, symbol, labels)
+        missing = [name.split("-", 2)[2] for name in _not_shown(names, rows, labels)]
         if names:
+            own, first = (
+                {name: rows.get(one) for name, one in ids}
+                for ids in ([(name, labels[name].config_id) for name in names], [(name, name) for name in names])
+            )
             n_dense = sum(is_dense(labels[name]) for name in names)
             numbers = [str(len(names)), str(n_dense), str(len(names) - len(missing)), _largest(first), _largest(own)]
             lines.append(f"| {symbol} | {' | '.join(numbers)} | {', '.join(missing)} |")
     return "\n".join(lines)
+
+
+def unshown_jobs(settings: ReferenceSettings, output: Path, symbols: Sequence[str], density: float) -> list[Job]:
+    """What the defect energies that are not shown to be converged are made of, on a mesh that may show it.
+
+    Args:
+        settings: The settings table.
+        output: Folder of the shipped files.
+        symbols: Metals.
+        density: K-points per reciprocal length, 1/(1/Å), from CHECK_DENSITIES.
+
+    Returns:
+        One job per cell; none for defect energies whose label has that mesh or a denser one.
+    """
+    rows, labels = _shipped_rows(output), shipped_jobs(settings, output)
+    chosen = []
+    for symbol in (symbol for symbol in symbols if symbol in settings.elements):
+        first = {job.config_id: job for job in dataset_jobs(settings, [symbol])}
+        names = _not_shown(_shipped_defects(settings, symbol, labels), rows, labels)
+        wanted = {
+            part for name in names if labels[name].kpoint_density < density for part in defect_parts(first[name], first)
+        }
+        chosen += [job for job in dense_jobs(settings, [symbol], density) if plain(job.config_id) in wanted]
+    return chosen
+
+
+def _shipped_rows(output: Path) -> dict[str, Mapping[str, str]]:
+    """Rows `defect` of the convergence table, by id with mesh."""
+    table = csv.DictReader((output / CONVERGENCE_FILE).read_text().splitlines())
+    return {row["config_id"]: row for row in table if row["kind"] == "defect"}
+
+
+def _shipped_defects(settings: ReferenceSettings, symbol: str, labels: Mapping[str, Job]) -> list[str]:
+    """Ids without mesh of the cells of one metal whose labels make a defect energy."""
+    jobs = {job.config_id: job for job in dataset_jobs(settings, [symbol])}
+    return [name for name in jobs if name in labels and defect_parts(jobs[name], jobs)]
+
+
+def _not_shown(names: Sequence[str], rows: Mapping[str, Mapping[str, str]], labels: Mapping[str, Job]) -> list[str]:
+    """Those of some defect energies that are not shown to be converged, as `defect_table` has it."""
+    missing = []
+    for name in names:
+        row = rows.get(labels[name].config_id) or (rows.get(name) if is_dense(labels[name]) else None)
+        if row is None or not is_converged(row):
+            missing.append(name)
+    return missing
 
 
 def _largest(rows: Mapping[str, Mapping[str, str] | None]) -> str:

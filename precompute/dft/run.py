@@ -47,6 +47,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="recompute the cells of defect energies on their denser meshes, one metal after the other",
     )
     task.add_argument(
+        "--check",
+        type=float,
+        choices=CHECK_DENSITIES,
+        metavar="DENSITY",
+        help="compute the defect energies that are not shown to be converged on this mesh "
+        f"({', '.join(map(str, CHECK_DENSITIES))} per 1/Å), for the comparison alone",
+    )
+    task.add_argument(
         "--collect",
         action="store_true",
         help="only rewrite the shipped files from finished results",
@@ -110,6 +118,8 @@ def main(args: argparse.Namespace) -> int:
         there = collecting.shipped_jobs(settings, args.output)
         dense = dense_jobs(settings, symbols)
         jobs = by_metal(settings, [job for job in dense if job.config_id.partition("@")[0] in there])
+    elif args.check is not None:
+        jobs = by_metal(settings, convergence.unshown_jobs(settings, args.output, symbols, args.check))
     else:
         jobs = by_breadth(settings, dataset_jobs(settings, symbols))
     if args.up_to is not None:

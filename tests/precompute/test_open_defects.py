@@ -363,6 +363,18 @@ def test_the_data_card_has_the_tables_of_the_shipped_files():
         assert all_electron.card_line(row) in card
 
 
+def test_what_the_card_calls_not_shown_is_what_a_check_computes():
+    rows = [line.strip("|").split("|") for line in convergence.defect_table(SETTINGS, EMBEDDED).splitlines()[2:]]
+    assert any(row[-1].strip() for row in rows)
+    for row in rows:
+        symbol, unshown = row[0].strip(), set(filter(None, row[-1].strip().split(", ")))
+        jobs = convergence.unshown_jobs(SETTINGS, EMBEDDED, [symbol], 10.0)
+        assert {job.kpoint_density for job in jobs} <= {10.0}
+        assert unshown <= {job.config_id.split("-", 2)[2].partition("@")[0] for job in jobs}
+        assert bool(jobs) == bool(unshown)
+
+
+
 def test_stress_is_shipped_only_where_the_basis_allows(shipped):
     for config_id, atoms in shipped.items():
         element = SETTINGS.elements.get(config_id.partition("-")[0].title())
