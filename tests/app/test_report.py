@@ -99,7 +99,7 @@ def test_units_are_in_the_names_of_columns():
 
 
 PURE = re.compile(
-    r"n|n_.*|.*_?rank(_lo|_hi)?|count|from|to|atom|atom_index|paper_row|.*slope|win_rate.*|spearman.*|sign_.*|cancellation"
+    r"n|n_.*|batch|.*_?rank(_lo|_hi)?|count|from|to|atom|atom_index|paper_row|.*slope|win_rate.*|spearman.*|sign_.*|cancellation"
     r"|coverage|held_out.*|by_kind|by_config|share|x|y|.*noise_share|rows?|columns?|yardstick_ms|position|auroc.*|rank_change"
 )
 """Columns without a unit, those whose unit another column names, and places on a map."""

@@ -374,7 +374,6 @@ def test_what_the_card_calls_not_shown_is_what_a_check_computes():
         assert bool(jobs) == bool(unshown)
 
 
-
 def test_stress_is_shipped_only_where_the_basis_allows(shipped):
     for config_id, atoms in shipped.items():
         element = SETTINGS.elements.get(config_id.partition("-")[0].title())
