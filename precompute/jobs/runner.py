@@ -146,8 +146,14 @@ def run(
     for task in tasks:
         if not any(place.suits(task.model.family) for place in places):
             task.error = "no worker of this run takes its family; leave out --device cuda or --jobs"
-    kept = {"offline": offline, "deterministic": deterministic}
-    with Pool(folder, device="auto", memory_gb=memory_gb, max_warm=len(places), **kept) as pool:
+    with Pool(
+        folder,
+        device="auto",
+        offline=offline,
+        deterministic=deterministic,
+        memory_gb=memory_gb,
+        max_warm=len(places),
+    ) as pool:
         _fill(places, queue, pool, progress)
         if waiting := queue.resume():
             say(f"{', '.join(waiting)}: again, alone")
