@@ -146,13 +146,11 @@ def defect_table(settings: ReferenceSettings, output: Path) -> str:
     rows, labels = _shipped_rows(output), shipped_jobs(settings, output)
     lines = ["| metal | defects | denser mesh | shown | change | left | not shown |", "|---|---|---|---|---|---|---|"]
     for symbol in settings.elements:
-        names = _shipped_defects(settings, symbol, labels)
+        names = _shipped_defects(dataset_jobs(settings, [symbol]), labels)
         missing = [name.split("-", 2)[2] for name in _not_shown(names, rows, labels)]
         if names:
-            own, first = (
-                {name: rows.get(one) for name, one in ids}
-                for ids in ([(name, labels[name].config_id) for name in names], [(name, name) for name in names])
-            )
+            own = [rows.get(labels[name].config_id) for name in names]
+            first = [rows.get(name) for name in names]
             n_dense = sum(is_dense(labels[name]) for name in names)
             numbers = [str(len(names)), str(n_dense), str(len(names) - len(missing)), _largest(first), _largest(own)]
             lines.append(f"| {symbol} | {' | '.join(numbers)} | {', '.join(missing)} |")
@@ -174,8 +172,9 @@ def unshown_jobs(settings: ReferenceSettings, output: Path, symbols: Sequence[st
     rows, labels = _shipped_rows(output), shipped_jobs(settings, output)
     chosen = []
     for symbol in (symbol for symbol in symbols if symbol in settings.elements):
-        first = {job.config_id: job for job in dataset_jobs(settings, [symbol])}
-        names = _not_shown(_shipped_defects(settings, symbol, labels), rows, labels)
+        jobs = dataset_jobs(settings, [symbol])
+        first = {job.config_id: job for job in jobs}
+        names = _not_shown(_shipped_defects(jobs, labels), rows, labels)
         wanted = {
             part for name in names if labels[name].kpoint_density < density for part in defect_parts(first[name], first)
         }
@@ -189,10 +188,10 @@ def _shipped_rows(output: Path) -> dict[str, Mapping[str, str]]:
     return {row["config_id"]: row for row in table if row["kind"] == "defect"}
 
 
-def _shipped_defects(settings: ReferenceSettings, symbol: str, labels: Mapping[str, Job]) -> list[str]:
-    """Ids without mesh of the cells of one metal whose labels make a defect energy."""
-    jobs = {job.config_id: job for job in dataset_jobs(settings, [symbol])}
-    return [name for name in jobs if name in labels and defect_parts(jobs[name], jobs)]
+def _shipped_defects(jobs: Iterable[Job], labels: Mapping[str, Job]) -> list[str]:
+    """Ids without mesh of those jobs of one metal whose labels make a defect energy."""
+    by_id = {job.config_id: job for job in jobs}
+    return [name for name in by_id if name in labels and defect_parts(by_id[name], by_id)]
 
 
 def _not_shown(names: Sequence[str], rows: Mapping[str, Mapping[str, str]], labels: Mapping[str, Job]) -> list[str]:
@@ -205,9 +204,9 @@ def _not_shown(names: Sequence[str], rows: Mapping[str, Mapping[str, str]], labe
     return missing
 
 
-def _largest(rows: Mapping[str, Mapping[str, str] | None]) -> str:
+def _largest(rows: Iterable[Mapping[str, str] | None]) -> str:
     """The largest difference of some rows in meV, empty without any."""
-    found = [abs(float(row["defect_energy_difference_mev"])) for row in rows.values() if row is not None]
+    found = [abs(float(row["defect_energy_difference_mev"])) for row in rows if row is not None]
     return f"{max(found):.0f}" if found else ""
 
 

@@ -118,10 +118,14 @@ def test_an_entry_that_this_project_takes_over_is_named(folder: DataFolder) -> N
         load_models()
 
 
+def precompute(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "precompute", *words]
+    return subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, check=False)
+
+
 def test_the_command_line_imports_a_model_of_ones_own(folder: DataFolder) -> None:
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "precompute", *arguments, "--data", str(folder.root)]
-        return subprocess.run(command, cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, check=False)
+        return precompute(*arguments, "--data", str(folder.root))
 
     file = str(CASES / "mace-eval.xyz")
     unknown = run("import", file, "--dataset", "cu", "--model", "mine")
@@ -132,11 +136,6 @@ def test_the_command_line_imports_a_model_of_ones_own(folder: DataFolder) -> Non
     assert taken.returncode == 0 and "8 predictions imported" in taken.stderr
     (row,) = json.loads(listed.stdout)
     assert (row["family"], row["runs_here"]) == (EXTERNAL, False)
-
-
-def precompute(*words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "precompute", *words]
-    return subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, check=False)
 
 
 def test_a_model_in_lower_precision_is_a_model_of_its_own(folder: DataFolder, with_workers: None) -> None:
