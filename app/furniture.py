@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
-import plotly.graph_objects as go
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import export, theme
-from app.figures import base
-from app.report import layout
+from app import drawn_figures, export, theme
+from app.drawn_figures import DrawnFigure
 from app.selection import Selection, choose_dataset
 from app.wording import citation, dataset_label, model_labels, summary_note
 from engine.queries import catalog, error_metrics
@@ -112,8 +110,8 @@ def rebuilds(figure: str, differs: str) -> None:
         differs: Data, number of configurations and models.
     """
     st.caption(
-        f":material/menu_book: Rebuilds Figure {figure} of Shuang et al. (2025), *Universal machine learning "
-        f"interatomic potentials poised to supplant DFT in modeling general defects in metals and random alloys*. "
+        f":material/menu_book: Rebuilds Figure {figure} of Shuang et al. (2025), “Universal machine learning "
+        f"interatomic potentials poised to supplant DFT in modeling general defects in metals and random alloys”. "
         f"What differs: {differs}"
     )
 
@@ -240,14 +238,14 @@ def figure(
     Returns:
         What `st.plotly_chart` returns.
     """
-    drawn = make(theme.ink())
+    drawn = drawn_figures.drawn(make, theme.ink())
     place, beside = _place_of(drawn, key, width)
     if has_menu:
         with slot or beside:
-            export.menu(make, table, origin, key=key, widths=layout.widths_of(drawn))
+            export.menu(make, table, origin, key=key, widths=drawn.widths)
     with place:
         return st.plotly_chart(
-            base.without_title(drawn),
+            drawn.figure,
             width=width,
             theme=None,
             key=key,
@@ -258,20 +256,20 @@ def figure(
         )
 
 
-def _place_of(drawn: go.Figure, key: str, width: int | Literal["stretch"]) -> tuple[DeltaGenerator, DeltaGenerator]:
+def _place_of(drawn: DrawnFigure, key: str, width: int | Literal["stretch"]) -> tuple[DeltaGenerator, DeltaGenerator]:
     """The figure's title, as text that wraps in a narrow window; the places of the chart below it and of a menu beside.
 
     A chart that needs more width than the window has scrolls in its place, and the page stays as wide as the window.
     """
     place = "chart-" + re.sub(r"[^a-z0-9]+", "-", key.lower())
-    least = base.least_width(drawn)
     with st.container(gap=None, width=width):
         with st.container(horizontal=True, vertical_alignment="center"):
-            if title := drawn.layout.title.text:
-                st.markdown(f"**{_literal(title.removeprefix('<b>').removesuffix('</b>'))}**", width="stretch")
+            if drawn.title:
+                st.markdown(f"**{_literal(drawn.title.removeprefix('<b>').removesuffix('</b>'))}**", width="stretch")
             beside = st.container(width="content")
-        if least:
-            st.html(f"<style>.st-key-{place} {{overflow-x: auto}} .st-key-{place} > * {{min-width: {least}px}}</style>")
+        if drawn.least_width:
+            inner = f".st-key-{place} > * {{min-width: {drawn.least_width}px}}"
+            st.html(f"<style>.st-key-{place} {{overflow-x: auto}} {inner}</style>")
         return st.container(key=place), beside
 
 

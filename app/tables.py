@@ -14,16 +14,31 @@ from app.wording import NOTHING
 from engine.quantities import QUANTITIES
 
 
-def view_data(table: pd.DataFrame, key: str, heads: Mapping[str, Any] | None = None) -> None:
-    """The table behind a chart, for reading without the picture.
+def view_data(
+    table: pd.DataFrame,
+    key: str,
+    heads: Mapping[str, Any] | None = None,
+    *,
+    label: str = "View data",
+    height: int | Literal["auto", "content"] = "auto",
+    note: str = "",
+) -> None:
+    """The table behind a chart, for reading without the picture; made when it is opened, as a `drawer` is.
 
     Args:
         table: What to show, in display units.
         key: Of the widget, without `data-`.
         heads: As those of `table_view`.
+        label: Of what is opened.
+        height: As that of `table_view`.
+        note: Small lines below the table.
     """
-    with st.expander("View data"):
-        table_view(table, f"data-{key}", heads)
+    place = st.expander(label, key=f"view-{key}", on_change="rerun")
+    if place.open:
+        with place:
+            table_view(table, f"data-{key}", heads, height)
+            if note:
+                st.caption(note)
 
 
 def drawer(label: str, key: str, holds: Sequence[str] = ()) -> ExpanderContainer:

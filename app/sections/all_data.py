@@ -104,5 +104,4 @@ def _table(found: dict[str, DatasetHistograms | None]) -> None:
         "largest_force": number("Largest force (eV/Å)", format="%.1f"),
     }
     order = table["n_positive"].fillna(-1).to_numpy(dtype=int)
-    with st.expander("View data"):
-        tables.table_view(table.iloc[np.argsort(-order, kind="stable")], "data-all", heads)
+    tables.view_data(table.iloc[np.argsort(-order, kind="stable")], "all", heads)

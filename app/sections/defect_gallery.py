@@ -58,9 +58,9 @@ def _by_rule() -> None:
         "fault and a screw dislocation; its text counts eleven kinds and its caption twelve. Our seven boundaries are "
         "symmetric tilt boundaries of small coincidence cells.",
     )
-    with st.expander("How each was made"):
-        table = pd.DataFrame([{"Defect": cell.head, "Atoms": len(cell.symbols), "Rule": cell.rule} for cell in cells])
-        tables.table_view(table, "drawn-defects-rules", {"Rule": st.column_config.TextColumn(width="large")})
+    table = pd.DataFrame([{"Defect": cell.head, "Atoms": len(cell.symbols), "Rule": cell.rule} for cell in cells])
+    rule = st.column_config.TextColumn(width="large")
+    tables.view_data(table, "drawn-defects-rules", {"Rule": rule}, label="How each was made")
 
 
 def _figure(cells: Sequence[drawings.Drawn], title: str, origin: Provenance, key: str) -> None:

@@ -44,8 +44,7 @@ def show(chosen: selection.Selection, ids: Pair, names: Pair, alignment: str) ->
         "kind": "Kind", "n_atoms": "Atoms", "first": number(f"{names[0]} ({unit})"),
         "second": number(f"{names[1]} ({unit})"), "margin": number(f"{names[1]} less {names[0]} ({unit})"),
     }  # fmt: skip
-    with st.expander("View data"):
-        tables.table_view(shown, "data-duel-pairs", heads)
+    tables.view_data(shown, "duel-pairs", heads)
     _side_by_side(chosen, ids, names, table, config_id)
 
 
@@ -164,13 +163,13 @@ def _viewers(sights: tuple[Sight, Sight], names: Pair, largest: float) -> None:
     )
     atoms = _atoms(sights)
     if atoms is not None:
-        with st.expander("Atoms, the largest difference first"):
-            number = partial(st.column_config.NumberColumn, format="%.1f")
-            heads = {
-                f"force_error_{which}": number(f"|ΔF| of {name} (meV/Å)")
-                for which, name in zip(("first", "second"), names, strict=True)
-            }
-            tables.table_view(atoms, "duel-atoms", parts.atom_columns() | heads)
+        number = partial(st.column_config.NumberColumn, format="%.1f")
+        heads = {
+            f"force_error_{which}": number(f"|ΔF| of {name} (meV/Å)")
+            for which, name in zip(("first", "second"), names, strict=True)
+        }
+        label = "Atoms, the largest difference first"
+        tables.view_data(atoms, "duel-atoms", parts.atom_columns() | heads, label=label)
 
 
 def _atoms(sights: tuple[Sight, Sight]) -> pd.DataFrame | None:

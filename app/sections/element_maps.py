@@ -183,5 +183,4 @@ def _table(table: pd.DataFrame, names: dict[str, str], models: tuple[str, str], 
             ("first", "second", "difference"), (names[models[0]], names[models[1]], "Difference"), strict=True
         )
     }
-    with st.expander("View data"):
-        tables.table_view(table, "data-element-maps", heads)
+    tables.view_data(table, "element-maps", heads)

@@ -57,10 +57,9 @@ def show(chosen: selection.Selection) -> None:
     counts = environments.class_counts(chosen.scope)
     listed = ", ".join(f"{row.n_atoms:,} {row.class_name}" for row in counts.itertuples())
     st.caption(f"Atoms of {wording.place(chosen.scope)}: {listed}. All atoms count here, not only the sampled ones.")
-    with st.expander("All models by class"):
-        bounds = ["force_rmse_mev_per_ang_lo", "force_rmse_mev_per_ang_hi"]
-        columns = ["label", "class_name", "n_configs", "n_clusters", "n_atoms", *bounds, *_QUANTITIES]
-        tables.table_view(table[columns], "classes-of-models", {"class_name": "Class"})
+    bounds = ["force_rmse_mev_per_ang_lo", "force_rmse_mev_per_ang_hi"]
+    columns = ["label", "class_name", "n_configs", "n_clusters", "n_atoms", *bounds, *_QUANTITIES]
+    tables.view_data(table[columns], "classes-of-models", {"class_name": "Class"}, label="All models by class")
     _by_group(chosen)
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import address, furniture, wording
+from app import address, furniture, tables, wording
 from app.structures import parts
 from engine.quantities import significant
 from engine.queries import known_errors
@@ -122,7 +122,10 @@ def _say_known(
 
 def _table(known: pd.DataFrame, ready: Mapping[str, LiveModel], what: str) -> None:
     number, n_shared = st.column_config.NumberColumn, int(known["n_shared"].max())
-    with st.expander(f"Known errors of all {len(known)} models that run here"):
+    place = tables.drawer(f"Known errors of all {len(known)} models that run here", "known")
+    if not place.open:
+        return
+    with place:
         st.dataframe(
             pd.DataFrame(
                 {
@@ -158,6 +161,5 @@ def _say_absent(models: Sequence[LiveModel], elements: tuple[str, ...]) -> None:
         reason = model.why_not or (f"It does not know {', '.join(missing)}." if missing else "")
         rows += [(model.label, reason)] if reason else []
     if rows:
-        with st.expander(f"{len(rows)} registered models cannot run here"):
-            table = pd.DataFrame(rows, columns=["Model", "Reason"])
-            st.dataframe(table, hide_index=True, key="absent-models", height=240)
+        table = pd.DataFrame(rows, columns=["Model", "Reason"])
+        tables.view_data(table, "absent-models", label=f"{len(rows)} registered models cannot run here", height=240)

@@ -98,15 +98,15 @@ def _failed(is_migration: bool) -> None:
     table = relaxed_vacancies.relaxed_vacancies(is_migration=is_migration)
     failed = table[table["status"] != "ok"]
     if len(failed):
-        with st.expander(f"Relaxations that failed ({len(failed)})"):
-            tables.table_view(failed[["label", "element", "structure", "quantity", "reason"]], "vacancies-failed")
-    with st.expander("All relaxed vacancies (eV)"):
-        columns = ["label", "element", "structure", "quantity", "n_sites", "published", "energy", "error"]
-        columns += ["unrelaxed_energy", "largest_displacement", "n_steps"]
-        heads = {"published": "Published", "energy": "Relaxed", "unrelaxed_energy": "Before atoms moved"}
-        heads |= {"error": "Error", "structure": "Lattice", "quantity": "Energy of", "n_sites": "Sites"}
-        heads |= {"largest_displacement": "Largest displacement (Å)", "n_steps": "Steps"}
-        tables.table_view(table.loc[table["status"] == "ok", columns].round(3), "vacancies-relaxed", heads)
+        shown = failed[["label", "element", "structure", "quantity", "reason"]]
+        tables.view_data(shown, "vacancies-failed", label=f"Relaxations that failed ({len(failed)})")
+    columns = ["label", "element", "structure", "quantity", "n_sites", "published", "energy", "error"]
+    columns += ["unrelaxed_energy", "largest_displacement", "n_steps"]
+    heads = {"published": "Published", "energy": "Relaxed", "unrelaxed_energy": "Before atoms moved"}
+    heads |= {"error": "Error", "structure": "Lattice", "quantity": "Energy of", "n_sites": "Sites"}
+    heads |= {"largest_displacement": "Largest displacement (Å)", "n_steps": "Steps"}
+    shown = table.loc[table["status"] == "ok", columns].round(3)
+    tables.view_data(shown, "vacancies-relaxed", heads, label="All relaxed vacancies (eV)")
 
 
 def _method(is_migration: bool) -> None:
@@ -150,11 +150,11 @@ def _unrelaxed(model_ids: tuple[str, ...]) -> None:
         "neighbour of its own images. They need not agree with relaxed ones in large cells. Models are evaluated on "
         "our cells without relaxation."
     )
-    with st.expander("Published vacancy energies (eV)"):
-        heads = {"published": "Formation, published", "migration": "Migration, published", "place": "Cell of ours"}
-        heads |= {"is_magnetic": "Magnetic", "is_converged": "Our label converged"} | labels
-        columns = ["element", "structure", "published", "migration", "place", "reference", "is_converged", *model_ids]
-        tables.table_view(table[columns].round(3).rename(columns=labels), "vacancies-published", heads)
+    heads = {"published": "Formation, published", "migration": "Migration, published", "place": "Cell of ours"}
+    heads |= {"is_magnetic": "Magnetic", "is_converged": "Our label converged"} | labels
+    columns = ["element", "structure", "published", "migration", "place", "reference", "is_converged", *model_ids]
+    shown = table[columns].round(3).rename(columns=labels)
+    tables.view_data(shown, "vacancies-published", heads, label="Published vacancy energies (eV)")
 
 
 def _chart(both: pd.DataFrame, labels: dict[str, str], model_ids: tuple[str, ...]) -> None:

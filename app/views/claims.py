@@ -178,8 +178,7 @@ def _table(shown: pd.DataFrame, table: pd.DataFrame) -> None:
         "stand_in": "Data",
         "reason": "Note",
     }
-    with st.expander("View as a table"):
-        tables.table_view(shown[columns], "claims-table", heads)
+    tables.view_data(shown[columns], "claims", heads, label="View as a table")
     export.download("All statements (CSV)", partial(_csv, table), f"claims_{version}.csv", width="content")
 
 

@@ -253,10 +253,10 @@ def _meanings(scope: Scope) -> None:
         "n_configs": st.column_config.NumberColumn("Configurations", format="localized"),
         "datasets": st.column_config.TextColumn("Of", width="large"),
     }
-    with st.expander("What the kinds mean"):
-        tables.table_view(pd.DataFrame(rows, columns=list(heads)), "kinds", heads, height="content")
-        notes = _notes(scope)
-        st.caption("Each configuration has one kind, by its group. " + " ".join(notes))
+    tables.view_data(
+        pd.DataFrame(rows, columns=list(heads)), "kinds", heads, label="What the kinds mean", height="content",
+        note=" ".join(["Each configuration has one kind, by its group.", *_notes(scope)]),
+    )  # fmt: skip
 
 
 def _notes(scope: Scope) -> list[str]:

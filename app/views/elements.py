@@ -287,8 +287,7 @@ def _configurations(chosen: selection.Selection, element: str, alignment: str, s
             st.caption(f"The {configurations.BOX_LIMIT} worst are listed.")
     failed = catalog.failures(with_element, chosen.model_id)
     if len(failed):
-        with st.expander(f"Failed: {len(failed)} configurations with {element}"):
-            tables.table_view(failed, "element-failed")
+        tables.view_data(failed, "element-failed", label=f"Failed: {len(failed)} configurations with {element}")
     if table.empty and failed.empty:
         furniture.empty(f"No configuration with {element}", "Choose another element or dataset.")
 

@@ -53,7 +53,10 @@ def show() -> None:
         _crossings(fair, table, (dataset_id, quantity, alignment))
     _groups(dataset_id, quantity, fair)
     _method(about)
-    with st.expander("All numbers"):
+    place = tables.drawer("All numbers", "numbers")
+    if not place.open:
+        return
+    with place:
         heads = {name: f"Configurations{end}" for name, end in zip(_SIZES, ("", ", low", ", high"), strict=True)}
         heads |= {"hours": "DFT hours", "hours_lo": "DFT hours, low", "hours_hi": "DFT hours, high"}
         shown = rivals.drop(columns=["dataset_id", "smallest", "seen_reason"]).replace(np.inf, np.nan)

@@ -284,8 +284,7 @@ def _weakest(model: pd.Series, within: Scope, with_seen: bool) -> None:
         }
         tables.table_view(groups[names].head(N_WEAKEST), "weakest-groups", heads, height="content")
         if len(groups) > N_WEAKEST:
-            with st.expander(f"All {len(groups)} groups"):
-                tables.table_view(groups[names], "all-groups", heads)
+            tables.view_data(groups[names], "all-groups", heads, label=f"All {len(groups)} groups")
     left_out = " Elements leave out datasets that the model was trained on." if scope != within else ""
     st.caption(
         "Order: force RMSE over all configurations with the element, or of the group. Energies are aligned."

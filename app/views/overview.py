@@ -338,8 +338,8 @@ def _not_run(metrics: pd.DataFrame) -> None:
     table = missing[["label", "family", "paper_row"]].assign(
         reason=missing["reason"].where(missing["reason"].fillna("") != "", runnable)
     )
-    with st.expander(f"Not run yet: {len(missing)} of {len(models)} registered models"):
-        tables.table_view(table, "not-run", {"family": "Family", "paper_row": "Row of Table 1"})
+    label = f"Not run yet: {len(missing)} of {len(models)} registered models"
+    tables.view_data(table, "not-run", {"family": "Family", "paper_row": "Row of Table 1"}, label=label)
 
 
 show()

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import address, export, furniture, selection, tables, wording
+from app import address, drawn_figures, export, furniture, selection, tables, theme, wording
 from app.figures import base, error_plots
 from app.sections import energy_overlay
 from engine.quantities import ALIGNMENTS, METRICS, QUANTITIES, significant
@@ -188,7 +188,7 @@ def _main_chart(
 ) -> None:
     table = error_plots.table_of(samples)
     with slot:
-        export.menu(draw, table, origin, key="parity")
+        export.menu(draw, table, origin, key="parity", widths=drawn_figures.drawn(draw, theme.ink()).widths)
     _chart_and_box(draw, table, origin, chosen, axes)
     if isinstance(samples, Density) and samples.n_outside:
         st.caption(f"{samples.n_outside:,} of {origin.n} lie outside the frame; the switch “Full range” shows them.")

@@ -226,17 +226,17 @@ def _datasets(ranking: UnionRanking, quantity: str) -> None:
         "over datasets cannot tell models apart." if len(few) and len(table) > 1 else "",
         f":material/warning: No such error: {wording.listed(none)}." if len(none) else "",
     )  # fmt: skip
-    with st.expander(f"Datasets: {ranking.n_configs:,} of {table['n_expected'].sum():,} configurations are shared"):
-        heads = {
-            "label": st.column_config.TextColumn("Dataset", pinned=True),
-            "n_configs": st.column_config.NumberColumn("Shared configurations", format="localized"),
-            "n_expected": st.column_config.NumberColumn("Of", format="localized"),
-            "share": st.column_config.NumberColumn("Share of the pool (%)", format="%.1f"),
-            "n_models": st.column_config.NumberColumn("Models with results"),
-            "level_of_theory": "Level of theory",
-        }
-        shown = table.assign(share=100 * table["share"])
-        tables.table_view(shown[[*list(heads)[:4], "n_clusters", *list(heads)[4:]]], "union-datasets", heads)
+    heads = {
+        "label": st.column_config.TextColumn("Dataset", pinned=True),
+        "n_configs": st.column_config.NumberColumn("Shared configurations", format="localized"),
+        "n_expected": st.column_config.NumberColumn("Of", format="localized"),
+        "share": st.column_config.NumberColumn("Share of the pool (%)", format="%.1f"),
+        "n_models": st.column_config.NumberColumn("Models with results"),
+        "level_of_theory": "Level of theory",
+    }
+    shown = table.assign(share=100 * table["share"])[[*list(heads)[:4], "n_clusters", *list(heads)[4:]]]
+    label = f"Datasets: {ranking.n_configs:,} of {table['n_expected'].sum():,} configurations are shared"
+    tables.view_data(shown, "union-datasets", heads, label=label)
 
 
 def _shown(models: pd.DataFrame) -> pd.DataFrame:

@@ -16,14 +16,22 @@ DRAWERS = {
     "views/advisor.py": ("reasons", "near", "held"),
     "views/claims.py": ("ours", "contradictions"),
     "views/defect_energies.py": ("parity", "cancel", "list", "published", "cells"),
+    "views/learning.py": ("numbers",),
     "views/uncertainty.py": ("agreement", "intervals", "novelty", "uncertain", "pooled"),
 }
 """What a page makes when it is opened."""
 
 
-def open_whole(page: str) -> AppTest:
-    """A page with all its drawers open."""
-    return open_app(page, **dict.fromkeys(DRAWERS.get(page, ()), "true"))
+def open_whole(page: str, **parameters: str) -> AppTest:
+    """A page with all its drawers and tables open."""
+    return open_tables(open_app(page, **dict.fromkeys(DRAWERS.get(page, ()), "true") | parameters))
+
+
+def open_tables(at: AppTest) -> AppTest:
+    """The page with the tables that are made when they are opened, as `tables.view_data` has them."""
+    for key in [name for name in at.session_state._state.filtered_state if name.startswith("view-")]:
+        at.session_state[key] = True
+    return at.run()
 
 
 def open_app(page: str = "", **parameters: str) -> AppTest:
@@ -58,5 +66,7 @@ def text_of(at: AppTest) -> str:
 
 
 def table_with(at: AppTest, column: str) -> pd.DataFrame:
-    """The first table of the page with that column."""
+    """The first table of the page with that column; tables that are made when they are opened come last."""
+    if not any(column in frame.value.columns for frame in at.dataframe):
+        open_tables(at)
     return next(frame.value for frame in at.dataframe if column in frame.value.columns)

@@ -6,7 +6,7 @@ from app.main import PAGES
 from engine.registry.claims import UNTESTED, VERDICTS
 from engine.store.builder import StoreBuilder
 from engine.store.claims import measure_claims
-from tests.app.opening import APP, open_app, open_whole, text_of
+from tests.app.opening import APP, open_app, open_whole, table_with, text_of
 from tests.conftest import build_store
 
 PAGE = "views/claims.py"
@@ -37,7 +37,7 @@ def claims_store(folder, monkeypatch):
 
 def _verdicts(at):
     """Verdicts of the statements of the paper that the page shows, from its table."""
-    return next(f.value for f in at.dataframe if "verdict" in f.value.columns)["verdict"].tolist()
+    return table_with(at, "verdict")["verdict"].tolist()
 
 
 def test_what_disagrees_comes_first(claims_store):

@@ -118,12 +118,16 @@ def test_the_font_of_icons_has_all_icons_that_pages_name():
     assert small_fonts.wanted().splitlines() and set(small_fonts.wanted().splitlines()) & there <= here
 
 
-def test_the_library_of_charts_is_without_maps_and_whole_else():
+def test_the_library_of_charts_holds_what_pages_show():
     whole = (small_fonts.STATIC / "js" / small_fonts.chart_library()).read_bytes()
     small = small_charts.reduced(whole)
-    assert len(small) < 0.65 * len(whole)  # else Streamlit's file has changed: look at small_charts.UNUSED
+    assert len(small) < 0.45 * len(whole)  # else Streamlit's file has changed: look at small_charts.EMPTY
     assert small[-200:] == whole[-200:]
     assert b"alpha_shape:n(" in whole and b"alpha_shape:n(" not in small
+    assert b'"src/traces/treemap/plot.js"(e,t){}' in small
+    register = re.compile(rb'"lib/index\.js"\(e,t\)\{var n=[\w$]+\(\);n\.register\(\[([^]]*)\]')
+    names = [re.search(rf'([\w$]+)=[\w$]+\(\{{"lib/{kind}\.js"'.encode(), whole)[1] for kind in small_charts.KINDS]
+    assert register.search(small)[1] == b",".join(name + b"()" for name in names)
     lines = re.compile(rb'[\w$]+\(\{"([\w@.-]+/[^"]*)"\(')
     assert lines.findall(small) == lines.findall(whole)  # every module is there, empty or not
     path = f"/static/js/{small_fonts.chart_library()}"
@@ -139,11 +143,11 @@ def test_a_library_of_charts_that_is_made_otherwise_is_sent_as_it_is():
 
 
 def test_pages_draw_nothing_that_the_small_library_lacks():
-    """Maps and 3D plots are left out of what browsers get."""
+    """Scatter is always there; other kinds are left out of what browsers get."""
     drawn = {
         kind for path in small_fonts.APP.rglob("*.py") for kind in re.findall(r"\bgo\.([A-Z]\w+)", path.read_text())
     }
-    assert drawn <= {"Figure", "Bar", "Box", "Heatmap", "Histogram", "Scatter", "Scattergl", "Violin"}
+    assert {kind.lower() for kind in drawn} == {"figure", "scatter", *small_charts.KINDS}
 
 
 def test_what_is_no_font_is_sent_as_it_is():

@@ -44,7 +44,7 @@ def learnt_store(evidence_folder: Path, tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_the_page_says_how_many_models_are_beaten_and_from_which_size_on(learnt_store):
-    at = open_link(PAGE, {"quantity": ["Force"]})
+    at = open_link(PAGE, {"quantity": ["Force"], "numbers": ["true"]})
     assert not at.exception, at.exception
     text = text_of(at)
     assert "With 100 configurations the potential is off by 50" in text

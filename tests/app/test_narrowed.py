@@ -6,7 +6,7 @@ from app import conditions, search
 from app.main import PAGES
 from engine.errors import ScopeError
 from engine.queries.scope import Scope
-from tests.app.opening import open_app, start_at, text_of
+from tests.app.opening import open_app, open_tables, start_at, text_of
 
 UNHEEDED = (
     "views/advisor.py",  # it has conditions of its own
@@ -24,7 +24,7 @@ KINDS = conditions.key("kinds")
 
 def numbers_of(at):
     """All numbers in the tables of a page and in its headline."""
-    tables = [frame.value.select_dtypes("number").round(9).to_csv() for frame in at.dataframe]
+    tables = [frame.value.select_dtypes("number").round(9).to_csv() for frame in open_tables(at).dataframe]
     return tables + [metric.value for metric in at.metric]
 
 

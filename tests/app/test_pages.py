@@ -64,10 +64,10 @@ def test_a_store_without_predictions_gives_one_sentence_with_the_next_command(tm
 
 def test_the_overview_marks_imported_numbers_and_lists_models_not_run(store):
     at = open_app()
-    ranking = at.dataframe[1].value.set_index("label")
+    ranking = table_with(at, "ranks").set_index("label")
     assert ranking.loc["Morse †", "origin"] == "imported"
     assert ranking.loc["EMT", "origin"] == "computed"
-    not_run = at.dataframe[2].value
+    not_run = table_with(at, "paper_row")
     assert "emt" not in set(not_run["label"])
     assert not_run["reason"].str.len().gt(0).all()
 

@@ -29,6 +29,7 @@ from precompute.live.tasks import DONE, QUEUED, RUNNING, TaskState
 from precompute.workers import worker_envs
 from precompute.workers.evaluation import Evaluator
 from precompute.workers.relaxation import relax
+from tests.app.opening import table_with
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILT = DataFolder.default().root / "worker_envs"
@@ -88,7 +89,7 @@ def text(at: AppTest) -> str:
 
 
 def table(at: AppTest, column: str):
-    return next(element.value for element in at.dataframe if column in element.value)
+    return table_with(at, column)
 
 
 def vacancy():

@@ -26,7 +26,7 @@ from engine.store.rows import Results, Run
 from precompute import __main__ as command_line
 from precompute.jobs import runner
 from precompute.jobs.reaction_tables import reaction_tables
-from tests.app.opening import open_app
+from tests.app.opening import open_app, open_tables, table_with
 
 APP = Path(__file__).resolve().parents[2] / "app"
 MIRROR = os.environ.get("DEFECT_ATLAS_MIRROR")
@@ -219,7 +219,7 @@ def test_the_page_shows_numbers_charts_and_tables():
 def test_the_page_opens_on_vacancies_beside_published_ones():
     at = _page(drawer="published")
     assert "Beside our small unrelaxed cells" in _text(at)
-    published = next(frame.value for frame in at.dataframe if "our DFT, unrelaxed" in frame.value.columns)
+    published = table_with(at, "our DFT, unrelaxed")
     here = published[(published["element"] == "Al") & (published["structure"] == "fcc")]
     assert here[["published", "migration"]].to_numpy().tolist() == [[0.61, 0.58]]
     assert here["our DFT, unrelaxed"].tolist() == [1.0]  # -27 + 7/8 x 32
@@ -231,7 +231,7 @@ def test_relaxed_vacancies_stand_beside_published_ones_with_errors_and_failures(
     models = next(frame.value for frame in at.dataframe if "mae_shared" in frame.value.columns).set_index("label")
     emt = models.loc["EMT (ASE)"]
     assert (emt["n"], emt["n_failed"], emt["mae"]) == (2, 1, 0.1)  # 0.61 and 1.07 are published
-    failed = next(frame.value for frame in at.dataframe if list(frame.value.columns) == FAILED)
+    failed = next(frame.value for frame in open_tables(at).dataframe if list(frame.value.columns) == FAILED)
     assert failed["reason"].tolist() == ["the vacancy did not converge in 100 steps"]
     at.segmented_control(key="vacancy").set_value("migration").run()
     assert "No migration energy relaxed by a model" in _text(at)

@@ -84,6 +84,7 @@ RULES = {
     "app.report": {"app.figures", "engine.quantities", "engine.queries"},
     "app.report.drawing": set(),  # runs in a process of its own
     "app.export": {"app.figures", "app.report", "app.wording", "engine.queries", "engine.quantities"},
+    "app.drawn_figures": {"app.export", "app.figures", "app.report", "engine.data_folder"},
     "app.conditions": {
         "app.wording", "engine.errors", "engine.queries", "engine.registry", "engine.store.connection",
     },
@@ -98,8 +99,8 @@ RULES = {
         "engine.queries", "engine.store.connection",
     },
     "app.furniture": {
-        "app.export", "app.figures", "app.links", "app.report", "app.selection", "app.tables", "app.theme",
-        "app.wording", "engine.queries", "engine.version",
+        "app.drawn_figures", "app.export", "app.figures", "app.links", "app.report", "app.selection", "app.tables",
+        "app.theme", "app.wording", "engine.queries", "engine.version",
     },
     "app.sections": {
         "app.address", "app.export", "app.figures", "app.furniture", "app.links", "app.report", "app.selection",
@@ -107,8 +108,9 @@ RULES = {
         "engine.records", "engine.registry", "engine.relaxations", "engine.volume_scans", "precompute.live",
     },
     "app.views": {
-        "app.address", "app.conditions", "app.export", "app.figures", "app.furniture", "app.links", "app.report",
-        "app.sections", "app.selection", "app.structures", "app.tables", "app.wording", "engine.errors",
+        "app.address", "app.conditions", "app.drawn_figures", "app.export", "app.figures", "app.furniture",
+        "app.links", "app.report", "app.sections", "app.selection", "app.structures", "app.tables", "app.theme",
+        "app.wording", "engine.errors",
         "engine.learning_curves", "engine.numerics", "engine.quantities", "app.live", "engine.queries",
         "engine.readers", "engine.records",
         "engine.registry", "engine.store.connection",
