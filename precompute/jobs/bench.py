@@ -226,12 +226,12 @@ def yardstick_ms() -> float:
 
 def is_measured(model: Model, folder: DataFolder, setting: Setting, n_cells: int = N_CELLS) -> bool:
     """Whether this data folder holds a cost of the model on that supercell, as the setting has it, already."""
-    end = _suffix(n_cells**3, is_queue=setting.is_queue)
-    name = re.compile(rf"{re.escape(model.model_id)}-(cpu|cuda)-{setting.n_threads}{end}\.json")
-    found = [path for path in folder.costs.glob("*.json") if name.fullmatch(path.name)]
-    if not setting.with_drift:
-        return bool(found)
-    return any(json.loads(path.read_text()).get("drift_mev_per_atom_ps") is not None for path in found)
+    wanted = (model.model_id, setting.n_threads, n_cells**3, setting.is_queue, "computed")
+    return any(
+        (cost.model_id, cost.n_threads, cost.n_atoms, cost.is_queue, cost.origin) == wanted
+        and not (setting.with_drift and cost.drift_mev_per_atom_ps is None)
+        for cost in read_costs(folder.costs, [], f"{model.model_id}-*.json")
+    )
 
 
 def _suffix(n_atoms: int, *, is_queue: bool) -> str:
@@ -269,22 +269,23 @@ def _configuration(name: str, atoms: Atoms, positions: FloatArray) -> Configurat
 
 
 def keep(cost: Cost, folder: DataFolder) -> None:
-    """Write a cost into the data folder, where the next build takes it from."""
+    """Write a cost into the data folder, where the next build takes it from; each hardware has files of its own."""
     name = f"{cost.model_id}-random-weights" if cost.origin == RANDOM_WEIGHTS else cost.model_id
     end = _suffix(cost.n_atoms, is_queue=cost.is_queue)
-    write_text(
-        folder.costs / f"{name}-{cost.device}-{cost.n_threads}{end}.json", json.dumps(asdict(cost), indent=1) + "\n"
-    )
+    hardware = re.sub(r"[^a-z0-9]+", "-", cost.hardware.lower()).strip("-")
+    path = folder.costs / f"{name}-{cost.device}-{hardware}-{cost.n_threads}{end}.json"
+    write_text(path, json.dumps(asdict(cost), indent=1) + "\n")
 
 
-def read_costs(costs: Path, left_out: list[str]) -> Iterator[Cost]:
+def read_costs(costs: Path, left_out: list[str], names: str = "*.json") -> Iterator[Cost]:
     """Costs that a folder holds, in the order of their files.
 
     Args:
         costs: The folder, whether or not it is there.
         left_out: Takes a sentence for every file that is no cost.
+        names: Pattern of the files' names.
     """
-    for path in sorted(costs.glob("*.json")):
+    for path in sorted(costs.glob(names)):
         try:
             # Files from before `is_queue` say it by their name alone.
             yield Cost(**({"is_queue": path.stem.endswith(QUEUE)} | json.loads(path.read_text())))

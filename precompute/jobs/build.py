@@ -373,7 +373,9 @@ def _learning(folder: DataFolder, left_out: list[str]) -> Iterator[tuple[list[Cl
 def _costs(folder: DataFolder, left_out: list[str]) -> Iterator[Cost]:
     """Costs measured here, and those that came with the repository for other machines."""
     seen = set()
-    for cost in [*read_costs(folder.costs, left_out), *read_costs(EMBEDDED / "costs", left_out)]:
+    # Files from before names held the hardware may lie beside newer ones of the same.
+    own = sorted(read_costs(folder.costs, left_out), key=lambda cost: cost.measured_at, reverse=True)
+    for cost in [*own, *read_costs(EMBEDDED / "costs", left_out)]:
         key = (cost.model_id, cost.device, cost.hardware, cost.n_threads, cost.n_atoms, cost.origin, cost.is_queue)
         if key not in seen:
             seen.add(key)

@@ -1,9 +1,10 @@
 """Measured costs: what a file says, and that a full disk leaves none."""
 
 import json
+import re
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from engine.records import Configuration, write_configurations
 from engine.registry.models import get_model
 from engine.store.rows import RANDOM_WEIGHTS, Cost
 from precompute.jobs import bench
-from precompute.jobs.build import build
+from precompute.jobs.build import _costs, build
 
 # A limit on the size of files is how a process of its own meets a disk that takes no more: OSError in the middle.
 LIMITED = """
@@ -45,7 +46,8 @@ def test_a_new_cost_names_its_occasion_and_its_yardstick(folder):
     list(bench.bench(get_model("emt"), folder, bench.Setting("cpu", occasion)))
     (path,) = folder.costs.iterdir()
     kept = json.loads(path.read_text())
-    assert (path.name, kept["occasion"], kept["n_atoms"]) == ("emt-cpu-1.json", occasion, 125)
+    assert re.fullmatch(r"emt-cpu-[a-z0-9-]+-cores-1\.json", path.name)
+    assert (kept["occasion"], kept["n_atoms"]) == (occasion, 125)
     assert 0 < kept["yardstick_ms"] < 10_000
     assert kept["us_per_atom_step"] == pytest.approx(kept["ms_per_step"] * 1e3 / 125)
 
@@ -53,7 +55,8 @@ def test_a_new_cost_names_its_occasion_and_its_yardstick(folder):
 def test_a_cell_of_another_size_has_a_file_of_its_own(folder):
     emt, one = get_model("emt"), bench.Setting("cpu", "one")
     list(bench.bench(emt, folder, one, [2]))
-    assert [path.name for path in folder.costs.iterdir()] == ["emt-cpu-1-8.json"]
+    (path,) = folder.costs.iterdir()
+    assert path.name.endswith("-cores-1-8.json")
     assert (bench.is_measured(emt, folder, one, 2), bench.is_measured(emt, folder, one)) == (True, False)
     list(bench.bench(emt, folder, one))
     assert bench.is_measured(emt, folder, one)
@@ -77,7 +80,8 @@ def test_a_queue_is_a_cost_of_its_own(folder):
     emt, queue = get_model("emt"), bench.Setting("cpu", "one", is_queue=True)
     (cost,) = bench.bench(emt, folder, queue, [2])
     assert 1 < cost.batch <= bench.N_QUEUED
-    assert [path.name for path in folder.costs.iterdir()] == ["emt-cpu-1-8-queue.json"]
+    (path,) = folder.costs.iterdir()
+    assert path.name.endswith("-cores-1-8-queue.json")
     assert bench.is_measured(emt, folder, queue, 2)
     assert not bench.is_measured(emt, folder, bench.Setting("cpu", "one"), 2)
 
@@ -137,17 +141,34 @@ def test_a_full_disk_during_bench_is_one_sentence_and_no_cost(folder):
 
 def test_a_disk_that_fills_up_at_the_last_file_leaves_the_old_cost(folder):
     folder.costs.mkdir()
-    old = folder.costs / "emt-cpu-1.json"
+    old = folder.costs / "emt-cpu-a-machine-1.json"
     old.write_text("old")
     done = limited(KEEP, str(folder.root), limit=100)
     assert "OSError" in done.stderr
     assert [(p.name, p.read_text()) for p in folder.costs.iterdir()] == [(old.name, "old")]
 
 
+def test_another_machine_does_not_take_the_place_of_a_cost(folder):
+    here = Cost("emt", "cuda", "NVIDIA H100", 1, 125, 1, 1.0, 8.0, 100.0, "computed", "2026-01-02 03:04:05")
+    for cost in (here, replace(here, hardware="NVIDIA H200"), replace(here, ms_per_step=2.0)):
+        bench.keep(cost, folder)
+    kept = {cost.hardware: cost.ms_per_step for cost in bench.read_costs(folder.costs, [])}
+    assert kept == {"NVIDIA H100": 2.0, "NVIDIA H200": 1.0}
+
+
+def test_the_later_of_two_costs_of_one_machine_counts(folder):
+    folder.costs.mkdir()
+    cost = Cost("emt", "cpu", "a machine", 1, 125, 1, 1.0, 8.0, 100.0, "computed", "2026-01-02 03:04:05")
+    (folder.costs / "emt-cpu-1.json").write_text(json.dumps(asdict(cost)))  # as files were named before
+    bench.keep(replace(cost, ms_per_step=2.0, measured_at="2026-02-02 03:04:05"), folder)
+    assert [one.ms_per_step for one in _costs(folder, []) if one.hardware == "a machine"] == [2.0]
+
+
 def test_a_cost_with_random_weights_stands_beside_the_models_own(folder):
     own = Cost("emt", "cpu", "a machine", 1, 125, 1, 1.0, 8.0, 100.0, "computed", "2026-01-02 03:04:05")
     for cost in (own, replace(own, origin=RANDOM_WEIGHTS)):
         bench.keep(cost, folder)
-    assert sorted(path.name for path in folder.costs.iterdir()) == ["emt-cpu-1.json", "emt-random-weights-cpu-1.json"]
-    (folder.costs / "emt-cpu-1.json").unlink()
+    names = ["emt-cpu-a-machine-1.json", "emt-random-weights-cpu-a-machine-1.json"]
+    assert sorted(path.name for path in folder.costs.iterdir()) == names
+    (folder.costs / names[0]).unlink()
     assert not bench.is_measured(get_model("emt"), folder, bench.Setting("cpu", "one"))
