@@ -4,7 +4,7 @@ Reads finished results and writes the files that ship in `data/embedded/`; start
 """
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from ase import Atoms
 from engine.data_folder import EMBEDDED
 from engine.errors import DatasetError, SettingsError
 from engine.files import write_text
+from precompute.dft.check_jobs import CHECK_DENSITIES
 from precompute.dft.jobs import Job, dataset_jobs, dense_jobs, original_of, reference_crystal
 from precompute.dft.settings import ReferenceSettings
 
@@ -56,7 +57,7 @@ def write_dataset(settings: ReferenceSettings, results: Results, output: Path) -
             done = [job for job in jobs if are_done([job], results)]
             frames += [labelled(job, settings, results, None) for job in done]
             continue
-        chosen = _chosen(jobs, dense_jobs(settings, [symbol]), results)
+        chosen = _chosen(jobs, _dense(settings, symbol, results), results)
         reference = chosen.get(reference_crystal(jobs).config_id)
         for job in (chosen[job.config_id] for job in jobs if job.config_id in chosen and reference is not None):
             original = chosen.get(original_of(job.config_id) or "")
@@ -135,22 +136,51 @@ def shipped_results(settings: ReferenceSettings, output: Path) -> Results:
 
     Returns:
         Config id to result, with what the extended XYZ file keeps of it. A cell with a denser mesh has two entries: its
-        labels, under the id of its dense job, and its energy on the first mesh, under an id that ends in `COARSE`.
+        labels, under the id of its dense job, and its energy on the first mesh, under an id that ends in `COARSE`. The
+        denser mesh may be one that the table named before.
     """
-    if not (output / DATASET_FILE).exists():
-        return {}
-    shipped = {atoms.info["config_id"]: atoms for atoms in read_shipped(output)}
     results: Results = {}
-    for job in [*dataset_jobs(settings, settings.systems), *dense_jobs(settings, settings.systems)]:
-        atoms = shipped.get(plain(job.config_id))
-        if atoms is None or not is_result_of(atoms, job, settings):
-            continue
-        results[job.config_id] = _result_of(atoms)
+    for job, atoms in _shipped(settings, output):
+        results[job.config_id] = _result_of(atoms) | {"is_shipped": True}
         if is_dense(job):
             results[atoms.info["config_id"] + COARSE] = {
                 "labels": {"energy": atoms.info["first_mesh_ev"], "forces": [[0.0] * 3] * len(atoms)}
             }
     return results
+
+
+def _shipped(settings: ReferenceSettings, output: Path) -> Iterator[tuple[Job, Atoms]]:
+    """The shipped configurations that still fit the settings table, with the job that each is the result of."""
+    if not (output / DATASET_FILE).exists():
+        return
+    left = {atoms.info["config_id"]: atoms for atoms in read_shipped(output)}
+    for density in (None, *CHECK_DENSITIES):
+        jobs = dense_jobs(settings, settings.systems, density)
+        for job in jobs if density else [*dataset_jobs(settings, settings.systems), *jobs]:
+            atoms = left.get(plain(job.config_id))
+            if atoms is not None and is_result_of(atoms, job, settings):
+                yield job, left.pop(plain(job.config_id))
+        if not left:
+            return
+
+
+def _dense(settings: ReferenceSettings, symbol: str, results: Results) -> list[Job]:
+    """The dense jobs of a metal.
+
+    Cells that ship on a mesh that the table named before keep it until all cells of their parent have the table's.
+    """
+    dense = dense_jobs(settings, [symbol])
+    ships = {name for name, result in results.items() if result.get("is_shipped")} - {job.config_id for job in dense}
+    if not any(name.startswith(f"{symbol.lower()}-") and "@kd" in name for name in ships):
+        return dense
+    before = {
+        plain(job.config_id): job
+        for density in CHECK_DENSITIES
+        for job in dense_jobs(settings, [symbol], density)
+        if job.config_id in ships
+    }
+    waiting = {_family(job) for job in dense if plain(job.config_id) in before and not are_done([job], results)}
+    return [before.get(plain(job.config_id), job) if _family(job) in waiting else job for job in dense]
 
 
 def is_result_of(atoms: Atoms, job: Job, settings: ReferenceSettings) -> bool:
@@ -194,9 +224,7 @@ def shipped_jobs(settings: ReferenceSettings, output: Path) -> dict[str, Job]:
     Returns:
         Id of the configuration to the job, on the mesh that the shipped labels have.
     """
-    results = shipped_results(settings, output)
-    jobs = [*dataset_jobs(settings, settings.systems), *dense_jobs(settings, settings.systems)]
-    return {plain(job.config_id): job for job in jobs if job.config_id in results}
+    return {plain(job.config_id): job for job, _ in _shipped(settings, output)}
 
 
 def read_shipped(output: Path = EMBEDDED) -> list[Atoms]:

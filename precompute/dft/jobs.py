@@ -243,7 +243,7 @@ def dense_jobs(settings: ReferenceSettings, symbols: list[str], density: float |
         wanted = {name for job in chosen for name in (job.parent_id, job.config_id)}
         wanted.add(reference_crystal(list(jobs.values())).config_id)
         for job in (job for name, job in jobs.items() if name in wanted):
-            own = density or settings.defect_mesh(symbol, is_stack=job.parent_id in stacks)
+            own = density or settings.defect_mesh(symbol, job.parent_id, is_stack=job.parent_id in stacks)
             dense.append(_on_mesh(job, jobs[job.parent_id].atoms.cell, own))
     return dense
 

@@ -178,7 +178,7 @@ def collect(settings: ReferenceSettings, data: Path, output: Path) -> None:
     for job in jobs:
         result = read_result(job, settings, data / "reference")
         if result is not None:
-            results[job.config_id] = result
+            results[job.config_id] = results.get(job.config_id, {}) | result
     collecting.write_dataset(settings, results, output)
     convergence.write_convergence(settings, results, output)
     all_electron.write_delta(collecting.read_shipped(output), output)

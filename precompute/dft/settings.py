@@ -71,7 +71,8 @@ class ReferenceSettings:
         elements: Symbol to settings of a metal.
         additions: Symbol to settings of an element that is only added to metals.
         alloys: Name to settings of an alloy.
-        defect_meshes: Metal, `stacks` or `default` to the mesh density of the cells that make defect energies, 1/(1/Å).
+        defect_meshes: Perfect crystal, metal, `stacks` or `default` to the mesh density of the cells that make defect
+            energies, 1/(1/Å); the first of them that is there counts.
     """
 
     common: CommonSettings
@@ -96,17 +97,19 @@ class ReferenceSettings:
         """
         return self.elements[symbol] if symbol in self.elements else self.additions[symbol]
 
-    def defect_mesh(self, symbol: str, *, is_stack: bool = False) -> float:
+    def defect_mesh(self, symbol: str, parent_id: str = "", *, is_stack: bool = False) -> float:
         """Mesh density of the cells that make a metal's defect energies.
 
         Args:
             symbol: Chemical symbol, a key of `elements`.
+            parent_id: The cell's perfect crystal, such as `na-bcc-bulk-07`.
             is_stack: Whether the cell is a stack of layers: a slab, a fault, a boundary or their perfect crystals.
 
         Returns:
             K-points per reciprocal length, 1/(1/Å).
         """
-        return self.defect_meshes.get("stacks" if is_stack else symbol, self.defect_meshes["default"])
+        names = (parent_id, "stacks" if is_stack else symbol, "default")
+        return next(self.defect_meshes[name] for name in names if name in self.defect_meshes)
 
     def lattice(self, symbol: str) -> Lattice:
         """The crystal of one metal.
@@ -153,7 +156,9 @@ def load_settings(path: Path = SETTINGS_FILE) -> ReferenceSettings:
 
 def _check(settings: ReferenceSettings, path: Path) -> None:
     """Refuse a table whose entries do not fit together."""
-    if unknown := sorted(set(settings.defect_meshes) - {"default", "stacks", *settings.elements}):
+    crystals = tuple(f"{symbol.lower()}-{element.structure}-bulk-" for symbol, element in settings.elements.items())
+    named = {name for name in settings.defect_meshes if not name.startswith(crystals)}
+    if unknown := sorted(named - {"default", "stacks", *settings.elements}):
         raise SettingsError(f"{path}: [defect_meshes] has {unknown[0]}, which has no entry.")
     for name, density in settings.defect_meshes.items():
         if density <= settings.common.kpoints_per_inverse_angstrom:

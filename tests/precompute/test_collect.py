@@ -1,6 +1,8 @@
 """Results of DFT jobs become labelled configurations: which mesh counts, and what is corrected."""
 
 import csv
+import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -107,6 +109,32 @@ def test_a_family_waits_for_its_last_cell_and_for_the_crystal():
     assert waiting["vacancy-01"].info["REF_energy"] == pytest.approx(-28.05)
     assert collected(FIRST, without_crystal)["bulk-01"].info["kpoints"] == "11x11x11"  # the first mesh of this cell
     assert collected(FIRST, without_crystal)["vacancy-01"].info["REF_energy"] == pytest.approx(-27.35)
+
+
+def test_labels_survive_another_mesh_in_the_table_until_their_cells_have_it(tmp_path):
+    li = {"Li": SETTINGS.elements["Li"]}
+    before = replace(SETTINGS, elements=li, alloys={})
+    after = replace(before, defect_meshes=before.defect_meshes | {"Li": 8.0})
+    assert before.defect_mesh("Li") != 8.0
+    shutil.copy(EMBEDDED / collecting.DATASET_FILE, tmp_path)
+    collecting.write_dataset(before, collecting.shipped_results(before, EMBEDDED), tmp_path)
+    written = (tmp_path / collecting.DATASET_FILE).read_bytes()
+
+    results = collecting.shipped_results(after, tmp_path)
+    collecting.write_dataset(after, results, tmp_path)
+    assert (tmp_path / collecting.DATASET_FILE).read_bytes() == written
+    assert collecting.shipped_jobs(after, tmp_path)["li-bcc-vacancy-01"].config_id == "li-bcc-vacancy-01@kd5.31"
+
+    of_one_parent = [job for job in dft_jobs.dense_jobs(after, ["Li"]) if job.parent_id == "li-bcc-bulk-03@kd8.00"]
+    assert len(of_one_parent) == 2  # the crystal of eight sites and its vacancy
+    for job in of_one_parent[:1]:
+        results[job.config_id] = results[f"{collecting.plain(job.config_id)}@kd5.31"] | {"is_shipped": False}
+    collecting.write_dataset(after, results, tmp_path)
+    assert (tmp_path / collecting.DATASET_FILE).read_bytes() == written
+    results[of_one_parent[1].config_id] = results["li-bcc-vacancy-01@kd5.31"] | {"is_shipped": False}
+    collecting.write_dataset(after, results, tmp_path)
+    meshes = {a.info["config_id"]: a.info["kpoints_per_inverse_angstrom"] for a in collecting.read_shipped(tmp_path)}
+    assert (meshes["li-bcc-bulk-03"], meshes["li-bcc-vacancy-01"], meshes["li-bcc-vacancy-03"]) == (8.0, 8.0, 5.31)
 
 
 def test_a_relative_energy_counts_as_many_atoms_of_the_crystal():

@@ -118,6 +118,19 @@ def test_a_defect_mesh_that_is_no_denser_is_refused(tmp_path):
         settings.load_settings(path)
 
 
+def test_cells_of_one_crystal_can_have_a_mesh_of_their_own(tmp_path):
+    path = tmp_path / "settings.toml"
+    path.write_text(settings.SETTINGS_FILE.read_text().replace("Mg = 8.0", "Mg = 8.0\nta-bcc-bulk-07 = 10.0"))
+    jobs = dft_jobs.dense_jobs(settings.load_settings(path), ["Ta"])
+    tight = {job.config_id for job in jobs if job.kpoint_density == 10.0}
+    assert tight == {job.config_id for job in jobs if job.parent_id == "ta-bcc-bulk-07@kd10.00"}
+    assert "ta-bcc-vacancy-03@kd10.00" in tight and len(tight) < len(jobs)
+
+    path.write_text(path.read_text().replace("ta-bcc-bulk-07", "ta-fcc-bulk-07"))
+    with pytest.raises(SettingsError, match="ta-fcc-bulk-07, which has no entry"):
+        settings.load_settings(path)
+
+
 @every_system
 def test_a_parent_is_computed_before_its_children(symbol):
     jobs = list(jobs_of(symbol).values())
