@@ -23,8 +23,11 @@ PAGE_OF_FIGURE = {
 }
 """Where each figure and table of the paper is rebuilt; statements without one are about data and methods."""
 
-DRAWERS_OF_FIGURE = {"Figure 6": ("cells",), "Figure 8": ("pooled",)}
-"""Drawers of the page that a figure is rebuilt in."""
+PLACE_OF_FIGURE = {"Figure 6": {"cells": ["true"]}, "Figure 8": {"pooled": ["true"]}}
+"""Address of the part of a page that a figure is rebuilt in."""
+
+DATA = {"chapter": ["Datasets"]}
+"""That of the part of `about` with the data."""
 
 NO_FIGURE = "about"
 
@@ -63,4 +66,4 @@ def view_of(claim: Mapping[str, Any]) -> ClaimView:
         return ClaimView(f"views/{page}.py", "See the numbers", asked)
     where = PAGE_OF_FIGURE.get(figure, NO_FIGURE)
     label = f"See what is here of {figure.lower()}" if figure else "See data and methods"
-    return ClaimView(f"views/{where}.py", label, {key: ["true"] for key in DRAWERS_OF_FIGURE.get(figure, ())})
+    return ClaimView(f"views/{where}.py", label, dict(DATA if where == "about" else PLACE_OF_FIGURE.get(figure, {})))

@@ -131,4 +131,4 @@ def _by_group(chosen: selection.Selection) -> None:
     outside = catalog.groups(chosen.dataset_id).set_index("group_name")["in_dataset"].eq(False)
     names = {name: f"{name} (outside the dataset)" for name in outside[outside].index} | {"all": "whole dataset"}
     table = table.assign(group_name=table["group_name"].map(lambda name: names.get(name, name)))
-    tables.table_view(table, "softening", {"class_name": "Class"})
+    tables.view_data(table, "softening", {"class_name": "Class"})

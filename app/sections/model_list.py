@@ -109,7 +109,6 @@ def model_list(models: pd.DataFrame) -> None:
 
 def coverage(models: pd.DataFrame, slot: DeltaGenerator) -> None:
     """Which model was run on how much of which dataset, and why not."""
-    st.subheader("Coverage: models and datasets", anchor=False)
     address.heed_switch("absent", "unrun")
     with furniture.controls():
         everything = st.toggle(

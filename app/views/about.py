@@ -50,19 +50,23 @@ def show() -> None:
     """Everything that is needed to judge and to repeat the numbers."""
     furniture.header("Data & methods", "What the numbers mean, where they come from, and what is missing.")
     furniture.say_unheeded(selection.selection().scope)
-    names = ["Definitions", "Datasets", "Provenance", "Failures", "Paper", "Downloads"]
-    tabs = dict(zip(names, st.tabs(names), strict=True))
-    tabs["Definitions"].markdown(DEFINITIONS, unsafe_allow_html=True)
-    with tabs["Datasets"]:
-        _datasets()
-    with tabs["Provenance"]:
-        _runs()
-    with tabs["Failures"]:
-        _failures()
-    with tabs["Paper"]:
-        _paper()
-    with tabs["Downloads"]:
-        _downloads()
+    parts = {
+        "Definitions": _definitions,
+        "Datasets": _datasets,
+        "Provenance": _runs,
+        "Failures": _failures,
+        "Paper": _paper,
+        "Downloads": _downloads,
+    }
+    tabs = st.tabs(list(parts), key="chapter", on_change="rerun", bind="query-params")
+    for tab, draw in zip(tabs, parts.values(), strict=True):
+        if tab.open:
+            with tab:
+                draw()
+
+
+def _definitions() -> None:
+    st.markdown(DEFINITIONS, unsafe_allow_html=True)
 
 
 def _table(table: pd.DataFrame, key: str, heads: Mapping[str, Any], nothing: str) -> None:

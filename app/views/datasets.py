@@ -66,7 +66,10 @@ def _contents(dataset: pd.Series, datasets: pd.DataFrame, scope: Scope, slot: De
     _card(dataset, datasets)
     if dataset["n_configs"]:
         _distributions(dataset)
-        _groups(dataset, scope)
+        place = tables.drawer("Groups of structures, and one of each in 3D", "structures")
+        if place.open:
+            with place:
+                _groups(dataset, scope)
 
 
 def _headline(datasets: pd.DataFrame, scope: Scope) -> None:
@@ -303,7 +306,6 @@ def _counts(panels: Sequence[dataset_plots.Panel]) -> pd.DataFrame:
 
 
 def _groups(dataset: pd.Series, within: Scope) -> None:
-    st.subheader("Groups of structures", anchor=False)
     dataset_id = dataset["dataset_id"]
     within = within.on()
     typical = reference_data.representatives(dataset_id, within)[["group_name", "config_id"]]

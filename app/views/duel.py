@@ -198,7 +198,7 @@ def _rates(
         "six independent clusters. Datasets and kinds are not corrected for their number: of twenty equal ones, one "
         "would seem different."
     )
-    tables.table_view(shown, "duel-parts", heads)
+    tables.view_data(shown, "duel-parts", heads)
 
 
 def _heads(names: Names, unit: str) -> dict[str, Any]:

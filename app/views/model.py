@@ -39,7 +39,10 @@ def show() -> None:
         furniture.empty("No model fits", "Remove a filter.")
         return
     model_list.model_list(chosen)
-    model_list.coverage(chosen, slot)
+    place = tables.drawer("Coverage: models and datasets", "coverage", ("absent", "unrun"))
+    if place.open:
+        with place:
+            model_list.coverage(chosen, slot)
 
 
 def _page(model: pd.Series) -> None:

@@ -10,14 +10,15 @@ from engine.store.rows import DFT, Cost
 
 DATASET_ID = "open-defects"
 METAL = "W"  # that of the cell on which models are timed
-MESH = 5.31  # k-points per reciprocal length, 1/(1/Å), of the paper; small cells on denser ones would hide how time grows
+MESH = 5.31  # of the paper, k-points per 1/Å; small cells on denser ones would hide how time grows
 
 
 @functools.cache
 def dft_costs() -> list[Cost]:
     """Processor time of the cells of pure W in Open Defects: one self-consistent calculation with forces, one core.
 
-    Cells on a mesh denser than the paper's are left out. The processors are those that the cells happened to be computed on, which nobody wrote down.
+    Cells on a denser mesh than the paper has are left out. The processors are those that the cells happened to be
+    computed on, which nobody wrote down.
     """
     costs = []
     for atoms in ase.io.iread(EMBEDDED / f"{DATASET_ID}.extxyz", format="extxyz"):

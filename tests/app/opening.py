@@ -16,7 +16,9 @@ DRAWERS = {
     "views/advisor.py": ("reasons", "near", "held"),
     "views/claims.py": ("ours", "contradictions"),
     "views/defect_energies.py": ("parity", "cancel", "list", "published", "cells"),
+    "views/datasets.py": ("structures",),
     "views/learning.py": ("numbers",),
+    "views/model.py": ("coverage",),
     "views/uncertainty.py": ("agreement", "intervals", "novelty", "uncertain", "pooled"),
 }
 """What a page makes when it is opened."""

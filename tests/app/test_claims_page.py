@@ -77,7 +77,7 @@ def test_the_page_of_every_finding_exists(claims_store):
 
 
 def test_data_and_methods_leads_to_the_statements(store):
-    at = open_app("views/about.py")
+    at = open_app("views/about.py", chapter="Paper")
     assert "The page Claims has the paper's statements" in text_of(at)
 
 

@@ -219,12 +219,12 @@ def test_hardware_and_threads_are_stated_with_the_cost(store):
 
 
 def test_failures_are_listed_with_reasons(store):
-    at = open_app("views/about.py")
+    at = open_app("views/about.py", chapter="Failures")
     assert any("n_failed" in frame.value.columns for frame in at.dataframe)
 
 
 def test_data_that_are_not_here_are_no_zero(store):
-    table = next(f.value for f in open_app("views/about.py").dataframe if "stands_in_for" in f.value.columns)
+    table = table_with(open_app("views/about.py", chapter="Datasets"), "stands_in_for")
     assert table.set_index("dataset_id").loc[["w-g"], "n_configs"].isna().all()
 
 
@@ -353,7 +353,7 @@ def test_the_store_is_never_written_by_the_app(store):
 
 
 def test_a_dataset_shows_its_groups_card_and_export(store):
-    at = open_app("views/datasets.py")
+    at = open_app("views/datasets.py", structures="true")
     at.selectbox(key="dataset").set_value("al-cu").run()
     assert not at.exception, at.exception
     assert [title.value for title in at.title] == ["Datasets: Al-Cu"]

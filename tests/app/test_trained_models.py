@@ -47,7 +47,7 @@ def test_the_model_at_the_start_was_not_trained_on_the_data(sampled_store):
 
 def test_datasets_name_the_models_that_were_trained_on_them(sampled_store):
     assert "By Trained. Full was trained on it." in text_of(open_app("views/datasets.py"))
-    table = next(f.value for f in open_app("views/about.py").dataframe if "stands_in_for" in f.value.columns)
+    table = table_with(open_app("views/about.py", chapter="Datasets"), "stands_in_for")
     assert table.set_index("dataset_id").loc["hand", "leakage"] == "By Trained. Full was trained on it."
 
 

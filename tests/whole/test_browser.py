@@ -378,7 +378,7 @@ def test_browser_without_webgl_gets_a_sentence_instead_of_a_picture(browser, ser
 
 
 def test_a_dataset_of_a_link_is_shown_and_another_chosen_by_keyboard(page):
-    visit(page, "/datasets?dataset=fe", VIEWER)
+    visit(page, "/datasets?dataset=fe&structures=true", VIEWER)
     expect(page.get_by_role("heading", name="Datasets: Fe")).to_be_visible(timeout=PATIENCE)
     expect(page.get_by_role("button", name="Export").first).to_be_visible(timeout=PATIENCE)
 
