@@ -1,4 +1,4 @@
-"""Streamlit's library of charts with the kinds that pages show: 1,060 kB of a first visit become 540.
+"""Streamlit's library of charts with the kinds that pages show: 1,060 kB of a first visit become 490.
 
 Plotly's modules stand one after another in that file, each under its name, and one of them registers the kinds of
 charts. Kinds that no page shows are not registered, and the modules that nothing else needs are left empty. A file in
@@ -26,7 +26,7 @@ EMPTY = {
 
 _REGISTER = "lib/index.js"
 _NAME = r"[\w$]+"
-_MODULE = re.compile(rf"(?:\b({_NAME})=|\breturn ){_NAME}\(\{{\"([^\"]+\.(?:js|mjs|css|json))\"\([^()]*\)\{{")
+_MODULE = re.compile(rf"(?<![\w$])(?:({_NAME})=|return ){_NAME}\(\{{\"([^\"]+\.(?:js|mjs|css|json))\"\([^()]*\)\{{")
 _END = re.compile(rf"\}}\}}\),{_NAME}=(?:{_NAME}\(\{{\"|\{{\}};)")  # of a module, and the beginning of what follows
 _CALL = re.compile(rf"(?<![\w$.])({_NAME})\(\)")  # a module is asked for by the name of its variable
 _LIST = re.compile(rf"({_NAME})=({_NAME})\(\);\1\.register\(\[((?:{_NAME}\(\),?)+)\]\)")

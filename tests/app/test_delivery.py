@@ -125,6 +125,7 @@ def test_the_library_of_charts_holds_what_pages_show():
     assert small[-200:] == whole[-200:]
     assert b"alpha_shape:n(" in whole and b"alpha_shape:n(" not in small
     assert b'"src/traces/treemap/plot.js"(e,t){}' in small
+    assert b'"src/lib/index.js"(e,t){}' not in small  # whose variable is `$`
     register = re.compile(rb'"lib/index\.js"\(e,t\)\{var n=[\w$]+\(\);n\.register\(\[([^]]*)\]')
     names = [re.search(rf'([\w$]+)=[\w$]+\(\{{"lib/{kind}\.js"'.encode(), whole)[1] for kind in small_charts.KINDS]
     assert register.search(small)[1] == b",".join(name + b"()" for name in names)

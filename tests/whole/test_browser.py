@@ -18,6 +18,7 @@ from ase.io import read
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from app import small_charts
 from engine.data_folder import DataFolder
 from precompute.workers import worker_envs
 from tests.whole.serving import EVERY, PATIENCE, serve, settle, visit
@@ -375,6 +376,26 @@ def test_browser_without_webgl_gets_a_sentence_instead_of_a_picture(browser, ser
 
     page.wait_for_selector("text=This browser cannot draw 3D pictures")
     page.close()
+
+
+DRAW = """async (kinds) => {
+  const drawn = {};
+  for (const type of kinds) {
+    const place = document.body.appendChild(document.createElement("div"));
+    const trace = {type, x: [1, 2], y: [2, 3], z: [[1, 2], [3, 4]], name: type, showlegend: type !== "heatmap"};
+    await Plotly.newPlot(place, [trace], {width: 300, height: 200, annotations: [{text: "a", x: 1, y: 2}]});
+    await Plotly.relayout(place, {"xaxis.range": [0, 3]});
+    drawn[type] = (await Plotly.toImage(place, {format: "png"})).length;
+    place.remove();
+  }
+  return drawn;
+}"""
+
+
+def test_the_small_library_of_charts_draws_every_kind(page):
+    visit(page, "/ranking", ".js-plotly-plot")
+    drawn = page.evaluate(DRAW, ["scatter", *small_charts.KINDS])
+    assert min(drawn.values()) > 1000, drawn
 
 
 def test_a_dataset_of_a_link_is_shown_and_another_chosen_by_keyboard(page):
