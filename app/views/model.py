@@ -39,7 +39,7 @@ def show() -> None:
         furniture.empty("No model fits", "Remove a filter.")
         return
     model_list.model_list(chosen)
-    place = tables.drawer("Coverage: models and datasets", "coverage", ("absent", "unrun"))
+    place = tables.drawer("Coverage: models and datasets", "covered", ("absent", "unrun"))
     if place.open:
         with place:
             model_list.coverage(chosen, slot)

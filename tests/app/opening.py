@@ -18,7 +18,7 @@ DRAWERS = {
     "views/defect_energies.py": ("parity", "cancel", "list", "published", "cells"),
     "views/datasets.py": ("structures",),
     "views/learning.py": ("numbers",),
-    "views/model.py": ("coverage",),
+    "views/model.py": ("covered",),
     "views/uncertainty.py": ("agreement", "intervals", "novelty", "uncertain", "pooled"),
 }
 """What a page makes when it is opened."""

@@ -223,6 +223,14 @@ def test_failures_are_listed_with_reasons(store):
     assert any("n_failed" in frame.value.columns for frame in at.dataframe)
 
 
+@pytest.mark.parametrize("chapter", ["Definitions", "Datasets", "Provenance", "Failures", "Paper", "Downloads"])
+def test_each_chapter_of_data_and_methods_opens_by_its_address(store, chapter):
+    at = open_app("views/about.py", chapter=chapter)
+    assert not at.exception, at.exception
+    opened = [tab.label for tab in at.tabs if tab.children]
+    assert opened == [chapter]
+
+
 def test_data_that_are_not_here_are_no_zero(store):
     table = table_with(open_app("views/about.py", chapter="Datasets"), "stands_in_for")
     assert table.set_index("dataset_id").loc[["w-g"], "n_configs"].isna().all()
@@ -311,6 +319,12 @@ def test_an_unknown_model_of_the_address_gives_the_list(store):
     at = open_app("views/model.py", id="none")
     assert "No model 'none'" in text_of(at)
     assert len(table_with(at, "n_parameters")) > 40
+
+
+def test_coverage_opens_below_the_list_of_models(store):
+    at = open_app("views/model.py", covered="true")
+    assert not at.exception, at.exception
+    assert table_with(at, "why")["n_configs"].max() == 24
 
 
 def test_models_can_be_searched_and_filtered(sampled_store):
