@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import export, furniture, selection, tables, wording
+from app import address, export, furniture, selection, tables, wording
 from engine.quantities import ALIGNMENTS
 from engine.queries import catalog, error_metrics
 from engine.store import connection
@@ -58,6 +58,7 @@ def show() -> None:
         "Paper": _paper,
         "Downloads": _downloads,
     }
+    address.heed("chapter", list(parts))
     tabs = st.tabs(list(parts), key="chapter", on_change="rerun", bind="query-params")
     for tab, draw in zip(tabs, parts.values(), strict=True):
         if tab.open:

@@ -24,6 +24,7 @@ CHOICES = {
     "datasets": ("part", "alone"),
     "datasets?part=Compatibility": ("registry",),
     "models": ("absent", "unrun", "state", "family", "paper"),
+    "about": ("chapter",),
     "structure": ("ensemble", "order", "color", "arrows", "focus"),
 }
 SHARED = ("model", "compare", "dataset", "quantity", "seen", "atoms", "energy", "forces", "elements", "with", "group")
