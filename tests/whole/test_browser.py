@@ -252,8 +252,8 @@ def test_visits_of_pages_with_a_viewer_leave_no_error_of_graphics(page):
     page.on("console", lambda message: said.append(message.text) if "gl" in message.text.lower() else None)
     visit(page, "/structure?model=morse&quantity=Force", VIEWER)
 
-    canvases: dict[str, list[int]] = {"Datasets": [], "Structure": []}
-    for name in ("Datasets", "Structure") * (10 if os.environ.get(EVERY) else 3):
+    canvases: dict[str, list[int]] = {"Duel": [], "Structure": []}
+    for name in ("Duel", "Structure") * (10 if os.environ.get(EVERY) else 3):
         page.get_by_test_id("stSidebarNav").get_by_role("link", name=name).click()
         expect(page.get_by_role("heading", name=re.compile(f"^{name}"))).to_be_visible(timeout=PATIENCE)
         page.wait_for_selector(VIEWER)
