@@ -4,12 +4,12 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from engine.queries import catalog
-from tests.app.opening import open_app, text_of
+from tests.app.opening import open_app, open_whole, text_of
 
 
 @pytest.mark.parametrize("page", ["structure", "datasets"])
 def test_pages_of_atoms_say_how_they_come(summary_store, page):
-    at = open_app(f"views/{page}.py")
+    at = open_whole(f"views/{page}.py")
     assert not at.exception
     assert "No structures and forces of Al-Cu here" in text_of(at)
     assert "Fetch its atoms." in text_of(at)
@@ -26,7 +26,7 @@ def test_parity_has_energies_and_says_how_forces_come(summary_store):
 
 @pytest.mark.parametrize("page", ["overview", "elements", "uncertainty", "model"])
 def test_pages_of_errors_open_as_ever(summary_store, page):
-    at = open_app(f"views/{page}.py" if page != "overview" else "")
+    at = open_whole(f"views/{page}.py" if page != "overview" else "")
     assert not at.exception
     assert at.get("plotly_chart")
 

@@ -122,7 +122,7 @@ def _click_tile(page: Page, chart: Locator, symbol: str) -> None:
 
 def test_a_model_is_opened_by_keyboard_and_left_with_back(page):
     page.set_viewport_size({"width": 900, "height": 1000})
-    visit(page, "/models", ".js-plotly-plot")
+    visit(page, "/models", "[data-testid=stDataFrame]")
 
     page.get_by_role("combobox", name=re.compile("Open one of")).focus()
     page.keyboard.type("Morse")
