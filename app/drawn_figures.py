@@ -15,7 +15,7 @@ import streamlit as st
 from app.export import MakeFigure
 from app.figures import base
 from app.report import layout
-from engine.data_folder import DataFolder
+from engine.store import connection
 
 _MOST = 64  # figures in memory, for all visitors
 
@@ -47,7 +47,7 @@ def drawn(make: MakeFigure, ink: base.Ink) -> DrawnFigure:
         ink: Colours.
     """
     try:
-        known = hashlib.sha256(b"".join(_content((make, ink, str(DataFolder.default().store.resolve()))))).hexdigest()
+        known = hashlib.sha256(b"".join(_content((make, ink, connection.version())))).hexdigest()
     except (pickle.PicklingError, TypeError, AttributeError, ValueError):  # it holds what has no content to compare
         return _draw(make, ink)
     return _kept(known, make, ink)

@@ -204,9 +204,7 @@ def _alignment(title: str) -> str:
     return energy_meaning(key) if key in ALIGNMENTS else ""
 
 
-def menu(
-    make: MakeFigure, table: pd.DataFrame, provenance: Provenance, *, key: str, widths: Sequence[int] | None = None
-) -> None:
+def menu(make: MakeFigure, table: pd.DataFrame, provenance: Provenance, *, key: str, widths: Sequence[int]) -> None:
     """The Export menu of a figure; nothing is drawn before a click.
 
     Args:
@@ -214,11 +212,11 @@ def menu(
         table: The numbers behind it.
         provenance: Its origin.
         key: Of the figure.
-        widths: In mm, at which it can be printed; found from the figure where None.
+        widths: In mm, at which it can be printed.
     """
     with st.popover("Export", icon=":material/download:", help="Save this figure or its data, or add it to the report"):
         if renderer.browser():
-            _images(make, provenance, key, widths or layout.widths_of(make(base.LIGHT)))
+            _images(make, provenance, key, widths)
         else:
             st.caption(renderer.INSTALL)
         download("HTML, interactive, offline", lambda: to_html(make, provenance), provenance.file_name("html"), key=key)

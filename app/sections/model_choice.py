@@ -117,40 +117,37 @@ def _say_known(
     if lines:
         st.caption("Known force error (RMSE)  \n" + "  \n".join(lines))
     if len(known):
-        _table(known, ready, what)
+        label = f"Known errors of all {len(known)} models that run here"
+        tables.drawers([(label, "known", (), lambda: _table(known, ready, what))])
 
 
 def _table(known: pd.DataFrame, ready: Mapping[str, LiveModel], what: str) -> None:
     number, n_shared = st.column_config.NumberColumn, int(known["n_shared"].max())
-    place = tables.drawer(f"Known errors of all {len(known)} models that run here", "known")
-    if not place.open:
-        return
-    with place:
-        st.dataframe(
-            pd.DataFrame(
-                {
-                    "model": [ready[name].label for name in known["model_id"]],
-                    "rmse_shared": known["rmse_shared"],
-                    "rmse": known["rmse"],
-                    "n_configs": known["n_configs"],
-                    "training": [" + ".join(ready[name].training_sets) for name in known["model_id"]],
-                }
-            ),
-            hide_index=True,
-            key="known-errors",
-            height=parts.table_height(known),
-            column_config={
-                "model": st.column_config.TextColumn("Model", pinned=True),
-                "rmse_shared": number(f"Force RMSE on the same {n_shared:,} (meV/Å)", format="%.1f"),
-                "rmse": number("on all its own (meV/Å)", format="%.1f"),
-                "n_configs": number("that are"),
-                "training": "Training data",
-            },
-        )
-        st.caption(
-            f"Configurations: {what}. Models are compared on those that all of them have; what a model was trained on "
-            "does not count."
-        )
+    st.dataframe(
+        pd.DataFrame(
+            {
+                "model": [ready[name].label for name in known["model_id"]],
+                "rmse_shared": known["rmse_shared"],
+                "rmse": known["rmse"],
+                "n_configs": known["n_configs"],
+                "training": [" + ".join(ready[name].training_sets) for name in known["model_id"]],
+            }
+        ),
+        hide_index=True,
+        key="known-errors",
+        height=parts.table_height(known),
+        column_config={
+            "model": st.column_config.TextColumn("Model", pinned=True),
+            "rmse_shared": number(f"Force RMSE on the same {n_shared:,} (meV/Å)", format="%.1f"),
+            "rmse": number("on all its own (meV/Å)", format="%.1f"),
+            "n_configs": number("that are"),
+            "training": "Training data",
+        },
+    )
+    st.caption(
+        f"Configurations: {what}. Models are compared on those that all of them have; what a model was trained on "
+        "does not count."
+    )
 
 
 def _say_absent(models: Sequence[LiveModel], elements: tuple[str, ...]) -> None:

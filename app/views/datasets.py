@@ -66,10 +66,8 @@ def _contents(dataset: pd.Series, datasets: pd.DataFrame, scope: Scope, slot: De
     _card(dataset, datasets)
     if dataset["n_configs"]:
         _distributions(dataset)
-        place = tables.drawer("Groups of structures, and one of each in 3D", "structures")
-        if place.open:
-            with place:
-                _groups(dataset, scope)
+        label = "Groups of structures, and one of each in 3D"
+        tables.drawers([(label, "structures", (), lambda: _groups(dataset, scope))])
 
 
 def _headline(datasets: pd.DataFrame, scope: Scope) -> None:

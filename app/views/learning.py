@@ -53,16 +53,16 @@ def show() -> None:
         _crossings(fair, table, (dataset_id, quantity, alignment))
     _groups(dataset_id, quantity, fair)
     _method(about)
-    place = tables.drawer("All numbers", "numbers")
-    if not place.open:
-        return
-    with place:
-        heads = {name: f"Configurations{end}" for name, end in zip(_SIZES, ("", ", low", ", high"), strict=True)}
-        heads |= {"hours": "DFT hours", "hours_lo": "DFT hours, low", "hours_hi": "DFT hours, high"}
-        shown = rivals.drop(columns=["dataset_id", "smallest", "seen_reason"]).replace(np.inf, np.nan)
-        tables.table_view(shown, "learning-rivals", heads)
-        st.caption("No number of configurations: the model is not beaten, or its bound lies beyond all of them.")
-        tables.table_view(table, "learning-curves")
+    tables.drawers([("All numbers", "numbers", (), lambda: _numbers(rivals, table))])
+
+
+def _numbers(rivals: pd.DataFrame, table: pd.DataFrame) -> None:
+    heads = {name: f"Configurations{end}" for name, end in zip(_SIZES, ("", ", low", ", high"), strict=True)}
+    heads |= {"hours": "DFT hours", "hours_lo": "DFT hours, low", "hours_hi": "DFT hours, high"}
+    shown = rivals.drop(columns=["dataset_id", "smallest", "seen_reason"]).replace(np.inf, np.nan)
+    tables.table_view(shown, "learning-rivals", heads)
+    st.caption("No number of configurations: the model is not beaten, or its bound lies beyond all of them.")
+    tables.table_view(table, "learning-curves")
 
 
 def _alignment() -> str:

@@ -39,10 +39,8 @@ def show() -> None:
         furniture.empty("No model fits", "Remove a filter.")
         return
     model_list.model_list(chosen)
-    place = tables.drawer("Coverage: models and datasets", "covered", ("absent", "unrun"))
-    if place.open:
-        with place:
-            model_list.coverage(chosen, slot)
+    holds = ("absent", "unrun")
+    tables.drawers([("Coverage: models and datasets", "covered", holds, lambda: model_list.coverage(chosen, slot))])
 
 
 def _page(model: pd.Series) -> None:

@@ -18,6 +18,7 @@ def times(monkeypatch, tmp_path):
     """Titles of what was drawn, in the order in which it was."""
     st.cache_resource.clear()
     monkeypatch.setenv("DEFECT_ATLAS_DATA", str(tmp_path))
+    (tmp_path / "results.duckdb").touch()
     made, draw = [], drawn_figures._draw
 
     def noted(make, ink):

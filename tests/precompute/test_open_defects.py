@@ -3,6 +3,7 @@
 import csv
 from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 
 import ase.io
 import numpy as np
@@ -353,6 +354,29 @@ def test_defect_energies_on_their_denser_mesh_are_converged_but_for_one():
     assert len(rows) >= 29
     # 22 meV: it needs the mesh 8.0, and until then it is not shown to be converged.
     assert [row["config_id"] for row in rows if not convergence.is_converged(row)] == ["mo-bcc-solute-04@kd5.31"]
+
+
+def test_the_data_card_counts_how_often_two_meshes_that_agreed_were_right():
+    energies: dict[str, dict[float, float]] = {}
+    for row in convergence_rows("defect"):
+        own = energies.setdefault(collecting.plain(row["config_id"]), {})
+        energy, change = float(row["defect_energy_ev"]), float(row["defect_energy_difference_mev"])
+        own[float(row["kpoints_per_inverse_angstrom"])] = energy
+        own[float(row["compared_with"].rpartition("@kd")[2])] = energy - change / 1e3
+    held = []
+    for name, own in energies.items():
+        *meshes, densest = sorted(own)
+        for coarse, fine in pairwise(meshes):
+            first, second = (
+                {"defect_energy_ev": own[a], "defect_energy_difference_mev": 1e3 * (own[a] - own[b]), "config_id": name}
+                for a, b in ((coarse, fine), (fine, densest))
+            )
+            held += [convergence.is_converged(second)] * convergence.is_converged(first)
+    n_three = sum(len(own) > 2 for own in energies.values())
+
+    card = " ".join((EMBEDDED / "README.md").read_text().split())
+    assert f"Of {len(held)} pairs of meshes that agreed within the tolerance, {sum(held)} agreed with a third" in card
+    assert f"For {n_three} energies there are three meshes or more; the other {len(energies) - n_three} rest" in card
 
 
 def test_the_data_card_has_the_tables_of_the_shipped_files():

@@ -84,7 +84,7 @@ RULES = {
     "app.report": {"app.figures", "engine.quantities", "engine.queries"},
     "app.report.drawing": set(),  # runs in a process of its own
     "app.export": {"app.figures", "app.report", "app.wording", "engine.queries", "engine.quantities"},
-    "app.drawn_figures": {"app.export", "app.figures", "app.report", "engine.data_folder"},
+    "app.drawn_figures": {"app.export", "app.figures", "app.report", "engine.store.connection"},
     "app.conditions": {
         "app.wording", "engine.errors", "engine.queries", "engine.registry", "engine.store.connection",
     },
