@@ -130,6 +130,7 @@ def make_parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--without-vectors", action="store_true", help="with --summary: leave out the SOAP vectors, most of its size"
     )
+    sub.add_argument("--add", action="store_true", help="with --summary: keep models that the store does not have")
     sub.add_argument("--learning", action="store_true", help="learning curves of datasets")
     sub.add_argument("--vacancies", action="store_true", help="vacancies that models relaxed")
     archive.add_arguments(command(archive.main, "archive"))

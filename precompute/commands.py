@@ -270,7 +270,9 @@ def embed(arguments: argparse.Namespace) -> int:
         return 0
     if arguments.summary:
         for dataset in select_datasets(arguments.dataset or [DEFAULT_DATASET]):
-            written = embedding.embed_summary(dataset, folder, with_vectors=not arguments.without_vectors)
+            written = embedding.embed_summary(
+                dataset, folder, with_vectors=not arguments.without_vectors, is_added=arguments.add
+            )
             size = sum(path.stat().st_size for path in written)
             say(f"{dataset.dataset_id}: {size / 1e3:.0f} kB")
         return 0

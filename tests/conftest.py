@@ -27,7 +27,7 @@ from engine.shards import sample
 from engine.store.builder import StoreBuilder, publish
 from engine.store.ranking import Comparable
 from engine.store.rows import Cost, Results, Run
-from engine.store.summary import read_summary, write_summary
+from engine.store.summary import read_summary, summary_of, write_summary
 from precompute.jobs.describe import PER_GROUP, describe
 
 
@@ -296,7 +296,7 @@ def store(store_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def build_summary_store(folder: Path, whole: Path) -> Path:
     """Write a store that has the dataset of the small one from its summary, and publish it in a folder."""
-    write_summary(whole / "results.duckdb", "al-cu", folder / "al-cu")
+    write_summary(folder / "al-cu", summary_of(whole / "results.duckdb", "al-cu"))
     builder = StoreBuilder(folder / "results-summary.duckdb")
     builder.add_models([_model("emt", "EMT"), _model("morse", "Morse", ("mptrj",))])
     builder.add_summary(_dataset("al-cu", "Al-Cu", ("Al", "Cu")), read_summary(folder / "al-cu"), "Fetch its atoms.")

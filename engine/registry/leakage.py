@@ -66,6 +66,12 @@ def leakages(models: Iterable[Model], dataset: Dataset, groups: Iterable[str]) -
                 yield model, name, found
 
 
+def counted_pairs(models: Iterable[Model], dataset: Dataset, groups: Iterable[str]) -> set[tuple[str, str]]:
+    """Pairs (model_id, group or `all`) where the model counts as trained on a dataset's configurations."""
+    found = leakages(models, dataset, groups)
+    return {(model.model_id, group) for model, group, leak in found if leak.certainty in COUNTED}
+
+
 def _concerns(seen: SeenBy, dataset: Dataset, group: str) -> bool:
     if not seen.groups:
         return True

@@ -23,7 +23,7 @@ from engine.learning_curves import ClusterError, Fit
 from engine.records import Configuration, RunRecord, flat
 from engine.registry.datasets import Dataset
 from engine.registry.ensembles import Ensemble
-from engine.registry.leakage import COUNTED, leakages
+from engine.registry.leakage import counted_pairs, leakages
 from engine.registry.levels_of_theory import LevelOfTheory, load_levels
 from engine.registry.models import Model
 from engine.registry.published_vacancies import counted_vacancies
@@ -259,8 +259,7 @@ class StoreBuilder:
         work = DatasetResults(self, self._frame_of(dataset, configurations), mark)
         work.score(results)
         self._marks[dataset.dataset_id] = work.marks
-        found = leakages(self._models, dataset, {c.group_name for c in configurations})
-        seen = {(model.model_id, group) for model, group, leak in found if leak.certainty in COUNTED}
+        seen = counted_pairs(self._models, dataset, {c.group_name for c in configurations})
         work.rank(comparable or Comparable(), seen)
         ensembles = list(ensembles)
         spreads = [one for one in map(work.spread, ensembles) if one is not None]

@@ -4,9 +4,12 @@ With a summary, a fresh clone ranks, maps and compares models on a dataset befor
 licence allows it. A summary has errors of each configuration, metrics, ranks and the spread of ensembles. It has no
 positions, forces and errors of single components. It fits the version of the schema that it was made for, and those
 that differ from it only by columns that a build can fill; a build leaves out any other, which must be made again.
+
+Predictions of many models on many sets are rarely all on one machine. So a model can be added to a summary: the rows
+of the others stay, and all are ranked again by the errors that it has of each configuration.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import duckdb
@@ -17,6 +20,8 @@ from engine.errors import StoreError
 from engine.records import write_table
 from engine.registry.ensembles import load_ensembles
 from engine.store.connection import SCHEMA_VERSION, SETTINGS
+from engine.store.ranking import Comparable, Pairs, rank_rows
+from engine.store.scoring import Frame, Score
 
 # Licences that let results on a dataset be passed on with its name; atoms and labels stay with their source anyway.
 OPEN_LICENSES = ("MIT", "BSD-3-Clause", "CC-BY-4.0")
@@ -68,38 +73,118 @@ _TABLES = {
 }
 
 
-def write_summary(store: Path, dataset_id: str, folder: Path, *, with_vectors: bool = True) -> list[Path]:
-    """Write the summary of a dataset from a finished store, one file per table that has rows.
+def summary_of(store: Path, dataset_id: str, *, with_vectors: bool = True) -> dict[str, pa.Table]:
+    """The summary of a dataset from a finished store: tables that have rows, by name.
 
     Args:
         store: The DuckDB file.
         dataset_id: The dataset.
-        folder: Where the files go, `<table>.parquet`; files of tables without rows are removed.
         with_vectors: Also the SOAP vectors of local environments, which take more than all else.
-
-    Returns:
-        The files.
 
     Raises:
         StoreError: The store has no errors of that dataset.
     """
-    written = []
+    tables = {}
     with duckdb.connect(str(store.resolve()), read_only=True, config=SETTINGS) as connection:
         for table, (columns, condition) in _TABLES.items():
             found = connection.sql(
                 f"select {columns} from {table} where {condition} order by all", params={"dataset": dataset_id}
             ).to_arrow_table()
-            if table in _SINGLE:
-                found = _in_single_precision(found)
-            path = folder / f"{table}.parquet"
-            if found.num_rows == 0 or (table in _VECTORS and not with_vectors):
-                path.unlink(missing_ok=True)
-                continue
-            write_table(path, found.replace_schema_metadata({_VERSION: str(SCHEMA_VERSION)}))
-            written.append(path)
-    if folder / "errors.parquet" not in written:
+            if found.num_rows and (with_vectors or table not in _VECTORS):
+                tables[table] = _in_single_precision(found) if table in _SINGLE else found
+    if "errors" not in tables:
         raise StoreError(f"{store} has no errors on '{dataset_id}'; fetch it, run models and build first.")
-    return written
+    return tables
+
+
+def write_summary(folder: Path, tables: Mapping[str, pa.Table]) -> list[Path]:
+    """Write a summary, one file `<table>.parquet` per table; those of tables that it lacks are removed.
+
+    Returns:
+        The files.
+    """
+    for name in _TABLES.keys() - tables.keys():
+        (folder / f"{name}.parquet").unlink(missing_ok=True)
+    for name, table in tables.items():
+        write_table(folder / f"{name}.parquet", table.replace_schema_metadata({_VERSION: str(SCHEMA_VERSION)}))
+    return [folder / f"{name}.parquet" for name in tables]
+
+
+def added(
+    new: Mapping[str, pa.Table],
+    earlier: Mapping[str, pa.Table],
+    frame: Frame,
+    comparable: Comparable,
+    seen: Pairs,
+    models: Collection[str],
+) -> dict[str, pa.Table]:
+    """An earlier summary of a dataset with the models of a new one.
+
+    What a model has by itself comes from the new one where it is there, and all are ranked again. Ensembles stay as
+    they were, since their spread needs the forces of all members; those that the earlier summary lacks are added.
+
+    Args:
+        new: The new summary.
+        earlier: The earlier one, without what should not be kept.
+        frame: Of the dataset.
+        comparable: Which models may be ranked by what their labels are.
+        seen: Pairs (model_id, group) of which the model was trained on the configurations; `all` for the dataset.
+        models: Of the registry; rows of others in the earlier summary are dropped.
+
+    Raises:
+        StoreError: The two are of different configurations.
+    """
+    keys = ["config_id", "n_atoms", "energy"]
+    if not new["configurations"].select(keys).equals(earlier["configurations"].select(keys)):
+        raise StoreError(
+            f"The summary of '{frame.dataset_id}' that is here is of other configurations; embed it without --add."
+        )
+    replaced = set(new["errors"]["model_id"].to_pylist())
+    parameters = {
+        "kept": [one for one in models if one not in replaced],
+        "there": earlier["ensembles"]["ensemble_id"].to_pylist() if "ensembles" in earlier else [],
+    }
+    tables = {}
+    with duckdb.connect() as connection:
+        for name in _TABLES:
+            sides = {side: of[name] for side, of in (("earlier", earlier), ("new", new)) if name in of}
+            parts = []
+            for side, table in sides.items():
+                connection.register(side, table)
+                parts.append(f"select * from {side} where {_part(side, table.column_names)}")
+            if parts:
+                used = {key: value for key, value in parameters.items() if f"${key}" in " ".join(parts)}
+                joined = connection.sql(" union all by name ".join(parts) + " order by all", params=used)
+                tables[name] = joined.to_arrow_table()
+    return tables | {"ranks": _ranked(tables, frame, comparable, seen)}
+
+
+def _part(side: str, columns: Collection[str]) -> str:
+    """Which rows of a table an earlier and a new summary give to their sum, as a condition."""
+    if side == "earlier":
+        if "model_id" in columns:
+            return "list_contains($kept, model_id)"
+        return str("ensemble_id" in columns)
+    return "not list_contains($there, ensemble_id)" if "ensemble_id" in columns else "true"
+
+
+def _ranked(tables: Mapping[str, pa.Table], frame: Frame, comparable: Comparable, seen: Pairs) -> pa.Table:
+    """Rows of `ranks` of all models of a summary."""
+    with duckdb.connect() as connection:
+        for name in ("errors", "element_offsets"):
+            connection.register(name, tables[name])
+        connection.register("kept", tables["predictions"])
+        connection.execute(
+            """
+            create table predictions as
+            select k.*, (e.reference_energy_per_atom + e.energy_error_per_atom) * e.n_atoms as energy,
+                e.force_rmse as forces
+            from kept k left join errors e using (dataset_id, model_id, config_id)
+            """
+        )
+        model_ids = sorted(set(tables["errors"]["model_id"].to_pylist()))
+        scored = {model_id: Score.stored(frame, model_id, connection) for model_id in model_ids}
+    return pa.Table.from_pylist(list(rank_rows(frame, scored, comparable, seen)), schema=tables["ranks"].schema)
 
 
 def _in_single_precision(table: pa.Table) -> pa.Table:

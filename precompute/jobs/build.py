@@ -115,7 +115,7 @@ def _write(path: Path, folder: DataFolder, stamp: str, before: Path | None) -> t
 def _fill(builder: StoreBuilder, folder: DataFolder) -> tuple[list[str], list[str]]:
     models = load_models()
     builder.add_models(models.values())
-    comparable = _comparable(models.values(), load_datasets().values())
+    comparable = comparable_pairs(models.values(), load_datasets().values())
     lines: list[str] = []
     left_out: list[str] = []
     for dataset in load_datasets().values():
@@ -194,7 +194,7 @@ def _why_absent(dataset: Dataset) -> str:
     return f"Not fetched. Run: python -m precompute fetch --dataset {dataset.dataset_id}"
 
 
-def _comparable(models: Iterable[Model], datasets: Iterable[Dataset]) -> Comparable:
+def comparable_pairs(models: Iterable[Model], datasets: Iterable[Dataset]) -> Comparable:
     """Pairs that may be ranked, by what the registries say of their labels."""
     physics, raw = set(), set()
     levels = [(model.model_id, model.level) for model in models]

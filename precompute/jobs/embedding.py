@@ -9,12 +9,15 @@ from engine.errors import PredictionError, StoreError
 from engine.files import write_text
 from engine.records import read_run_record, write_predictions
 from engine.registry.datasets import Dataset
-from engine.registry.models import Model
+from engine.registry.leakage import counted_pairs
+from engine.registry.models import Model, load_models
 from engine.relaxed_vacancies import write_vacancies
 from engine.shards import merged
-from engine.store.summary import OPEN_LICENSES, write_summary
+from engine.store.scoring import Frame
+from engine.store.summary import OPEN_LICENSES, added, read_summary, summary_of, write_summary
 from precompute.acquire.datasets import configurations_of
 from precompute.acquire.weights import Checkpoint
+from precompute.jobs.build import comparable_pairs
 from precompute.jobs.vacancies import merged as merged_vacancies
 
 
@@ -48,8 +51,16 @@ def embed(dataset: Dataset, model: Model, folder: DataFolder) -> Path | None:
     return target
 
 
-def embed_summary(dataset: Dataset, folder: DataFolder, *, with_vectors: bool = True) -> list[Path]:
-    """Write what the store knows of a dataset, apart from its atoms, into the repository, as `write_summary` has it.
+def embed_summary(
+    dataset: Dataset, folder: DataFolder, *, with_vectors: bool = True, is_added: bool = False
+) -> list[Path]:
+    """Write what the store knows of a dataset, apart from its atoms, into the repository (`engine.store.summary`).
+
+    Args:
+        dataset: The dataset.
+        folder: Where the store is.
+        with_vectors: Also the SOAP vectors of local environments.
+        is_added: The summary that is in the repository stays, with the models of the store added to it.
 
     Returns:
         The files.
@@ -58,9 +69,20 @@ def embed_summary(dataset: Dataset, folder: DataFolder, *, with_vectors: bool = 
         StoreError: The dataset's licence does not let results be passed on, or the store has none.
     """
     _refuse_closed(dataset)
-    return write_summary(
-        folder.store, dataset.dataset_id, embedded_summary(dataset.dataset_id), with_vectors=with_vectors
-    )
+    target = embedded_summary(dataset.dataset_id)
+    tables = summary_of(folder.store, dataset.dataset_id, with_vectors=with_vectors)
+    if is_added and target.is_dir():
+        configurations, models = configurations_of(dataset, folder), list(load_models().values())
+        groups = {c.group_name for c in configurations}
+        tables = added(
+            tables,
+            read_summary(target),
+            Frame(dataset, configurations),
+            comparable_pairs(models, [dataset]),
+            counted_pairs(models, dataset, groups),
+            [model.model_id for model in models],
+        )
+    return write_summary(target, tables)
 
 
 def embed_vacancies(model: Model, folder: DataFolder) -> Path | None:

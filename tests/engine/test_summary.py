@@ -1,19 +1,30 @@
 """A summary of a dataset has all that pages rank and map, and none of its atoms."""
 
+import dataclasses
+
 import duckdb
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
 from engine.errors import StoreError
 from engine.queries import configurations
-from engine.store import summary
+from engine.registry.datasets import load_datasets
+from engine.store import connection, summary
 from engine.store.connection import SETTINGS
+from engine.store.ranking import Comparable
+from engine.store.scoring import Frame
 
 
 def rows(folder, table):
     """Rows of a table on the dataset, sorted."""
     with duckdb.connect(str((folder / "results.duckdb").resolve()), read_only=True, config=SETTINGS) as connection:
         return connection.execute(f"select * from {table} where dataset_id = 'al-cu' order by all").fetchall()
+
+
+def written(store, folder, **options):
+    """Files of a summary of the dataset."""
+    return summary.write_summary(folder, summary.summary_of(store / "results.duckdb", "al-cu", **options))
 
 
 def to_single_precision(row):
@@ -38,19 +49,69 @@ def test_a_store_from_a_summary_has_no_atoms(summary_store):
 
 
 def test_a_summary_of_another_schema_is_refused(store, tmp_path):
-    (path, *_) = summary.write_summary(store / "results.duckdb", "al-cu", tmp_path / "al-cu")
+    (path, *_) = written(store, tmp_path / "al-cu")
     pq.write_table(pq.read_table(path).replace_schema_metadata({"schema_version": "1"}), path)
     with pytest.raises(StoreError, match="embed --summary --dataset al-cu"):
         summary.read_summary(tmp_path / "al-cu")
 
 
-def test_a_dataset_without_errors_has_no_summary(store, tmp_path):
+def test_a_dataset_without_errors_has_no_summary(store):
     with pytest.raises(StoreError, match="no errors on 'w-g'"):
-        summary.write_summary(store / "results.duckdb", "w-g", tmp_path / "w-g")
+        summary.summary_of(store / "results.duckdb", "w-g")
 
 
 def test_a_summary_can_leave_out_the_vectors_of_environments(store, tmp_path):
-    whole = summary.write_summary(store / "results.duckdb", "al-cu", tmp_path / "whole")
-    light = summary.write_summary(store / "results.duckdb", "al-cu", tmp_path / "light", with_vectors=False)
+    whole = written(store, tmp_path / "whole")
+    light = written(store, tmp_path / "light", with_vectors=False)
     left_out = {path.stem for path in whole} - {path.stem for path in light}
     assert left_out == {"environments", "environment_settings"}
+
+
+MADE_UP = ["few", "fragile", "full", "sample", "trained"]
+
+
+def part_of(tables, model_ids):
+    """The summary that these models alone would have, but for ranks."""
+    return {
+        name: table.filter(pc.field("model_id").isin(model_ids)) if "model_id" in table.column_names else table
+        for name, table in tables.items()
+    }
+
+
+def sampled_frame(store):
+    """What the models of the sampled store share."""
+    names = connection.frame("select dataset_id, config_id from configurations order by all")
+    (dataset_id,) = set(names["dataset_id"])
+    cells = [configurations.configuration(dataset_id, name) for name in names["config_id"]]
+    dataset = dataclasses.replace(load_datasets()["open-defects"], dataset_id=dataset_id, groups_outside=())
+    return Frame(dataset, cells)
+
+
+@pytest.mark.parametrize("new", [["sample"], ["full", "few"], ["trained"]])
+def test_a_model_added_to_a_summary_is_ranked_as_if_it_had_been_there(sampled_store, new):
+    frame = sampled_frame(sampled_store)
+    whole = summary.summary_of(sampled_store / "results.duckdb", frame.dataset_id)
+    earlier, later = part_of(whole, [m for m in MADE_UP if m not in new]), part_of(whole, new)
+    seen = {("trained", "all"), ("trained", "bulk")}
+    together = summary.added(later, earlier, frame, Comparable(), seen, MADE_UP)
+    assert together.keys() == whole.keys()
+    for name, table in whole.items():
+        expected = table.filter(pc.field("ensemble_id") == "") if name == "calibrations" else table
+        found = together[name].filter(pc.field("ensemble_id") == "") if name == "calibrations" else together[name]
+        assert sorted(map(str, found.to_pylist())) == sorted(map(str, expected.to_pylist())), name
+
+
+def test_rows_of_a_model_that_the_registry_no_longer_has_are_not_kept(sampled_store):
+    frame = sampled_frame(sampled_store)
+    whole = summary.summary_of(sampled_store / "results.duckdb", frame.dataset_id)
+    found = summary.added(part_of(whole, ["full"]), whole, frame, Comparable(), (), ["full", "sample"])
+    assert set(found["errors"]["model_id"].to_pylist()) == {"full", "sample"}
+    assert set(found["ranks"]["model_id"].to_pylist()) == {"full", "sample"}
+
+
+def test_a_summary_of_other_configurations_takes_no_model(sampled_store):
+    frame = sampled_frame(sampled_store)
+    whole = summary.summary_of(sampled_store / "results.duckdb", frame.dataset_id)
+    fewer = whole | {"configurations": whole["configurations"].slice(1)}
+    with pytest.raises(StoreError, match="other configurations; embed it without --add"):
+        summary.added(whole, fewer, frame, Comparable(), (), MADE_UP)
