@@ -5,13 +5,11 @@ import gc
 import importlib
 import pkgutil
 import resource
-import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -22,10 +20,7 @@ from streamlit import net_util, runtime
 from app import login
 from app.live import predictor
 from engine.errors import EngineError
-from engine.numerics.local_environments import scaled, soap_vectors
-from engine.queries import catalog, nearest_environments
-
-_ONE_ATOM = (np.array([13]), np.zeros((1, 3)), 2.86 * np.eye(3), (True, True, True))
+from engine.queries import catalog
 
 # Streamlit's own scripts need inline code and eval (charts), so no policy on scripts; the rest can be bounded. Pictures
 # come from this server alone, so that no text of a dataset can make a browser tell others what a visitor looks at.
@@ -136,16 +131,7 @@ async def warm_start(app: Any) -> AsyncIterator[dict[str, Any]]:
         _import_all(importlib.import_module(package))
     gc.collect()
     gc.freeze()
-    # Beside the start: it takes seconds, and only questions about a visitor's structure need it.
-    threading.Thread(target=_warm_descriptors, name="descriptors", daemon=True).start()
     yield {}
-
-
-def _warm_descriptors() -> None:
-    """Load the described environments of the benchmark, and what describes a visitor's atoms."""
-    with suppress(EngineError):  # no store yet
-        nearest_environments.warm()
-    soap_vectors(scaled(*_ONE_ATOM), [0])
 
 
 def _import_all(package: ModuleType) -> None:

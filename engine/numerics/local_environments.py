@@ -8,9 +8,12 @@ The libraries are imported where they are used, since dscribe takes seconds to i
 """
 
 import functools
+import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -146,8 +149,8 @@ def soap_vectors(atoms: Atoms, centers: Sequence[int], setting: SoapSetting = SO
 
 @functools.cache
 def _soap(setting: SoapSetting) -> Any:
-    from dscribe.descriptors import SOAP
-
+    with _without_sparse_output():
+        from dscribe.descriptors import SOAP
     return SOAP(
         species=["H"],
         r_cut=setting.cutoff,
@@ -156,6 +159,22 @@ def _soap(setting: SoapSetting) -> Any:
         sigma=setting.sigma,
         periodic=True,
     )
+
+
+@contextmanager
+def _without_sparse_output() -> Iterator[None]:
+    """Let dscribe be imported without `sparse`, of which only its sparse output makes use.
+
+    `sparse` brings a compiler (numba), which takes 58 MB of memory in every process that describes atoms.
+    """
+    if "sparse" in sys.modules:
+        yield
+        return
+    sys.modules["sparse"] = ModuleType("sparse")
+    try:
+        yield
+    finally:
+        del sys.modules["sparse"]
 
 
 def _crystal(atoms: Atoms) -> NDArray[np.bool_]:

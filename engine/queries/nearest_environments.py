@@ -13,11 +13,6 @@ ENOUGH = 20
 """Sampled atoms of an element from which on only these are looked at."""
 
 
-def warm() -> None:
-    """Load the sampled atoms with their vectors, for the questions that follow."""
-    sampled(Scope())
-
-
 @cached
 def with_errors(model_id: str) -> pd.DataFrame:
     """Sampled atoms that a model has a force error on: place in `sampled(Scope())`, element and force_error (eV/Å)."""
