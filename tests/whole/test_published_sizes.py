@@ -56,7 +56,7 @@ def test_the_smallest_network_is_made_timed_and_taken_away(tmp_path):
     (tmp_path / "worker_envs").symlink_to((own.root / "worker_envs").resolve())
     folder, model = DataFolder(tmp_path), get_model("mattersim-v1.0.0-1m")
     with published.random_model(model, folder) as made:
-        cost = bench.measure(made, folder, device="cpu", occasion="one", n_cells=2)
+        (cost,) = bench.measure(made, folder, bench.Setting("cpu", "one"), (2,))
     assert cost.ms_per_step > 0
     assert cost.n_atoms == 8
     assert not folder.weights(made.model_id).exists()
