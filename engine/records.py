@@ -382,6 +382,12 @@ def write_table(path: Path, table: pa.Table) -> None:
         pq.write_table(marked, temporary, compression="zstd", write_page_checksum=True)
 
 
+def has_rows(path: Path, table: pa.Table) -> bool:
+    """Whether `write_table` wrote the rows of a table into a file, by their checksum."""
+    written = (pq.read_schema(path).metadata or {}).get(_ROWS) if path.is_file() else None
+    return written is not None and written.decode() == _rows_digest(table)
+
+
 _ROWS = b"rows_sha256"
 
 

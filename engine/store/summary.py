@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.errors import StoreError
-from engine.records import write_table
+from engine.records import has_rows, write_table
 from engine.registry.ensembles import load_ensembles
 from engine.store.connection import SCHEMA_VERSION, SETTINGS
 from engine.store.ranking import Comparable, Pairs, rank_rows
@@ -100,13 +100,16 @@ def summary_of(store: Path, dataset_id: str, *, with_vectors: bool = True) -> di
 def write_summary(folder: Path, tables: Mapping[str, pa.Table]) -> list[Path]:
     """Write a summary, one file `<table>.parquet` per table; those of tables that it lacks are removed.
 
+    A file with the same rows already stays as it is.
+
     Returns:
         The files.
     """
     for name in _TABLES.keys() - tables.keys():
         (folder / f"{name}.parquet").unlink(missing_ok=True)
     for name, table in tables.items():
-        write_table(folder / f"{name}.parquet", table.replace_schema_metadata({_VERSION: str(SCHEMA_VERSION)}))
+        if not has_rows(folder / f"{name}.parquet", table):
+            write_table(folder / f"{name}.parquet", table.replace_schema_metadata({_VERSION: str(SCHEMA_VERSION)}))
     return [folder / f"{name}.parquet" for name in tables]
 
 

@@ -67,6 +67,14 @@ def test_a_summary_can_leave_out_the_vectors_of_environments(store, tmp_path):
     assert left_out == {"environments", "environment_settings"}
 
 
+def test_files_whose_rows_are_the_same_are_not_written_again(store, tmp_path):
+    tables = summary.summary_of(store / "results.duckdb", "al-cu")
+    before = {path: path.stat().st_ino for path in summary.write_summary(tmp_path, tables)}
+    changed = tables | {"runs": tables["runs"].slice(1)}
+    after = {path: path.stat().st_ino for path in summary.write_summary(tmp_path, changed)}
+    assert {path.stem for path in before if before[path] != after[path]} == {"runs"}
+
+
 MADE_UP = ["few", "fragile", "full", "sample", "trained"]
 
 
