@@ -6,7 +6,7 @@ The work of a step does not depend on the values of weights, as long as the netw
 those of the model; on a CPU the time can, by subnormal numbers (`shuffled.py` measures it). `--against-own` times a
 model's own checkpoint in the same round and prints the ratio; `all` with `--own` for each model whose weights are here
 makes one front of costs. A model that fails is named, and the others follow. A cost is kept with the origin "random
-weights": the page of costs marks it, and nothing else uses it.
+weights"; the page Cost marks it, and statements about costs say so.
 """
 
 import argparse
@@ -110,9 +110,9 @@ def main() -> int:
         except (EngineError, SystemExit) as error:
             failed.append(f"{model.model_id}: {error}")
             continue
-        cost = replace(cost, model_id=model.model_id, origin=RANDOM_WEIGHTS)
-        bench.keep(cost, folder)
-        print(_line(cost), flush=True)
+        for same in sizes.read()[row_of(model)]["stands_for"]:
+            bench.keep(replace(cost, model_id=same, origin=RANDOM_WEIGHTS), folder)
+        print(_line(replace(cost, model_id=model.model_id, origin=RANDOM_WEIGHTS)), flush=True)
         if asked.against_own:
             (own,) = bench.measure(model, folder, setting)
             print(f"{model.model_id}: random over own weights {cost.ms_per_step / own.ms_per_step:.3f}", flush=True)

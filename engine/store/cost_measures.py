@@ -18,19 +18,20 @@ from engine.store.statements import written_out
 PAPER_ATOMS = 125  # of the cell that the paper timed
 
 # The cheapest batch of each model on the machine that most models were timed on; among cells of many sizes that of the
-# paper. Statements are judged by the times of the models themselves, not by those of networks of their size with random
-# weights.
+# paper. The time of a network of a model's size with random weights counts where the model itself was not timed there.
 _COSTS = """
 with machines as (
     select hardware, n_threads, n_atoms, count(distinct model_id) as n from costs
-    where device = $device and us_per_atom_step > 0 and origin is distinct from 'random weights'
+    where device = $device and us_per_atom_step > 0
     group by hardware, n_threads, n_atoms
     order by n desc, abs(n_atoms - 125), hardware, n_threads, n_atoms limit 1
+), timed as (
+    select model_id, us_per_atom_step / 1000 as ms, origin is not distinct from 'random weights' as is_random
+    from costs join machines using (hardware, n_threads, n_atoms)
+    where device = $device and us_per_atom_step > 0
 )
-select model_id, min(us_per_atom_step) / 1000 as ms, any_value(hardware)
-from costs join machines using (hardware, n_threads, n_atoms)
-where device = $device and us_per_atom_step > 0 and origin is distinct from 'random weights'
-group by model_id order by ms, model_id
+select model_id, coalesce(min(ms) filter (not is_random), min(ms)) as ms, bool_and(is_random) as is_random
+from timed group by model_id order by ms, model_id
 """
 
 # Times on one thread by number of atoms, of models that were timed on cells of at least three sizes.
@@ -60,23 +61,23 @@ def cost_ratio(store: Store, measure: Measure) -> Finding | str:
     above = _costs(store, measure.device, measure.models)
     below = _costs(store, measure.against_device or measure.device, measure.against)
     if measure.against_device:
-        return _device_ratio(measure, {m: above[m] / below[m] for m in above if m in below})
+        return _device_ratio(store, measure, {m: above[m] / below[m] for m in above if m in below})
     if not above or not below:
         return _untimed(store, measure.device, measure.models if not above else measure.against)
     tops, bottoms = list(above.values()), list(below.values())
     value = float(np.median(tops) / np.median(bottoms))
     number = Number("", value, min(tops) / max(bottoms), max(tops) / min(bottoms), len(above) + len(below))
     words = f"{significant(value)} times, single pairs {significant(number.low)} to {significant(number.high)}"
-    return _finding(measure, number, "times", words, (*above, *below))
+    return _finding(store, measure, number, "times", words, (*above, *below))
 
 
-def _device_ratio(measure: Measure, ratios: dict[str, float]) -> Finding | str:
+def _device_ratio(store: Store, measure: Measure, ratios: dict[str, float]) -> Finding | str:
     """The largest ratio of the costs of one model on two devices, from the smallest on."""
     if not ratios:
         return f"The store has no model with a cost on {measure.device} and on {measure.against_device}."
     number = Number("", max(ratios.values()), min(ratios.values()), max(ratios.values()), len(ratios))
     words = f"{significant(number.low)} to {significant(number.high)} times, each model against itself"
-    return _finding(measure, number, "times", words, tuple(ratios))
+    return _finding(store, measure, number, "times", words, tuple(ratios))
 
 
 def cost_order(store: Store, measure: Measure) -> Finding | str:
@@ -89,7 +90,7 @@ def cost_order(store: Store, measure: Measure) -> Finding | str:
     n_held = sum(a < b for a, b in pairs)
     words = f"{n_held} of {len(pairs)} pairs of families as stated"
     models = [model for tier in tiers for model in tier]
-    return _finding(measure, Number("", n_held / len(pairs), n=len(models)), "share of pairs", words, models)
+    return _finding(store, measure, Number("", n_held / len(pairs), n=len(models)), "share of pairs", words, models)
 
 
 def cost_trend(store: Store, measure: Measure) -> Finding | str:
@@ -101,7 +102,7 @@ def cost_trend(store: Store, measure: Measure) -> Finding | str:
         )
     value = spearman(np.array(list(costs.values())), np.array([errors[model] for model in costs]))
     words = f"Spearman {significant(value)} of cost and error over {len(costs)} models"
-    return _finding(measure, Number("", value, n=len(costs)), "Spearman", words, tuple(costs))
+    return _finding(store, measure, Number("", value, n=len(costs)), "Spearman", words, tuple(costs))
 
 
 def cost_exponent(store: Store, measure: Measure) -> Finding | str:
@@ -141,22 +142,27 @@ def dft_ratio(store: Store, measure: Measure) -> Finding | str:
         f"{rows[0][2]}, and the upper bound is that of {PAPER_ATOMS} atoms by the cube"
     )
     models = tuple(row[0] for row in rows)
+    words = _with_random(store, measure, words, models)
     number = replace(judged(measure, numbers), n=len(numbers))
     return Finding(number, "times", "models", words, written_out(sql, named), "cost", {}, models)
 
 
 def front(store: Store, measure: Measure) -> Finding | str:
-    """Share of the models that are, or are not, on the Pareto front of cost and error, as stated."""
+    """Share of the models that are, or are not, on the Pareto front of cost and error, as stated.
+
+    At least half of them must have both, and those that have not are named.
+    """
     costs, errors = _both(store, measure)
     asked = [model for model in measure.models if model in costs]
-    if not asked or len(costs) < 3:
-        return _untimed(store, measure.device, [m for m in measure.models if m not in costs] or measure.models)
+    absent = [model for model in measure.models if model not in costs]
+    if len(asked) < len(absent) or not asked or len(costs) < 3:
+        return _untimed(store, measure.device, absent or measure.models)
     names = list(costs)
     best = {names[k] for k in pareto_front(list(costs.values()), [errors[model] for model in names])}
     right = [model for model in asked if (model in best) == measure.is_on]
     words = f"on the front of {len(names)} models: {store.names([m for m in names if m in best])}"
     number = Number("", len(right) / len(asked), n=len(names))
-    return _finding(measure, number, "share of the models", words, names)
+    return replace(_finding(store, measure, number, "share of the models", words, names), missing=tuple(absent))
 
 
 def _both(store: Store, measure: Measure) -> tuple[dict[str, float], dict[str, float]]:
@@ -176,11 +182,22 @@ def _costs(store: Store, device: str, models: Sequence[str]) -> dict[str, float]
     return {model: ms for model, ms, _ in store.rows(_COSTS, {"device": device}) if model in models}
 
 
-def _finding(measure: Measure, number: Number, unit: str, words: str, models: Sequence[str]) -> Finding:
+def _with_random(store: Store, measure: Measure, words: str, models: Sequence[str]) -> str:
+    """The words, with how many of the models were timed with random weights."""
+    devices = {measure.device, measure.against_device or measure.device}
+    rows = [row for device in sorted(devices) for row in store.rows(_COSTS, {"device": device})]
+    n_random = len({model for model, _, is_random in rows if is_random and model in models})
+    if not n_random:
+        return words
+    return f"{words}; {n_random} of {len(models)} models timed as networks of their size with random weights"
+
+
+def _finding(store: Store, measure: Measure, number: Number, unit: str, words: str, models: Sequence[str]) -> Finding:
+    words = _with_random(store, measure, words, models)
     page, address = view(measure, "cost") if measure.dataset else ("cost", {})
     sql = written_out(_COSTS, {"device": measure.device})
     return Finding(number, unit, "models", words, sql, page, address, tuple(models))
 
 
 def _untimed(store: Store, device: str, models: Sequence[str]) -> str:
-    return f"The store has no cost on {device} of {store.names(models)} that could be compared."
+    return f"The store has no cost on {device}, or no error beside it, of {store.names(models)} that could be compared."

@@ -204,6 +204,19 @@ def test_a_ratio_to_dft_on_a_smaller_cell_reaches_to_the_cube_on_the_cell_of_the
     assert verdict(measure, finding) == WITHIN  # 2500 is below 3000, 62500 is not
 
 
+def test_a_network_with_random_weights_is_timed_for_a_model_that_was_not_and_said_so(con, store):
+    con.execute(
+        "insert into costs (model_id, device, hardware, n_threads, n_atoms, us_per_atom_step, origin) values"
+        " ('good', 'cpu', 'here', 1, 125, 1.0, 'random weights'),"
+        " ('size', 'cpu', 'here', 1, 125, 8000.0, 'random weights')"
+    )
+    found = DO["cost-ratio"](store, Measure("cost-ratio", models=("size",), against=BOTH, at_most=9))
+    assert found.number.value == pytest.approx(8.0 / 1.5)  # good took 1 ms with its own weights, and bad 2 ms
+    assert found.words.endswith("; 1 of 3 models timed as networks of their size with random weights")
+    own = DO["cost-ratio"](store, Measure("cost-ratio", models=("bad",), against=("good",), at_most=9))
+    assert "random" not in own.words
+
+
 def test_every_kind_of_measure_is_carried_out():
     assert set(DO) == set(MEASURES)
 
