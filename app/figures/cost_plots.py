@@ -1,6 +1,6 @@
 """Error against cost with the Pareto front, labelled beside the points instead of by a legend."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import product
 from typing import Any
 
@@ -30,6 +30,7 @@ TRAINING_LEGEND = "● MPtrj only   ◆ OMat24 only   ■ OMat24 and more   ▲ 
 _WIDTH, _HEIGHT = 880.0, 424.0  # of the plot, pixels
 _CHARACTER_WIDTH = 6.8
 _LABEL_HEIGHT = 16.0
+_COVERED = 0.02  # share of a label that may lie on others
 _NOISE_MARGIN = 0.1  # decades beyond the noise of the reference, where the axis is made longer for it
 _NOISE_ROOM = 0.25  # share of the axis that may be added for it
 _BoxTuple = tuple[float, float, float, float]
@@ -42,7 +43,8 @@ def place_labels(
     width: float,
     height: float,
     obstacles: Sequence[_BoxTuple] = (),
-) -> list[tuple[float, float]]:
+    always: Collection[int] = (),
+) -> list[tuple[float, float] | None]:
     """Offsets that keep labels off points, lines and each other, and inside the plot.
 
     Args:
@@ -52,15 +54,16 @@ def place_labels(
         width: Of the plot, pixels.
         height: Of the plot, pixels.
         obstacles: More boxes (left, bottom, right, top) to keep clear, pixels.
+        always: Positions of points whose labels come first, and are there even where they cover others.
 
     Returns:
-        For each point the shift (right, up) in pixels of the label's centre; the least bad one where all
-        collide.
+        For each point the shift (right, up) in pixels of the label's centre; None where it would cover another label.
     """
     taken = [(px - 7, py - 7, px + 7, py + 7) for px, py in zip(x, y, strict=True)] + list(obstacles)
-    offsets = []
-    for px, py, label in zip(x, y, labels, strict=True):
-        half = _CHARACTER_WIDTH * len(label) / 2
+    n_fixed = len(taken)
+    offsets: list[tuple[float, float] | None] = [None] * len(labels)
+    for k in sorted(range(len(labels)), key=lambda k: k not in always):
+        px, py, half = x[k], y[k], _CHARACTER_WIDTH * len(labels[k]) / 2
         candidates = []
         for rise, side in product((0, 1, -1, 2, -2, 3, -3), (1, -1, 0)):
             dx, dy = side * (half + 11), rise * (_LABEL_HEIGHT + 1)
@@ -68,9 +71,10 @@ def place_labels(
                 candidates.append((dx, dy))
         boxes = [_box_around(px + dx, py + dy, half) for dx, dy in candidates]
         costs = [_overlap(box, taken) + _outside(box, width, height) for box in boxes]
-        best = int(np.argmin([cost + 0.01 * k for k, cost in enumerate(costs)]))
-        taken.append(boxes[best])
-        offsets.append(candidates[best])
+        best = int(np.argmin([cost + 0.01 * place for place, cost in enumerate(costs)]))
+        if k in always or _overlap(boxes[best], taken[n_fixed:]) <= _COVERED * 2 * half * _LABEL_HEIGHT:
+            taken.append(boxes[best])
+            offsets[k] = candidates[best]
     return offsets
 
 
@@ -103,6 +107,8 @@ def pareto(
     highlight: Sequence[str] = (),
 ) -> go.Figure:
     """RMSE against cost per atom and step with the Pareto front, labels beside the points, 95 % bounds and quartiles.
+
+    A label that would cover another is left to the pointer, but for models on the front and ringed ones.
 
     Args:
         table: model_id, label, training_sets, cost (ms) with its quartiles cost_lo and cost_hi (missing where none
@@ -144,7 +150,8 @@ def pareto(
         at = float(_pixels(np.array([noise]), y_range, _HEIGHT)[0])
         length = _CHARACTER_WIDTH * len(base.NOISE_LABEL)
         taken += [(0.0, at - 1, _WIDTH, at + 1), (0.0, at, length, at + _LABEL_HEIGHT)]
-    shifts = place_labels(px, py, table["label"].tolist(), _WIDTH, _HEIGHT, taken)
+    always = {*front.tolist(), *np.flatnonzero(table["model_id"].isin(highlight)).tolist()}
+    shifts = place_labels(px, py, table["label"].tolist(), _WIDTH, _HEIGHT, taken, always)
     _write_labels(figure, x, y, table["label"].tolist(), shifts, front, ink)
     base.log_axis(figure, "x", x_range, QUANTITIES["us_per_atom_step"].title())
     base.log_axis(figure, "y", y_range, QUANTITIES[column].title())
@@ -185,12 +192,15 @@ def _write_labels(
     x: NDArray[np.float64],
     y: NDArray[np.float64],
     labels: Sequence[str],
-    shifts: Sequence[tuple[float, float]],
+    shifts: Sequence[tuple[float, float] | None],
     front: NDArray[np.int64],
     ink: Ink,
 ) -> None:
     """The names beside the points, those of the front bold; a thin line leads to a point that is not near."""
-    for position, (label, (dx, dy)) in enumerate(zip(labels, shifts, strict=True)):
+    for position, (label, shift) in enumerate(zip(labels, shifts, strict=True)):
+        if shift is None:
+            continue
+        dx, dy = shift
         is_beside = abs(dy) <= _LABEL_HEIGHT + 1
         place = (
             {"showarrow": False, "xshift": dx, "yshift": dy}

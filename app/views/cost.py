@@ -140,7 +140,7 @@ def _chart(
         f"connects timings of one occasion, {machine['main_occasion']}. "
         f"Upright bars: 95 % bounds of the RMSE. {_quartiles(table)}"
         f"Ringed: models chosen at the left. Colour: architecture. Open: not ranked. "
-        f"Click on a point for its model's page. "
+        f"Click on a point for its model's page; where names would cover each other, the pointer has them. "
         f"{cost_plots.TRAINING_LEGEND}"
     )
 

@@ -361,6 +361,14 @@ def test_labels_overlap_neither_points_nor_each_other():
         assert all(box[2] <= o[0] or o[2] <= box[0] or box[3] <= o[1] or o[3] <= box[1] for o in others)
 
 
+def test_a_label_that_would_cover_another_is_left_out_unless_it_must_be_there():
+    x, y, labels = np.full(40, 440.0), np.linspace(200.0, 220.0, 40), ["a-model-with-a-long-name"] * 40
+    shifts = cost_plots.place_labels(x, y, labels, 880, 424, always={7, 39})
+    placed = {k for k, shift in enumerate(shifts) if shift is not None}
+    assert {7, 39} <= placed
+    assert 5 < len(placed) < 40
+
+
 def test_file_names_say_page_model_dataset_and_version():
     assert ORIGIN.file_name("svg") == "parity_emt_al-cu_v1.svg"
 
