@@ -147,27 +147,26 @@ def added(
         "kept": [one for one in models if one not in replaced],
         "there": earlier["ensembles"]["ensemble_id"].to_pylist() if "ensembles" in earlier else [],
     }
-    tables = {}
+    tables: dict[str, pa.Table] = dict(earlier) | dict(new)  # what belongs to the dataset stays as it is here
     with duckdb.connect() as connection:
-        for name in _TABLES:
+        for name in tables:
             sides = {side: of[name] for side, of in (("earlier", earlier), ("new", new)) if name in of}
+            if not any({"model_id", "ensemble_id"} & set(table.column_names) for table in sides.values()):
+                continue
             parts = []
             for side, table in sides.items():
                 connection.register(side, table)
                 parts.append(f"select * from {side} where {_part(side, table.column_names)}")
-            if parts:
-                used = {key: value for key, value in parameters.items() if f"${key}" in " ".join(parts)}
-                joined = connection.sql(" union all by name ".join(parts) + " order by all", params=used)
-                tables[name] = joined.to_arrow_table()
+            used = {key: value for key, value in parameters.items() if f"${key}" in " ".join(parts)}
+            joined = connection.sql(" union all by name ".join(parts) + " order by all", params=used)
+            tables[name] = joined.to_arrow_table()
     return tables | {"ranks": _ranked(tables, frame, comparable, seen)}
 
 
 def _part(side: str, columns: Collection[str]) -> str:
     """Which rows of a table an earlier and a new summary give to their sum, as a condition."""
     if side == "earlier":
-        if "model_id" in columns:
-            return "list_contains($kept, model_id)"
-        return str("ensemble_id" in columns)
+        return "list_contains($kept, model_id)" if "model_id" in columns else "true"
     return "not list_contains($there, ensemble_id)" if "ensemble_id" in columns else "true"
 
 

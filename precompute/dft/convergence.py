@@ -158,7 +158,7 @@ def defect_table(settings: ReferenceSettings, output: Path) -> str:
 
 
 def unshown_jobs(settings: ReferenceSettings, output: Path, symbols: Sequence[str], density: float) -> list[Job]:
-    """What the defect energies that are not shown to be converged are made of, on a mesh that may show it.
+    """What defect and binding energies that are not shown to be converged are made of, on a mesh that may show it.
 
     Args:
         settings: The settings table.
@@ -175,11 +175,52 @@ def unshown_jobs(settings: ReferenceSettings, output: Path, symbols: Sequence[st
         jobs = dataset_jobs(settings, [symbol])
         first = {job.config_id: job for job in jobs}
         names = _not_shown(_shipped_defects(jobs, labels), rows, labels)
+        loose = loose_bindings(settings, output, symbol)
+        names += [one for name in loose for one in (name, _vacancy_beside(name))]
         wanted = {
             part for name in names if labels[name].kpoint_density < density for part in defect_parts(first[name], first)
         }
         chosen += [job for job in dense_jobs(settings, [symbol], density) if plain(job.config_id) in wanted]
     return chosen
+
+
+def loose_bindings(settings: ReferenceSettings, output: Path, symbol: str) -> list[str]:
+    """Divacancies of a metal whose binding energy is not shown to be converged, as ids without mesh.
+
+    A binding energy is the energy of a divacancy less that of two vacancies in cells of the same size. It is far
+    smaller than these and has the same tolerance, so it needs a test of its own, in which all are compared with one
+    mesh.
+
+    Args:
+        settings: The settings table.
+        output: Folder of the shipped files.
+        symbol: The metal.
+    """
+    rows, labels = _shipped_rows(output), shipped_jobs(settings, output)
+    loose = []
+    for name in _shipped_defects(dataset_jobs(settings, [symbol]), labels):
+        if "-divacancy-" not in name:
+            continue
+        both = [rows.get(labels[one].config_id) or rows.get(one) for one in (name, _vacancy_beside(name))]
+        pair, vacancy = both
+        if pair is None or vacancy is None or _meshes(pair) != _meshes(vacancy):
+            loose.append(name)
+            continue
+        energy = float(pair["defect_energy_ev"]) - 2 * float(vacancy["defect_energy_ev"])
+        change = float(pair["defect_energy_difference_mev"]) - 2 * float(vacancy["defect_energy_difference_mev"])
+        if not is_within_tolerance(energy, change):
+            loose.append(name)
+    return loose
+
+
+def _vacancy_beside(divacancy: str) -> str:
+    """Id of the vacancy in a cell of the same size."""
+    return f"{divacancy.partition('-divacancy-')[0]}-vacancy-03"
+
+
+def _meshes(row: Mapping[str, str]) -> tuple[str, str]:
+    """The mesh of a row and that which it is compared with."""
+    return row["kpoints_per_inverse_angstrom"], row["compared_with"].rpartition("@kd")[2]
 
 
 def _shipped_rows(output: Path) -> dict[str, Mapping[str, str]]:

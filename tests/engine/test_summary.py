@@ -86,18 +86,18 @@ def part_of(tables, model_ids):
     }
 
 
-def sampled_frame(store):
-    """What the models of the sampled store share."""
-    names = connection.frame("select dataset_id, config_id from configurations order by all")
-    (dataset_id,) = set(names["dataset_id"])
+def frame_of(dataset_id, **of_the_dataset):
+    """What the models on a dataset of the store share."""
+    names = connection.frame(
+        "select config_id from configurations where dataset_id = $d order by all", {"d": dataset_id}
+    )
     cells = [configurations.configuration(dataset_id, name) for name in names["config_id"]]
-    dataset = dataclasses.replace(load_datasets()["open-defects"], dataset_id=dataset_id, groups_outside=())
-    return Frame(dataset, cells)
+    return Frame(dataclasses.replace(load_datasets()["open-defects"], dataset_id=dataset_id, **of_the_dataset), cells)
 
 
 @pytest.mark.parametrize("new", [["sample"], ["full", "few"], ["trained"]])
 def test_a_model_added_to_a_summary_is_ranked_as_if_it_had_been_there(sampled_store, new):
-    frame = sampled_frame(sampled_store)
+    frame = frame_of("hand")
     whole = summary.summary_of(sampled_store / "results.duckdb", frame.dataset_id)
     earlier, later = part_of(whole, [m for m in MADE_UP if m not in new]), part_of(whole, new)
     seen = {("trained", "all"), ("trained", "bulk")}
@@ -109,8 +109,17 @@ def test_a_model_added_to_a_summary_is_ranked_as_if_it_had_been_there(sampled_st
         assert sorted(map(str, found.to_pylist())) == sorted(map(str, expected.to_pylist())), name
 
 
+def test_vectors_of_environments_stay_where_the_new_summary_has_none(store):
+    whole = summary.summary_of(store / "results.duckdb", "al-cu")
+    light = part_of(summary.summary_of(store / "results.duckdb", "al-cu", with_vectors=False), ["emt"])
+    frame = frame_of("al-cu", groups_outside=("dimer",))
+    together = summary.added(light, whole, frame, Comparable(), (), ["emt", "morse"])
+    assert together["environments"].equals(whole["environments"])
+    assert together["errors"].num_rows == whole["errors"].num_rows
+
+
 def test_rows_of_a_model_that_the_registry_no_longer_has_are_not_kept(sampled_store):
-    frame = sampled_frame(sampled_store)
+    frame = frame_of("hand")
     whole = summary.summary_of(sampled_store / "results.duckdb", frame.dataset_id)
     found = summary.added(part_of(whole, ["full"]), whole, frame, Comparable(), (), ["full", "sample"])
     assert set(found["errors"]["model_id"].to_pylist()) == {"full", "sample"}
@@ -118,7 +127,7 @@ def test_rows_of_a_model_that_the_registry_no_longer_has_are_not_kept(sampled_st
 
 
 def test_a_summary_of_other_configurations_takes_no_model(sampled_store):
-    frame = sampled_frame(sampled_store)
+    frame = frame_of("hand")
     whole = summary.summary_of(sampled_store / "results.duckdb", frame.dataset_id)
     fewer = whole | {"configurations": whole["configurations"].slice(1)}
     with pytest.raises(StoreError, match="other configurations; embed it without --add"):

@@ -32,6 +32,7 @@ from engine.registry.reaction_rules import named_reactions, pair_reactions
 from engine.registry.reactions import KINDS, Part, Reaction, load_reactions, needed_configurations
 from engine.store.reactions import dataset_reactions
 from precompute.acquire.datasets import fetch_dataset
+from precompute.dft.convergence import loose_bindings
 from precompute.dft.settings import load_settings
 
 APP = Path(__file__).resolve().parents[2] / "app"
@@ -242,6 +243,20 @@ def test_a_cell_with_two_vacancies_is_no_vacancy():
 
 
 # Convergence of labels
+
+
+def test_binding_energies_of_two_vacancies_need_a_test_of_their_own(own, shipped):
+    pairs = [one for one in own.values() if one.kind == "divacancy"]
+    values = {
+        one.parts[0].config_id: sum(float(part.coefficient) * shipped[part.config_id].energy for part in one.parts)
+        for one in pairs
+    }
+    unshown = {one.parts[0].config_id for one in pairs if not judge(one, values[one.parts[0].config_id], 14)[0]}
+    settings = load_settings()
+    loose = {name for symbol in settings.elements for name in loose_bindings(settings, EMBEDDED, symbol)}
+    assert loose == unshown
+    card = " ".join((EMBEDDED / "README.md").read_text().split())
+    assert f"Of the {len(pairs)} binding energies of two vacancies {len(pairs) - len(loose)} are shown" in card
 
 
 def test_a_label_knows_whether_it_is_shown_to_be_converged(own):
