@@ -14,9 +14,6 @@
 """Nequix: a compact NequIP in JAX (arXiv:2508.16067); its .nqx files are read without pickle."""
 
 import math
-import platform
-import sys
-from pathlib import Path
 from typing import Any
 
 from ase.calculators.calculator import Calculator
@@ -31,11 +28,9 @@ def load(checkpoint: str, device: str) -> Calculator:
 
     JAX compiles once for each shape, 10 s to 30 s on one core, and the package's calculator makes a new shape for
     almost every configuration. Here graphs are padded to powers of two in atoms and of 2^(1/4) in edges, which
-    costs 9 % on average and needs a handful of shapes. Padding does not change a number. What was compiled is kept in
-    the environment for later processes and for other models of the same size, by machine, since another processor may
-    lack instructions of this one.
+    costs 9 % on average and needs a handful of shapes. Padding does not change a number. Models of one size share
+    what was compiled, which workers keep (`precompute.workers.worker_envs`).
     """
-    import jax
     import jraph
     from nequix.calculator import NequixCalculator
     from nequix.model import NequixConvolution
@@ -47,7 +42,6 @@ def load(checkpoint: str, device: str) -> Calculator:
             n_edge = CHUNK * math.ceil(2 ** (steps / EDGES_PER_OCTAVE) / CHUNK)
             return jraph.pad_with_graphs(graph, n_node=n_node, n_edge=n_edge, n_graph=2)
 
-    jax.config.update("jax_compilation_cache_dir", str(Path(sys.prefix) / "compiled" / platform.node()))
     if device == "cpu":
         NequixConvolution.__call__ = _convolve_in_chunks
     calculator = PaddedNequixCalculator(model_path=checkpoint, backend="jax", use_kernel=False)
