@@ -28,8 +28,7 @@ def load(checkpoint: str, device: str) -> Calculator:
 
     JAX compiles once for each shape, 10 s to 30 s on one core, and the package's calculator makes a new shape for
     almost every configuration. Here graphs are padded to powers of two in atoms and of 2^(1/4) in edges, which
-    costs 9 % on average and needs a handful of shapes. Padding does not change a number. Models of one size share
-    what was compiled, which workers keep (`precompute.workers.worker_envs`).
+    costs 9 % on average and needs a handful of shapes. Padding does not change a number.
     """
     import jraph
     from nequix.calculator import NequixCalculator
@@ -44,29 +43,7 @@ def load(checkpoint: str, device: str) -> Calculator:
 
     if device == "cpu":
         NequixConvolution.__call__ = _convolve_in_chunks
-    calculator = PaddedNequixCalculator(model_path=checkpoint, backend="jax", use_kernel=False)
-    _take_numbers_into_weights(calculator.model)
-    return calculator
-
-
-def _take_numbers_into_weights(model: Any) -> None:
-    """Move the scale, the shift and the mean number of neighbours of a model into its weights.
-
-    JAX takes numbers that are no arrays into the code, so that it would compile each model of one size anew. Results
-    agree to single precision.
-    """
-
-    def multiply(linear: Any, factor: float) -> None:  # without a bias
-        for name, weights in linear._weights.items():
-            linear._weights[name] = weights * factor
-
-    for layer in model.layers:
-        multiply(layer.linear_2, 1.0 / math.sqrt(layer.avg_n_neighbors))
-        object.__setattr__(layer, "avg_n_neighbors", 1.0)  # modules of equinox are frozen
-    multiply(model.readout, model.scale)
-    object.__setattr__(model, "atom_energies", model.atom_energies + model.shift)
-    object.__setattr__(model, "scale", 1.0)
-    object.__setattr__(model, "shift", 0.0)
+    return PaddedNequixCalculator(model_path=checkpoint, backend="jax", use_kernel=False)
 
 
 def _convolve_in_chunks(

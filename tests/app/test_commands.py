@@ -22,12 +22,13 @@ CHARTS = (  # pages with figures of the paper, its statements and defect energie
     "Overview", "Ranking", "Elements", "Parity", "Cost", "Uncertainty", "Defect energies", "Specialised",
     "Environments", "Datasets", "Claims",
 )  # fmt: skip
-MADE_HERE = {  # lengths of printed vectors, sizes of printed drawings, and counts of printed rows
+MADE_HERE = {  # lengths of printed vectors, sizes of printed drawings, counts of printed rows, and printed times per atom
     "Data & methods": {"n_failed"},
     "Structure": {"atom", "reference_force", "predicted_force", "force_error"},
     "Defect energies": {"Atoms"},
     "Solutes": {"Atoms"},
     "Duel": {"atom", "force_error_first", "force_error_second"},
+    "Cost": {"us_per_atom_step_lo", "us_per_atom_step_hi"},
 }
 # The page SQL shows the statement that made its numbers, so it prints no command beside it.
 # SQL shows what the visitor asks, and Solutes leads on to another page.

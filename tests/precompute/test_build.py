@@ -17,7 +17,7 @@ from engine.registry.models import get_model, load_models
 from engine.store.rows import Cost, Run
 from precompute.__main__ import main
 from precompute.acquire.weights import Checkpoint
-from precompute.jobs.build import _comparable, _costs, _runs, build
+from precompute.jobs.build import _costs, _runs, build, comparable_pairs
 
 
 def _run(folder: Path, *records: dict[str, str]) -> list[Run]:
@@ -133,7 +133,7 @@ def test_labels_replaced_with_moved_atoms_are_met_by_no_old_prediction(tmp_path,
 
 
 def test_models_of_another_functional_or_with_dispersion_are_not_ranked():
-    comparable = _comparable(load_models().values(), [get_dataset("w-g")])
+    comparable = comparable_pairs(load_models().values(), [get_dataset("w-g")])
     ids = ["chgnet-0.3.0", "chgnet-r2scan", "orb-d3-v2", "eam-zhou-2004"]
     assert comparable.models(ids, "w-g", is_raw=False) == ["chgnet-0.3.0", "eam-zhou-2004"]
     assert comparable.models(ids, "w-g", is_raw=True) == ["chgnet-0.3.0"]  # EAM's zero is its own
