@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,7 @@ INSTALL = (
 )
 START_SECONDS, JOB_SECONDS = 60, 20  # limits: the browser's start, and each figure in one format on a busy machine
 QUEUE_SECONDS = 90  # how long a request waits for the one before it
+END_SECONDS, END_TRIES = 2.0, 40  # until the last process of a killed browser is gone
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 _DATE = re.compile(rb"\(D:\d{14}\+00'00'\)")
@@ -84,7 +86,8 @@ def render(jobs: Sequence[Job], on_drawn: Callable[[int], None] = lambda n: None
     if not _ONE_AT_A_TIME.acquire(timeout=QUEUE_SECONDS):
         raise RenderingError("Other visitors' figures are being drawn. Try again in a minute.")
     try:
-        with tempfile.TemporaryDirectory(prefix="defect-atlas-figures-") as folder:
+        # What a killed browser still writes must not become the visitor's error.
+        with tempfile.TemporaryDirectory(prefix="defect-atlas-figures-", ignore_cleanup_errors=True) as folder:
             return _drawn(jobs, Path(folder), chromium, on_drawn)
     finally:
         _ONE_AT_A_TIME.release()
@@ -123,9 +126,13 @@ def _drawn(jobs: Sequence[Job], folder: Path, chromium: str, on_drawn: Callable[
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """End the drawing process with its browser, which are a session of their own."""
+    """End the drawing process with its browser, which are a session of their own, and wait a little for all of it."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        for _ in range(END_TRIES):
+            os.killpg(process.pid, 0)
+            time.sleep(END_SECONDS / END_TRIES)
     process.wait()
 
 

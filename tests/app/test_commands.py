@@ -22,7 +22,7 @@ CHARTS = (  # pages with figures of the paper, its statements and defect energie
     "Overview", "Ranking", "Elements", "Parity", "Cost", "Uncertainty", "Defect energies", "Specialised",
     "Environments", "Datasets", "Claims",
 )  # fmt: skip
-MADE_HERE = {  # lengths of printed vectors, sizes of printed drawings, counts of printed rows, and printed times per atom
+MADE_HERE = {  # lengths of printed vectors, sizes of printed drawings, counts of printed rows, printed times per atom
     "Data & methods": {"n_failed"},
     "Structure": {"atom", "reference_force", "predicted_force", "force_error"},
     "Defect energies": {"Atoms"},
