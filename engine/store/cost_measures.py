@@ -156,13 +156,14 @@ def front(store: Store, measure: Measure) -> Finding | str:
     asked = [model for model in measure.models if model in costs]
     absent = [model for model in measure.models if model not in costs]
     if len(asked) < len(absent) or not asked or len(costs) < 3:
-        return _untimed(store, measure.device, absent or measure.models)
-    names = list(costs)
-    best = {names[k] for k in pareto_front(list(costs.values()), [errors[model] for model in names])}
+        names = store.names(absent or measure.models)
+        return f"The store has no cost on {measure.device}, or no error beside it, of {names} that could be compared."
+    timed = list(costs)
+    best = {timed[k] for k in pareto_front(list(costs.values()), [errors[model] for model in timed])}
     right = [model for model in asked if (model in best) == measure.is_on]
-    words = f"on the front of {len(names)} models: {store.names([m for m in names if m in best])}"
-    number = Number("", len(right) / len(asked), n=len(names))
-    return replace(_finding(store, measure, number, "share of the models", words, names), missing=tuple(absent))
+    words = f"on the front of {len(timed)} models: {store.names([m for m in timed if m in best])}"
+    number = Number("", len(right) / len(asked), n=len(timed))
+    return replace(_finding(store, measure, number, "share of the models", words, timed), missing=tuple(absent))
 
 
 def _both(store: Store, measure: Measure) -> tuple[dict[str, float], dict[str, float]]:
@@ -200,4 +201,4 @@ def _finding(store: Store, measure: Measure, number: Number, unit: str, words: s
 
 
 def _untimed(store: Store, device: str, models: Sequence[str]) -> str:
-    return f"The store has no cost on {device}, or no error beside it, of {store.names(models)} that could be compared."
+    return f"The store has no cost on {device} of {store.names(models)} that could be compared."

@@ -100,7 +100,7 @@ def summary_of(store: Path, dataset_id: str, *, with_vectors: bool = True) -> di
 def write_summary(folder: Path, tables: Mapping[str, pa.Table]) -> list[Path]:
     """Write a summary, one file `<table>.parquet` per table; those of tables that it lacks are removed.
 
-    A file with the same rows already stays as it is.
+    A file that a build can take and that has the same rows already stays as it is.
 
     Returns:
         The files.
@@ -108,8 +108,9 @@ def write_summary(folder: Path, tables: Mapping[str, pa.Table]) -> list[Path]:
     for name in _TABLES.keys() - tables.keys():
         (folder / f"{name}.parquet").unlink(missing_ok=True)
     for name, table in tables.items():
-        if not has_rows(folder / f"{name}.parquet", table):
-            write_table(folder / f"{name}.parquet", table.replace_schema_metadata({_VERSION: str(SCHEMA_VERSION)}))
+        path = folder / f"{name}.parquet"
+        if not (has_rows(path, table) and _version(pq.read_schema(path)) in _READABLE):
+            write_table(path, table.replace_schema_metadata({_VERSION: str(SCHEMA_VERSION)}))
     return [folder / f"{name}.parquet" for name in tables]
 
 
@@ -195,6 +196,11 @@ def _in_single_precision(table: pa.Table) -> pa.Table:
     return table.cast(pa.schema([pa.field(f.name, single.get(f.type, f.type)) for f in table.schema]))
 
 
+def _version(schema: pa.Schema) -> str:
+    """Version of the store's schema that a file was made for."""
+    return str((schema.metadata or {}).get(_VERSION, b"none").decode())
+
+
 def read_summary(folder: Path) -> Mapping[str, pa.Table]:
     """The tables of a summary, as `write_summary` left them.
 
@@ -207,7 +213,7 @@ def read_summary(folder: Path) -> Mapping[str, pa.Table]:
             table = pq.read_table(path, page_checksum_verification=True)
         except (OSError, ValueError) as error:  # ArrowInvalid is a ValueError
             raise StoreError(f"{path} cannot be read ({error}); check it out again.") from error
-        version = (table.schema.metadata or {}).get(_VERSION, b"none").decode()
+        version = _version(table.schema)
         if version not in _READABLE:
             raise StoreError(
                 f"The summary in {folder.name} is of schema version {version}, not {SCHEMA_VERSION}; "

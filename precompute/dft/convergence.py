@@ -174,9 +174,9 @@ def unshown_jobs(settings: ReferenceSettings, output: Path, symbols: Sequence[st
     for symbol in (symbol for symbol in symbols if symbol in settings.elements):
         jobs = dataset_jobs(settings, [symbol])
         first = {job.config_id: job for job in jobs}
-        names = _not_shown(_shipped_defects(jobs, labels), rows, labels)
-        loose = loose_bindings(settings, output, symbol)
-        names += [one for name in loose for one in (name, _vacancy_beside(name))]
+        shipped = _shipped_defects(jobs, labels)
+        names = _not_shown(shipped, rows, labels)
+        names += [one for name in _loose(shipped, rows, labels) for one in (name, _vacancy_beside(name))]
         wanted = {
             part for name in names if labels[name].kpoint_density < density for part in defect_parts(first[name], first)
         }
@@ -196,13 +196,17 @@ def loose_bindings(settings: ReferenceSettings, output: Path, symbol: str) -> li
         output: Folder of the shipped files.
         symbol: The metal.
     """
-    rows, labels = _shipped_rows(output), shipped_jobs(settings, output)
+    labels = shipped_jobs(settings, output)
+    return _loose(_shipped_defects(dataset_jobs(settings, [symbol]), labels), _shipped_rows(output), labels)
+
+
+def _loose(names: Sequence[str], rows: Mapping[str, Mapping[str, str]], labels: Mapping[str, Job]) -> list[str]:
+    """Those of some defect energies that are divacancies of which `loose_bindings` speaks."""
     loose = []
-    for name in _shipped_defects(dataset_jobs(settings, [symbol]), labels):
+    for name in names:
         if "-divacancy-" not in name:
             continue
-        both = [rows.get(labels[one].config_id) or rows.get(one) for one in (name, _vacancy_beside(name))]
-        pair, vacancy = both
+        pair, vacancy = (rows.get(labels[one].config_id) or rows.get(one) for one in (name, _vacancy_beside(name)))
         if pair is None or vacancy is None or _meshes(pair) != _meshes(vacancy):
             loose.append(name)
             continue

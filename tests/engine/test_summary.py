@@ -75,6 +75,15 @@ def test_files_whose_rows_are_the_same_are_not_written_again(store, tmp_path):
     assert {path.stem for path in before if before[path] != after[path]} == {"runs"}
 
 
+def test_a_file_that_no_build_can_take_is_written_again(store, tmp_path):
+    tables = summary.summary_of(store / "results.duckdb", "al-cu")
+    for path in summary.write_summary(tmp_path, tables):
+        table = pq.read_table(path)
+        pq.write_table(table.replace_schema_metadata({**table.schema.metadata, b"schema_version": b"1"}), path)
+    summary.write_summary(tmp_path, tables)
+    assert summary.read_summary(tmp_path).keys() == tables.keys()
+
+
 MADE_UP = ["few", "fragile", "full", "sample", "trained"]
 
 
