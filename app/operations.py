@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from streamlit import net_util, runtime
+from streamlit import env_util, net_util, runtime
 
 from app import login
 from app.live import predictor
@@ -116,6 +116,8 @@ class UploadLimits:
 # Streamlit asks a public server for this one's address whenever a foreign page asks for something, and waits; once is
 # enough, also where there is no answer.
 net_util.get_external_ip = functools.cache(net_util.get_external_ip)
+# To warn those who draw outside a server, Streamlit reads where every module came from, while the first visitor waits.
+env_util.is_repl = lambda: False
 
 MIDDLEWARE = [Middleware(SecurityHeaders), Middleware(UploadLimits), Middleware(login.ClosedInterface)]
 

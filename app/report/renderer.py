@@ -60,9 +60,12 @@ class Job:
     image_format: str
 
 
+_HAS_KALEIDO = importlib.util.find_spec("kaleido") is not None  # asked once: it takes some ms
+
+
 def browser() -> str | None:
     """Path of the Chromium that draws; None where there is none, or no kaleido."""
-    if importlib.util.find_spec("kaleido") is None:
+    if not _HAS_KALEIDO:
         return None
     return os.environ.get("BROWSER_PATH") or next(filter(None, map(shutil.which, _BROWSERS)), None)
 

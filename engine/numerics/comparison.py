@@ -6,9 +6,9 @@ configurations that its models share, and a model that would leave too few of th
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from engine.numerics.alignment import leave_one_out_errors
@@ -17,6 +17,12 @@ from engine.numerics.metrics import energy_metrics, force_metrics
 MAX_FAILED_SHARE = 0.1  # of the configurations that a model was run on
 ENOUGH = 100  # shared configurations; a smaller sample is not let in for the sake of one more model
 NEARLY = 0.9  # of `ENOUGH`, or of a smaller dataset: some failures may be missing
+
+ENERGY_ERROR = {  # by alignment, the column of the energy errors of single configurations
+    "raw": "energy_error_per_atom",
+    "per_element": "energy_error_per_atom_aligned",
+    "crystal": "energy_error_per_atom_crystal",
+}
 
 # Why a model has no rank.
 UNRANKED = {
@@ -56,33 +62,33 @@ def choose_models(places: Mapping[str, NDArray[np.int64]], n_failed: Mapping[str
     return chosen, len(shared)
 
 
-def metrics_of(errors: pd.DataFrame, alignment: str, elements: Sequence[str] = ()) -> dict[str, float]:
+def metrics_of(errors: Mapping[str, NDArray[Any]], alignment: str, elements: Sequence[str] = ()) -> dict[str, float]:
     """Metrics of one model over some configurations.
 
     Args:
-        errors: One row per configuration: energy_error_per_atom (eV/atom), force_rmse, force_mae,
-            reference_dot_predicted, reference_dot_reference, n_atoms and cluster_name, as the store holds them; with
-            `crystal` also energy_error_per_atom_crystal.
+        errors: One value per configuration: energy_error_per_atom (eV/atom), force_rmse, force_mae,
+            reference_dot_predicted, reference_dot_reference and n_atoms, as the store holds them; `cluster`, a number
+            of its own for each cluster; with `crystal` also energy_error_per_atom_crystal.
         alignment: `raw`; `per_element`, whose offsets are fitted to these configurations, each error about those of
             the others; or `crystal`.
-        elements: Columns with the share of each element in a configuration, for `per_element`.
+        elements: Names under which `errors` has the share of each element in a configuration, for `per_element`.
 
     Returns:
         n_configs and the metrics that there are, named as the columns of `dataset_metrics`.
     """
-    found: dict[str, float] = {"n_configs": len(errors), "n_clusters": errors["cluster_name"].nunique()}
-    column = "energy_error_per_atom_crystal" if alignment == "crystal" else "energy_error_per_atom"
-    with_energy = errors[np.isfinite(errors[column])]
-    if len(with_energy):
-        energy = with_energy[column].to_numpy(dtype=float)
-        if alignment == "per_element":
-            energy = leave_one_out_errors(energy, with_energy[list(elements)].to_numpy(dtype=float))
-        is_known = np.isfinite(energy)
-        if is_known.any():
-            found |= energy_metrics(energy[is_known], with_energy.loc[is_known, "cluster_name"].to_numpy())
-    with_forces = errors[np.isfinite(errors["force_rmse"])]
-    if len(with_forces):
+    clusters = errors["cluster"]
+    found: dict[str, float] = {"n_configs": len(clusters), "n_clusters": len(np.unique(clusters))}
+    energy = errors[ENERGY_ERROR["crystal" if alignment == "crystal" else "raw"]].astype(float)
+    has_energy = np.isfinite(energy)
+    if alignment == "per_element" and has_energy.any():
+        shares = np.stack([errors[name][has_energy] for name in elements], axis=1).astype(float)
+        energy[has_energy] = leave_one_out_errors(energy[has_energy], shares)
+        has_energy = np.isfinite(energy)
+    if has_energy.any():
+        found |= energy_metrics(energy[has_energy], clusters[has_energy])
+    has_forces = np.isfinite(errors["force_rmse"].astype(float))
+    if has_forces.any():
         names = ["force_rmse", "force_mae", "reference_dot_predicted", "reference_dot_reference"]
-        sums = [with_forces[name].to_numpy(dtype=float) for name in names]
-        found |= force_metrics(with_forces["n_atoms"].to_numpy(), with_forces["cluster_name"].to_numpy(), *sums)
+        sums = [errors[name][has_forces].astype(float) for name in names]
+        found |= force_metrics(errors["n_atoms"][has_forces], clusters[has_forces], *sums)
     return found

@@ -1,6 +1,8 @@
 """Maps of local environments: principal components fitted on one set, and how much of one set lies outside another."""
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,20 +13,6 @@ FloatArray = NDArray[np.float64]
 
 OUTSIDE_QUANTILE = 0.99
 SAME = 1e-4  # of vectors of length 1: atoms that symmetry makes equal differ by 1e-6
-
-
-class Outside(NamedTuple):
-    """How much of one set lies outside another.
-
-    Attributes:
-        share: Part of the environments of the one set that lie outside, 0 to 1.
-        threshold: Distance beyond which an environment is outside.
-        distances: From each environment of the one set to the nearest of the other, shape (n,).
-    """
-
-    share: float
-    threshold: float
-    distances: FloatArray
 
 
 def fit_components(vectors: NDArray[np.floating]) -> Any:
@@ -43,31 +31,45 @@ def fit_components(vectors: NDArray[np.floating]) -> Any:
     return PCA(n_components=2, svd_solver="full").fit(np.asarray(vectors, dtype=float))
 
 
-def outside(vectors: NDArray[np.floating], others: NDArray[np.floating]) -> Outside:
-    """Find environments of one set that are farther from another set than its members are from each other.
+def shares_outside(sets: Sequence[NDArray[np.floating]]) -> FloatArray:
+    """How much of each set lies farther from each other set than its members are from each other.
 
     An environment is outside where the nearest of the other set is farther than the 99th percentile of the distances
     from each member of the other set to its nearest neighbour in that set. Neighbours at a distance below `SAME` do not
     count: symmetry repeats environments, and with a set of equal pairs everything would be outside.
 
     Args:
-        vectors: SOAP vectors of the one set, without unit, shape (n, n_features).
-        others: SOAP vectors of the other set, without unit, shape (m, n_features), m at least 2.
+        sets: SOAP vectors without unit, shape (n, n_features) each.
 
-    Raises:
-        MetricError: The other set has fewer than two environments.
+    Returns:
+        Shares of the set of the row that lie outside the set of the column, shape (n_sets, n_sets); NaN on the diagonal
+        and where either has fewer than two environments.
 
     Example:
-        >>> outside(np.array([[0.5], [9.0]]), np.array([[0.0], [1.0], [2.0]])).share
-        0.5
+        >>> shares_outside([np.array([[0.5], [9.0]]), np.array([[0.0], [1.0], [2.0]])])
+        array([[nan, 0.5],
+               [0. , nan]])
     """
-    from sklearn.metrics import pairwise_distances
+    shares = np.full((len(sets), len(sets)), np.nan)
+    edges = {k: _edge(vectors) for k, vectors in enumerate(sets) if len(vectors) > 1}
+    for one, other in combinations(edges, 2):
+        distances = _distances(sets[one], sets[other])
+        shares[one, other] = np.mean(distances.min(axis=1) > edges[other])
+        shares[other, one] = np.mean(distances.min(axis=0) > edges[one])
+    return shares
 
-    if len(others) < 2:
-        raise MetricError(f"{len(others)} environments have no distances between them; expected two or more.")
-    between = pairwise_distances(np.asarray(others, dtype=float))
+
+def _edge(vectors: NDArray[np.floating]) -> float:
+    """Distance from a set beyond which an environment is outside it."""
+    between = _distances(vectors)
     between[between < SAME] = np.inf
     own = between.min(axis=1)
-    distances = pairwise_distances(np.asarray(vectors, dtype=float), np.asarray(others, dtype=float)).min(axis=1)
-    threshold = float(np.quantile(own[np.isfinite(own)], OUTSIDE_QUANTILE)) if np.isfinite(own).any() else SAME
-    return Outside(float(np.mean(distances > threshold)), threshold, distances)
+    return float(np.quantile(own[np.isfinite(own)], OUTSIDE_QUANTILE)) if np.isfinite(own).any() else SAME
+
+
+def _distances(vectors: NDArray[np.floating], others: NDArray[np.floating] | None = None) -> FloatArray:
+    """Distances to the vectors of another set, or of the same, shape (n, m)."""
+    from sklearn.metrics import pairwise_distances
+
+    other = None if others is None else np.asarray(others, dtype=float)
+    return np.asarray(pairwise_distances(np.asarray(vectors, dtype=float), other))

@@ -16,7 +16,7 @@ from engine.numerics.conformal import unit_of
 from engine.numerics.metrics import MIN_CLUSTERS
 from engine.numerics.ranks import RankIntervals, rank_intervals
 from engine.queries import catalog
-from engine.queries.evidence import SAME_ELEMENTS, TIERS, Cell, Evidence, evidence, pool, tier_label
+from engine.queries.evidence import SAME_ELEMENTS, TIERS, Cell, Evidence, evidence, pool, pools, tier_label
 from engine.registry.licences import LICENCES, fits
 from engine.store import connection
 from engine.store.connection import cached
@@ -115,13 +115,13 @@ def advice(
     near = _compare(found, pool(tiers, tier), eligible, quantity) if tier is not None else None
     wide_tier, wide = _wider(found, tiers, tier, near, quantity)
     rows = []
-    all_tiers = {name: one.tiers(asked, kind) for name, one in known.items()}
+    all_pools = {name: pools(one.tiers(asked, kind)) for name, one in known.items()}
     for row in models.itertuples():
         cause, reason = barred[row.model_id]
         if not cause and (near is None or row.model_id not in near.model_ids):
             cause, reason = _unranked(found, row.model_id, tiers, tier, kind, near.dataset_ids if near else ())
         rows.append({"model_id": row.model_id, "label": row.label, "cause": cause, "reason": reason,
-                     **_place(near, wide, row.model_id), **_intervals(known, all_tiers, row.model_id)})  # fmt: skip
+                     **_place(near, wide, row.model_id), **_intervals(known, all_pools, row.model_id)})  # fmt: skip
     answer = pd.DataFrame(rows, columns=_MODEL_COLUMNS)
     answer = answer.astype({name: "Int64" for name in _MODEL_COLUMNS if name.endswith(("rank", "rank_hi", "_tier"))})
     answer = _with_best(answer)
@@ -291,13 +291,15 @@ def _place(near: _Comparison | None, wide: _Comparison | None, model_id: str) ->
     return row
 
 
-def _intervals(known: Mapping[str, Evidence], tiers: Mapping[str, list[int | None]], model_id: str) -> dict[str, Any]:
+def _intervals(
+    known: Mapping[str, Evidence], cells: Mapping[str, Mapping[int, Collection[int]]], model_id: str
+) -> dict[str, Any]:
     """The nearest interval of each quantity."""
     row: dict[str, Any] = {}
     for quantity, found in known.items():
         best = None
         if model_id in found.model_ids:
-            best = found.nearest(_number(found, model_id), tiers[quantity])
+            best = found.nearest(_number(found, model_id), cells[quantity])
         if best is None:
             row |= {f"{quantity}_tier": None, f"{quantity}_median": np.nan, f"{quantity}_high": np.nan,
                     f"{quantity}_unit": "", f"{quantity}_n_configs": 0, f"{quantity}_n_clusters": 0,
@@ -333,7 +335,7 @@ def _unranked(
         return "share", UNRANKED["share"]
     if _failed(cells).get(model_id):
         return "failed", "It failed on these configurations."
-    best = found.nearest(_number(found, model_id), tiers) if model_id in found.model_ids else None
+    best = found.nearest(_number(found, model_id), pools(tiers)) if model_id in found.model_ids else None
     if best is None:
         return "none", "It was run on nothing near: no evidence."
     return "far", f"Its nearest evidence is of {tier_label(best[0], kind)}, on {', '.join(best[1].dataset_ids)}."

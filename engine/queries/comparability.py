@@ -23,7 +23,7 @@ def compatibility() -> pd.DataFrame:
         model_id, dataset_id, `state` (`yes`, `care` or `no`) and `state_reason`; see `engine.registry.compatibility`.
     """
     levels = {row["level_id"]: _level(row) for row in catalog.levels_of_theory().to_dict("records")}
-    models = {row.model_id: levels[row.level_of_theory] for row in catalog.models().itertuples()}
+    models = {row.model_id: row.level_of_theory for row in catalog.models().itertuples()}
     datasets = {
         row.dataset_id: rules.Labels(
             levels[row.level_of_theory],
@@ -36,9 +36,8 @@ def compatibility() -> pd.DataFrame:
     }
     rows = []
     for dataset_id, dataset in datasets.items():
-        for model_id, model in models.items():
-            found = rules.judge(model, dataset)
-            rows.append((model_id, dataset_id, found.state, found.reason))
+        judged = {level: rules.judge(levels[level], dataset) for level in set(models.values())}
+        rows += [(name, dataset_id, judged[level].state, judged[level].reason) for name, level in models.items()]
     return pd.DataFrame(rows, columns=["model_id", "dataset_id", "state", "state_reason"])
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from engine.numerics.comparison import ENERGY_ERROR
 from engine.numerics.duels import Duel, duel
 from engine.numerics.metrics import MEV
 from engine.queries import catalog, error_metrics
@@ -15,11 +16,6 @@ from engine.registry.kinds import label
 from engine.store import connection
 from engine.store.connection import cached
 
-_ENERGY_ERROR = {
-    "raw": "energy_error_per_atom",
-    "per_element": "energy_error_per_atom_aligned",
-    "crystal": "energy_error_per_atom_crystal",
-}
 LEAST = 0.01
 """Errors that differ by no more than this, in meV/atom or meV/Å, count as equal: forces that symmetry makes zero differ
 by rounding alone, and no DFT label is as exact."""
@@ -50,7 +46,7 @@ def pairs(first: str, second: str, scope: Scope, quantity: str, alignment: str) 
     errors = errors[errors["model_id"].isin([first, second])]
     if quantity == "energy" and alignment == "per_element":
         errors = _aligned_alike(errors, scope, (first, second))
-    sizes = errors["force_rmse"] if quantity == "force" else errors[_ENERGY_ERROR[alignment]].abs()
+    sizes = errors["force_rmse"] if quantity == "force" else errors[ENERGY_ERROR[alignment]].abs()
     wide = errors.assign(size=MEV * sizes.astype(float))
     wide = wide.pivot(index=["dataset_id", "config_id"], columns="model_id", values="size")
     wide = wide.reindex(columns=[first, second]).rename(columns={first: "first", second: "second"})

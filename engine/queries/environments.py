@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from engine.numerics.environment_map import fit_components, outside
+from engine.numerics.environment_map import fit_components, shares_outside
 from engine.numerics.local_environments import CLASSES
 from engine.queries.scope import ALL, Scope
 from engine.queries.training import with_seen_columns
@@ -132,11 +132,10 @@ def outside_shares(scopes: tuple[Scope, ...]) -> pd.DataFrame:
         fewer than two sampled atoms has no row.
     """
     vectors = [sampled(scope)[1] for scope in scopes]
+    shares = shares_outside(vectors)
     rows = [
-        {"one": i, "other": j, "n_one": len(a), "n_other": len(b), "share": outside(a, b).share}
-        for i, a in enumerate(vectors)
-        for j, b in enumerate(vectors)
-        if i != j and len(a) > 1 and len(b) > 1
+        {"one": i, "other": j, "n_one": len(vectors[i]), "n_other": len(vectors[j]), "share": float(shares[i, j])}
+        for i, j in np.argwhere(np.isfinite(shares)).tolist()
     ]
     return pd.DataFrame(rows, columns=["one", "other", "n_one", "n_other", "share"])
 

@@ -58,7 +58,20 @@ def dataset_metrics(
         `is_ranked` (it was run on each of them, failed on few, was not trained on them, and its labels mean the same)
         and `cause` of not being ranked, a key of `comparison.UNRANKED`.
     """
-    table = _own_metrics(alignment, scope)
+    return _judged(_own_metrics(alignment, scope), alignment, quantity, with_seen)
+
+
+def dataset_counts(
+    alignment: str, scope: Scope = EVERYTHING, *, quantity: str = "energy", with_seen: bool = False
+) -> pd.DataFrame:
+    """As `dataset_metrics`, but where a scope is narrowed without the errors themselves, which take longer by far."""
+    if scope.is_summarised or scope.shared_with:
+        return dataset_metrics(alignment, scope, quantity=quantity, with_seen=with_seen)
+    return _judged(_own_metrics(alignment, scope, counts_alone=True), alignment, quantity, with_seen)
+
+
+def _judged(table: pd.DataFrame, alignment: str, quantity: str, with_seen: bool) -> pd.DataFrame:
+    """The rows of `_own_metrics` with `is_ranked` and `cause`."""
     pairs = pd.MultiIndex.from_frame(table[["model_id", "dataset_id"]])
     is_unfit = pairs.isin(_unfit(alignment, quantity))
     has_none = (table["n_configs"] > 0) & (table[f"n_{quantity}"] == 0)  # of this quantity, such as forces alone
@@ -82,12 +95,12 @@ def _unfit(alignment: str, quantity: str) -> list[tuple[str, str]]:
 
 
 @cached
-def _own_metrics(alignment: str, scope: Scope) -> pd.DataFrame:
+def _own_metrics(alignment: str, scope: Scope, *, counts_alone: bool = False) -> pd.DataFrame:
     """What `dataset_metrics` returns where a model may be ranked on what it was trained on, whatever its labels."""
     if scope.is_summarised and scope.dataset_ids:
         summaries = _own_metrics(alignment, scope.on())
         return summaries[summaries["dataset_id"].isin(scope.dataset_ids)].reset_index(drop=True)
-    metrics = _summaries(alignment, scope.group) if scope.is_summarised else _computed(alignment, scope)
+    metrics = _summaries(alignment, scope.group) if scope.is_summarised else _computed(alignment, scope, counts_alone)
     table = metrics.merge(_pairs_described(scope), on=["dataset_id", "model_id"])
     table = table.merge(_outside(scope), on=["dataset_id", "model_id"], how="left")
     table["n_outside"] = table["n_outside"].fillna(0).astype(int)
@@ -107,8 +120,8 @@ def _summaries(alignment: str, group: str) -> pd.DataFrame:
     )
 
 
-def _computed(alignment: str, scope: Scope) -> pd.DataFrame:
-    """The same columns, made of single configurations."""
+def _computed(alignment: str, scope: Scope, counts_alone: bool) -> pd.DataFrame:
+    """The same columns, made of single configurations; with counts alone without errors."""
     failed = connection.frame(
         f"""
         select p.dataset_id, p.model_id, count(*) as n_failed
@@ -119,15 +132,31 @@ def _computed(alignment: str, scope: Scope) -> pd.DataFrame:
         scope.bindings(),
     )
     keys = ["dataset_id", "model_id"]
-    found = metrics_in(scope, alignment).drop(columns="energy_note")
+    found = _counted(scope, alignment) if counts_alone else metrics_in(scope, alignment).drop(columns="energy_note")
     found = found[found["n_energy"] > 0] if alignment == "crystal" else found  # as the store has it
     table = found.merge(failed, on=keys, how="left" if alignment == "crystal" else "outer")
     table = table.sort_values(keys, ignore_index=True)
-    names = ("n_configs", "n_failed", "n_energy", "n_force", "n_clusters")
+    names = ("n_configs", "n_failed", "n_energy", "n_force", *([] if counts_alone else ["n_clusters"]))
     counts = {name: table[name].fillna(0).astype(int) for name in names}
     table = table.assign(group_name=scope.group, alignment=alignment, **counts)
+    if counts_alone:
+        return table
     table = table.merge(_summaries(alignment, ALL)[[*keys, "energy_note"]], on=keys, how="left")
     return table[[*keys, "group_name", "alignment", "n_configs", "n_failed", *METRIC_COLUMNS, "energy_note"]]
+
+
+def _counted(scope: Scope, alignment: str) -> pd.DataFrame:
+    """Keys, n_configs, n_energy and n_force of every pair of model and dataset, as `metrics_in` counts them."""
+    return connection.frame(
+        f"""
+        select e.dataset_id, e.model_id, count(*) as n_configs,
+            count(*) filter (isfinite(e.{comparison.ENERGY_ERROR[alignment]})) as n_energy,
+            count(*) filter (isfinite(e.force_rmse)) as n_force
+        from errors e join configurations c using (dataset_id, config_id)
+        where {scope.predicate("e")} group by e.dataset_id, e.model_id order by e.dataset_id, e.model_id
+        """,
+        scope.bindings(),
+    )
 
 
 def _outside(scope: Scope) -> pd.DataFrame:
@@ -188,12 +217,16 @@ def metrics_in(scope: Scope, alignment: str) -> pd.DataFrame:
     elif alignment == "per_element":
         errors = errors.assign(energy_error_per_atom=errors["energy_error_per_atom_aligned"])
     how = "per_element" if elements else "crystal" if alignment == "crystal" else "raw"
+    columns = {str(name): errors[name].to_numpy() for name in errors.columns.drop(["dataset_id", "model_id"])}
+    columns["cluster"] = pd.factorize(errors["cluster_name"], sort=True)[0]  # names are of one dataset, as pairs are
     rows = []
-    for (dataset_id, model_id), part in errors.groupby(["dataset_id", "model_id"]):
+    for (dataset_id, model_id), places in sorted(errors.groupby(["dataset_id", "model_id"]).indices.items()):
+        part = {name: values[places] for name, values in columns.items()}
         present = [name for name in elements if part[name].any()]
         found = comparison.metrics_of(part, how, present)
-        with_energy = part.loc[np.isfinite(part["energy_error_per_atom"]), present].to_numpy(dtype=float)
-        note = why_no_alignment(with_energy) if present and len(with_energy) else ""
+        note = ""
+        if present and (has_energy := np.isfinite(part["energy_error_per_atom"])).any():
+            note = why_no_alignment(np.stack([part[name][has_energy] for name in present], axis=1))
         keys = {"dataset_id": dataset_id, "model_id": model_id, "energy_note": note}
         rows.append(keys | {"n_energy": 0, "n_force": 0} | found)
     return pd.DataFrame(rows, columns=["dataset_id", "model_id", "n_configs", *METRIC_COLUMNS, "energy_note"])

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from engine.numerics.comparison import ENERGY_ERROR
 from engine.queries.configurations import BOX_LIMIT
 from engine.queries.error_metrics import FloatArray
 from engine.queries.scope import Scope
@@ -90,18 +91,12 @@ _ENERGY_PAIRS = """select e.reference_energy_per_atom as reference, e.{column} a
 _FORCE_PAIRS = """select f.reference_{axis}::double as reference, f.error_{axis}::double as error, f.dataset_id,
     f.config_id, f.atom_index, '{axis}' as axis from force_errors f where {within}"""
 
-_ENERGY_ERROR = {
-    "raw": "energy_error_per_atom",
-    "per_element": "energy_error_per_atom_aligned",
-    "crystal": "energy_error_per_atom_crystal",
-}
-
 
 def _pairs(scope: Scope, axes: Axes) -> str:
     """Statement that gives the pairs of one model."""
     if axes.quantity == "energy":
         within = f"e.model_id = $model and {scope.predicate('e')}"
-        return _ENERGY_PAIRS.format(column=_ENERGY_ERROR[axes.alignment], within=within)
+        return _ENERGY_PAIRS.format(column=ENERGY_ERROR[axes.alignment], within=within)
     within = f"f.model_id = $model and {scope.predicate('f')}"
     return " union all ".join(_FORCE_PAIRS.format(axis=axis, within=within) for axis in "xyz")
 

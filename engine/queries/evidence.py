@@ -145,6 +145,11 @@ class Evidence:
         """Rows of each model in each cell, shape (n_models, n_cells)."""
         return np.diff(self.starts).reshape(len(self.model_ids), len(self.cells))
 
+    @functools.cached_property
+    def _filled(self) -> list[frozenset[int]]:
+        """Cells in which each model has rows."""
+        return [frozenset(np.flatnonzero(counts).tolist()) for counts in self.n_rows]
+
     def tiers(self, elements: Collection[str], kind: str | None, without: str = "") -> list[int | None]:
         """Tier of each cell for what was asked.
 
@@ -161,14 +166,14 @@ class Evidence:
     def rows(self, model: int, cells: Collection[int]) -> IntArray:
         """Rows of a model in some cells."""
         first = model * len(self.cells)
-        own = [k for k in cells if self.n_rows[model, k]]
+        own = [k for k in cells if k in self._filled[model]]
         parts = [np.arange(self.starts[first + k], self.starts[first + k + 1]) for k in own]
         return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
 
     def interval(self, model: int, cells: Collection[int]) -> Interval | None:
         """The interval that some cells give a model; None where they are too few for one."""
-        counts = self.n_rows[model].tolist()
-        own = tuple(k for k in cells if counts[k])
+        filled = self._filled[model]
+        own = tuple(k for k in cells if k in filled)
         if (model, own) not in self._known:
             self._known[model, own] = self._interval(model, own)
         return self._known[model, own]
@@ -187,15 +192,15 @@ class Evidence:
         datasets = tuple(sorted({self.cells[k].dataset_id for k in cells}))
         return Interval(median, high, unit, len(rows), n_clusters, datasets)
 
-    def nearest(self, model: int, tiers: list[int | None]) -> tuple[int, Interval] | None:
+    def nearest(self, model: int, pools: Mapping[int, Collection[int]]) -> tuple[int, Interval] | None:
         """The nearest tier that gives a model an interval, and the interval; None where none does.
 
         Args:
             model: Its number.
-            tiers: As `tiers` gives them.
+            pools: As the function of that name gives them.
         """
-        for tier in TIERS:
-            found = self.interval(model, pool(tiers, tier))
+        for tier, cells in pools.items():
+            found = self.interval(model, cells)
             if found is not None:
                 return tier, found
         return None
@@ -204,6 +209,11 @@ class Evidence:
 def pool(tiers: list[int | None], tier: int) -> list[int]:
     """Numbers of the cells that are evidence in a tier."""
     return [k for k, own in enumerate(tiers) if own in POOLS[tier]]
+
+
+def pools(tiers: list[int | None]) -> dict[int, list[int]]:
+    """By tier, the nearest first, numbers of the cells that are evidence in it."""
+    return {tier: pool(tiers, tier) for tier in TIERS}
 
 
 @cached
@@ -304,9 +314,10 @@ def _checks(known: Evidence) -> Iterator[dict[str, object]]:
     """Each model on each cell, by the interval that other datasets give it."""
     for number, cell in enumerate(known.cells):
         tiers = known.tiers(cell.elements, cell.kind, without=cell.dataset_id)
+        cells = pools(tiers)
         for model, model_id in enumerate(known.model_ids):
             errors = known.errors[known.rows(model, (number,))]
-            found = known.nearest(model, tiers) if len(errors) else None
+            found = known.nearest(model, cells) if len(errors) else None
             if found is None:
                 continue
             tier, interval = found

@@ -5,18 +5,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from engine.numerics.comparison import ENERGY_ERROR
 from engine.queries import reference_data
 from engine.queries.scope import Scope
 from engine.queries.unions import UnionRanking, union_ranking
 from engine.registry.kinds import label
 from engine.store import connection
 from engine.store.connection import cached
-
-_ENERGY_ERROR = {
-    "raw": "energy_error_per_atom",
-    "per_element": "energy_error_per_atom_aligned",
-    "crystal": "energy_error_per_atom_crystal",
-}
 
 _RMSE = {"energy": "energy_rmse_mev_per_atom", "force": "force_rmse_mev_per_ang"}
 
@@ -97,9 +92,9 @@ def _own_errors(alignment: str, scope: Scope) -> pd.DataFrame:
     return connection.frame(
         f"""
         with found as (
-            select c.kind, e.model_id, count(*) as n_own, count(e.{_ENERGY_ERROR[alignment]}) as n_energy,
+            select c.kind, e.model_id, count(*) as n_own, count(e.{ENERGY_ERROR[alignment]}) as n_energy,
                 count(e.force_rmse) as n_force,
-                1000 * sqrt(avg(e.{_ENERGY_ERROR[alignment]} ** 2)) as {_RMSE["energy"]},
+                1000 * sqrt(avg(e.{ENERGY_ERROR[alignment]} ** 2)) as {_RMSE["energy"]},
                 1000 * sqrt(sum(e.n_atoms * e.force_rmse ** 2)
                     / sum(e.n_atoms) filter (e.force_rmse is not null)) as {_RMSE["force"]}
             from errors e join configurations c using (dataset_id, config_id)

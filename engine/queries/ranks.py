@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from engine.numerics.alignment import leave_one_out_errors
-from engine.numerics.comparison import UNRANKED
+from engine.numerics.comparison import ENERGY_ERROR, UNRANKED
 from engine.numerics.ranks import rank_intervals
 from engine.queries import error_metrics
 from engine.queries.scope import Scope
@@ -14,12 +14,6 @@ from engine.store import connection
 from engine.store.connection import cached
 
 COLUMNS = ["model_id", "rank", "rank_lo", "rank_hi", "n_configs", "n_clusters", "cause", "reason"]
-
-_ENERGY_ERROR = {
-    "raw": "energy_error_per_atom",
-    "per_element": "energy_error_per_atom_aligned",
-    "crystal": "energy_error_per_atom_crystal",
-}
 
 
 @cached
@@ -112,7 +106,7 @@ def _squares(errors: pd.DataFrame, alignment: str, quantity: str) -> pd.Series:
     """Sum of squared errors of each row of `error_metrics.errors_in`."""
     if quantity == "force":
         return 3.0 * errors["n_atoms"] * errors["force_rmse"].astype(float) ** 2
-    return errors[_ENERGY_ERROR[alignment]].astype(float) ** 2
+    return errors[ENERGY_ERROR[alignment]].astype(float) ** 2
 
 
 def aligned_again(errors: pd.DataFrame, shares: pd.DataFrame) -> pd.DataFrame:

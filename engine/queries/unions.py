@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from engine.numerics.alignment import leave_one_out_errors
-from engine.numerics.comparison import UNRANKED, choose_models
+from engine.numerics.comparison import ENERGY_ERROR, UNRANKED, choose_models
 from engine.numerics.metrics import MEV, MIN_CLUSTERS, rmse_bounds
 from engine.numerics.ranks import RankIntervals, macro_rmse, mean_rank_intervals, rank_intervals
 from engine.queries import catalog, error_metrics, reference_data
@@ -36,16 +36,15 @@ LEFT_OUT_BY_PAPER = {
 RULED = 100.0  # RMSE of a model on a dataset over the median of its configurations
 RULED_SHARE = 0.25  # of the models
 
-_ENERGY_COLUMN = {
-    "raw": "energy_error_per_atom",
-    "per_element": "energy_error_per_atom_aligned",
-    "crystal": "energy_error_per_atom_crystal",
-}
-
 _MODEL_COLUMNS = [
     "model_id", "label", "family", "training_sets", "is_mptrj_only", "origin", "is_seen", "seen_reason", "n_own",
     "n_failed", "cause", "reason", "n_configs",
     *(f"{how}_{name}" for how in (POOLED, MEAN) for name in ("rmse", "rmse_lo", "rmse_hi", "rank", "rank_hi")),
+]  # fmt: skip
+
+_OWN = [
+    "dataset_id", "dataset_label", "model_id", "label", "family", "training_sets", "origin", "is_seen", "seen_reason",
+    "n_configs", "n_failed", "cause",
 ]  # fmt: skip
 
 
@@ -170,7 +169,7 @@ def union_ranking(
     dataset_ids = scope.dataset_ids
     # Forces know no alignment, and only some datasets have crystals.
     alignment = alignment if quantity == "energy" else "raw"
-    own = error_metrics.dataset_metrics(alignment, scope, quantity=quantity, with_seen=with_seen)
+    own = error_metrics.dataset_counts(alignment, scope, quantity=quantity, with_seen=with_seen)
     models = _models(own, dataset_ids)
     candidates = models.loc[models["cause"] == "", "model_id"].tolist()
     places = _configurations(scope)
@@ -189,27 +188,32 @@ def union_ranking(
 
 
 def _column(alignment: str, quantity: str) -> str:
-    return "force_rmse" if quantity == "force" else _ENERGY_COLUMN[alignment]
+    return "force_rmse" if quantity == "force" else ENERGY_ERROR[alignment]
 
 
 def _models(own: pd.DataFrame, dataset_ids: Sequence[str]) -> pd.DataFrame:
     """One row per model, with the cause of having no rank that needs no single errors."""
-    labels = own.drop_duplicates("dataset_id").set_index("dataset_id")["dataset_label"].to_dict()
+    labels = dict(zip(own["dataset_id"], own["dataset_label"], strict=True))
+    # Rows as tuples: groups of a frame take a hundred times as long, and pages ask for each kind of structures.
+    parts: dict[str, list[Any]] = {}
+    for found in own[_OWN].sort_values("model_id", kind="stable").itertuples(index=False):
+        parts.setdefault(found.model_id, []).append(found)
     rows = []
-    for model_id, part in own.groupby("model_id"):
-        first, there = part.iloc[0], set(part.loc[part["n_configs"] > 0, "dataset_id"])
+    for model_id, part in parts.items():
+        there = {one.dataset_id for one in part if one.n_configs > 0}
         missing = [labels.get(name, name) for name in dataset_ids if name not in there]
-        barred = part.loc[part["cause"].isin(error_metrics.NEVER)]
+        barred = [one for one in part if one.cause in error_metrics.NEVER]
         cause, reason = ("missing", f"It has no results on {', '.join(missing)}.") if missing else ("", "")
-        if len(barred):
-            cause = barred["cause"].iloc[0]
-            reason = f"{UNRANKED[cause]} ({', '.join(barred.loc[barred['cause'] == cause, 'dataset_label'])})"
+        if barred:
+            cause = barred[0].cause
+            reason = f"{UNRANKED[cause]} ({', '.join(one.dataset_label for one in barred if one.cause == cause)})"
         rows.append({
-            "model_id": model_id, "label": first["label"], "family": first["family"],
-            "training_sets": first["training_sets"], "is_mptrj_only": list(first["training_sets"]) == ["MPtrj"],
-            "origin": " + ".join(sorted(set(part["origin"].dropna()))), "is_seen": bool(part["is_seen"].any()),
-            "seen_reason": " ".join(dict.fromkeys(part.loc[part["is_seen"], "seen_reason"])),
-            "n_own": int(part["n_configs"].sum()), "n_failed": int(part["n_failed"].sum()),
+            "model_id": model_id, "label": part[0].label, "family": part[0].family,
+            "training_sets": part[0].training_sets, "is_mptrj_only": list(part[0].training_sets) == ["MPtrj"],
+            "origin": " + ".join(sorted({one.origin for one in part if isinstance(one.origin, str)})),
+            "is_seen": any(one.is_seen for one in part),
+            "seen_reason": " ".join(dict.fromkeys(one.seen_reason for one in part if one.is_seen)),
+            "n_own": sum(one.n_configs for one in part), "n_failed": sum(one.n_failed for one in part),
             "cause": cause, "reason": reason,
         })  # fmt: skip
     return pd.DataFrame(rows, columns=_MODEL_COLUMNS[:12])
@@ -315,7 +319,7 @@ def _aligned_again(table: _Table, scope: Scope) -> _Table:
     uneven = [name for name in scope.dataset_ids if (table.has_result[:, (names == name) & ~shared]).any()]
     if not uneven:
         return table
-    raw = _Table.read(table.configurations, table.model_ids, scope, _ENERGY_COLUMN["raw"])
+    raw = _Table.read(table.configurations, table.model_ids, scope, ENERGY_ERROR["raw"])
     errors = table.errors.copy()
     for name in uneven:
         inside = shared & (names == name)

@@ -39,6 +39,7 @@ DatabaseError = duckdb.Error  # for callers that know no database
 
 _NEXT_STEP = "Run: make demo"
 _MAX_OPEN = 2  # a build stays open beside its successor, so that queries that still run on it can end
+_COPIED = 1_000_000  # cells of a frame below which a copy takes under a millisecond or so
 _GATE = threading.Semaphore(2)
 _OPEN_LOCK = threading.Lock()
 _OPEN: dict[str, duckdb.DuckDBPyConnection] = {}
@@ -209,6 +210,14 @@ def cached(function: Callable[P, R]) -> Callable[P, R]:
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         with _answering(Asked(function, args, kwargs)):
             result = remembered(version(), *args, **cast(Any, kwargs))
-        return result.copy(deep=False) if isinstance(result, pd.DataFrame) else result
+        return _own(result) if isinstance(result, pd.DataFrame) else result
 
     return call
+
+
+def _own(kept: pd.DataFrame) -> pd.DataFrame:
+    """A frame for one who may change it.
+
+    A shallow copy and all that is taken from it leave a reference in the frame that is kept: millions in ten minutes.
+    """
+    return kept.copy(deep=kept.size < _COPIED)

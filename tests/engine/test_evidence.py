@@ -2,7 +2,17 @@
 
 import pytest
 
-from engine.queries.evidence import OTHER, PART, SAME_ELEMENTS, SAME_KIND, coverage_by_tier, evidence, left_out, tier_of
+from engine.queries.evidence import (
+    OTHER,
+    PART,
+    SAME_ELEMENTS,
+    SAME_KIND,
+    coverage_by_tier,
+    evidence,
+    left_out,
+    pools,
+    tier_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -25,7 +35,7 @@ def test_a_tier_follows_from_elements_and_kind_alone(elements, kind, tier):
 def test_the_interval_of_twenty_clusters_is_their_nineteenth_error(evidence_store):
     # ceil(0.9 (20 + 1)) = 19 and ceil(0.5 (20 + 1)) = 11; errors are 0.01, 0.02, ... 0.20 eV/Å.
     found = evidence("force")
-    tier, interval = found.nearest(found.model_ids.index("first"), found.tiers({"W"}, "grain-boundary"))
+    tier, interval = found.nearest(found.model_ids.index("first"), pools(found.tiers({"W"}, "grain-boundary")))
     assert tier == SAME_KIND
     assert interval.high == pytest.approx(0.19, abs=1e-6)
     assert interval.median == pytest.approx(0.11, abs=1e-6)
@@ -36,16 +46,16 @@ def test_the_interval_of_twenty_clusters_is_their_nineteenth_error(evidence_stor
 def test_an_alloy_takes_its_evidence_from_its_elements(evidence_store):
     found = evidence("force")
     number = found.model_ids.index("first")
-    tier, interval = found.nearest(number, found.tiers({"W", "Mo"}, "grain-boundary"))
+    tier, interval = found.nearest(number, pools(found.tiers({"W", "Mo"}, "grain-boundary")))
     assert (tier, interval.n_configs, interval.dataset_ids) == (PART, 32, ("mo-gb", "w-gb"))
-    assert found.nearest(number, found.tiers({"W", "Mo"}, "vacancy")) is None
+    assert found.nearest(number, pools(found.tiers({"W", "Mo"}, "vacancy"))) is None
 
 
 def test_configurations_that_are_no_test_are_no_evidence(evidence_store):
     found = evidence("force")
     assert "r2scan" not in found.model_ids
     trained = found.model_ids.index("trained")
-    assert found.nearest(trained, found.tiers({"W"}, "grain-boundary"))[0] == OTHER
+    assert found.nearest(trained, pools(found.tiers({"W"}, "grain-boundary")))[0] == OTHER
     assert {cell.dataset_id for cell in found.barred["trained", "seen"]} == {"w-gb"}
 
 

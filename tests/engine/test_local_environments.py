@@ -6,7 +6,7 @@ from ase import Atoms
 from ase.build import bulk, fcc111
 
 from engine.errors import MetricError
-from engine.numerics.environment_map import fit_components, outside
+from engine.numerics.environment_map import fit_components, shares_outside
 from engine.numerics.local_environments import (
     CLASSES,
     LENGTH,
@@ -87,19 +87,18 @@ def test_components_of_points_on_a_line_lie_along_it():
 
 def test_outside_is_beyond_the_spacing_of_the_other_set():
     others = np.array([[0.0], [1.0], [2.0]])  # each has a fellow at 1
-    found = outside(np.array([[0.5], [2.9], [3.1], [9.0]]), others)
-    assert found.threshold == pytest.approx(1.0)
-    assert found.distances == pytest.approx([0.5, 0.9, 1.1, 7.0])
-    assert found.share == 0.5
+    shares = shares_outside([np.array([[0.5], [2.9], [3.1], [9.0]]), others])  # the nearest at 0.5, 0.9, 1.1 and 7
+    assert shares[0, 1] == 0.5
+    assert shares[1, 0] == 0.0  # the spacing of the four goes up to 5.9
+    assert np.isnan(np.diag(shares)).all()
 
 
 def test_atoms_that_symmetry_makes_equal_are_no_neighbours():
     others = np.array([[0.0], [0.0], [1.0], [1.0]])
-    assert outside(np.array([[0.5], [1.5]]), others).share == 0.0
+    assert shares_outside([np.array([[0.5], [1.5]]), others])[0, 1] == 0.0
 
 
 def test_one_environment_has_no_spacing():
-    with pytest.raises(MetricError, match="1 environments"):
-        outside(np.array([[0.0]]), np.array([[0.0]]))
+    assert np.isnan(shares_outside([np.array([[0.0]]), np.array([[0.0], [1.0]])])).all()
     with pytest.raises(MetricError, match="1 environments"):
         fit_components(np.array([[0.0]]))

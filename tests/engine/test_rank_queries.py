@@ -2,6 +2,7 @@
 
 import itertools
 
+import pandas as pd
 import pytest
 
 from engine.queries import configurations, error_metrics
@@ -93,3 +94,16 @@ def test_missing_aligned_errors_say_why(crystal_store):
     assert set(metrics["energy_note"]) == {"2 offsets fitted to 2 configurations leave no error to be seen."}
     of_elements = error_metrics.dataset_metrics("per_element", Scope.of("plain", elements=("Mo",)))
     assert set(of_elements["energy_note"]) == set(metrics["energy_note"])
+
+
+@pytest.mark.parametrize("alignment", ["raw", "per_element", "crystal"])
+@pytest.mark.parametrize("scope", [Scope(elements=("Mo",)), FORMATION.narrowed(elements=("W",)), FORMATION])
+def test_counts_alone_say_the_same_as_the_errors(crystal_store, alignment, scope):
+    metrics = error_metrics.dataset_metrics(alignment, scope, quantity="force")
+    counts = error_metrics.dataset_counts(alignment, scope, quantity="force")
+    names = [
+        "dataset_id", "model_id", "n_configs", "n_energy", "n_force", "n_failed", "n_outside", "n_own", "n_expected",
+        "is_seen", "is_ranked", "cause",
+    ]  # fmt: skip
+    pd.testing.assert_frame_equal(counts[names], metrics[names])
+    assert len(counts) or alignment == "crystal"  # no crystal has molybdenum
