@@ -126,13 +126,12 @@ MIDDLEWARE = [Middleware(SecurityHeaders), Middleware(UploadLimits), Middleware(
 async def warm_start(app: Any) -> AsyncIterator[dict[str, Any]]:
     """Load what pages import before the first visitor, and let the garbage collector forget it.
 
-    Streamlit collects garbage after every run of a page and walks all objects there are. Those that stay for good are
-    most of them.
+    To collect garbage is to walk all objects there are, and those that stay for good are most of them.
     """
     for package in ("app.figures", "app.sections", "app.structures", "engine.queries", "engine.numerics"):
         _import_all(importlib.import_module(package))
-    gc.collect()
     gc.freeze()
+    gc.enable()
     yield {}
 
 

@@ -1,9 +1,10 @@
 """Visitors who click through the app at once: python -m benchmarks.visitors --data DIR [--visitors 20] [--minutes 10].
 
-Each visitor is a session of the server, as a browser makes it (a websocket that asks for pages and takes what comes),
-follows `PATH` from a place of its own and reads for some seconds before the next click. No browser draws anything, so
-the times are the server's: from a click to the end of the page's script. Printed are the times and the bytes before
-compression by page, faults, and the memory of the server at rest and every minute.
+First one visitor opens every page of a cold server, and all again. Then each visitor is a session of the server, as a
+browser makes it (a websocket that asks for pages and takes what comes), follows `PATH` from a place of its own and
+reads for some seconds before the next click. No browser draws anything, so the times are the server's: from a click to
+the end of the page's script. Printed are the times and the bytes before compression by page, faults, and the memory of
+the server at rest and every minute.
 """
 
 import argparse
@@ -26,8 +27,8 @@ from tests.whole.serving import serve
 
 # Pages and queries that a visitor asks for in turn.
 PATH = (
-    ("advisor", ""),
     ("", ""),
+    ("advisor", ""),
     ("defects", "dataset=w-g"),
     ("ranking", "union=w-g"),
     ("ranking", "union=w-g&quantity=energy"),
@@ -45,6 +46,7 @@ PATH = (
     ("structure", "dataset=open-defects"),
     ("claims", ""),
 )
+Clicks = tuple[tuple[str, str], ...]
 PATIENCE = 60.0  # s for one page
 SUBPROTOCOL = "streamlit"
 
@@ -106,14 +108,14 @@ async def open_page(socket: object, page: str, query: str) -> tuple[float, int, 
             return time.monotonic() - started, size, fault
 
 
-async def visit(number: int, url: str, end: float, reading: tuple[float, float], seen: Seen) -> None:
+async def visit(number: int, url: str, path: Clicks, end: float, reading: tuple[float, float], seen: Seen) -> None:
     """One visitor until the time is over."""
     chance = random.Random(number)
-    place = number % len(PATH)
+    place = number % len(path)
     await asyncio.sleep(chance.uniform(0.0, reading[1]))
     async with connect(url, subprotocols=[SUBPROTOCOL], max_size=None) as socket:  # type: ignore[list-item]
         while time.monotonic() < end:
-            page, query = PATH[place % len(PATH)]
+            page, query = path[place % len(path)]
             place += 1
             name = page or "overview"
             try:
@@ -136,20 +138,21 @@ async def watch(end: float, seen: Seen) -> None:
         await asyncio.sleep(10)
 
 
-async def all_visits(url: str, n: int, minutes: float, reading: tuple[float, float]) -> Seen:
+async def all_visits(url: str, path: Clicks, n: int, minutes: float, reading: tuple[float, float]) -> Seen:
     """Every visitor at once."""
     seen, end = Seen(), time.monotonic() + 60 * minutes
-    await asyncio.gather(watch(end, seen), *(visit(k, url, end, reading, seen) for k in range(n)))
+    await asyncio.gather(watch(end, seen), *(visit(k, url, path, end, reading, seen) for k in range(n)))
     return seen
 
 
-async def warm_up(url: str) -> dict[str, float]:
-    """Each page once, alone, from a cold server: seconds by page and query."""
-    first = {}
+async def alone(url: str, path: Clicks) -> list[tuple[str, float, int]]:
+    """Each page once for one visitor: page with its query, seconds and bytes."""
+    seen = []
     async with connect(url, subprotocols=[SUBPROTOCOL], max_size=None) as socket:  # type: ignore[list-item]
-        for page, query in PATH:
-            first[f"{page or 'overview'}?{query}"] = (await open_page(socket, page, query))[0]
-    return first
+        for page, query in path:
+            seconds, size, fault = await open_page(socket, page, query)
+            seen.append((f"{page or 'overview'}?{query} {fault}".rstrip("? "), seconds, size))
+    return seen
 
 
 def percentile(values: list[float], share: float) -> float:
@@ -157,11 +160,18 @@ def percentile(values: list[float], share: float) -> float:
     return sorted(values)[min(len(values) - 1, int(share * len(values)))]
 
 
-def report(seen: Seen, first: dict[str, float], start: float, at_rest: float) -> None:
-    """Print a table by page and what holds for all."""
+def report_alone(visits: list[list[tuple[str, float, int]]], start: float, at_rest: float) -> None:
+    """Print what one visitor of a cold server waited for."""
     print(f"server answered after {start:.1f} s; memory before the first visit {at_rest:.0f} MB")
-    cold = list(first.values())
-    print(f"first page, cold: {cold[0]:.2f} s; slowest of the others: {max(cold[1:]):.2f} s")
+    print(f"{'page':56}{'cold s':>8}{'again':>8}{'kB':>8}")
+    for (name, cold, _), (_, warm, size) in zip(*visits, strict=True):
+        print(f"{name:56}{cold:8.2f}{warm:8.2f}{size / 1e3:8.0f}")
+    for word, seconds in zip(("cold", "again"), ([one[1] for one in visit] for visit in visits), strict=True):
+        print(f"{word}: 95 % within {percentile(seconds, 0.95):.2f} s, most {max(seconds):.2f} s")
+
+
+def report(seen: Seen) -> None:
+    """Print a table by page and what holds for all."""
     print(f"{'page':16}{'clicks':>7}{'median':>9}{'p95':>9}{'most':>9}{'kB':>8}")
     for name, times in sorted(seen.seconds.items()):
         print(f"{_line(name, times)}{statistics.median(seen.sizes[name]) / 1e3:8.0f}")
@@ -186,14 +196,16 @@ def main() -> int:
     parser.add_argument(
         "--reading", type=float, nargs=2, default=(5.0, 15.0), metavar="S", help="seconds between two clicks"
     )
+    parser.add_argument("--dataset", default="w-g", metavar="ID", help="that pages of one dataset are opened with")
     asked = parser.parse_args()
     started = time.monotonic()
     with serve(asked.data) as address:
         start, at_rest = time.monotonic() - started, memory_mb()
         url = f"ws{address.removeprefix('http')}/_stcore/stream"
-        first = asyncio.run(warm_up(url))
-        seen = asyncio.run(all_visits(url, asked.visitors, asked.minutes, tuple(asked.reading)))
-    report(seen, first, start, at_rest)
+        path = tuple((page, query.replace("w-g", asked.dataset)) for page, query in PATH)
+        report_alone([asyncio.run(alone(url, path)) for _ in range(2)], start, at_rest)
+        seen = asyncio.run(all_visits(url, path, asked.visitors, asked.minutes, tuple(asked.reading)))
+    report(seen)
     return 1 if seen.faults else 0
 
 

@@ -10,7 +10,6 @@ import numpy as np
 import py3Dmol
 from ase import Atoms
 from ase.data import chemical_symbols
-from ase.io import write
 from numpy.typing import NDArray
 
 from app.structures.atomview import AtomColors, payload
@@ -39,6 +38,8 @@ def to_extxyz(
         arrays: Column name to per-atom values; None is left out.
         info: Key to value for the comment line; None is left out.
     """
+    from ase.io import write  # scipy's integrals come with it, which no page opens with
+
     atoms = Atoms(numbers, positions=positions, cell=cell, pbc=pbc)
     for name, values in arrays.items():
         if values is not None:

@@ -28,8 +28,11 @@ def show() -> None:
         "for its configurations.",
     )
     scope, alignment = _controls(chosen)
+    # Forces know no alignment: by one name their errors are found again after another is chosen.
+    alignments = {"energy": alignment, "force": "raw"}
     found = {
-        quantity: kinds.kind_errors(alignment, scope, quantity, with_seen=chosen.with_seen) for quantity in METRICS
+        quantity: kinds.kind_errors(alignments[quantity], scope, quantity, with_seen=chosen.with_seen)
+        for quantity in METRICS
     }
     errors = found[chosen.quantity]
     if errors.empty:

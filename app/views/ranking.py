@@ -116,9 +116,11 @@ def _average() -> str:
 def _ranking(
     dataset_ids: tuple[str, ...], alignment: str, how: str, chosen: selection.Selection, slot: DeltaGenerator
 ) -> None:
+    # Forces know no alignment: by one name they are ranked once, whichever is chosen.
+    alignments = {"energy": alignment, "force": "raw"}
     found = {
         quantity: unions.union_ranking(
-            alignment, dataset_ids, quantity, with_seen=chosen.with_seen, within=chosen.scope
+            alignments[quantity], dataset_ids, quantity, with_seen=chosen.with_seen, within=chosen.scope
         )
         for quantity in METRICS
     }

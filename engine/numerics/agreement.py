@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.stats
 from numpy.typing import NDArray
 
 from engine.errors import MetricError
@@ -84,7 +83,14 @@ def auroc(deviations: FloatArray, is_above: NDArray[np.bool_]) -> float:
         >>> auroc(np.array([1.0, 2.0, 3.0, 4.0]), np.array([False, True, False, True]))
         0.75
     """
-    return _auroc(scipy.stats.rankdata(deviations), is_above)
+    return _auroc(_ranks(deviations), is_above)
+
+
+def _ranks(values: FloatArray) -> FloatArray:
+    """Ranks from 1, equal values sharing the mean of theirs."""
+    from scipy.stats import rankdata  # takes half a second, which the first page need not wait for
+
+    return np.asarray(rankdata(values))
 
 
 def _auroc(ranks: FloatArray, is_above: NDArray[np.bool_]) -> float:
@@ -111,7 +117,7 @@ def agreement(deviations: FloatArray, errors: FloatArray, clusters: IntArray, th
         raise MetricError(f"{len(deviations)=}, {len(errors)=} and {len(clusters)=} differ")
     if len(errors) < 3:
         raise MetricError(f"{len(errors)} samples have no rank correlation")
-    x, y = scipy.stats.rankdata(deviations), scipy.stats.rankdata(errors)
+    x, y = _ranks(deviations), _ranks(errors)
     is_constant = np.ptp(deviations) == 0 or np.ptp(errors) == 0
     rho = float("nan") if is_constant else float(np.corrcoef(x, y)[0, 1])
     index = np.unique(clusters, return_inverse=True)[1].ravel()

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from engine.errors import MetricError
 from engine.numerics.metrics import MIN_CLUSTERS, N_RESAMPLES, draws
@@ -117,7 +117,7 @@ def _bounds(totals: FloatArray) -> tuple[tuple[float, float], tuple[float, float
     low, high = np.quantile(rmses[:, 0] - rmses[:, 1], [TAIL, 1.0 - TAIL])
     share_low, share_high = np.quantile(sums[:, 3] / sums[:, 4], [TAIL, 1.0 - TAIL])
     if totals[:, 3].sum() == totals[:, 4].sum():  # the first wins everywhere
-        share_low = beta.ppf(TAIL, n, 1)
+        share_low = betaincinv(n, 1, TAIL)
     if totals[:, 3].sum() == 0.0:  # and here nowhere
-        share_high = beta.ppf(1.0 - TAIL, 1, n)
+        share_high = betaincinv(1, n, 1.0 - TAIL)
     return (float(low), float(high)), (float(share_low), float(share_high))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from engine.errors import MetricError
 
@@ -94,7 +94,7 @@ def rmse_bounds(
     peakedness = ((residuals / np.sqrt(second)) ** 4).sum()  # from 1/n, all alike, to 1, where one rules
     freedom = 2.0 / max(peakedness - 1.0 / n, 2.0 / (n - 1.0))
     error = np.sqrt(n / (n - 1.0) * second) / sizes.sum()
-    step = float(student.ppf(0.975, freedom) * 0.5 * error / ratio)  # of the logarithm of the RMSE
+    step = float(stdtrit(freedom, 0.975) * 0.5 * error / ratio)  # of the logarithm of the RMSE
     return float(np.sqrt(ratio) * np.exp(-step)), float(np.sqrt(ratio) * np.exp(step))
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from engine.errors import MetricError
 from engine.numerics.metrics import MIN_CLUSTERS, N_RESAMPLES, draws
@@ -205,5 +205,5 @@ def macro_rmse(
     if (sums <= 0).any():  # one cluster holds all errors
         return mean, np.nan, np.nan, n_cells
     without = np.log(sums / is_there.sum(axis=1))
-    step = np.sqrt((n - 1.0) / n * ((without - without.mean()) ** 2).sum()) * student.ppf(0.975, n - 1)
+    step = np.sqrt((n - 1.0) / n * ((without - without.mean()) ** 2).sum()) * stdtrit(n - 1, 0.975)
     return mean, float(mean * np.exp(-step)), float(mean * np.exp(step)), n_cells

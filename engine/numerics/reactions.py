@@ -9,11 +9,11 @@ import numpy as np
 from ase.data import chemical_symbols
 from ase.units import J
 from numpy.typing import NDArray
-from scipy.stats import spearmanr
 
 from engine.errors import MetricError
 from engine.numerics.alignment import fit_offsets
 from engine.numerics.metrics import MEV, mae, rmse, rmse_bounds
+from engine.numerics.uncertainty import spearman
 from engine.registry.reactions import AREA, ATOM, Composition, Key, Reaction
 
 FloatArray = NDArray[np.float64]
@@ -221,7 +221,7 @@ def agreement(
     found["sign_agreement"] = float(np.mean(np.sign(reference) == np.sign(predicted)))
     found["sign_baseline"] = float(max(np.mean(reference < 0), np.mean(reference > 0)))
     has_ranks = len(reference) >= ENOUGH_FOR_RANKS and np.ptp(reference) > 0 and np.ptp(predicted) > 0
-    found["spearman"] = float(spearmanr(reference, predicted).statistic) if has_ranks else math.nan
+    found["spearman"] = spearman(reference, predicted) if has_ranks else math.nan
     return found
 
 

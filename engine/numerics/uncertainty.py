@@ -9,7 +9,6 @@ Source:
 from collections.abc import Iterable
 
 import numpy as np
-import scipy.stats
 from numpy.typing import NDArray
 
 from engine.errors import MetricError
@@ -79,7 +78,9 @@ def spearman(deviations: FloatArray, errors: FloatArray) -> float:
         raise MetricError(f"{deviations.shape=} and {errors.shape=} are not one shape of at least three")
     if np.ptp(deviations) == 0 or np.ptp(errors) == 0:
         return float("nan")
-    return float(scipy.stats.spearmanr(deviations, errors).statistic)
+    from scipy.stats import spearmanr  # takes half a second, which the first page need not wait for
+
+    return float(spearmanr(deviations, errors).statistic)
 
 
 def is_zero_by_symmetry(forces: FloatArray, reference: FloatArray | None) -> NDArray[np.bool_]:

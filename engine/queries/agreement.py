@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from engine.numerics import agreement
-from engine.numerics.clusters import IntArray
+from engine.numerics.agreement import IntArray
 from engine.numerics.uncertainty import MESH_FORCE, ZERO_FORCE, cross_fitted_weights
 from engine.queries.error_metrics import FloatArray
 from engine.store import connection

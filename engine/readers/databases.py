@@ -11,11 +11,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import ase.db
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from ase.io.jsonio import decode
 
 from engine.errors import DatasetError
 from engine.readers.ingestion import (
@@ -57,6 +55,8 @@ def read_ase_db(path: Path) -> list[Configuration]:
     Raises:
         DatasetError: The file is no such database or a row in it is impossible.
     """
+    import ase.db  # scipy's integrals come with it, which no page opens with
+
     data = read_bytes(path)
     is_sqlite = data.startswith(SQLITE_MAGIC)
     with tempfile.TemporaryDirectory() as folder:
@@ -210,6 +210,8 @@ def _row_values(row: Any) -> dict[str, Any]:
 
 def _lmdb_row(path: Path, index: int, packed: bytes) -> dict[str, Any]:
     """One value of an ASE database in LMDB."""
+    from ase.io.jsonio import decode  # scipy's integrals come with it, which no page opens with
+
     where = f"{path.name}, configuration {index}"
     try:
         values = decode(inflate(packed, _MAX_ROW_BYTES).decode("utf-8"))

@@ -2,13 +2,14 @@
 
 import numpy as np
 from ase import Atoms
-from ase.build import bulk, fcc111
 
 from engine.records import Configuration
 
 
 def examples() -> dict[str, Configuration]:
     """Title to configuration, made anew at every call."""
+    from ase.build import bulk, fcc111  # scipy's integrals come with it, which no page opens with
+
     tungsten = bulk("W", "bcc", a=3.185, cubic=True) * (3, 3, 3)
     del tungsten[0]
     tungsten.rattle(0.03, seed=1)

@@ -15,7 +15,6 @@ from typing import Literal
 import numpy as np
 from ase import Atoms
 from ase.data import chemical_symbols, covalent_radii
-from ase.neighborlist import neighbor_list
 
 from engine.readers.elements import cohesion, largest_stress
 from engine.records import Configuration, FloatArray
@@ -418,6 +417,8 @@ def _look_small(found: Sequence[tuple[Configuration, float]]) -> str:
 
 def _shortest(c: Configuration) -> tuple[float, float]:
     """Shortest distance in Å, and the least distance in units of the covalent radii; infinite where none is short."""
+    from ase.neighborlist import neighbor_list  # scipy's integrals come with it, which no page opens with
+
     atoms = Atoms(c.numbers, positions=c.positions, cell=c.cell, pbc=c.pbc)
     i, j, found = neighbor_list("ijd", atoms, _SEARCH_RADIUS)
     if len(found) == 0:

@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import numpy as np
 from ase import Atoms
-from ase.neighborlist import neighbor_list
 
 from engine.readers.elements import solid
 from engine.records import Configuration, FloatArray
@@ -48,6 +47,8 @@ def estimate(configuration: Configuration) -> Estimate | None:
     Args:
         configuration: Any; atoms that are closer than any bond give large numbers.
     """
+    from ase.neighborlist import neighbor_list  # scipy's integrals come with it, which no page opens with
+
     numbers = configuration.numbers
     kinds, place = np.unique(numbers, return_inverse=True)
     found = [_parameters(int(z)) for z in kinds]

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 from ase.data import atomic_numbers
-from ase.io.vasp import read_vasp_xml
 
 from engine.errors import DatasetError
 from engine.readers.ingestion import build_configuration, checked, default_id, read_bytes
@@ -41,6 +40,8 @@ def vasprun_steps(path: Path) -> Steps:
     Raises:
         DatasetError: As `read_vasprun`.
     """
+    from ase.io.vasp import read_vasp_xml  # scipy's integrals come with it, which no page opens with
+
     data = read_bytes(path)
     if _MARKUP.search(data):
         raise DatasetError(f"{path.name} declares entities, which VASP never does; it is not read.")

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from scipy.stats import linregress
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from engine.numerics.pareto import pareto_front
 from engine.numerics.uncertainty import spearman
@@ -110,11 +109,13 @@ def cost_exponent(store: Store, measure: Measure) -> Finding | str:
 
     Its 95 % bounds come from the scatter about that line (Student's t).
     """
+    from scipy.stats import linregress  # takes half a second, which the first page need not wait for
+
     named = {"device": measure.device, "models": list(measure.models)}
     numbers = []
     for model, _, sizes, ms in store.rows(_SIZES, named):
         line = linregress(np.log(sizes), np.log(ms))
-        half = float(student.ppf(0.975, len(sizes) - 2) * line.stderr)
+        half = float(stdtrit(len(sizes) - 2, 0.975) * line.stderr)
         slope = float(line.slope)
         numbers.append(Number(store.labels[model], slope, slope - half, slope + half, len(sizes)))
     if not numbers:
