@@ -4,10 +4,12 @@ import functools
 import re
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import streamlit
-from fontTools import subset
-from fontTools.ttLib import TTFont, TTLibError
+
+if TYPE_CHECKING:
+    from fontTools.ttLib import TTFont
 
 APP = Path(__file__).parent
 STATIC = Path(streamlit.__file__).parent / "static" / "static"
@@ -53,6 +55,9 @@ def reduced(name: str, data: bytes) -> bytes:
     Returns:
         WOFF2; the same data where the font cannot be read or would not become smaller.
     """
+    from fontTools import subset  # a reduced font is kept, so few servers ever need it
+    from fontTools.ttLib import TTFont, TTLibError
+
     try:
         font = TTFont(BytesIO(data))
         is_icons = name.startswith(ICONS)
@@ -72,7 +77,7 @@ def reduced(name: str, data: bytes) -> bytes:
     return min(made.getvalue(), data, key=len)
 
 
-def _icons(font: TTFont, names: set[str]) -> list[str]:
+def _icons(font: "TTFont", names: set[str]) -> list[str]:
     """Glyphs of the ligatures that spell one of the names."""
     letters = {glyph: chr(code) for code, glyph in font.getBestCmap().items()}
     found = []

@@ -3,12 +3,9 @@
 import numpy as np
 import plotly.graph_objects as go
 from ase.data import chemical_symbols, covalent_radii
-from ase.data.colors import jmol_colors
-from matplotlib import colormaps
-from matplotlib.colors import to_hex
 from numpy.typing import NDArray
 
-from app.figures import base
+from app.figures import atom_colours, base
 from app.figures.base import Ink
 
 FloatArray = NDArray[np.float64]
@@ -72,9 +69,9 @@ def projection(
     sizes = 2 * _RADIUS * covalent_radii[numbers] * scale
     marker = {"size": sizes[order], "line": {"width": 0.5, "color": ink.text}, "opacity": 1.0}
     if values is None:
-        marker["color"] = [_colour(z) for z in numbers[order]]
+        marker["color"] = [atom_colours.of_element(z) for z in numbers[order]]
     else:
-        palette = [to_hex(colour) for colour in colormaps[colormap](np.linspace(0, 1, 64))]
+        palette = atom_colours.palette(colormap)
         marker |= {
             "color": np.minimum(values[order], top), "cmin": 0.0, "cmax": top, "showscale": True,
             "colorscale": [[k / 63, colour] for k, colour in enumerate(palette)],
@@ -91,7 +88,7 @@ def projection(
             figure.add_trace(
                 go.Scatter(
                     x=[None], y=[None], mode="markers", name=f"{chemical_symbols[z]} × {int((numbers == z).sum())}",
-                    marker={"size": 10, "color": _colour(z), "line": {"width": 0.5, "color": ink.text}},
+                    marker={"size": 10, "color": atom_colours.of_element(z), "line": {"width": 0.5, "color": ink.text}},
                 )
             )  # fmt: skip
         base.legend_above(figure, len(np.unique(numbers)))
@@ -108,8 +105,3 @@ def _cell(corners: list[FloatArray], ink: Ink) -> go.Scatter:
     x = [value for edge in corners for value in (edge[0, 0], edge[1, 0], None)]
     y = [value for edge in corners for value in (edge[0, 1], edge[1, 1], None)]
     return go.Scatter(x=x, y=y, mode="lines", line={"color": ink.muted, "width": 1}, hoverinfo="skip", showlegend=False)
-
-
-def _colour(number: int) -> str:
-    """Colour of an element, as the 3D viewer has it."""
-    return str(to_hex(jmol_colors[number] if number < len(jmol_colors) else jmol_colors[0]))

@@ -9,10 +9,6 @@ import io
 import re
 from pathlib import Path
 
-from fontTools import subset
-from fontTools.ttLib import TTFont
-from matplotlib import get_data_path
-
 from app.report.layout import FONT, PX_PER_MM
 
 _FILES = {"normal": "DejaVuSans.ttf", "bold": "DejaVuSans-Bold.ttf"}
@@ -23,6 +19,8 @@ _BOLD = re.compile(r"font-weight:\s*(?:bold|[6-9]00)")
 
 def folder() -> Path:
     """Where matplotlib keeps its fonts."""
+    from matplotlib import get_data_path  # pages need not wait for it
+
     return Path(get_data_path()) / "fonts" / "ttf"
 
 
@@ -54,6 +52,9 @@ def embedded(svg: str) -> str:
 
 def _letters(weight: str, letters: str) -> str:
     """A font of these letters alone, as base64."""
+    from fontTools import subset  # pages need not wait for it
+    from fontTools.ttLib import TTFont
+
     options = subset.Options(layout_features=["kern"], notdef_outline=True, recalc_timestamp=False, hinting=False)
     font = TTFont(folder() / _FILES[weight], recalcTimestamp=False)
     made = subset.Subsetter(options)

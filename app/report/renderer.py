@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from matplotlib import get_data_path
 from PIL import Image
 
 from app.report import fonts
@@ -151,7 +150,7 @@ def _font_settings(folder: Path) -> str:
     """Settings of fontconfig: DejaVu as matplotlib brings it, and nothing else."""
     return (
         '<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig>'
-        f"<dir>{Path(get_data_path()) / 'fonts' / 'ttf'}</dir><cachedir>{folder / 'font-cache'}</cachedir></fontconfig>"
+        f"<dir>{fonts.folder()}</dir><cachedir>{folder / 'font-cache'}</cachedir></fontconfig>"
     )
 
 

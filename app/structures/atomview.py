@@ -14,10 +14,9 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 from ase.data import chemical_symbols, covalent_radii
-from ase.data.colors import jmol_colors
-from matplotlib import colormaps
-from matplotlib.colors import to_hex
 from numpy.typing import NDArray
+
+from app.figures import atom_colours
 
 VERSION = "2.5.5"
 LIBRARY = Path(__file__).parents[1] / "static" / "3Dmol.es6-min.js"
@@ -210,7 +209,7 @@ def payload(
             "vmin": 0.0,
             "vmax": top,
             "clipped": bool(np.nanmax(colors.values, initial=0.0) > top),
-            "palette": [to_hex(c) for c in colormaps[colors.colormap](np.linspace(0, 1, 64))],
+            "palette": atom_colours.palette(colors.colormap),
         }
     return data
 
@@ -227,8 +226,7 @@ def _kind(number: int) -> dict[str, object]:
     """Symbol, colour and drawn radius (Å) of an element; spheres of neighbours just fail to touch."""
     return {
         "symbol": chemical_symbols[number],
-        # Jmol names no colours beyond meitnerium.
-        "color": to_hex(jmol_colors[number] if number < len(jmol_colors) else jmol_colors[0]),
+        "color": atom_colours.of_element(number),
         "radius": 0.72 * float(covalent_radii[number]),
     }
 
