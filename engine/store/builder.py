@@ -63,6 +63,9 @@ SETTINGS_OF_BUILD: dict[str, str | bool | int | float | list[str]] = {
 MAX_LOG = 1 << 29
 """Bytes of the log of a build from which on what is there is brought into the file."""
 
+MOST_HOLES = 0.1
+"""Share of a finished file that may be free: tables that grow in turns leave holes at each checkpoint."""
+
 ROW_GROUP = 16384
 """Rows of a row group; lists of forces of so many configurations are 30 MB."""
 
@@ -315,10 +318,29 @@ class StoreBuilder:
             self.insert(table, rows)
 
     def finish(self) -> None:
-        """Close the file; nothing can be added after."""
+        """Close the file, written anew where much of it is free; nothing can be added after."""
         self.connection.execute("checkpoint")
+        anew = self._written_anew()
         self.connection.execute("use memory")
         self.connection.close()
+        if anew is not None:
+            anew.replace(self.path)
+
+    def _written_anew(self) -> Path | None:
+        """The file without holes, beside it; None where it has few, or the disk has no room for two."""
+        sizes = "select free_blocks, total_blocks from pragma_database_size() where database_name = 'store'"
+        ((free, total),) = self.connection.execute(sizes).fetchall()
+        if free <= MOST_HOLES * total:
+            return None
+        anew = Path(f"{self.path}.anew")
+        anew.unlink(missing_ok=True)
+        try:
+            _attach(self.connection, anew, "anew")
+            self.connection.execute("copy from database store to anew")
+            self.connection.execute("checkpoint anew")
+        except duckdb.Error:
+            return None
+        return anew
 
     def _add_levels(self, levels: Iterable[LevelOfTheory]) -> None:
         """Write levels of theory that are not there yet."""
@@ -391,10 +413,14 @@ def _opened(path: Path) -> duckdb.DuckDBPyConnection:
     Row groups are small, so that lists of one of them fit into memory and readers skip what they do not need.
     """
     connection = duckdb.connect(config=SETTINGS_OF_BUILD | {"temp_directory": f"{path}.tmp"})
-    quoted = str(path).replace("'", "''")
-    connection.execute(f"attach '{quoted}' as store (row_group_size {ROW_GROUP})")
+    _attach(connection, path, "store")
     connection.execute("use store")
     return connection
+
+
+def _attach(connection: duckdb.DuckDBPyConnection, path: Path, name: str) -> None:
+    quoted = str(path).replace("'", "''")
+    connection.execute(f"attach '{quoted}' as {name} (row_group_size {ROW_GROUP})")
 
 
 @contextmanager

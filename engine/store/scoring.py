@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import duckdb
 import numpy as np
@@ -38,6 +38,28 @@ NO_FORCE = 1e-3  # eV/Å; a configuration whose reference forces are all smaller
 
 FloatArray = NDArray[np.float64]
 
+_SYMBOLS = np.array(chemical_symbols)
+
+
+class AtomsByElement(NamedTuple):
+    """Which atoms of a configuration are of which element.
+
+    Attributes:
+        symbols: Its elements in alphabetical order.
+        places: Place of each atom's element there, shape (n_atoms,).
+        counts: Atoms of each element.
+    """
+
+    symbols: list[str]
+    places: NDArray[np.int8]
+    counts: list[int]
+
+    @classmethod
+    def of(cls, numbers: NDArray[np.integer]) -> Self:
+        """Sort the atoms of a configuration, from their atomic numbers."""
+        symbols, places, counts = np.unique(_SYMBOLS[numbers], return_inverse=True, return_counts=True)
+        return cls(symbols.tolist(), places.astype(np.int8), counts.tolist())
+
 
 class Frame:
     """What all models on a dataset share: references, compositions, groups, clusters.
@@ -58,7 +80,7 @@ class Frame:
         numbers = np.unique(np.concatenate([c.numbers for c in configurations]))
         self.elements = [chemical_symbols[z] for z in numbers]
         self.fractions = np.array([[np.mean(c.numbers == z) for z in numbers] for c in configurations])
-        self.symbols = [np.array(chemical_symbols)[c.numbers] for c in configurations]
+        self.by_element = [AtomsByElement.of(c.numbers) for c in configurations]
         self.is_one_composition = is_one_composition(self.fractions[self.inside])
         self.is_crystal = self.inside & np.isin(self.group, dataset.crystal_groups)
         self.clusters = cluster_labels(
@@ -201,8 +223,8 @@ class Score:
             self.force_sums[name][i] = value
         squares = (errors**2).sum(axis=1)
         self.force_max[i] = np.sqrt(squares.max())
-        symbols, places = np.unique(self.frame.symbols[i], return_inverse=True)
-        self.element_squares[i] = np.bincount(places, squares, len(symbols)).astype(float)
+        atoms = self.frame.by_element[i]
+        self.element_squares[i] = np.bincount(atoms.places, squares, len(atoms.symbols)).astype(float)
 
     def _align(self) -> tuple[FloatArray, FloatArray, str]:
         """Offsets, errors about those of all other configurations (both eV/atom), and why some of these are missing.
@@ -308,8 +330,9 @@ class Score:
             if not holds.any():
                 continue
             atoms = [i for i in np.flatnonzero(holds).tolist() if self.element_squares[i] is not None]
-            squares = [self._squares_of(i, element) for i in atoms]
-            n_components = 3 * sum(int((frame.symbols[i] == element).sum()) for i in atoms)
+            places = [frame.by_element[i].symbols.index(element) for i in atoms]
+            squares = [float(not_none(self.element_squares[i])[place]) for i, place in zip(atoms, places, strict=True)]
+            n_components = 3 * sum(frame.by_element[i].counts[place] for i, place in zip(atoms, places, strict=True))
             with_energy, with_aligned = holds & np.isfinite(self.raw), holds & np.isfinite(self.aligned)
             yield self._keys() | {
                 "element": element,
@@ -320,10 +343,6 @@ class Score:
                 ),
                 "force_rmse_mev_per_ang": np.sqrt(sum(squares) / n_components) * MEV if atoms else None,
             }
-
-    def _squares_of(self, i: int, element: str) -> float:
-        """Sum of squared force errors over the atoms of an element in a configuration that has some."""
-        return float(not_none(self.element_squares[i])[np.unique(self.frame.symbols[i]).searchsorted(element)])
 
 
 def _finite(values: FloatArray) -> pa.Array:

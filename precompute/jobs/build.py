@@ -76,7 +76,7 @@ def build(folder: DataFolder, *, is_full: bool = False) -> Built:
     folder.root.mkdir(parents=True, exist_ok=True)
     with (folder.root / ".build.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # of the system, so that a killed build leaves no lock behind
-        for pattern in ("results-*.building", "results-*.wal", "results.duckdb.*.new"):
+        for pattern in ("results-*.building", "results-*.anew", "results-*.wal", "results.duckdb.*.new"):
             for left in folder.root.glob(pattern):
                 left.unlink()
         for left in folder.root.glob("results-*.tmp"):
@@ -107,7 +107,8 @@ def _write(path: Path, folder: DataFolder, stamp: str, before: Path | None) -> t
         partial.rename(path)
     finally:
         partial.unlink(missing_ok=True)
-        partial.with_name(partial.name + ".wal").unlink(missing_ok=True)
+        for ending in (".wal", ".anew", ".anew.wal"):
+            partial.with_name(partial.name + ending).unlink(missing_ok=True)
         shutil.rmtree(partial.with_name(partial.name + ".tmp"), ignore_errors=True)
     return lines, left_out
 

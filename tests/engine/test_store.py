@@ -165,6 +165,23 @@ def test_publishing_moves_the_link_in_one_step(tmp_path):
     assert sorted(p.name for p in tmp_path.glob("results-*")) == ["results-2.duckdb", "results-3.duckdb"]
 
 
+def test_a_file_with_many_holes_is_written_anew_before_it_is_finished(tmp_path):
+    sizes = {}
+    for name in ("plain", "with-holes"):
+        builder = StoreBuilder(tmp_path / f"results-{name}.duckdb", version="1")
+        if name == "with-holes":
+            builder.connection.execute("create table gone as select random() as x from range(2_000_000)")
+            builder.connection.execute("checkpoint")
+            builder.connection.execute("drop table gone")
+        builder.finish()
+        sizes[name] = builder.path.stat().st_size
+        with duckdb.connect(str(builder.path), read_only=True) as con:
+            assert con.execute("select data_version from store_info").fetchall() == [("1",)]
+            assert con.execute("select count(*) from force_errors").fetchall() == [(0,)]  # a view
+    assert sizes["with-holes"] < 1.1 * sizes["plain"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["results-plain.duckdb", "results-with-holes.duckdb"]
+
+
 def test_a_finished_store_is_never_written_again(tmp_path):
     StoreBuilder(tmp_path / "results-1.duckdb").finish()
     with pytest.raises(StoreError, match="exists"):
