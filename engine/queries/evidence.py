@@ -38,7 +38,8 @@ POOLS = {
 
 _FAVOURITE = (frozenset({"W"}), "grain-boundary")
 
-_CELL = "dataset_id, elements, kind"
+_CELL = "dataset_id, symbols, kind"
+_CAUSES = ("", "level", "seen")  # by their number in the statement of `evidence`
 
 _COLUMNS = {"force": ("force_rmse", "raw"), "energy": ("energy_error_per_atom_aligned", "per_element")}
 
@@ -225,13 +226,27 @@ def evidence(quantity: str) -> Evidence:
             about the model's offset per element.
     """
     column, alignment = _COLUMNS[quantity]
-    has_forces = f"and coalesce(c.force_rms, 1) >= {LEAST_FORCE}" if quantity == "force" else ""
-    rows = f"""
-        select e.model_id, e.dataset_id, e.config_id, c.kind, array_to_string(list_sort(c.elements), ' ') as elements,
-            c.cluster_name, e.n_atoms, abs(e.{column}) as error,
-            case when u.model_id is not null then 'level' when l.model_id is not null then 'seen' else '' end as cause
+    has_forces = f"where coalesce(force_rms, 1) >= {LEAST_FORCE}" if quantity == "force" else ""
+    asked = f"""
+        select *, array_to_string(list_sort(elements), ' ') as symbols from configurations {has_forces}
+    """
+    # Names are sorted once per configuration and not once per error, and come as numbers, which are compared thousands
+    # of times.
+    table = connection.frame(
+        f"""
+        with numbered as materialized (
+            select dataset_id, config_id, group_name, dense_rank() over (order by {_CELL}) - 1 as cell,
+                dense_rank() over (order by dataset_id, config_id) - 1 as configuration,
+                dense_rank() over (order by dataset_id, cluster_name) - 1 as cluster
+            from ({asked})
+        ), model_numbers as materialized (
+            select model_id, row_number() over (order by model_id) - 1 as model from models
+        )
+        select m.model, c.cell, c.configuration, c.cluster, e.n_atoms, abs(e.{column}) as error,
+            case when u.model_id is not null then 1 when l.model_id is not null then 2 else 0 end as cause
         from errors e
-        join configurations c using (dataset_id, config_id)
+        join numbered c using (dataset_id, config_id)
+        join model_numbers m on m.model_id = e.model_id
         left join (
             select distinct model_id, dataset_id from ranks
             where alignment = $alignment and quantity = $quantity and cause = 'level'
@@ -239,36 +254,29 @@ def evidence(quantity: str) -> Evidence:
         left join (
             select distinct model_id, dataset_id, group_name from leakage where list_contains($counted, certainty)
         ) l on l.model_id = e.model_id and l.dataset_id = e.dataset_id and l.group_name = c.group_name
-        where e.in_dataset and isfinite(e.{column}) {has_forces}
-    """
-    named = {"alignment": alignment, "quantity": quantity, "counted": list(COUNTED)}
-    cells = connection.frame(f"with found as ({rows}) select distinct {_CELL} from found order by all", named)
-    barred = connection.frame(
-        f"with found as ({rows}) select distinct {_CELL}, model_id, cause from found where cause <> '' order by all",
-        named,
-    )
-    cells_of = {key: frozenset(map(_cell, part[_CELL.split(", ")].itertuples(index=False)))
-                for key, part in barred.groupby(["model_id", "cause"])}  # fmt: skip
-    # Numbers in place of names: they are compared thousands of times.
-    table = connection.frame(
-        f"""
-        with found as ({rows}), numbered as (
-            select model_id, cause, error, n_atoms, dense_rank() over (order by {_CELL}) - 1 as cell,
-                dense_rank() over (order by dataset_id, config_id) - 1 as configuration,
-                dense_rank() over (order by dataset_id, cluster_name) - 1 as cluster
-            from found
-        )
-        select * from numbered where cause = '' order by model_id, cell, configuration
+        where e.in_dataset and isfinite(e.{column})
         """,
-        named,
+        {"alignment": alignment, "quantity": quantity, "counted": list(COUNTED)},
     )
-    models, model_ids = pd.factorize(table["model_id"], sort=True)
-    starts = np.searchsorted(models * len(cells) + table["cell"], np.arange(len(model_ids) * len(cells) + 1))
-    numbers = {name: table[name].to_numpy(dtype=np.int64) for name in ("cluster", "configuration", "n_atoms")}
+    names = [name for (name,) in connection.frame("select model_id from models order by model_id").to_numpy()]
+    all_cells = connection.frame(f"select distinct {_CELL} from ({asked}) order by all")
+    numbers = {name: table[name].to_numpy(dtype=np.int64) for name in table.columns.drop("error")}
+    present, place = np.unique(numbers["cell"], return_inverse=True)
+    cells = tuple(_cell(row) for row in all_cells.iloc[present].itertuples(index=False))
+    barred: dict[tuple[str, str], set[Cell]] = {}
+    is_barred = numbers["cause"] > 0
+    for model, cause, cell in np.unique(
+        np.stack([numbers["model"], numbers["cause"], place], axis=1)[is_barred], axis=0
+    ).tolist():
+        barred.setdefault((names[model], _CAUSES[cause]), set()).add(cells[cell])
+    kept = np.flatnonzero(~is_barred)
+    kept = kept[np.lexsort([numbers["configuration"][kept], place[kept], numbers["model"][kept]])]
+    models, model_places = np.unique(numbers["model"][kept], return_inverse=True)
+    starts = np.searchsorted(model_places * len(cells) + place[kept], np.arange(len(models) * len(cells) + 1))
     return Evidence(
-        tuple(map(str, model_ids)), tuple(map(_cell, cells.itertuples(index=False))),
-        starts, table["error"].to_numpy(dtype=float), numbers["cluster"], numbers["configuration"],
-        numbers["n_atoms"], cells_of,
+        tuple(names[model] for model in models), cells, starts, table["error"].to_numpy(dtype=float)[kept],
+        numbers["cluster"][kept], numbers["configuration"][kept], numbers["n_atoms"][kept],
+        {key: frozenset(found) for key, found in barred.items()},
     )  # fmt: skip
 
 
