@@ -19,7 +19,7 @@ def of_element(number: int) -> str:
 
 def palette(colormap: str) -> list[str]:
     """A colour map of matplotlib in steps, from its low end."""
-    from matplotlib import colormaps  # a sixth of a second, which the first page need not wait for
+    from matplotlib import colormaps  # pages need not wait for it
     from matplotlib.colors import to_hex
 
     return [to_hex(colour) for colour in colormaps[colormap](np.linspace(0, 1, _N_STEPS))]

@@ -9,6 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from app import address, conditions, furniture, links, selection, tables, wording
 from app.figures import tile_maps
+from engine.numerics.comparison import alignment_of
 from engine.quantities import ALIGNMENTS, METRICS, QUANTITIES, significant
 from engine.queries import catalog, kinds, reference_data, unions
 from engine.queries.scope import Scope
@@ -28,10 +29,8 @@ def show() -> None:
         "for its configurations.",
     )
     scope, alignment = _controls(chosen)
-    # Forces know no alignment: by one name their errors are found again after another is chosen.
-    alignments = {"energy": alignment, "force": "raw"}
     found = {
-        quantity: kinds.kind_errors(alignments[quantity], scope, quantity, with_seen=chosen.with_seen)
+        quantity: kinds.kind_errors(alignment_of(quantity, alignment), scope, quantity, with_seen=chosen.with_seen)
         for quantity in METRICS
     }
     errors = found[chosen.quantity]

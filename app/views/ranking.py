@@ -9,6 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 from app import address, furniture, links, selection, tables, wording
 from app.figures import base, ranking_plots
 from app.sections import best_models
+from engine.numerics.comparison import alignment_of
 from engine.numerics.metrics import MIN_CLUSTERS
 from engine.quantities import METRICS, QUANTITIES
 from engine.queries import catalog, unions
@@ -116,11 +117,9 @@ def _average() -> str:
 def _ranking(
     dataset_ids: tuple[str, ...], alignment: str, how: str, chosen: selection.Selection, slot: DeltaGenerator
 ) -> None:
-    # Forces know no alignment: by one name they are ranked once, whichever is chosen.
-    alignments = {"energy": alignment, "force": "raw"}
     found = {
         quantity: unions.union_ranking(
-            alignments[quantity], dataset_ids, quantity, with_seen=chosen.with_seen, within=chosen.scope
+            alignment_of(quantity, alignment), dataset_ids, quantity, with_seen=chosen.with_seen, within=chosen.scope
         )
         for quantity in METRICS
     }

@@ -33,6 +33,11 @@ UNRANKED = {
 }
 
 
+def alignment_of(quantity: str, alignment: str) -> str:
+    """The alignment that an error of a quantity depends on: the chosen one for `energy`; forces know none, so `raw`."""
+    return alignment if quantity == "energy" else "raw"
+
+
 def choose_models(places: Mapping[str, NDArray[np.int64]], n_failed: Mapping[str, int]) -> tuple[list[str], int]:
     """Models that can be compared, and how many configurations they share.
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pandas as pd
 
+from engine.numerics.comparison import alignment_of
 from engine.queries import error_metrics, reference_data
 from engine.queries.ranks import ranks
 from engine.queries.scope import ALL, EVERYTHING, Scope
@@ -36,7 +37,7 @@ def best_models(alignment: str, scope: Scope, quantity: str, *, with_seen: bool 
         told apart from it, the better ones first.
     """
     column = _RMSE[quantity]
-    alignment = alignment if quantity == "energy" else "raw"
+    alignment = alignment_of(quantity, alignment)
     found = error_metrics.shared_metrics(alignment, scope, quantity=quantity, with_seen=with_seen)
     found = found[found["is_ranked"]].dropna(subset=[column]).sort_values([column, "model_id"])
     rows = [

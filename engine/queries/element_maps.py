@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from engine.numerics.comparison import alignment_of
 from engine.queries import catalog, error_metrics
 from engine.queries.scope import EVERYTHING, Scope
 from engine.store import connection
@@ -88,7 +89,7 @@ def ranked_models(
 ) -> tuple[str, ...]:
     """Models that are ranked on a dataset, the best first; on what of it fits the conditions of `within`."""
     column = {"energy": "energy_rmse_mev_per_atom", "force": "force_rmse_mev_per_ang"}[quantity]
-    alignment = alignment if quantity == "energy" else "raw"
+    alignment = alignment_of(quantity, alignment)
     scope = within.on(dataset_id)
     found = error_metrics.shared_metrics(alignment, scope, quantity=quantity, with_seen=with_seen)
     found = found[found["is_ranked"]].dropna(subset=[column])

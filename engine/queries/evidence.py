@@ -258,7 +258,7 @@ def evidence(quantity: str) -> Evidence:
         """,
         {"alignment": alignment, "quantity": quantity, "counted": list(COUNTED)},
     )
-    names = [name for (name,) in connection.frame("select model_id from models order by model_id").to_numpy()]
+    names = connection.frame("select model_id from models order by model_id")["model_id"].tolist()
     all_cells = connection.frame(f"select distinct {_CELL} from ({asked}) order by all")
     numbers = {name: table[name].to_numpy(dtype=np.int64) for name in table.columns.drop("error")}
     present, place = np.unique(numbers["cell"], return_inverse=True)

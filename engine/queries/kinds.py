@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from engine.numerics.comparison import ENERGY_ERROR
+from engine.numerics.comparison import ENERGY_ERROR, alignment_of
 from engine.queries import reference_data
 from engine.queries.scope import Scope
 from engine.queries.unions import UnionRanking, union_ranking
@@ -36,7 +36,7 @@ def kind_errors(alignment: str, scope: Scope, quantity: str, *, with_seen: bool 
         numbers rest on), n_expected, n_energy, n_force, n_clusters, is_ranked, cause and reason of not being ranked,
         rmse with 95 % bounds rmse_lo and rmse_hi (meV/atom or meV/Å), rank and rank_hi (95 % interval).
     """
-    alignment = alignment if quantity == "energy" else "raw"
+    alignment = alignment_of(quantity, alignment)
     counts = reference_data.counts_by_kind(scope)
     counts = counts[counts["dataset_id"].isin(_with_errors())]
     own = _own_errors(alignment, scope)

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from engine.numerics.alignment import leave_one_out_errors
-from engine.numerics.comparison import ENERGY_ERROR, UNRANKED, choose_models
+from engine.numerics.comparison import ENERGY_ERROR, UNRANKED, alignment_of, choose_models
 from engine.numerics.metrics import MEV, MIN_CLUSTERS, rmse_bounds
 from engine.numerics.ranks import RankIntervals, macro_rmse, mean_rank_intervals, rank_intervals
 from engine.queries import catalog, error_metrics, reference_data
@@ -168,7 +168,7 @@ def union_ranking(
         scope = scope.on(*sorted(reference_data.counts_by_dataset(scope)) or scope.dataset_ids)
     dataset_ids = scope.dataset_ids
     # Forces know no alignment, and only some datasets have crystals.
-    alignment = alignment if quantity == "energy" else "raw"
+    alignment = alignment_of(quantity, alignment)
     own = error_metrics.dataset_counts(alignment, scope, quantity=quantity, with_seen=with_seen)
     models = _models(own, dataset_ids)
     candidates = models.loc[models["cause"] == "", "model_id"].tolist()
